@@ -108,6 +108,58 @@ def small_document(**more: Any) -> dict[str, Any]:
     }
 
 
+def nested_document(**more: Any) -> dict[str, Any]:
+    """Return a template of 400 x 200 with stacks and groups in one another, a repeated stack, and free layers."""
+    hug = {"sizing": {"width": "hug", "height": "hug"}}
+    wide = {"sizing": {"width": "fill", "height": "hug"}}
+    text = {"type": "text", "text": "Word", "size": 20}
+    shape = {"type": "shape", "fill": "#3d4ee0", "x": 0, "y": 0, "width": 60, "height": 40}
+    prices = [text | hug | {"name": "Price"}, text | hug | {"name": "Old price", "size": 12}]
+    tags = [text | hug | {"name": "Tag", "text": "{{ index }} {{ item }}", "size": 10}]
+    card = [
+        text | wide | {"name": "Title", "text": "{{ title }}"},
+        hug | {"type": "stack", "name": "Prices", "direction": "row", "gap": 4, "layers": prices},
+        hug | {"type": "stack", "name": "Tags", "repeat": {"field": "tags", "limit": 3}, "layers": tags},
+        {
+            "type": "group",
+            "name": "Stars",
+            "width": 70,
+            "height": 40,
+            "layers": [shape | {"name": "Star", "x": 5, "y": 5}],
+        },
+    ]
+    badge = [
+        shape | {"name": "Disc", "pins": {"horizontal": "both"}},
+        text | hug | {"name": "Label", "x": 60, "y": 20, "anchor": "center"},
+    ]
+    box = {"x": 20, "y": 10, "width": 200, "height": 180, "gap": 8, "padding": 12}
+    return {
+        "version": 3,
+        "canvas": {"width": 400, "height": 200, "background": "#ffffff"},
+        "fields": [
+            {"name": "title", "label": "Title", "default": "Hello"},
+            {"name": "tags", "label": "Tags", "type": "list", "default": "new|sale"},
+        ],
+        "layers": [
+            shape | {"name": "Ground", "width": 400, "height": 200, "fill": "#ffffff"},
+            box | {"type": "stack", "name": "Card", "layers": card},
+            {
+                "type": "group",
+                "name": "Badge",
+                "x": 300,
+                "y": 40,
+                "width": 120,
+                "height": 80,
+                "anchor": "center",
+                "layers": badge,
+            },
+            text | hug | {"name": "Note", "x": 390, "y": 190, "anchor": "bottom-right"},
+            shape | {"name": "Corner", "x": 340, "pins": {"horizontal": "right", "vertical": "scale"}},
+        ],
+        **more,
+    }
+
+
 def jpeg(width: int = 60, height: int = 40, color: tuple[int, int, int] = (200, 30, 40)) -> bytes:
     """Return a JPEG of one color."""
     image = pyvips.Image.black(width, height, bands=3) + list(color)

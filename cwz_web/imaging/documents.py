@@ -5,7 +5,7 @@ older versions are converted on load by `document_migrations.py`.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -21,6 +21,7 @@ from cwz_web.imaging.field_values import FieldType, read_field
 from cwz_web.imaging.layers import (
     MAX_DEPTH,
     MAX_LAYERS,
+    MAX_SIDE,
     REPEAT_FIELDS,
     Anchor,
     AnyLayer,
@@ -103,6 +104,8 @@ class Override(DocumentPart):
     size: Annotated[int | None, Field(ge=6, le=1000)] = None
     min_size: Annotated[int | None, Field(ge=6, le=1000)] = None
     max_lines: Annotated[int | None, Field(ge=1, le=50)] = None
+    gap: Annotated[int | None, Field(ge=0, le=MAX_SIDE)] = new_key(None)
+    padding: Annotated[int | None, Field(ge=0, le=500)] = new_key(None)
     hidden: bool | None = None
 
     def changes(self, layer: Layer) -> dict[str, Any]:
@@ -247,6 +250,15 @@ class ImageTemplate(DocumentPart):
         """Return the layer of this name, if there is one."""
         return next((layer for layer in walk_layers(self.layers) if layer.name == name), None)
 
+    def find_containers(self, name: str) -> tuple[Container, ...]:
+        """Return the groups and stacks around the layer of this name, the outermost first."""
+        return _find_containers(self.layers, name) or ()
+
+    def usable_fields(self, name: str) -> frozenset[str]:
+        """Return the fields that the layer of this name can use."""
+        is_repeated = any(isinstance(each, StackLayer) and each.repeat for each in self.find_containers(name))
+        return self.field_names | (REPEAT_FIELDS if is_repeated else frozenset())
+
     def find_size(self, name: str) -> TemplateSize | None:
         """Return the additional size of this name, if there is one."""
         return next((size for size in self.sizes if size.name == name), None)
@@ -295,6 +307,17 @@ class ImageTemplate(DocumentPart):
         """Return the document as indented JSON text without default values, as users export it."""
         document = {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
         return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _find_containers(layers: Iterable[AnyLayer], name: str) -> tuple[Container, ...] | None:
+    """Return the containers around a layer; None if none of the layers is it or contains it."""
+    for layer in layers:
+        if layer.name == name:
+            return ()
+        inner = _find_containers(layer.layers, name) if isinstance(layer, Container) else None
+        if inner is not None and isinstance(layer, Container):
+            return (layer, *inner)
+    return None
 
 
 def _check_layer_fields(layer: Layer, known: AbstractSet[str], repeated: AbstractSet[str] = frozenset()) -> None:

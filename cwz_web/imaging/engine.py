@@ -287,6 +287,11 @@ class Plan:
         # At the end, since a layer above can cover a code.
         return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.opaque_pixels())))
 
+    def place(self, values: Mapping[str, str], sources: LoadedSources) -> list[PlacedLayer]:
+        """Return the layers of the canvas that a row shows at their places. Raises ImagingError."""
+        placement = self._placement(sources)
+        return [placement.place(planned, values) for planned in self._layers if planned.is_shown(values)]
+
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         placement = self._placement(sources)

@@ -46,6 +46,12 @@ class PlacedLayer:
     children: tuple["PlacedLayer", ...] = ()
     overflow: int = 0
 
+    def walk(self) -> Iterator["PlacedLayer"]:
+        """Yield the layer and all layers in it, each container before its content."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
 
 @dataclass(frozen=True)
 class _Room:

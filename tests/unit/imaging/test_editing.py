@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import (
+    Box,
     LayerNotFoundError,
     add_layer,
     add_size,
@@ -17,8 +19,13 @@ from cwz_web.imaging.editing import (
     move_layer,
     remove_layer,
     remove_size,
+    unwrap_container,
+    wrap_in_group,
+    wrap_in_stack,
 )
-from tests.factories import small_document
+from cwz_web.imaging.engine import Engine
+from cwz_web.imaging.layers import Container, walk_layers
+from tests.factories import nested_document, small_document
 
 
 def document(**values: Any) -> ImageTemplate:
@@ -29,7 +36,7 @@ def names(template: ImageTemplate) -> list[str]:
     return [layer.name for layer in template.layers]
 
 
-@pytest.mark.parametrize("layer_type", ["text", "image", "shape", "code", "rating"])
+@pytest.mark.parametrize("layer_type", ["text", "image", "shape", "code", "rating", "group", "stack"])
 def test_new_layer_is_on_top_and_inside_the_canvas(layer_type: Any) -> None:
     changed, name = add_layer(document(), layer_type)
     layer = changed.layers[-1]
@@ -114,24 +121,192 @@ def test_invalid_edit_is_rejected() -> None:
             edit(template, "absent")
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "copy", "remove", "move", "size"]), st.integers(0, 9)), max_size=12))
-@settings(max_examples=40)
-def test_any_sequence_of_edits_results_in_a_valid_document(edits: list[tuple[str, int]]) -> None:
-    template = document()
-    for edit, number in edits:
-        layers = names(template)
-        if edit == "add":
-            template, _ = add_layer(template, ("text", "image", "shape", "code", "rating")[number % 5])  # type: ignore[arg-type]
-        elif edit == "size" and len(template.sizes) < 12:
-            name = f"f{len(template.sizes)}-{number}"
-            if template.find_size(name) is None:
-                template = add_size(template, name, 100 + number * 50, 400)
-        elif layers and edit == "copy":
-            template, _ = duplicate_layer(template, layers[number % len(layers)])
-        elif layers and edit == "remove":
-            template = remove_layer(template, layers[number % len(layers)])
-        elif layers and edit == "move":
-            template = move_layer(template, layers[number % len(layers)], number)
+def nested() -> ImageTemplate:
+    return ImageTemplate.model_validate(nested_document())
+
+
+def all_names(template: ImageTemplate) -> list[str]:
+    return [layer.name for layer in walk_layers(template.layers)]
+
+
+def siblings(template: ImageTemplate, name: str) -> list[str]:
+    container = template.find_layer(name)
+    assert isinstance(container, Container)
+    return [layer.name for layer in container.layers]
+
+
+def boxes(template: ImageTemplate, size: str = "default") -> dict[str, Box]:
+    plan = Engine().plan(template, size)
+    placed = [each for top in plan.place(plan.fill_values({}), {}) for each in top.walk()]
+    return {each.layer.name: (each.layer.left, each.layer.top, each.layer.width, each.layer.height) for each in placed}
+
+
+@pytest.mark.parametrize(
+    ("beside", "container", "expected"),
+    [
+        ("Card", "Card", ["Title", "Prices", "Tags", "Stars", "Shape"]),
+        ("Title", "Card", ["Title", "Shape", "Prices", "Tags", "Stars"]),
+        ("Star", "Stars", ["Star", "Shape"]),
+        ("Badge", "Badge", ["Disc", "Label", "Shape"]),
+    ],
+)
+def test_new_layer_is_in_the_selected_container(beside: str, container: str, expected: list[str]) -> None:
+    changed, name = add_layer(nested(), "shape", beside)
+    assert siblings(changed, container) == expected
+    if container == "Stars":
+        left, top, width, height = boxes(changed)[name]
+        assert (left, top, width, height) == (*boxes(changed)["Stars"][:2], 70, 40), "no larger than its group"
+
+
+def test_new_layer_beside_a_layer_of_the_canvas_is_on_top() -> None:
+    assert names(add_layer(nested(), "stack", "Ground")[0])[-1] == "Stack"
+
+
+def test_copy_of_a_container_has_layers_of_its_own_with_overrides() -> None:
+    template = change_layer(add_size(nested(), "small", 200, 100), "Price", {"size": 9}, "small")
+    changed, name = duplicate_layer(template, "Card")
+    assert name == "Card 2"
+    assert siblings(changed, name) == ["Title 2", "Prices 2", "Tags 2", "Stars 2"]
+    small = changed.in_size("small")
+    assert small.find_layer("Price 2").size == 9  # type: ignore[union-attr]
+    card, copy = small.find_layer("Card"), small.find_layer("Card 2")
+    assert card is not None
+    assert copy is not None
+    assert (copy.x, copy.width) == (card.x + 24, card.width)
+
+
+def test_removing_a_container_removes_the_overrides_of_its_layers() -> None:
+    template = add_size(nested(), "small", 200, 100)
+    assert {"Card", "Title", "Price"} <= set(template.sizes[0].overrides)
+    without = remove_layer(template, "Card")
+    assert not {"Card", "Title", "Price", "Star"} & (set(all_names(without)) | set(without.sizes[0].overrides))
+
+
+def test_moving_a_layer_keeps_it_in_its_container() -> None:
+    assert siblings(move_layer(nested(), "Title", 99), "Card") == ["Prices", "Tags", "Stars", "Title"]
+    assert siblings(move_layer(nested(), "Old price", 0), "Prices") == ["Old price", "Price"]
+
+
+def test_unchanged_values_are_not_overridden() -> None:
+    template = ImageTemplate.model_validate(
+        {**nested().canonical(), "sizes": [{"name": "s", "width": 200, "height": 90}]}
+    )
+    for layer in walk_layers(template.in_size("s").layers):
+        values = {key: str(getattr(layer, key)) for key in ("x", "y", "width", "height")}
+        assert change_layer(template, layer.name, values, "s") == template
+
+
+@pytest.mark.parametrize("name", ["Ground", "Title", "Prices", "Price", "Star", "Disc", "Label", "Note", "Corner"])
+@pytest.mark.parametrize("size", ["default", "large", "flat"])
+def test_wrapping_a_layer_in_a_stack_keeps_places(name: str, size: str) -> None:
+    template = add_size(add_size(nested(), "large", 800, 400), "flat", 400, 100)
+    wrapped, stack = wrap_in_stack(template, name)
+    assert siblings(wrapped, stack) == [name]
+    before, after = boxes(template, size), boxes(wrapped, size)
+    assert {each: after[each] for each in before} == before
+
+
+@pytest.mark.parametrize("name", ["Ground", "Star", "Disc", "Corner"])
+@pytest.mark.parametrize("size", ["default", "large", "flat"])
+def test_wrapping_a_layer_in_a_group_keeps_places(name: str, size: str) -> None:
+    template = add_size(add_size(nested(), "large", 800, 400), "flat", 400, 100)
+    wrapped, group = wrap_in_group(template, name)
+    assert siblings(wrapped, group) == [name]
+    before, after = boxes(template, size), boxes(wrapped, size)
+    assert {each: after[each] for each in before} == before
+    assert after[group] == before[name]
+
+
+@pytest.mark.parametrize("name", ["Title", "Prices", "Price", "Label", "Note"])
+def test_group_has_the_size_of_a_flexible_layer(name: str) -> None:
+    template = nested()
+    before = boxes(template)
+    wrapped, _ = wrap_in_group(template, name, before[name])
+    assert boxes(wrapped)[name] == before[name]
+
+
+@pytest.mark.parametrize("name", ["Card", "Badge", "Prices", "Stars"])
+def test_unwrapping_a_container_keeps_places(name: str) -> None:
+    template = add_size(nested(), "large", 800, 400)
+    unwrapped = unwrap_container(template, name, boxes(template))
+    assert name not in all_names(unwrapped)
+    assert name not in unwrapped.sizes[0].overrides
+    if name in ("Card", "Badge"):
+        before, after = boxes(template), boxes(unwrapped)
+        assert after == {each: before[each] for each in after}
+
+
+def test_unwrapped_layers_keep_places_in_other_sizes() -> None:
+    template = add_size(nested(), "large", 800, 400)
+    before, after = boxes(template, "large"), boxes(unwrap_container(template, "Badge"), "large")
+    assert {name: after[name] for name in ("Disc", "Label")} == {name: before[name] for name in ("Disc", "Label")}
+
+
+def test_only_a_container_can_be_unwrapped() -> None:
+    with pytest.raises(LayerNotFoundError):
+        unwrap_container(nested(), "Note")
+
+
+def test_unwrapping_layers_that_use_an_entry_is_rejected() -> None:
+    with pytest.raises(ValidationError, match="unknown field index, item"):
+        unwrap_container(nested(), "Tags")
+
+
+def test_new_size_scales_nested_layers() -> None:
+    template = add_size(nested(), "half", 200, 100)
+    whole, half = boxes(template), boxes(template, "half")
+    for name in ("Ground", "Card", "Stars", "Star", "Badge"):
+        # A font is not smaller than 6 pixels, and moves what is below.
+        assert half[name] == pytest.approx([length / 2 for length in whole[name]], abs=5), name
+    assert "Corner" not in template.sizes[0].overrides, "its pins decide"
+    sized = template.in_size("half")
+    assert {name: sized.find_layer("Card").model_dump()[name] for name in ("gap", "padding")} == {
+        "gap": 4,
+        "padding": 6,
+    }  # type: ignore[union-attr]
+    assert sized.find_layer("Price").size == 10  # type: ignore[union-attr]
+
+
+EDITS = ["add", "copy", "remove", "move", "size", "stack", "group", "unwrap", "change"]
+TYPES: Any = ("text", "image", "shape", "code", "rating", "group", "stack")
+
+
+@given(
+    st.sampled_from([document, nested]),
+    st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 30), st.booleans()), max_size=12),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_sequence_of_edits_results_in_a_valid_document(start: Any, edits: list[tuple[str, int, bool]]) -> None:
+    template = start()
+    for edit, number, is_placed in edits:
+        layers = all_names(template)
+        name = layers[number % len(layers)] if layers else ""
+        # An edit beyond a limit, such as that of the depth, is rejected.
+        with suppress(ValidationError, LayerNotFoundError):
+            template = apply_edit(template, edit, name, number, boxes(template) if is_placed else {})
     assert ImageTemplate.model_validate(template.canonical()) == template
-    for size in template.sizes:
-        template.in_size(size.name)
+    for size in template.size_names:
+        boxes(template, size)
+
+
+def apply_edit(template: ImageTemplate, edit: str, name: str, number: int, placed: dict[str, Box]) -> ImageTemplate:
+    match edit:
+        case "add":
+            return add_layer(template, TYPES[number % len(TYPES)], name)[0]
+        case "copy":
+            return duplicate_layer(template, name)[0]
+        case "remove":
+            return remove_layer(template, name)
+        case "move":
+            return move_layer(template, name, number)
+        case "stack":
+            return wrap_in_stack(template, name)[0]
+        case "group":
+            return wrap_in_group(template, name, placed.get(name))[0]
+        case "unwrap":
+            return unwrap_container(template, name, placed)
+        case "change":
+            size = template.size_names[-1]
+            return change_layer(template, name, {"x": number, "name": f"{name[:50]}{number}"}, size)
+    size = f"f{len(template.sizes)}-{number}"
+    return template if template.find_size(size) else add_size(template, size, 100 + number * 50, 400)

@@ -393,3 +393,15 @@ def test_group_is_rendered_as_far_as_it_can_be_seen() -> None:
     # Twice 45 degrees around the same center: what was above the group is on its right.
     assert pixels[50, 300, :3].tolist() == [255, 127, 127]
     assert pixels[250, 50, :3].tolist() == [255, 255, 255]
+
+
+def test_plan_places_the_layers_that_a_row_shows() -> None:
+    shown = shape("A", x=5, y=6, show_if={"field": "a", "is": "filled"})
+    plan = Engine().plan(template(shown, stack(text("B", "{{ a }}"), padding=4), fields={"a": ""}), scale=2)
+    assert [each.layer.name for each in plan.place(plan.fill_values({}), {})] == ["Stack"]
+    found = [each for top in plan.place(plan.fill_values({"a": "x"}), {}) for each in top.walk()]
+    assert [(each.layer.name, each.layer.left, each.layer.top) for each in found] == [
+        ("A", 10, 12),
+        ("Stack", 20, 40),
+        ("B", 28, 48),
+    ]

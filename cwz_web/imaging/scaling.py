@@ -1,0 +1,95 @@
+"""Scaling of a template's layers to another canvas size: a proposal of overrides, which the user then adjusts."""
+
+from collections.abc import Iterable, Iterator
+
+from cwz_web.imaging.layers import MAX_FONT_SIZE, MAX_SIDE, AnyLayer, GroupLayer, Layer, StackLayer
+from cwz_web.imaging.pins import MIN_FONT_SIZE, pin_layer
+
+MAX_PADDING = 500
+
+Extent = tuple[int, int]
+Overrides = Iterator[tuple[str, dict[str, int]]]
+
+
+def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overrides:
+    """Yield overrides for layers with positions of their own, and for the layers in them.
+
+    Each box keeps its aspect ratio: it is scaled by the smaller of the two ratios, and its center keeps its relative
+    position. A layer that covers its whole parent covers the whole new one. Layers with pins follow by these.
+
+    Args:
+        layers: the layers of the canvas or of a group.
+        old: the width and height of this parent.
+        new: its width and height in the new size.
+    """
+    ratio = min(new[0] / old[0], new[1] / old[1])
+    for layer in layers:
+        if layer.pins:
+            pinned = pin_layer(layer, old, new)
+            extent, scale = (pinned.width, pinned.height), pinned.width / layer.width
+            scale = min(scale, pinned.height / layer.height)
+            override = _scale_lengths(layer, scale) if isinstance(layer, StackLayer) and scale != 1 else {}
+        else:
+            box = _scale_box(layer, old, new)
+            extent, scale = (box.get("width", layer.width), box.get("height", layer.height)), ratio
+            override = box | _scale_lengths(layer, ratio)
+        if override:
+            yield layer.name, override
+        yield from _scale_content(layer, extent, scale)
+
+
+def _scale_content(layer: AnyLayer, extent: Extent, ratio: float) -> Overrides:
+    if isinstance(layer, GroupLayer):
+        yield from scale_layers(layer.layers, (layer.width, layer.height), extent)
+    elif isinstance(layer, StackLayer):
+        for child in layer.layers:
+            yield from _scale_stacked(child, ratio)
+
+
+def _scale_stacked(layer: AnyLayer, ratio: float) -> Overrides:
+    """Yield overrides for a layer that a stack places, and for the layers in it."""
+    # The layers of a group are relative to its width and height, also where its sizing decides about these.
+    sides = ("width", "height")
+    own = [side for side in sides if isinstance(layer, GroupLayer) or getattr(layer.sizing, side) == "fixed"]
+    override = {side: _length(getattr(layer, side) * ratio) for side in own} | _scale_lengths(layer, ratio)
+    if override:
+        yield layer.name, override
+    extent = (override.get("width", layer.width), override.get("height", layer.height))
+    yield from _scale_content(layer, extent, ratio)
+
+
+def _scale_box(layer: Layer, old: Extent, new: Extent) -> dict[str, int]:
+    """Return the scaled box of a layer; a flexible side keeps the relative position of its anchor."""
+    ratios = (new[0] / old[0], new[1] / old[1])
+    covers = layer.width >= old[0] and layer.height >= old[1]
+    box = {}
+    for side, axis, start, ratio in zip(("width", "height"), ("x", "y"), (layer.left, layer.top), ratios, strict=True):
+        length, anchor = getattr(layer, side), getattr(layer, axis)
+        if getattr(layer.sizing, side) != "fixed":
+            box[axis] = _position(anchor * ratio)
+        elif covers:
+            box |= {axis: _position(anchor * ratio), side: _length(length * ratio)}
+        else:
+            box[side] = _length(length * min(ratios))
+            center = (start + length / 2) * ratio
+            box[axis] = _position(round(center - box[side] / 2) + round((anchor - start) * min(ratios)))
+    return box
+
+
+def _scale_lengths(layer: Layer, ratio: float) -> dict[str, int]:
+    """Return the scaled font sizes, gap and padding of a layer."""
+    lengths = {}
+    limits = {"size": (MIN_FONT_SIZE, MAX_FONT_SIZE), "min_size": (MIN_FONT_SIZE, MAX_FONT_SIZE)}
+    limits |= {"gap": (0, MAX_SIDE), "padding": (0, MAX_PADDING)}
+    for key, (low, high) in limits.items():
+        if value := getattr(layer, key, None):
+            lengths[key] = min(max(round(value * ratio), low), high)
+    return lengths
+
+
+def _length(value: float) -> int:
+    return min(max(round(value), 1), MAX_SIDE)
+
+
+def _position(value: float) -> int:
+    return min(max(round(value), -MAX_SIDE), MAX_SIDE)
