@@ -2,6 +2,7 @@
 // list, undo by keys, and color pickers. Everything it does is typed into the page's own forms; without it they do all.
 "use strict";
 
+const POSITION = ["x", "y"], SIZE = ["width", "height"];
 const STEP = 1, BIG_STEP = 10, MIN_SIZE = 4;
 const field = (name) => document.querySelector(`.properties [name="${name}"]`);
 const number = (name) => Number(field(name).value) || 0;
@@ -10,8 +11,8 @@ function announce(element, type) {
   element.dispatchEvent(new Event(type, { bubbles: true }));
 }
 
-function setBox(box) {
-  for (const [name, value] of Object.entries(box)) field(name).value = Math.round(value);
+function setBox(box, names) {
+  for (const name of names) field(name).value = Math.round(box[name]);
 }
 
 // Where the box begins, compared with the layer's anchor.
@@ -31,8 +32,10 @@ function resized(start, dx, dy, handle) {
   return { x: left + after.dx, y: top + after.dy, width, height };
 }
 
-function read() {
-  return { x: number("x"), y: number("y"), width: number("width"), height: number("height") };
+// The position as entered, and the size as placed: the content can decide about it.
+function read(group) {
+  const outline = group.querySelector(".selected"), side = (name) => Number(outline.getAttribute(name));
+  return { x: number("x"), y: number("y"), width: side("width"), height: side("height") };
 }
 
 function updateOverlay(group, box) {
@@ -48,8 +51,8 @@ function updateOverlay(group, box) {
   group.setAttribute("transform", `rotate(${number("rotation")} ${left + box.width / 2} ${top + box.height / 2})`);
 }
 
-function point(svg, event) {
-  return new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+function point(frame, event) {
+  return new DOMPoint(event.clientX, event.clientY).matrixTransform(frame.getScreenCTM().inverse());
 }
 
 document.addEventListener("pointerdown", (event) => {
@@ -57,17 +60,19 @@ document.addEventListener("pointerdown", (event) => {
   if (!group || event.button !== 0) return;
   event.preventDefault();
   group.focus();
-  const svg = group.ownerSVGElement, start = read(), from = point(svg, event), handle = event.target.dataset.handle;
+  // Positions are relative to the group that the layer is in.
+  const frame = group.parentNode, start = read(group), from = point(frame, event), handle = event.target.dataset.handle;
+  const names = handle ? [...POSITION, ...SIZE] : POSITION;
   const angle = handle ? -number("rotation") * Math.PI / 180 : 0;
   let moved = false;
 
   function move(event) {
-    const to = point(svg, event), right = to.x - from.x, down = to.y - from.y;
+    const to = point(frame, event), right = to.x - from.x, down = to.y - from.y;
     // A handle of a turned layer follows the layer's own sides.
     const dx = right * Math.cos(angle) - down * Math.sin(angle), dy = right * Math.sin(angle) + down * Math.cos(angle);
     const box = handle ? resized(start, dx, dy, handle) : { ...start, x: start.x + dx, y: start.y + dy };
     moved = true;
-    setBox(box);
+    setBox(box, names);
     updateOverlay(group, box);
     announce(field("x"), "input");
   }
@@ -86,12 +91,12 @@ document.addEventListener("pointerdown", (event) => {
 
 function nudge(event, group) {
   const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-  if (!direction) return;
+  if (!direction || (event.altKey && !("resizable" in group.dataset))) return;
   event.preventDefault();
-  const step = event.shiftKey ? BIG_STEP : STEP, start = read();
+  const step = event.shiftKey ? BIG_STEP : STEP, start = read(group);
   const [dx, dy] = direction.map((part) => part * step);
   const box = event.altKey ? resized(start, dx, dy, "11") : { ...start, x: start.x + dx, y: start.y + dy };
-  setBox(box);
+  setBox(box, event.altKey ? [...POSITION, ...SIZE] : POSITION);
   updateOverlay(group, box);
   announce(field("x"), "input");
 }
@@ -108,22 +113,27 @@ document.addEventListener("keydown", (event) => {
   document.querySelector(button)?.click();
 });
 
-// Layers in their list.
+// Layers in their list: each can be dragged within its own container.
 let dragged = null;
+
+function dropTarget(event) {
+  const siblings = dragged ? [...dragged.parentElement.children] : [];
+  return siblings.find((item) => item !== dragged && item.contains(event.target));
+}
 
 document.addEventListener("dragstart", (event) => {
   dragged = event.target.closest?.("li[data-index]");
   if (dragged) event.dataTransfer.effectAllowed = "move";
 });
 document.addEventListener("dragover", (event) => {
-  if (dragged && event.target.closest("li[data-index]")) event.preventDefault();
+  if (dropTarget(event)) event.preventDefault();
 });
 document.addEventListener("drop", (event) => {
-  const target = event.target.closest("li[data-index]");
-  if (!dragged || !target || target === dragged) return;
+  const target = dropTarget(event);
+  if (!target) return;
   event.preventDefault();
   const form = document.querySelector("form.reorder-form");
-  form.querySelector("[data-dragged]").value = dragged.querySelector("a span").textContent;
+  form.querySelector("[data-dragged]").value = dragged.dataset.name;
   form.querySelector("[data-dropped]").value = target.dataset.index;
   form.requestSubmit();
 });

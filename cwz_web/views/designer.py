@@ -4,6 +4,8 @@ Every change is a form post that redirects to the same page; htmx sends it while
 content. The selection is part of the URL, the draft is stored in the database.
 """
 
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -27,39 +29,108 @@ from cwz_web.generation.drafts import (
 from cwz_web.generation.fonts import list_fonts
 from cwz_web.generation.models import Template
 from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.editing import Box
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.fonts import FAMILIES
-from cwz_web.imaging.layers import AnyLayer
+from cwz_web.imaging.layers import AnyLayer, Container, StackLayer
+from cwz_web.imaging.placement import PlacedLayer
+from cwz_web.imaging.planned_layers import PlannedLayer
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import sample_values, uploads_of
-from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design, parse_selection
+from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design, is_in_stack, parse_selection
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
-LAYER_ICONS = {"text": "type", "image": "image", "shape": "shapes", "code": "qr-code", "rating": "star"}
-LAYER_TYPES = {"text": "Text", "image": "Image", "shape": "Shape", "code": "Code", "rating": "Stars"}
+LAYER_ICONS = {
+    "text": "type",
+    "image": "image",
+    "shape": "shapes",
+    "code": "qr-code",
+    "rating": "star",
+    "group": "group",
+    "stack": "rows-3",
+}
+LAYER_TYPES = {
+    "text": "Text",
+    "image": "Image",
+    "shape": "Shape",
+    "code": "Code",
+    "rating": "Stars",
+    "stack": "Stack",
+    "group": "Group",
+}
 ZOOM_LABELS = {"fit": "Fit", "50": "50%", "100": "100%", "200": "200%"}
 ZOOM_SCALES = {"fit": 1.0, "50": 0.5, "100": 1.0, "200": 2.0}
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer in the list; `position` counts from the lowest layer, 0."""
+    """A layer in the list, with the layers in it.
+
+    Attributes:
+        key: the positions of its containers and its own, which no other layer has.
+        position: its position in its container, counted from 0: that of the lowest layer, or of the first in a stack.
+        up: its position after a move up in the list; None if it is the first one.
+        down: its position after a move down in the list; None if it is the last one.
+    """
 
     layer: AnyLayer
+    key: str
     position: int
+    up: int | None
+    down: int | None
     icon: str
     is_selected: bool
     is_hidden_in_size: bool
     findings: list[Finding]
+    rows: list["LayerRow"]
+
+
+@dataclass(frozen=True)
+class StageBox:
+    """A layer on the image, as placed for the sample row.
+
+    Attributes:
+        left: the left edge, relative to the group that the layer is in.
+        top: the top edge, relative to this group.
+        frame: the transformation of the group, for SVG.
+    """
+
+    name: str
+    left: int
+    top: int
+    width: int
+    height: int
+    rotation: float
+    is_locked: bool
+    frame: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the image of the sample row lets the user select and move.
+
+    Attributes:
+        boxes: The layers, each container before its content.
+        selected: Where the selected layer is, if it is shown.
+        is_movable: Whether the selected layer has a position of its own that can be changed.
+        is_resizable: Whether its width and height are its own, too.
+        placed: Where layers are in pixels of the canvas, by name, as JSON.
+    """
+
+    boxes: list[StageBox]
+    selected: StageBox | None
+    is_movable: bool
+    is_resizable: bool
+    placed: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +170,7 @@ class DesignerPage:
         layer: The selected layer, if any.
         typed: The values of the properties form, or of the invalid form that was submitted.
         errors: Messages by form field.
+        container: The group or stack that a new layer is added to, if any.
         scale: The factor of the zoom level.
         error_message: Why the draft cannot be checked, if so.
     """
@@ -121,6 +193,8 @@ class DesignerPage:
     can_undo: bool
     can_redo: bool
     preview: str
+    stage: Stage
+    container: str
     scale: float
     zooms: dict[str, str]
     layer_types: dict[str, str]
@@ -236,6 +310,7 @@ def _page(
     layer = shown.find_layer(selection.layer)
     feeds = list_feeds(db, template.workspace_id)
     values = sample_values(request, document, selection.feed or None, selection.row)
+    groups = list_groups(layer, in_stack=is_in_stack(document, layer.name)) if layer else []
     errors = errors or {}
     if not errors or typed is None:
         typed = serialize_layer(layer) if layer else {}
@@ -246,15 +321,16 @@ def _page(
     undoable, redoable = can_undo(db, template), can_redo(db, template)
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
-    findings, error_message = _find_issues(request, template, document, selection, values, uploads)
+    findings, placed, error_message = _check_draft(request, document, selection, values, uploads)
+    around = [each.name for each in document.find_containers(selection.layer)]
     return DesignerPage(
         template=template,
         document=document,
         shown=shown,
         selection=selection,
         layer=layer,
-        layers=_layer_rows(document, shown, selection, findings),
-        groups=[OpenGroup(group, is_open(group, typed, errors)) for group in (list_groups(layer) if layer else [])],
+        layers=_layer_rows(document.layers, shown.layers, selection, findings),
+        groups=[OpenGroup(group, is_open(group, typed, errors)) for group in groups],
         typed=typed,
         errors=errors,
         canvas=_canvas_values(shown, typed if errors and typed.get("do") == "canvas" else {}),
@@ -266,6 +342,8 @@ def _page(
         can_undo=undoable,
         can_redo=redoable,
         preview=_preview_path(request, template, selection, document.digest),
+        stage=_stage(placed or _place_as_designed(shown.layers), document, layer),
+        container=selection.layer if isinstance(layer, Container) else next(reversed(around), ""),
         scale=ZOOM_SCALES[selection.zoom],
         zooms=ZOOM_LABELS,
         layer_types=LAYER_TYPES,
@@ -275,39 +353,103 @@ def _page(
     )
 
 
-def _find_issues(
-    request: Request,
-    template: Template,
-    document: ImageTemplate,
-    selection: Selection,
-    values: dict[str, str],
-    uploads: Uploads,
-) -> tuple[dict[str, list[Finding]], str]:
-    """Return the findings by layer, or an error message if the draft cannot be checked."""
+def _check_draft(
+    request: Request, document: ImageTemplate, selection: Selection, values: dict[str, str], uploads: Uploads
+) -> tuple[dict[str, list[Finding]], list[PlacedLayer], str]:
+    """Return the findings by layer and the placed layers, or an error message if the draft cannot be checked."""
     image_service = request.services.image_service
     try:
         prepared = image_service.prepare(uploads, document, values, Output(size=selection.size))
-        return _group_by_layer(image_service.lint(prepared)), ""
+        placed = prepared.plan.place(prepared.values, prepared.sources)
+        return _group_by_layer(image_service.lint(prepared)), placed, ""
     except (ImagingError, StorageError) as error:
-        return {}, str(error)
+        return {}, [], str(error)
 
 
 def _layer_rows(
-    document: ImageTemplate, shown: ImageTemplate, selection: Selection, findings: dict[str, list[Finding]]
+    layers: Sequence[AnyLayer],
+    shown: Sequence[AnyLayer],
+    selection: Selection,
+    findings: dict[str, list[Finding]],
+    *,
+    prefix: str = "",
+    is_stack: bool = False,
 ) -> list[LayerRow]:
-    """Return the layers as listed, from the highest to the lowest."""
-    rows = [
-        LayerRow(
-            layer=layer,
-            position=position,
-            icon=LAYER_ICONS[layer.type],
-            is_selected=layer.name == selection.layer,
-            is_hidden_in_size=visible.hidden,
-            findings=findings.get(layer.name, []),
+    """Return the layers as listed: those of a stack in its order, others from the highest to the lowest."""
+    step, last = (-1 if is_stack else 1), len(layers) - 1
+    rows = []
+    for position, (layer, visible) in enumerate(zip(layers, shown, strict=True)):
+        key, up, down = f"{prefix}{position}", position + step, position - step
+        inner = (
+            (layer.layers, visible.layers)
+            if isinstance(layer, Container) and isinstance(visible, Container)
+            else ((), ())
         )
-        for position, (layer, visible) in enumerate(zip(document.layers, shown.layers, strict=True))
-    ]
-    return rows[::-1]
+        rows.append(
+            LayerRow(
+                layer=layer,
+                key=key,
+                position=position,
+                up=up if 0 <= up <= last else None,
+                down=down if 0 <= down <= last else None,
+                icon=LAYER_ICONS[layer.type],
+                is_selected=layer.name == selection.layer,
+                is_hidden_in_size=visible.hidden,
+                findings=findings.get(layer.name, []),
+                rows=_layer_rows(*inner, selection, findings, prefix=f"{key}-", is_stack=isinstance(layer, StackLayer)),
+            )
+        )
+    return rows if is_stack else rows[::-1]
+
+
+def _place_as_designed(layers: Iterable[AnyLayer]) -> list[PlacedLayer]:
+    """Return layers of the canvas by their own values, for what the sample row does not show."""
+    return [PlacedLayer(PlannedLayer(layer), layer, {}) for layer in layers if not layer.hidden]
+
+
+def _stage(placed: Sequence[PlacedLayer], document: ImageTemplate, layer: AnyLayer | None) -> Stage:
+    boxes = list(_stage_boxes(placed))
+    if layer is None:
+        return Stage(boxes, None, is_movable=False, is_resizable=False, placed="")
+    own = [] if document.find_containers(layer.name) else _stage_boxes(_place_as_designed([layer]))
+    is_movable = not layer.locked and not is_in_stack(document, layer.name)
+    return Stage(
+        boxes=boxes,
+        selected=next((box for box in (*boxes, *own) if box.name == layer.name), None),
+        is_movable=is_movable,
+        is_resizable=is_movable and layer.sizing.width == layer.sizing.height == "fixed",
+        placed=_serialize_boxes(placed),
+    )
+
+
+def _stage_boxes(
+    placed: Sequence[PlacedLayer], left: int = 0, top: int = 0, frame: str = "", *, is_locked: bool = False
+) -> Iterator[StageBox]:
+    """Yield the boxes of layers and of those in them.
+
+    Args:
+        placed: the layers of the canvas, or those of a container.
+        left: the left edge of this container.
+        top: its top edge.
+        frame: its transformation.
+        is_locked: whether it is locked, and with it the layers in it.
+    """
+    for each in placed:
+        layer, locked = each.layer, is_locked or each.layer.locked
+        x, y = layer.left - left, layer.top - top
+        yield StageBox(layer.name, x, y, layer.width, layer.height, layer.rotation, locked, frame)
+        rotate = f"rotate({layer.rotation:g} {x + layer.width / 2:g} {y + layer.height / 2:g})"
+        inner = " ".join(filter(None, [frame, rotate if layer.rotation else "", f"translate({x} {y})"]))
+        yield from _stage_boxes(each.children, layer.left, layer.top, inner, is_locked=locked)
+
+
+def _serialize_boxes(placed: Sequence[PlacedLayer]) -> str:
+    """Return where layers are by name; a repeated one is where it is first."""
+    boxes: dict[str, Box] = {}
+    for each in (inner for layer in placed for inner in layer.walk()):
+        layer = each.layer
+        boxes.setdefault(layer.name, (layer.left, layer.top, layer.width, layer.height))
+    return json.dumps(boxes)
 
 
 def _canvas_values(shown: ImageTemplate, typed: dict[str, str]) -> dict[str, object]:

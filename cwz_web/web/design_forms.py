@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.editing import (
+    Box,
     LayerNotFoundError,
     add_layer,
     add_size,
@@ -19,9 +20,13 @@ from cwz_web.imaging.editing import (
     move_layer,
     remove_layer,
     remove_size,
+    unwrap_container,
+    wrap_in_group,
+    wrap_in_stack,
 )
+from cwz_web.imaging.layers import MAX_LAYERS, StackLayer
 from cwz_web.web.forms import error_messages
-from cwz_web.web.layer_forms import find_bound_fields, read_layer
+from cwz_web.web.layer_forms import NOT_IN_FORM, find_bound_fields, read_layer
 
 MAX_FIELDS = 50
 # The key of an error that names a field which a layer uses and the template lacks: the page offers to add it.
@@ -59,6 +64,11 @@ class InvalidDesignError(Exception):
         super().__init__("; ".join(errors.values()))
 
 
+Pixels = Annotated[int, Field(ge=-100_000, le=100_000)]
+# Where the page shows layers, by name.
+BOXES: TypeAdapter[dict[str, Box]] = TypeAdapter(
+    Annotated[dict[str, tuple[Pixels, Pixels, Pixels, Pixels]], Field(max_length=MAX_LAYERS)]
+)
 Change = tuple[ImageTemplate, Selection, str]
 Typed = Mapping[str, str]
 
@@ -105,8 +115,8 @@ def _shorten_paths(errors: dict[str, str]) -> dict[str, str]:
 def _add(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     layer_type = typed.get("type", "")
     match layer_type:
-        case "text" | "image" | "shape" | "code" | "rating":
-            changed, name = add_layer(document, layer_type)
+        case "text" | "image" | "shape" | "code" | "rating" | "group" | "stack":
+            changed, name = add_layer(document, layer_type, selection.layer)
             return changed, selection.model_copy(update={"layer": name}), f"add {name}"
     raise InvalidDesignError({"type": "Unknown layer type"})
 
@@ -128,6 +138,29 @@ def _move(document: ImageTemplate, selection: Selection, typed: Typed) -> Change
     return move_layer(document, name, int(to[:4])), selection, f"move {name}"
 
 
+def _wrap(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    name = typed.get("layer", "")
+    if typed.get("do") == "wrap-stack":
+        changed, container = wrap_in_stack(document, name)
+    else:
+        changed, container = wrap_in_group(document, name, _read_boxes(typed).get(name))
+    return changed, selection.model_copy(update={"layer": container}), f"wrap {name}"
+
+
+def _unwrap(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
+    name = typed.get("layer", "")
+    changed = unwrap_container(document, name, _read_boxes(typed))
+    return changed, selection.model_copy(update={"layer": ""}), f"unwrap {name}"
+
+
+def _read_boxes(typed: Typed) -> Mapping[str, Box]:
+    """Return where the page shows layers. Without it, layers are placed by their own values."""
+    try:
+        return BOXES.validate_json(typed.get("boxes") or "{}")
+    except ValidationError:
+        raise InvalidDesignError({"layer": "The page is out of date. Reload it and try again"}) from None
+
+
 def _toggle(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     name, action = typed.get("layer", ""), typed.get("do", "")
     layer = document.find_layer(name)
@@ -141,19 +174,24 @@ def _properties(document: ImageTemplate, selection: Selection, typed: Typed) -> 
     layer = document.in_size(selection.size).find_layer(selection.layer)
     if layer is None:
         raise LayerNotFoundError(selection.layer)
-    values, errors = read_layer(layer, typed)
+    values, errors = read_layer(layer, typed, in_stack=is_in_stack(document, layer.name))
     if errors:
         raise InvalidDesignError(errors)
     if typed.get("add"):
         document = _add_field(document, typed["add"], "image" if layer.type == "image" else "text")
-    unknown = sorted(find_bound_fields(values) - document.field_names)
+    unknown = sorted(find_bound_fields(values) - document.usable_fields(layer.name))
     if unknown:
         raise InvalidDesignError({MISSING_FIELD: unknown[0]})
+    values = {name: value for name, value in values.items() if name not in NOT_IN_FORM}
     changed = change_layer(document, layer.name, values, selection.size)
-    position = [each.name for each in document.layers].index(layer.name)
-    new = changed.in_size(selection.size).layers[position]
+    new = changed.in_size(selection.size).find_layer(values["name"])
     fields = sorted(name for name in type(layer).model_fields if getattr(new, name) != getattr(layer, name))
-    return changed, selection.model_copy(update={"layer": new.name}), f"{layer.name}: {', '.join(fields)}"
+    return changed, selection.model_copy(update={"layer": values["name"]}), f"{layer.name}: {', '.join(fields)}"
+
+
+def is_in_stack(document: ImageTemplate, name: str) -> bool:
+    """Return whether a stack places the layer of this name."""
+    return any(isinstance(container, StackLayer) for container in document.find_containers(name)[-1:])
 
 
 def _add_field(document: ImageTemplate, name: str, field_type: str) -> ImageTemplate:
@@ -197,6 +235,9 @@ CHANGES: dict[str, Callable[[ImageTemplate, Selection, Typed], Change]] = {
     "duplicate": _duplicate,
     "remove": _remove,
     "move": _move,
+    "wrap-stack": _wrap,
+    "wrap-group": _wrap,
+    "unwrap": _unwrap,
     "hide": _toggle,
     "lock": _toggle,
     "properties": _properties,

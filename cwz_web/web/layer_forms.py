@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.layers import AnyLayer, Layer
@@ -15,20 +15,24 @@ from cwz_web.web.forms import error_messages
 
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
 FILLS = {"fill", "background"}
-# Optional parts of a layer, and the form field that decides whether they exist.
+# Optional parts of a layer, and the form fields of which one has a value if they exist.
 OPTIONAL = {
-    "adjust": "adjust.on",
-    "border": "border.width",
-    "duotone": "duotone.on",
-    "fade": "fade.on",
-    "outline": "outline.width",
-    "shadow": "shadow.on",
-    "show_if": "show_if.field",
-    "stroke": "stroke.width",
+    "adjust": ("adjust.on",),
+    "border": ("border.width",),
+    "duotone": ("duotone.on",),
+    "fade": ("fade.on",),
+    "outline": ("outline.width",),
+    "pins": ("pins.horizontal", "pins.vertical"),
+    "repeat": ("repeat.field",),
+    "shadow": ("shadow.on",),
+    "show_if": ("show_if.field",),
+    "stroke": ("stroke.width",),
 }
 # Optional parts that a check box turns on.
 SWITCHES = {"adjust", "duotone", "fade", "shadow"}
 POINT_LISTS = {"points", "mask_points"}
+# The values of a layer that its form does not have: they are changed elsewhere.
+NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers"})
 
 
 @dataclass(frozen=True)
@@ -88,28 +92,76 @@ def _line_fields(name: str, label: str) -> tuple[FormField, ...]:
     )
 
 
-POSITION = _group(
-    "Position",
-    FormField("x", "X"),
-    FormField("y", "Y"),
+# A stack places its layers itself.
+PLACE = (FormField("x", "X"), FormField("y", "Y"))
+ANCHOR = _select(
+    "anchor",
+    "Anchor",
+    top_left="Top left",
+    top="Top",
+    top_right="Top right",
+    left="Left",
+    center="Center",
+    right="Right",
+    bottom_left="Bottom left",
+    bottom="Bottom",
+    bottom_right="Bottom right",
+)
+BOX = (
     FormField("width", "Width"),
     FormField("height", "Height"),
     FormField("rotation", "Rotation", help="degrees", step="any"),
-    _select(
-        "anchor",
-        "Anchor",
-        top_left="Top left",
-        top="Top",
-        top_right="Top right",
-        left="Left",
-        center="Center",
-        right="Right",
-        bottom_left="Bottom left",
-        bottom="Bottom",
-        bottom_right="Bottom right",
-    ),
+)
+BLENDING = (
     FormField("opacity", "Opacity", help="0 to 1", step="any"),
     _select("blend", "Blend mode", **{mode: mode.replace("-", " ").capitalize() for mode in get_args(BlendMode)}),
+)
+POSITION = _group("Position", *PLACE, *BOX, ANCHOR, *BLENDING)
+SIZE = _group("Size", *BOX, *BLENDING)
+LIMITS = (
+    FormField("sizing.min_width", "Minimum width"),
+    FormField("sizing.max_width", "Maximum width"),
+    FormField("sizing.min_height", "Minimum height"),
+    FormField("sizing.max_height", "Maximum height"),
+)
+SIZING = _group(
+    "Sizing",
+    _select("sizing.width", "Horizontal sizing", fixed="Fixed", hug="Hug"),
+    _select("sizing.height", "Vertical sizing", fixed="Fixed", hug="Hug"),
+    *LIMITS,
+    folded=True,
+)
+STACKED_SIZING = _group(
+    "Sizing",
+    _select("sizing.width", "Horizontal sizing", fixed="Fixed", hug="Hug", fill="Fill"),
+    _select("sizing.height", "Vertical sizing", fixed="Fixed", hug="Hug", fill="Fill"),
+    *LIMITS,
+    FormField("sizing.shrink", "Shrink order", help="0 to 9; higher ones shrink first, 0 never does"),
+    folded=True,
+)
+PINS = _group(
+    "Pins",
+    _select(
+        "pins.horizontal",
+        "Horizontal",
+        _="None",
+        left="Left edge",
+        right="Right edge",
+        both="Both edges",
+        center="Center",
+        scale="Scale",
+    ),
+    _select(
+        "pins.vertical",
+        "Vertical",
+        _="None",
+        top="Top edge",
+        bottom="Bottom edge",
+        both="Both edges",
+        center="Center",
+        scale="Scale",
+    ),
+    folded=True,
 )
 EDGES = _group(
     "Corners and border",
@@ -129,7 +181,7 @@ SHADOW = _group(
 )
 CONDITION = _group(
     "Visibility",
-    FormField("show_if.field", "Show if", "field"),
+    FormField("show_if.field", "Show if", "field", (("", "Always"),)),
     _select(
         "show_if.is",
         "Condition",
@@ -300,6 +352,42 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             *_fill_fields("background", "Background"),
         ),
     ),
+    "group": (_group("Group", FormField("clip", "Clip content", "check")),),
+    "stack": (
+        _group(
+            "Stack",
+            _select("direction", "Direction", column="Column", row="Row"),
+            FormField("gap", "Gap"),
+            FormField("padding", "Padding"),
+            _select(
+                "align",
+                "Align",
+                start="Start",
+                center="Center",
+                end="End",
+                stretch="Stretch",
+                baseline="Baseline, in a row",
+            ),
+            _select(
+                "justify",
+                "Distribute",
+                start="Start",
+                center="Center",
+                end="End",
+                space_between="Space between",
+                space_evenly="Space evenly",
+            ),
+            FormField("wrap", "Wrap a row", "check"),
+            FormField("clip", "Clip content", "check"),
+        ),
+        _group("Background", *_fill_fields("background", "Background"), folded=True),
+        _group(
+            "Repeat",
+            FormField("repeat.field", "Repeat for each entry of", "field", (("", "Never"),)),
+            FormField("repeat.limit", "Maximum entries", help="1 to 20; layers use {{ item }} and {{ index }}"),
+            folded=True,
+        ),
+    ),
     "rating": (
         _group(
             "Stars",
@@ -312,7 +400,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
 }
 # The form fields that open a folded group when they are set, and the values that count as unset.
 OPENING_FIELDS = {
-    *OPTIONAL.values(),
+    *(name for names in OPTIONAL.values() for name in names),
     "background.type",
     "direction",
     "fallback",
@@ -322,19 +410,22 @@ OPENING_FIELDS = {
     "padding",
     "radius",
     "show_if",
+    "sizing.height",
+    "sizing.width",
 }
-_UNSET = {"", "0", "auto", "none", None}
+_UNSET = {"", "0", "auto", "fixed", "none", None}
 CHECKS = {
     field.name for groups in CONTENT.values() for group in groups for field in group.fields if field.widget == "check"
 }
 
 
-def list_groups(layer: AnyLayer) -> list[FieldGroup]:
-    """Return the groups of form fields of a layer."""
+def list_groups(layer: AnyLayer, *, in_stack: bool = False) -> list[FieldGroup]:
+    """Return the groups of form fields of a layer. A layer in a stack has no position of its own."""
     name = _group("Layer", FormField("name", "Name", "text"))
+    place = [SIZE, STACKED_SIZING] if in_stack else [POSITION, SIZING, PINS]
     # Several shadows are edited in the exported document.
     shadow = [] if isinstance(layer.shadow, tuple) else [SHADOW]
-    return [name, *CONTENT[layer.type], POSITION, EDGES, *shadow, CONDITION]
+    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, CONDITION]
 
 
 def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
@@ -351,6 +442,8 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
     for name, value in _every_value(layer).items():
         if name in FILLS:
             typed |= _serialize_fill(name, value)
+        elif name in NOT_IN_FORM:
+            continue
         elif isinstance(value, dict):
             typed |= {f"{name}.{key}": _text(part) for key, part in value.items()}
             if name in SWITCHES:
@@ -366,13 +459,15 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
     return typed
 
 
-def read_layer(layer: AnyLayer, typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+def read_layer(
+    layer: AnyLayer, typed: Mapping[str, str], *, in_stack: bool = False
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Validate a submitted form against a layer; properties without a form field keep their values.
 
     Returns:
-        The layer's values, and a message for each invalid form field.
+        The layer's values, and a message for each invalid form field; "" is for the layer as a whole.
     """
-    names = [field.name for group in list_groups(layer) for field in group.fields]
+    names = [field.name for group in list_groups(layer, in_stack=in_stack) for field in group.fields]
     values = {**_every_value(layer), **_values(names, typed)}
     if values.get("spans") and not values["text"]:
         values["text"] = None
@@ -384,14 +479,16 @@ def read_layer(layer: AnyLayer, typed: Mapping[str, str]) -> tuple[dict[str, Any
 
 
 def find_bound_fields(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the template fields that a layer of these values uses."""
-    return _any_layer.validate_python(values).fields()
+    """Return the template fields that a layer of these values uses; those of the layers in it are not counted."""
+    own = {**values, "layers": ()} if "layers" in values else values
+    return _any_layer.validate_python(own).fields()
 
 
 def _every_value(layer: Layer) -> dict[str, Any]:
     """Return the values of a layer, with the defaults that its canonical form leaves out."""
     defaults = {name: field.default for name, field in type(layer).model_fields.items() if not field.is_required()}
-    return defaults | layer.model_dump(mode="json")
+    plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in defaults.items()}
+    return plain | layer.model_dump(mode="json")
 
 
 def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
@@ -419,7 +516,9 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _is_present(whole: str, typed: Mapping[str, str]) -> bool:
-    return typed.get(OPTIONAL[whole], "").strip() not in ("", "0", "0.0")
+    """Return whether a part of a layer exists; one that is not optional always does."""
+    deciding = OPTIONAL.get(whole)
+    return deciding is None or any(typed.get(name, "").strip() not in ("", "0", "0.0") for name in deciding)
 
 
 def _read_fill(name: str, typed: Mapping[str, str]) -> Any:
@@ -447,14 +546,15 @@ def _serialize_fill(name: str, value: Any) -> dict[str, str]:
 
 def _form_field_of(path: str) -> str:
     """Return the form field of a path in the document, without the names of union members."""
-    layer_type, _, rest = path.partition(".")
+    _, _, rest = path.partition(".")
     members = ("gradient", "condition", "expression", "one")
     parts = [part for part in rest.split(".") if part not in members and not part.isdigit()]
     if parts and parts[0] in FILLS:
         return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'color' else 'start'}"
     if parts and parts[0] in (*POINT_LISTS, "focus"):
         return parts[0]
-    return ".".join(parts) or layer_type
+    # What concerns several form fields is shown above the form.
+    return "" if parts == ["sizing"] else ".".join(parts)
 
 
 def _explain(text: str) -> str:

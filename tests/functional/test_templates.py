@@ -11,7 +11,7 @@ from cwz_web.generation.models import Font, Template
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.fonts import MAX_FONT_BYTES
 from cwz_web.workspaces.models import AuditEntry, Role
-from tests.factories import FONT, Factory, api, sign_in, small_document
+from tests.factories import FONT, Factory, api, nested_document, sign_in, small_document
 
 
 class Studio:
@@ -32,6 +32,11 @@ class Studio:
         """The form of a page that asks for a change."""
         forms = (form for form in page.forms.values() if "do" in form.fields)
         return next(form for form in forms if form.fields["do"][0].value == do)
+
+    def open(self, document: dict[str, Any]) -> None:
+        """Design another template."""
+        self.template = self.make.template(self.space, document=document)
+        self.here = f"{self.base}/{self.template.id}"
 
     @property
     def document(self) -> ImageTemplate:
@@ -118,6 +123,64 @@ def test_layer_actions(studio: Studio) -> None:
     do("lock", layer="Image")
     assert studio.page("layer=Image").html.select_one(".properties fieldset").has_attr("disabled")
     assert studio.log == ["template.draft"], "one entry for a draft, not one for each stroke"
+
+
+def test_layers_in_groups_and_stacks(studio: Studio) -> None:
+    studio.open(nested_document())
+
+    def do(what: str, **more: str) -> Any:
+        token = studio.page().html.find("input", {"name": "csrf_token"})["value"]
+        query = f"layer={more.get('layer', '')}"
+        return studio.app.post(f"{studio.here}/design?{query}", {"csrf_token": token, "do": what, **more}).follow()
+
+    def listed(page: Any, within: str = "") -> list[str]:
+        lists = page.html.select(".layer-list")
+        found = next(each for each in lists if each.get("aria-label", "") == (f"Layers in {within}" if within else ""))
+        return [item.select_one(".layer-head a").text.strip() for item in found.find_all("li", recursive=False)]
+
+    page = studio.page("layer=Card")
+    assert listed(page) == ["Corner", "Note", "Badge", "Card", "Ground"], "the highest first"
+    assert listed(page, "Card") == ["Title", "Prices", "Tags", "Stars"], "in the order of the stack"
+    assert listed(page, "Badge") == ["Label", "Disc"]
+    assert page.html.find(id="p-gap")["value"] == "8"
+    assert "New layers are added to Card" in page.text
+
+    page = studio.page("layer=Price")
+    assert page.html.find(id="p-x") is None, "a stack places it"
+    assert not page.html.find(id="selected-layer").has_attr("data-movable")
+    button = page.html.find("button", {"title": "Move down"})
+    assert listed(do("move", layer="Price", to=button["value"]), "Prices") == ["Old price", "Price"]
+
+    star = studio.page("layer=Star").html.find(id="selected-layer")
+    assert star.has_attr("data-movable")
+    assert [star.rect[name] for name in ("x", "y", "width", "height")] == ["5", "5", "60", "40"]
+    assert star.parent["transform"].startswith("translate(20 10) translate(12 "), "relative to its group"
+
+    assert listed(do("duplicate", layer="Badge"), "Badge 2") == ["Label 2", "Disc 2"]
+    assert listed(do("add", layer="Stars", type="stack"), "Stars") == ["Stack", "Star"]
+    assert listed(do("wrap-stack", layer="Note"), "Stack 2") == ["Note"]
+    boxes = studio.page("layer=Badge").html.find("input", {"name": "boxes"})["value"]
+    assert json.loads(boxes)["Disc"] == [240, 0, 60, 40]
+    assert "Disc" in listed(do("unwrap", layer="Badge", boxes=boxes))
+    page = studio.page("layer=Disc").html.find(id="selected-layer")
+    assert [page.rect[name] for name in ("x", "y", "width", "height")] == ["240", "0", "60", "40"]
+    assert "Card" not in listed(do("remove", layer="Card"))
+
+
+def test_unchanged_form_of_a_stack_saves_no_draft(studio: Studio) -> None:
+    studio.open(nested_document())
+    page = change(studio, "Card")
+    assert "Version 1 is published" in page.text
+    page = change(studio, "Card", gap="20", direction="column")
+    assert "Draft saved" in page.text
+    assert [link.text.strip() for link in page.html.select(".layer-head a")].count("Old price") == 1
+
+
+def test_invalid_combination_is_explained_above_the_form(studio: Studio) -> None:
+    studio.open(nested_document())
+    form = studio.form(studio.page("layer=Card"), "properties")
+    form["wrap"].checked = True
+    assert "Only a row can wrap" in form.submit(status=422).html.select_one('.error[role="alert"]').text
 
 
 def test_sizes_share_layers_with_own_positions(studio: Studio) -> None:

@@ -2,9 +2,10 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_size
-from cwz_web.web.design_forms import CHANGES, InvalidDesignError, Selection, change_design, parse_selection
+from cwz_web.imaging.layers import walk_layers
+from cwz_web.web.design_forms import CHANGES, InvalidDesignError, Selection, change_design, is_in_stack, parse_selection
 from cwz_web.web.layer_forms import serialize_layer
-from tests.factories import small_document
+from tests.factories import nested_document, small_document
 
 
 @pytest.fixture
@@ -110,3 +111,90 @@ def test_incomplete_change_raises_only_design_errors(document: ImageTemplate, do
             change_design(document, selection, {"do": do})
         except InvalidDesignError:
             continue
+
+
+@pytest.fixture
+def nested() -> ImageTemplate:
+    sizes = [{"name": "pinned", "width": 300, "height": 120}]
+    return add_size(ImageTemplate.model_validate(nested_document(sizes=sizes)), "scaled", 800, 300)
+
+
+@pytest.mark.parametrize("size", ["default", "pinned", "scaled"])
+def test_unchanged_form_changes_nothing_in_any_size(nested: ImageTemplate, size: str) -> None:
+    for layer in walk_layers(nested.in_size(size).layers):
+        typed = {**serialize_layer(layer), "do": "properties"}
+        assert change_design(nested, Selection(layer=layer.name, size=size), typed)[0] == nested, layer.name
+
+
+def test_layer_hidden_in_one_size_stays_visible_in_others() -> None:
+    size = {"name": "s", "width": 300, "height": 200, "overrides": {"Title": {"hidden": True}}}
+    document = ImageTemplate.model_validate(small_document(sizes=[size]))
+    layer = document.in_size("s").find_layer("Title")
+    assert layer is not None
+    typed = {**serialize_layer(layer), "do": "properties", "color": "#123456"}
+    changed = change_design(document, Selection(layer="Title", size="s"), typed)[0]
+    assert changed.find_layer("Title").hidden is False  # type: ignore[union-attr]
+
+
+def test_gap_in_size_changes_that_size_only(nested: ImageTemplate) -> None:
+    layer = nested.in_size("pinned").find_layer("Card")
+    assert layer is not None
+    typed = {**serialize_layer(layer), "do": "properties", "gap": "3"}
+    changed = change_design(nested, Selection(layer="Card", size="pinned"), typed)[0]
+    assert changed.in_size("pinned").find_layer("Card").gap == 3  # type: ignore[union-attr]
+    assert changed.find_layer("Card") == nested.find_layer("Card")
+
+
+def test_layers_of_a_repeated_stack_can_use_its_entry(nested: ImageTemplate) -> None:
+    def change(name: str, text: str) -> ImageTemplate:
+        layer = nested.find_layer(name)
+        assert layer is not None
+        return change_design(
+            nested, Selection(layer=name), {**serialize_layer(layer), "do": "properties", "text": text}
+        )[0]
+
+    assert change("Tag", "{{ item | upper }}").find_layer("Tag").text == "{{ item | upper }}"  # type: ignore[union-attr]
+    with pytest.raises(InvalidDesignError) as wrong:
+        change("Title", "{{ item }}")
+    assert wrong.value.errors == {"missing-field": "item"}
+
+
+def test_only_layers_in_a_stack_can_fill_it(nested: ImageTemplate) -> None:
+    layer = nested.find_layer("Note")
+    assert layer is not None
+    typed = {**serialize_layer(layer), "do": "properties", "sizing.width": "fill"}
+    with pytest.raises(InvalidDesignError, match="needs a stack"):
+        change_design(nested, Selection(layer="Note"), typed)
+    assert [is_in_stack(nested, name) for name in ("Title", "Prices", "Star", "Note")] == [True, True, False, False]
+
+
+def test_new_container_is_selected_and_takes_the_next_layer(nested: ImageTemplate) -> None:
+    changed, selection, _ = change_design(nested, Selection(), {"do": "add", "type": "stack"})
+    assert selection.layer == "Stack"
+    changed, selection, _ = change_design(changed, selection, {"do": "add", "type": "text"})
+    assert [each.name for each in changed.find_containers(selection.layer)] == ["Stack"]
+
+
+def test_layer_is_wrapped_and_unwrapped_where_the_page_shows_it(nested: ImageTemplate) -> None:
+    boxes = '{"Note": [300, 170, 90, 20], "Card": [20, 10, 200, 180], "Title": [32, 22, 176, 24]}'
+    changed, selection, what = change_design(
+        nested, Selection(layer="Note"), {"do": "wrap-group", "layer": "Note", "boxes": boxes}
+    )
+    assert (selection.layer, what) == ("Group", "wrap Note")
+    assert changed.find_layer("Group").left == 390 - changed.find_layer("Group").width  # type: ignore[union-attr]
+    changed, selection, _ = change_design(nested, Selection(), {"do": "wrap-stack", "layer": "Corner"})
+    assert [each.name for each in changed.find_containers("Corner")] == [selection.layer]
+    simple = change_design(nested, Selection(), {"do": "remove", "layer": "Tags"})[0]
+    changed, selection, _ = change_design(
+        simple, Selection(layer="Card"), {"do": "unwrap", "layer": "Card", "boxes": boxes}
+    )
+    title = changed.find_layer("Title")
+    assert title is not None
+    assert (title.left, title.top, title.width, title.sizing.width) == (32, 22, 176, "fixed")
+    assert selection.layer == ""
+
+
+@pytest.mark.parametrize("boxes", ["[1]", "{", '{"Note": [1]}', '{"Note": [0, 0, 9999999, 5]}', "[" * 5000])
+def test_invalid_boxes_are_rejected(nested: ImageTemplate, boxes: str) -> None:
+    with pytest.raises(InvalidDesignError, match="out of date"):
+        change_design(nested, Selection(), {"do": "unwrap", "layer": "Badge", "boxes": boxes})

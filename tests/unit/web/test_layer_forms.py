@@ -6,22 +6,27 @@ from pydantic import TypeAdapter
 from cwz_web.demo.starters import NAMES, open_starter
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_layer
-from cwz_web.imaging.layers import AnyLayer, Layer
+from cwz_web.imaging.layers import AnyLayer, Layer, walk_layers
 from cwz_web.web.layer_forms import CHECKS, list_groups, read_layer, serialize_layer
-from tests.factories import small_document
+from tests.factories import nested_document, small_document
 
 _layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
 
 
+KINDS: list[Any] = ["text", "image", "shape", "code", "rating", "group", "stack"]
+
+
 def every_layer() -> list[Layer]:
-    kinds: list[Any] = ["text", "image", "shape", "code", "rating"]
-    fresh = [add_layer(ImageTemplate.model_validate(small_document()), kind)[0].layers[-1] for kind in kinds]
-    return [*fresh, *(layer for slug in NAMES for layer in open_starter(slug).document.layers)]
+    fresh = [add_layer(ImageTemplate.model_validate(small_document()), kind)[0].layers[-1] for kind in KINDS]
+    nested = ImageTemplate.model_validate(nested_document()).layers
+    documents = [open_starter(slug).document for slug in NAMES]
+    return [*fresh, *walk_layers([*nested, *(layer for document in documents for layer in document.layers)])]
 
 
 @pytest.mark.parametrize("layer", every_layer(), ids=lambda layer: f"{layer.type}-{layer.name}")
-def test_unchanged_form_changes_nothing(layer: Layer) -> None:
-    values, errors = read_layer(layer, serialize_layer(layer))
+@pytest.mark.parametrize("in_stack", [False, True])
+def test_unchanged_form_changes_nothing(layer: Layer, in_stack: bool) -> None:
+    values, errors = read_layer(layer, serialize_layer(layer), in_stack=in_stack)
     assert errors == {}
     assert _layer.validate_python(values) == layer
 
@@ -32,13 +37,12 @@ def test_form_covers_every_property_of_every_layer_type() -> None:
         "bound",
         "gradient",
         "hidden",
+        "layers",
         "locked",
-        "pins",
-        "sizing",
         "spans",
         "type",
     }
-    for layer in every_layer()[:5]:
+    for layer in every_layer()[: len(KINDS)]:
         shown = {field.name.partition(".")[0] for group in list_groups(layer) for field in group.fields}
         assert shown == set(type(layer).model_fields) - elsewhere, layer.name
 
@@ -176,3 +180,54 @@ def test_stops_of_a_gradient_and_dashes_are_kept() -> None:
     assert _layer.validate_python(values) == layer
     wrong = read_layer(layer, serialize_layer(layer) | {"fill.stops": "0.5,red"})[1]
     assert list(wrong) == ["fill.stops"]
+
+
+def layer_of(name: str) -> Any:
+    layer = ImageTemplate.model_validate(nested_document()).find_layer(name)
+    assert layer is not None
+    return layer
+
+
+def test_layer_in_a_stack_has_no_position() -> None:
+    def fields(in_stack: bool) -> set[str]:
+        return {field.name for group in list_groups(layer_of("Title"), in_stack=in_stack) for field in group.fields}
+
+    assert fields(in_stack=False) - fields(in_stack=True) == {"x", "y", "anchor", "pins.horizontal", "pins.vertical"}
+    assert fields(in_stack=True) - fields(in_stack=False) == {"sizing.shrink"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "part", "expected"),
+    [
+        ({"pins.horizontal": "right"}, "pins", {"horizontal": "right"}),
+        ({"pins.horizontal": "", "pins.vertical": ""}, "pins", None),
+        ({"repeat.field": "tags", "repeat.limit": "4"}, "repeat", {"field": "tags", "limit": "4"}),
+        ({"repeat.field": "", "repeat.limit": "4"}, "repeat", None),
+        ({"sizing.width": "hug", "sizing.max_width": "90"}, "sizing", {"width": "hug", "max_width": "90"}),
+        ({"direction": "row", "wrap": "on"}, "wrap", True),
+    ],
+)
+def test_parts_of_a_stack(typed: dict[str, str], part: str, expected: Any) -> None:
+    card = layer_of("Card")
+    values, errors = read_layer(card, {**serialize_layer(card), **typed})
+    assert errors == {}
+    found = values[part]
+    assert {key: found[key] for key in expected} == expected if isinstance(expected, dict) else found == expected
+    assert _layer.validate_python(values).layers == card.layers  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "saying"),
+    [
+        ({"gap": "-1"}, "gap", "Enter at least 0"),
+        ({"repeat.field": "tags", "repeat.limit": "99"}, "repeat.limit", "Enter at most 20"),
+        ({"sizing.shrink": "12"}, "sizing.shrink", "Enter at most 9"),
+        ({"sizing.min_width": "9", "sizing.max_width": "3"}, "", "min_width is larger than max_width"),
+        ({"direction": "column", "wrap": "on"}, "", "Only a row can wrap"),
+    ],
+)
+def test_invalid_value_of_a_stack_names_its_form_field(typed: dict[str, str], field: str, saying: str) -> None:
+    card = layer_of("Card")
+    errors = read_layer(card, {**serialize_layer(card), **typed}, in_stack=True)[1]
+    assert list(errors) == [field]
+    assert saying in errors[field]
