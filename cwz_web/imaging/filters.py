@@ -48,12 +48,15 @@ _cdata = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.DOTALL)
 # As in browsers (HTML, section 13.2.5), an element that is not closed extends to the end.
 _hidden = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _tag = re.compile(r"</?[A-Za-z][^<>]*>")
+# A reference to no character. Python refuses to convert more than 4,300 digits to a number.
+_long_reference = re.compile(r"&#\d{1000,};?")
 
 
 def strip_html(text: str) -> str:
     """Return the visible text of an HTML fragment, one line for each block, also of one in CDATA sections."""
     text = _hidden.sub("", _cdata.sub(r"\1", text))
     text = _tag.sub("", _cell.sub(" ", _block.sub("\n", text)))
+    text = _long_reference.sub("\ufffd", text)
     lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
     return "\n".join(line for line in lines if line)
 

@@ -47,6 +47,7 @@ def test_truncate_limits_the_length(text: str, length: int) -> None:
         ("a<!-- b", "a"),
         ("a<script>b</style>", "a"),
         ("a<script>b</SCRIPT >c<!-->d", "ac"),
+        (f"<p>a&#{'9' * 5000};</p>b", "a\ufffd\nb"),
     ],
 )
 def test_strip_html(html: str, text: str) -> None:
