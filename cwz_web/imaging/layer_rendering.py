@@ -128,7 +128,10 @@ class LayerRenderer:
         self, layer: TextLayer, texts: Sequence[str], width: int, height: int, sources: LoadedSources
     ) -> FittedText:
         """Fit the content of a text layer into a width and a height in pixels."""
-        key = ("text", self._digest, _identity(layer), _source_state(layer, texts, sources), *texts, width, height)
+        # A text in a group can have the font sizes of the group's size in this row.
+        sizes = (layer.size, layer.min_size)
+        state = _source_state(layer, texts, sources)
+        key = ("text", self._digest, _identity(layer), sizes, state, *texts, width, height)
         fitted: FittedText = self._pixels.get_or_create(
             key, lambda: fit_layer_text(layer, texts, width, height, sources)
         )
