@@ -261,8 +261,11 @@ class Plan:
 
     def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
         """Return the digest that names the image. It is equal if and only if all inputs of the image are equal."""
-        used = [planned.for_row(values).appearance(values) for planned in self._layers]
-        used += [finding.message for finding in self._unclear_fields(values)]  # a cached image has its findings
+        layers = [planned.for_row(values) for planned in self._layers]
+        used = [planned.appearance(values) for planned in layers]
+        # A cached image has its findings.
+        used += [finding.message for finding in self._unclear_fields(values)]
+        used += [finding.message for planned in layers for finding in planned.unclear_conditions(values)]
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version()]
         # The plan's digest covers the size, and what the layers show covers the market.

@@ -9,6 +9,7 @@ from cwz_web.imaging.photo_urls import split_urls
 MAX_ENTRIES = 50
 
 _url = re.compile(r"https?://", re.IGNORECASE)
+_surrogate = re.compile("[\ud800-\udfff]")
 # Lines, or what stands between vertical bars or semicolons.
 _separators = (re.compile(r"[\r\n]+"), re.compile(r"\|"), re.compile(r";"))
 
@@ -35,4 +36,5 @@ def _read_json_array(text: str) -> list[str] | None:
         return None
     if not isinstance(values, list) or not all(isinstance(value, str | int | float) for value in values):
         return None
-    return [value if isinstance(value, str) else json.dumps(value) for value in values]
+    # JSON can have half of a character, which no other text of a row has.
+    return [_surrogate.sub("\ufffd", value) if isinstance(value, str) else json.dumps(value) for value in values]

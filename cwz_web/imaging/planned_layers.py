@@ -10,7 +10,7 @@ from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layers import SOURCE, Container, Layer, RatingLayer, StackLayer
 from cwz_web.imaging.lists import split_list
-from cwz_web.values.formats import Unclear
+from cwz_web.values.formats import Unclear, format_of, with_format
 from cwz_web.values.numbers import read_rating
 
 
@@ -59,8 +59,9 @@ class PlannedLayer:
         if repeat is None:
             yield from ((child, values) for child in self.children)
             return
-        for number, entry in enumerate(split_list(values[repeat.field])[: repeat.limit], start=1):
-            entry_values = {**values, "item": entry, "index": str(number)}
+        text = values[repeat.field]
+        for number, entry in enumerate(split_list(text)[: repeat.limit], start=1):
+            entry_values = {**values, "item": with_format(entry, format_of(text)), "index": str(number)}
             yield from ((child, entry_values) for child in self.children)
 
     def walk(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:

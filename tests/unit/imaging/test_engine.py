@@ -413,6 +413,14 @@ def test_progressive_jpeg_and_palette_png(options: dict[str, Any]) -> None:
         assert image.get("interlaced") == 1
 
 
+@pytest.mark.parametrize("condition", [{"field": "title", "is": "more", "value": "3"}, "amount(title) > 3"])
+def test_digest_depends_on_the_findings_of_conditions(condition: Any) -> None:
+    """The image is the same, but a cached one has its findings."""
+    plan = create_plan([shape("s", "#ff0000", 0, show_if=condition)])
+    digests = {plan.image_digest(plan.fill_values({"title": title}), {}, Output()) for title in ("1", "2", "soon")}
+    assert len(digests) == 2
+
+
 def test_each_filter_runs_once_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setitem(FILTERS, "upper", Filter(lambda text: calls.append(text) or Unclear("is unclear")))

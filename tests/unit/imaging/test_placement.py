@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.findings import FindingCode
@@ -20,6 +21,7 @@ from cwz_web.imaging.layer_rendering import fit_layer_text
 from cwz_web.imaging.lists import split_list
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer
+from cwz_web.values.formats import ValueFormat, with_format
 
 Box = tuple[int, int, int, int]
 
@@ -215,6 +217,15 @@ def test_stack_is_repeated_for_each_entry_of_a_list() -> None:
     assert plan.used_fields == {"features"}
 
 
+def test_entries_have_the_format_of_their_list() -> None:
+    stacked = stack(text("Entry", "{{ item | currency('', 'de') }}"), repeat={"field": "prices"})
+    plan = Engine().plan(template(stacked, fields={"prices": ""}))
+    values = plan.fill_values({"prices": with_format("1.299|3", ValueFormat(locale="de", currency="EUR"))})
+    assert plan.compose(values, {}).findings == ()
+    values = plan.fill_values({"prices": "5|3"}, Output(output_currency="EUR"))
+    assert plan.compose(values, {}).findings == ()
+
+
 def test_repeated_photos_are_loaded() -> None:
     photos = stack(
         {"type": "image", "name": "Photo", "source": "{{ item }}", "width": 20, "height": 20},
@@ -242,6 +253,7 @@ def test_repeated_photos_are_loaded() -> None:
         ("", []),
         ("[" * 3000, ["[" * 3000]),
         ("|".join("x" * 80), ["x"] * 50),
+        (r'["\ud800", "\ud83d\ude00"]', ["\ufffd", "😀"]),
     ],
 )
 def test_entries_of_a_list(text: str, entries: list[str]) -> None:
@@ -276,6 +288,21 @@ def test_scaled_text_scales_its_font() -> None:
     document = template({**title, "pins": pins}, sizes=[{"name": "double", "width": 800, "height": 600}])
     layer = document.in_size("double").layers[0].model_dump()
     assert (layer["size"], layer["min_size"], layer["width"]) == (80, 20, 200)
+
+
+def test_scaled_text_has_the_font_of_its_group_in_each_row() -> None:
+    sizing = {"width": "hug", "height": "hug", "max_width": 50}
+    group = {
+        "type": "group", "name": "Group", "width": 100, "height": 50, "sizing": {"width": "fill", "height": "hug"},
+        "layers": [text("Scaled", "Hi", pins={"horizontal": "scale"}, sizing=sizing)],
+    }  # fmt: skip
+    document = template(stack(text("Title", "{{ title }}", size=10), group, direction="row"), fields={"title": ""})
+
+    def render(*titles: str) -> bytes:
+        plan = Engine().plan(document)
+        return [plan.compose(plan.fill_values({"title": title}), {}).pixels.tobytes() for title in titles][-1]
+
+    assert render("A", "A longer title") == render("A longer title")
 
 
 def test_override_of_a_layer_in_a_group_wins_over_its_pins() -> None:
