@@ -332,11 +332,11 @@ def _check_layer_fields(layer: Layer, known: AbstractSet[str], repeated: Abstrac
         raise ValueError(
             f"The layer “{layer.name}” uses “{name}” in an expression. Use it in a binding: {{{{ {name} }}}}"
         )
-    if isinstance(layer, StackLayer) and layer.repeat:
-        repeated = repeated | REPEAT_FIELDS
     if isinstance(layer, Container):
+        # The entry is known in the stack, not to the stack itself.
+        entry = REPEAT_FIELDS if isinstance(layer, StackLayer) and layer.repeat else frozenset[str]()
         for child in layer.layers:
-            _check_layer_fields(child, known, repeated)
+            _check_layer_fields(child, known, repeated | entry)
     known = known | repeated
     if unknown := layer.fields() - known:
         raise ValueError(_unknown_fields(f"layer “{layer.name}”", unknown, known))

@@ -432,3 +432,9 @@ def test_plan_places_the_layers_that_a_row_shows() -> None:
         ("Stack", 20, 40),
         ("B", 28, 48),
     ]
+
+
+def test_condition_of_a_repeated_stack_cannot_use_its_entry() -> None:
+    own = stack(text("A", "{{ item }}"), repeat={"field": "a"}, show_if={"field": "item", "is": "filled"})
+    with pytest.raises(ValidationError, match="“Stack” uses the unknown field item"):
+        template(own, fields={"a": "x|y"})
