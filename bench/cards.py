@@ -1,7 +1,8 @@
-"""The benchmark's cards, a photo card and a text card, as templates and as rendered by Pillow.
+"""The benchmark's cards as templates, and the photo card and the text card as rendered by Pillow.
 
 The photo card (1200 x 630) has a JPEG photo of 2000 x 1300 as background, a gradient, a round logo, a badge and three
-texts that differ in every image. The text card has a plain background and the same three texts.
+texts that differ in every image. The text card has a plain background and the same three texts. The catalog card is in
+`catalog.py`.
 """
 
 import io
@@ -14,7 +15,8 @@ from cwz_web.imaging.fonts import install_fonts
 ROOT = Path(__file__).parent.parent
 install_fonts(ROOT / "node_modules", Path(tempfile.gettempdir()) / "cwz-bench-fonts")
 
-import pyvips  # noqa: E402 - fontconfig reads its configuration once
+import catalog  # noqa: E402 - fontconfig reads its configuration once
+import pyvips  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 from cwz_web.imaging.decoding import Source  # noqa: E402
@@ -41,7 +43,8 @@ def create_photo(width: int, height: int, seed: int = 1) -> bytes:
 
 
 PHOTO, LOGO = create_photo(2000, 1300), create_photo(400, 400, seed=9)
-SOURCES = {"photo": Source.of(PHOTO), "logo": Source.of(LOGO)}
+PRODUCT, TRIMMED_PRODUCT = catalog.create_photo()
+SOURCES = {"photo": Source.of(PHOTO), "logo": Source.of(LOGO), "product": Source.of(PRODUCT)}
 
 
 def _layer(layer_type: str, name: str, x: int, y: int, width: int, height: int, **more: Any) -> dict[str, Any]:
@@ -68,12 +71,16 @@ def _card(layers: list[dict[str, Any]]) -> ImageTemplate:
     return ImageTemplate.model_validate({"canvas": canvas, "fields": fields, "layers": layers})
 
 
-CARDS = {"photo_card": _card(_IMAGES + _TEXTS), "text_card": _card(_TEXTS)}
+CARDS = {"photo_card": _card(_IMAGES + _TEXTS), "text_card": _card(_TEXTS), "catalog_card": catalog.TEMPLATE}
+# Those that Pillow renders as well, without a layout.
+PLAIN_CARDS = ("photo_card", "text_card")
 OUTPUTS = {"jpeg": Output(format=Format.JPEG), "png": Output(format=Format.PNG)}
 
 
-def row(number: int) -> dict[str, str]:
+def row(number: int, card: str = "photo_card") -> dict[str, str]:
     """Return a row with unique texts."""
+    if card == "catalog_card":
+        return catalog.row(number)
     return {
         "title": f"Summer sale {number}: all for long days outside",
         "subtitle": f"Only this week, number {number}, in every shop and online",
@@ -91,9 +98,9 @@ def plan_card(card: str, engine: Engine | None = None) -> Plan:
     return (engine or Engine()).plan(CARDS[card])
 
 
-def render_card(plan: Plan, number: int, output: Output) -> bytes:
+def render_card(plan: Plan, number: int, output: Output, card: str = "photo_card") -> bytes:
     """Render and encode a row of a card."""
-    values = plan.fill_values(row(number))
+    values = plan.fill_values(row(number, card))
     return plan.render(values, plan.load_sources(values, load_source), output).data
 
 

@@ -1,7 +1,9 @@
 """Compare the image engine with its floor and with Pillow (`make bench`), and with its peers (`make bench-peers`).
 
-The floor is the time that libvips needs to encode the same pixels. All figures are medians. The peers render the same
-card with the same photo, fonts and texts, and can cache what they like between two images.
+The floor is the time that libvips needs to encode the same pixels. All figures are medians. Renderers take turns, since
+the load of a machine changes from minute to minute: compare figures of one card only. The peers render the same card
+with the same photo, fonts and texts, and can cache what they like between two images; of the catalog card's photo, they
+get the part that a trimmed photo shows.
 """
 
 import argparse
@@ -11,11 +13,11 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pyvips
-from cards import CARDS, OUTPUTS, PillowCard, load_source, plan_card, render_card, row
+from cards import CARDS, OUTPUTS, PLAIN_CARDS, PillowCard, load_source, plan_card, render_card, row
 from figures import save_figures
 from peers import chromium_times, node_times
 
@@ -23,8 +25,8 @@ from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan
 
-ROUNDS = 80
-ROUNDS_PEERS = 30
+ROUNDS, TURNS = 80, 8
+ROUNDS_PEERS, TURNS_PEERS = 12, 4
 COLD_ROUNDS = 15
 
 
@@ -39,15 +41,25 @@ def bare_encode(pixels: Pixels, output: Output) -> bytes:
     return png
 
 
-def median_ms(work: Callable[[int], object], rounds: int = ROUNDS) -> float:
-    """Return the median duration of a call in milliseconds, after one call to warm up."""
+def times_ms(work: Callable[[int], object], numbers: range) -> list[float]:
+    """Return the durations of calls in milliseconds, after one call to warm up."""
     work(0)
     times = []
-    for number in range(1, rounds + 1):
+    for number in numbers:
         started = time.perf_counter()
         work(number)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1000
+        times.append((time.perf_counter() - started) * 1000)
+    return times
+
+
+def medians_ms(works: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, float]:
+    """Return the median durations of calls that take turns, in milliseconds by name."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    length = rounds // TURNS
+    for first in range(1, rounds, length):
+        for name, work in works.items():
+            times[name] += times_ms(work, range(first, first + length))
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def images_per_second(work: Callable[[int], object], threads: int, images: int = 600) -> float:
@@ -60,39 +72,50 @@ def images_per_second(work: Callable[[int], object], threads: int, images: int =
 
 def cold_ms(output: Output) -> float:
     """Return the median duration of a template's first image, with empty caches."""
-    return median_ms(lambda number: render_card(plan_card("photo_card", Engine()), number, output), COLD_ROUNDS)
+    times = times_ms(lambda number: render_card(plan_card("photo_card", Engine()), number, output), range(COLD_ROUNDS))
+    return statistics.median(times)
 
 
 def measure(card: str, name: str, output: Output, plan: Plan) -> dict[str, float]:
     """Return the medians of the engine, the floor and Pillow in milliseconds, by name."""
-    values = plan.fill_values(row(1))
+    values = plan.fill_values(row(1, card))
     pixels = plan.compose(values, plan.load_sources(values, load_source)).pixels[..., :3].copy()
-    pillow = PillowCard(card)
-    rounds = ROUNDS if name == "jpeg" else ROUNDS // 2
-    return {
-        f"engine_{card}_{name}_ms": median_ms(lambda number: render_card(plan, number, output), rounds),
-        f"floor_{card}_{name}_ms": median_ms(lambda number: bare_encode(pixels, output), rounds),
-        f"pillow_{card}_{name}_ms": median_ms(lambda number: pillow.render(number, output), rounds),
+    works: dict[str, Callable[[int], object]] = {
+        f"engine_{card}_{name}_ms": lambda number: render_card(plan, number, output, card),
+        f"floor_{card}_{name}_ms": lambda _: bare_encode(pixels, output),
     }
+    if card in PLAIN_CARDS:
+        pillow = PillowCard(card)
+        works[f"pillow_{card}_{name}_ms"] = lambda number: pillow.render(number, output)
+    return medians_ms(works, ROUNDS if name == "jpeg" else ROUNDS // 2)
+
+
+def measure_cards(plans: Mapping[str, Plan]) -> dict[str, float]:
+    """Return the medians of all cards and formats."""
+    results: dict[str, float] = {}
+    for card, plan in plans.items():
+        for name, output in OUTPUTS.items():
+            results |= measure(card, name, output, plan)
+    return results
+
+
+def measure_with_peers(plans: Mapping[str, Plan]) -> dict[str, float]:
+    """Return the medians of the engine and its peers, which take turns."""
+    turns = [measure_cards(plans) | node_times(ROUNDS_PEERS) | chromium_times(ROUNDS_PEERS) for _ in range(TURNS_PEERS)]
+    return {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--peers", action="store_true", help="also measure the peers")
-    results: dict[str, float] = {}
     plans = {card: plan_card(card) for card in CARDS}
-    for card, plan in plans.items():
-        for name, output in OUTPUTS.items():
-            results |= measure(card, name, output, plan)
+    results = measure_with_peers(plans) if arguments.parse_args().peers else measure_cards(plans)
     jpeg = OUTPUTS["jpeg"]
     results["engine_photo_card_cold_ms"] = cold_ms(jpeg)
     cores = len(os.sched_getaffinity(0))
     for threads, name in ((1, "one_thread_"), (2, "two_threads_"), (cores, "")):
         rate = images_per_second(lambda number: render_card(plans["photo_card"], number, jpeg), threads)
         results[f"engine_photo_card_{name}images_per_s"] = rate
-    if arguments.parse_args().peers:
-        results |= node_times(ROUNDS_PEERS)
-        results |= chromium_times(ROUNDS_PEERS)
     save_figures(results)
     report(results, cores)
 
@@ -102,7 +125,7 @@ def report(results: dict[str, float], cores: int) -> None:
     node = shutil.which("node") or "none"
     print(f"{cores} cores, Python {platform.python_version()} on {sys.platform}, libvips {pyvips.version(0)}."
           f"{pyvips.version(1)}, node: {'yes' if node != 'none' else 'no'}")  # fmt: skip
-    print(f"{'card of 1200 x 630':24}{'renderer':12}{'ms':>9}{'x floor':>14}{'x engine':>12}")
+    print(f"{'card':24}{'renderer':12}{'ms':>9}{'x floor':>14}{'x engine':>12}")
     for card in CARDS:
         for name in OUTPUTS:
             engine, floor = (results[f"{renderer}_{card}_{name}_ms"] for renderer in ("engine", "floor"))

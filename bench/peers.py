@@ -12,20 +12,20 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
-from cards import CARDS, FONTS, HEIGHT, LOGO, OUTPUTS, PHOTO, ROOT, WIDTH, row
+from cards import CARDS, FONTS, HEIGHT, LOGO, OUTPUTS, PHOTO, ROOT, TRIMMED_PRODUCT, WIDTH, catalog, row
 from playwright.sync_api import sync_playwright
 
 PEERS = ROOT / "bench" / "peers"
-SET_TEXTS = "row => { for (const key in row) document.getElementById(key).textContent = row[key] }"
+SET_PARTS = "row => { for (const key in row) document.getElementById(key).innerHTML = row[key] }"
 
 
 @contextmanager
 def job(**more: Any) -> Iterator[str]:
     """Yield the input of the Node.js programs as JSON. The files that it names exist within the context."""
     with tempfile.TemporaryDirectory() as folder:
-        files = {"photo": Path(folder, "photo.jpg"), "logo": Path(folder, "logo.jpg")}
-        files["photo"].write_bytes(PHOTO)
-        files["logo"].write_bytes(LOGO)
+        files = {name: Path(folder, f"{name}.jpg") for name in ("photo", "logo", "product")}
+        for path, content in zip(files.values(), (PHOTO, LOGO, TRIMMED_PRODUCT), strict=True):
+            path.write_bytes(content)
         yield json.dumps(
             {
                 "width": WIDTH,
@@ -40,7 +40,9 @@ def job(**more: Any) -> Iterator[str]:
 
 def node_times(rounds: int) -> dict[str, float]:
     """Return the medians of takumi and of satori with resvg in milliseconds, by name."""
-    with job(rounds=rounds, rows=[row(number) for number in range(rounds + 1)]) as payload:
+    numbers = range(rounds + 1)
+    pages = [catalog.to_html(catalog.row(number), "product") for number in numbers]
+    with job(rounds=rounds, rows=[row(number) for number in numbers], pages=pages, side=catalog.SIDE) as payload:
         process = subprocess.run(
             ["node", str(PEERS / "render.mjs")], input=payload, capture_output=True, text=True, check=True
         )
@@ -73,32 +75,44 @@ def chromium_times(rounds: int) -> dict[str, float]:
             executable_path=path,
             args=["--no-sandbox", "--disable-gpu"],
         )
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        for card in CARDS:
+        for card, template in CARDS.items():
+            canvas = template.canvas
+            page = browser.new_page(viewport={"width": canvas.width, "height": canvas.height})
             page.set_content(_html(card))
             page.evaluate("document.fonts.ready")
             for name, output in OUTPUTS.items():
                 times = []
                 for number in range(rounds + 1):
                     started = time.perf_counter()
-                    page.evaluate(SET_TEXTS, row(number))
+                    page.evaluate(SET_PARTS, _parts(card, number))
                     options = {"type": "jpeg", "quality": output.quality} if name == "jpeg" else {"type": "png"}
                     page.screenshot(**options)  # type: ignore[arg-type]
                     times.append(time.perf_counter() - started)
                 results[f"chromium_{card}_{name}_ms"] = statistics.median(times[1:]) * 1000
+            page.close()
         browser.close()
     return results
 
 
-def _html(card: str) -> str:
-    def data_url(content_type: str, content: bytes) -> str:
-        return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
+def _parts(card: str, number: int) -> dict[str, str]:
+    """Return what a row changes in the page of a card: HTML by the id of its element."""
+    values = row(number, card)
+    return catalog.to_parts(values) if card == "catalog_card" else values
 
-    fonts = {weight: data_url("font/ttf", path.read_bytes()) for weight, path in FONTS.items()}
+
+def _data_url(content_type: str, content: bytes) -> str:
+    return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
+
+
+def _html(card: str) -> str:
+    fonts = {weight: _data_url("font/ttf", path.read_bytes()) for weight, path in FONTS.items()}
     faces = "".join(
         f"@font-face {{ font-family: Inter; font-weight: {weight}; src: url({url}) }}" for weight, url in fonts.items()
     )
-    photo, logo = (data_url("image/jpeg", content) for content in (PHOTO, LOGO))
+    if card == "catalog_card":
+        product = _data_url("image/jpeg", TRIMMED_PRODUCT)
+        return f"<style>{faces} body {{ margin: 0 }}</style>{catalog.to_html(catalog.row(0), product)}"
+    photo, logo = (_data_url("image/jpeg", content) for content in (PHOTO, LOGO))
     images = (
         f'<img src="{photo}" style="width:{WIDTH}px;height:{HEIGHT}px;object-fit:cover">'
         f'<div style="width:{WIDTH}px;height:{HEIGHT}px;background:linear-gradient(transparent,#000000cc)"></div>'

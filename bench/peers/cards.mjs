@@ -1,7 +1,8 @@
-// The photo card and the text card as takumi draws them: of a job with the files of photo, logo and fonts.
+// The cards as takumi draws them: of a job with the files of the photos, the logo and the fonts.
 import { readFile } from "node:fs/promises";
 import { Renderer } from "@takumi-rs/core";
 import { container, image, text as words } from "@takumi-rs/helpers";
+import { fromHtml } from "@takumi-rs/helpers/html";
 
 const base = { position: "absolute", left: 0, top: 0 };
 
@@ -19,14 +20,19 @@ export const styleOf = ({ width, height }) => ({
 export async function filesOf(job) {
   const fonts = await Promise.all(Object.entries(job.fonts).map(
     async ([weight, path]) => ({ name: "Inter", data: await readFile(path), weight: Number(weight), style: "normal" })));
-  return { photo: await readFile(job.photo), logo: await readFile(job.logo), fonts };
+  const [photo, logo, product] = await Promise.all([job.photo, job.logo, job.product].map((path) => readFile(path)));
+  return { photo, logo, product, fonts };
 }
 
-export async function takumi(job, { photo, logo, fonts }) {
+// The trees of the catalog card, one for each row: parsing HTML is no part of what is measured.
+export const catalogTrees = (job) => Promise.all(job.pages.map(async (page) => (await fromHtml(page)).node));
+
+export async function takumi(job, { photo, logo, product, fonts }) {
   const { width, height } = job, style = styleOf(job), renderer = new Renderer();
   for (const font of fonts) await renderer.registerFont(font);
-  const images = [{ src: "photo", data: photo }, { src: "logo", data: logo }];
+  const images = [{ src: "photo", data: photo }, { src: "logo", data: logo }, { src: "product", data: product }];
   return (card, row, options) => {
+    if (card === "catalog_card") return renderer.render(row, { width: job.side, height: job.side, images, ...options });
     const pictures = [
       image({ src: "photo", style: style.photo }), container({ style: style.shade, children: [] }),
       image({ src: "logo", style: style.logo }), container({ style: style.badge, children: [] }),

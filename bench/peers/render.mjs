@@ -1,16 +1,16 @@
-// The two cards by takumi, and by satori + resvg: a job on standard input, medians in milliseconds on standard output.
+// The cards by takumi, and by satori + resvg: a job on standard input, medians in milliseconds on standard output.
 import { text } from "node:stream/consumers";
 import { Resvg } from "@resvg/resvg-js";
 import satori from "satori";
-import { filesOf, styleOf, takumi } from "./cards.mjs";
+import { catalogTrees, filesOf, styleOf, takumi } from "./cards.mjs";
 
 const job = JSON.parse(await text(process.stdin));
 const { width, height } = job, style = styleOf(job);
-const files = await filesOf(job), { photo, logo, fonts } = files;
+const files = await filesOf(job), { photo, logo, product, fonts } = files;
 
-async function median(draw) {
+async function median(rows, draw) {
   const times = [];
-  for (const row of job.rows) {
+  for (const row of rows) {
     const began = performance.now();
     await draw(row);
     times.push(performance.now() - began);
@@ -18,11 +18,21 @@ async function median(draw) {
   return times.slice(1).sort((a, b) => a - b)[Math.floor(job.rounds / 2)];
 }
 
-const photoUrl = `data:image/jpeg;base64,${photo.toString("base64")}`, logoUrl = `data:image/jpeg;base64,${logo.toString("base64")}`;
+const [photoUrl, logoUrl, productUrl] = [photo, logo, product].map((file) => `data:image/jpeg;base64,${file.toString("base64")}`);
 
 function element(type, props) { return { type, props }; }
 
+// A tree of takumi as one of satori.
+function satoriTree({ type, text, children = [], style }) {
+  if (type === "image") return element("img", { src: productUrl, style });
+  return element("div", { style, children: type === "text" ? text : children.map(satoriTree) });
+}
+
 async function satoriCard(card, row) {
+  if (card === "catalog_card") {
+    const svg = await satori(satoriTree(row), { width: job.side, height: job.side, fonts });
+    return new Resvg(svg).render().asPng();
+  }
   const pictures = [
     element("img", { src: photoUrl, width, height, style: style.photo }), element("div", { style: style.shade }),
     element("img", { src: logoUrl, width: 96, height: 96, style: style.logo }), element("div", { style: style.badge }),
@@ -33,11 +43,11 @@ async function satoriCard(card, row) {
 }
 
 const results = {}, draw = await takumi(job, files);
-for (const card of ["photo_card", "text_card"]) {
+const rows = { photo_card: job.rows, text_card: job.rows, catalog_card: await catalogTrees(job) };
+for (const card in rows) {
   for (const [name, options] of [["jpeg", { format: "jpeg", quality: job.quality }], ["png", { format: "png" }]]) {
-    results[`takumi_${card}_${name}_ms`] = await median(
-      (row) => draw(card, row, options));
+    results[`takumi_${card}_${name}_ms`] = await median(rows[card], (row) => draw(card, row, options));
   }
-  results[`satori_${card}_png_ms`] = await median((row) => satoriCard(card, row));
+  results[`satori_${card}_png_ms`] = await median(rows[card], (row) => satoriCard(card, row));
 }
 console.log(JSON.stringify(results));
