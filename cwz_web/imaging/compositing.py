@@ -4,8 +4,9 @@ A pixel has four bytes: red, green, blue and one that is not used. numpy and lib
 than with three. In a transparent canvas the fourth byte is alpha, and colors are not premultiplied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from threading import local
 from typing import TypeAlias
 
@@ -19,10 +20,13 @@ Pixels: TypeAlias = NDArray[np.uint8]
 RGB: TypeAlias = tuple[int, int, int]
 
 WHITE: RGB = (255, 255, 255)
+# The colors that leave a canvas as it is, of the blend modes that mix in proportion to a color: to mix with a part of
+# it is to mix with the color that has this part of the neutral one.
+NEUTRAL: dict[BlendMode, RGB] = {"multiply": WHITE, "screen": (0, 0, 0)}
 
 # Blending works on strips of at most this many values in preallocated arrays: allocating memory takes longer than the
 # arithmetic. Smaller strips would make threads wait for the interpreter lock.
-STRIP = 600_000
+STRIP = 300_000
 # Five bytes for each of them.
 MAX_MERGED_PIXELS = 40_000_000
 
@@ -45,6 +49,8 @@ class Patch:
         color: one color for the whole patch, or an array (height, width, 4) whose last band is not used.
         alpha: the coverage, an array (height, width) of 0 to 255; None is opaque.
         blend: how the color mixes with the canvas.
+        weighted: the color on the one that its blend mode leaves as it is, by its alpha. It mixes with an opaque canvas
+            like the color with its alpha.
     """
 
     x: int
@@ -52,6 +58,7 @@ class Patch:
     color: RGB | Pixels
     alpha: Pixels | None
     blend: BlendMode = "normal"
+    weighted: Pixels | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,7 +70,7 @@ class Patch:
     @property
     def nbytes(self) -> int:
         """The size of the arrays in bytes."""
-        return sum(part.nbytes for part in (self.color, self.alpha) if isinstance(part, np.ndarray))
+        return sum(part.nbytes for part in (self.color, self.alpha, self.weighted) if isinstance(part, np.ndarray))
 
     def mask(self) -> Pixels:
         """Return the coverage as an array."""
@@ -77,12 +84,22 @@ class Patch:
         """Return the patch with an opacity of 0 to 1."""
         if opacity >= 1:
             return self
-        return replace(self, alpha=(self.mask() * np.float32(opacity) + np.float32(0.5)).astype(np.uint8))
+        alpha = (self.mask() * np.float32(opacity) + np.float32(0.5)).astype(np.uint8)
+        return replace(self, alpha=alpha, weighted=None)
 
     def clipped(self, mask: Pixels) -> "Patch":
         """Return the patch with its coverage multiplied by a mask of the same size."""
         alpha = mask if self.alpha is None else (self.alpha * mask.astype(np.uint16) // 255).astype(np.uint8)
-        return replace(self, alpha=alpha)
+        return replace(self, alpha=alpha, weighted=None)
+
+    def blended(self, mode: BlendMode) -> "Patch":
+        """Return the patch with a blend mode."""
+        weighted = None
+        if mode in NEUTRAL and self.alpha is not None:
+            height, width = self.shape
+            weighted = new_canvas(width, height, NEUTRAL[mode])
+            blend_patch(weighted, replace(self, x=0, y=0, blend="normal"))
+        return replace(self, blend=mode, weighted=weighted)
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Patch | None":
         """Return the part of the patch within a box, in pixels of the canvas; None if there is none."""
@@ -93,8 +110,8 @@ class Patch:
             return None
         inside = (slice(upper, lower), slice(start, end))
         color = self.color[inside] if isinstance(self.color, np.ndarray) else self.color
-        alpha = None if self.alpha is None else self.alpha[inside]
-        return replace(self, x=self.x + start, y=self.y + upper, color=color, alpha=alpha)
+        alpha, weighted = (None if part is None else part[inside] for part in (self.alpha, self.weighted))
+        return replace(self, x=self.x + start, y=self.y + upper, color=color, alpha=alpha, weighted=weighted)
 
 
 def new_canvas(width: int, height: int, color: RGB) -> Pixels:
@@ -126,15 +143,16 @@ def blend_patch(canvas: Pixels, patch: Patch, *, has_alpha: bool = False) -> Non
     inside = (slice(top - patch.y, bottom - patch.y), slice(left - patch.x, right - patch.x))
     color = patch.color[inside] if isinstance(patch.color, np.ndarray) else patch.color
     under = canvas[top:bottom, left:right]
+    if patch.weighted is not None and not has_alpha:
+        _mix_weighted(under, patch.weighted[inside], patch.blend)
+        return
     if patch.alpha is None and patch.blend == "normal":
         under[:] = color if isinstance(color, np.ndarray) else (*color, 255)
         if has_alpha:
             under[..., 3] = 255
         return
     alpha = patch.mask()[inside]
-    strip = max(STRIP // (4 * (right - left)), 1)
-    for start in range(0, bottom - top, strip):
-        rows = slice(start, start + strip)
+    for rows in _strips(alpha):
         columns = _covered_columns(alpha[rows])
         if columns is None:
             continue
@@ -145,10 +163,18 @@ def blend_patch(canvas: Pixels, patch: Patch, *, has_alpha: bool = False) -> Non
             continue
         if patch.blend != "normal":
             above = mix_bytes(patch.blend, below, _color_array(above))
-        if cover.min() == 255:  # between the round corners of photos and boxes
+        if cover.min() == 255:
             below[:] = _color_array(above)
         else:
             _blend(below, above, cover)
+
+
+def _mix_weighted(under: Pixels, color: Pixels, mode: BlendMode) -> None:
+    """Mix a weighted color with the canvas, in strips."""
+    step = max(STRIP // (4 * under.shape[1]), 1)
+    for start in range(0, under.shape[0], step):
+        rows = slice(start, start + step)
+        under[rows] = mix_bytes(mode, under[rows], color[rows])
 
 
 def flatten(canvas: Pixels, color: RGB) -> Pixels:
@@ -165,7 +191,7 @@ def merge_patches(patches: Sequence[Patch]) -> Patch:
     isolated group (Compositing and Blending Level 1, section 5.2).
     """
     if len(patches) == 1:
-        return patches[0] if patches[0].blend == "normal" else replace(patches[0], blend="normal")
+        return patches[0] if patches[0].blend == "normal" else patches[0].blended("normal")
     left, top = min(patch.x for patch in patches), min(patch.y for patch in patches)
     right = max(patch.x + patch.shape[1] for patch in patches)
     bottom = max(patch.y + patch.shape[0] for patch in patches)
@@ -200,9 +226,20 @@ def parse_color(text: str) -> tuple[RGB, float]:
     return (red, green, blue), int(text[7:9], 16) / 255 if len(text) == 9 else 1.0
 
 
+def _strips(alpha: Pixels) -> Iterator[slice]:
+    """Yield ranges of rows with at most STRIP values; opaque rows, as between round corners, are on their own."""
+    height, width = alpha.shape
+    opaque = np.flatnonzero(alpha.min(axis=1) == 255)
+    is_interior = len(opaque) > 0 and opaque[-1] - opaque[0] < len(opaque)
+    bounds = [0, int(opaque[0]), int(opaque[-1]) + 1, height] if is_interior else [0, height]
+    step = max(STRIP // (4 * width), 1)
+    for first, last in pairwise(bounds):
+        yield from (slice(start, min(start + step, last)) for start in range(first, last, step))
+
+
 def _covered_columns(alpha: Pixels) -> slice | None:
     """Return the range of columns that are not fully transparent."""
-    covered: NDArray[np.bool_] = np.any(alpha, axis=0)
+    covered = alpha.max(axis=0) > 0
     first = int(covered.argmax())
     if not covered[first]:
         return None
@@ -224,10 +261,8 @@ def _blend(under: Pixels, color: RGB | Pixels, alpha: Pixels) -> None:
     np.subtract(255, cover, out=cover)
     cover *= under.reshape(height, -1)
     mixed += cover
-    mixed += 128
-    np.right_shift(mixed, 8, out=cover)
-    mixed += cover
-    mixed >>= 8
+    mixed += 127
+    mixed //= 255
     under[:] = mixed.reshape(height, width, 4)
 
 

@@ -1,7 +1,6 @@
 """Effects on the patches of a layer: shadow, rotation, opacity and outline; conversion between arrays and libvips."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from math import ceil, cos, hypot, radians, sin
 from typing import TypeAlias
@@ -33,7 +32,7 @@ def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
     if layer.opacity < 1:
         patches = [merge_patches(patches).faded(layer.opacity)]
     if layer.blend != "normal":
-        patches = [replace(merge_patches(patches), blend=layer.blend)]
+        patches = [merge_patches(patches).blended(layer.blend)]
     return patches
 
 

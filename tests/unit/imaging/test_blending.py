@@ -1,11 +1,12 @@
 """Blend modes, checked against the formulas of Compositing and Blending Level 1, computed one pixel at a time."""
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from cwz_web.imaging.blending import BlendMode
+from cwz_web.imaging.blending import BlendMode, mix_bytes, mix_colors
 from cwz_web.imaging.compositing import Patch, blend_patch
 
 MODES: list[BlendMode] = list(get_args(BlendMode))
@@ -116,3 +117,31 @@ def test_blend_mode_matches_the_formula_of_the_specification(mode: BlendMode, so
         for below, over, opacity in zip(under, above, alpha, strict=True)
     ]
     assert np.abs(canvas[0, :, :3] - np.array(expected) * 255).max() <= 1.01
+
+
+@pytest.mark.parametrize("mode", ["multiply", "screen", "overlay"])
+def test_mixed_bytes_are_the_rounded_colors(mode: BlendMode) -> None:
+    under, above = (np.repeat(each[..., None], 4, 2) for each in np.indices((256, 256)).astype(np.uint8))
+    expected = np.rint(mix_colors(mode, under / 255, above / 255) * 255)
+    assert np.array_equal(mix_bytes(mode, under, above), expected)
+
+
+@pytest.mark.parametrize("mode", ["multiply", "screen", "overlay"])
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_layer_mixes_like_each_of_its_pixels(mode: BlendMode, has_alpha: bool) -> None:
+    random = np.random.default_rng(29)
+    canvas, color = random.integers(0, 256, (2, 20, 30, 4)).astype(np.uint8)
+    alpha, mask = random.integers(0, 256, (2, 20, 30)).astype(np.uint8)
+    patch = Patch(0, 0, color, alpha)
+    for layer, expected in [
+        (patch.blended(mode), patch),
+        (patch.blended(mode).faded(0.5), patch.faded(0.5)),
+        (patch.blended(mode).clipped(mask), patch.clipped(mask)),
+        (patch.blended(mode).moved(3, 4).cropped(5, 6, 9, 8), patch.moved(3, 4).cropped(5, 6, 9, 8)),
+    ]:
+        assert layer is not None
+        assert expected is not None
+        mixed, directly = canvas.copy(), canvas.copy()
+        blend_patch(mixed, layer, has_alpha=has_alpha)
+        blend_patch(directly, replace(expected, blend=mode), has_alpha=has_alpha)
+        assert np.abs(mixed[..., :3].astype(int) - directly[..., :3]).max() <= 1
