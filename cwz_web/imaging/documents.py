@@ -106,6 +106,7 @@ class Override(DocumentPart):
     max_lines: Annotated[int | None, Field(ge=1, le=50)] = None
     gap: Annotated[int | None, Field(ge=0, le=MAX_SIDE)] = new_key(None)
     padding: Annotated[int | None, Field(ge=0, le=500)] = new_key(None)
+    direction: Literal["row", "column"] | None = new_key(None)
     hidden: bool | None = None
 
     def changes(self, layer: Layer) -> dict[str, Any]:
@@ -220,11 +221,15 @@ class ImageTemplate(DocumentPart):
     @model_validator(mode="after")
     def _check_overrides(self) -> Self:
         known = {layer.name for layer in walk_layers(self.layers)}
+        stacks = {layer.name for layer in walk_layers(self.layers) if isinstance(layer, StackLayer)}
         for size in self.sizes:
             if size.name == DEFAULT_SIZE:
                 raise ValueError(f"The size name “{DEFAULT_SIZE}” is reserved for the canvas. Choose another name")
             if unknown := set(size.overrides) - known:
                 raise ValueError(f"The size {size.name} overrides an unknown layer: {', '.join(sorted(unknown))}")
+            turned = {name for name, override in size.overrides.items() if override.direction} - stacks
+            if turned:
+                raise ValueError(f"The size {size.name} has a direction for {min(turned)}, which is no stack")
         return self
 
     @property

@@ -147,7 +147,7 @@ def change_layer(template: ImageTemplate, name: str, values: dict[str, Any], siz
         overrides = _named(document["sizes"], size)["overrides"]
         if changed:
             overrides[name] = {**overrides.get(name, {}), **changed}
-        values = {key: value for key, value in values.items() if key not in OVERRIDABLE}
+        values = {key: value for key, value in values.items() if key not in _overridable(layer["type"])}
     layer |= values
     if layer["name"] != name:
         for each in document["sizes"]:
@@ -345,7 +345,12 @@ def _changed_in_size(template: ImageTemplate, name: str, values: dict[str, Any],
     assert layer is not None
     current = layer.model_dump(mode="json")
     wanted = _any_layer.validate_python(current | values).model_dump(mode="json")
-    return {key: wanted[key] for key in OVERRIDABLE if key in values and wanted[key] != current[key]}
+    return {key: wanted[key] for key in _overridable(layer.type) if key in values and wanted[key] != current[key]}
+
+
+def _overridable(layer_type: str) -> tuple[str, ...]:
+    """Return the values of a layer that a size can override. The direction of a text is that of its letters."""
+    return tuple(name for name in OVERRIDABLE if name != "direction" or layer_type == "stack")
 
 
 def _container(

@@ -468,7 +468,10 @@ def read_layer(
         The layer's values, and a message for each invalid form field; "" is for the layer as a whole.
     """
     names = [field.name for group in list_groups(layer, in_stack=in_stack) for field in group.fields]
-    values = {**_every_value(layer), **_values(names, typed)}
+    before = _every_value(layer)
+    values = {**before, **_values(names, typed)}
+    if not in_stack:  # the form of a layer that is in no stack does not show in which order it shrinks
+        values["sizing"]["shrink"] = before["sizing"]["shrink"]
     if values.get("spans") and not values["text"]:
         values["text"] = None
     try:

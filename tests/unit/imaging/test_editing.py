@@ -310,3 +310,15 @@ def apply_edit(template: ImageTemplate, edit: str, name: str, number: int, place
             return change_layer(template, name, {"x": number, "name": f"{name[:50]}{number}"}, size)
     size = f"f{len(template.sizes)}-{number}"
     return template if template.find_size(size) else add_size(template, size, 100 + number * 50, 400)
+
+
+def test_direction_of_a_stack_is_overridden_and_that_of_a_text_is_not() -> None:
+    sized = add_size(nested(), "tall", 200, 600)
+    stack = next(layer for layer in walk_layers(sized.layers) if layer.type == "stack")
+    words = next(layer for layer in walk_layers(sized.layers) if layer.type == "text")
+    turned = "column" if stack.direction == "row" else "row"
+    changed = change_layer(sized, stack.name, {"direction": turned, "align": "start", "wrap": False}, "tall")
+    changed = change_layer(changed, words.name, {"direction": "rtl"}, "tall")
+    assert changed.sizes[0].overrides[stack.name].direction == turned
+    assert changed.in_size("tall").find_layer(stack.name).direction == turned
+    assert changed.find_layer(words.name).direction == "rtl"

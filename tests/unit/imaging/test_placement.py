@@ -438,3 +438,13 @@ def test_condition_of_a_repeated_stack_cannot_use_its_entry() -> None:
     own = stack(text("A", "{{ item }}"), repeat={"field": "a"}, show_if={"field": "item", "is": "filled"})
     with pytest.raises(ValidationError, match="“Stack” uses the unknown field item"):
         template(own, fields={"a": "x|y"})
+
+
+def test_size_turns_a_stack() -> None:
+    size = {"name": "tall", "width": 200, "height": 600, "overrides": {"Stack": {"direction": "column"}}}
+    document = template(stack(shape("A"), shape("B"), direction="row"), sizes=[size])
+    assert [boxes(document)[name][0][:2] for name in "AB"] == [(10, 20), (50, 20)]
+    assert [boxes(document.in_size("tall"))[name][0][:2] for name in "AB"] == [(10, 20), (10, 40)]
+    wrong = {**size, "overrides": {"T": {"direction": "column"}}}
+    with pytest.raises(ValidationError, match="The size tall has a direction for T, which is no stack"):
+        template(text("T", "Hi"), sizes=[wrong])
