@@ -88,6 +88,8 @@ def rotate(patch: Patch, angle: float, center: tuple[float, float]) -> Patch:
     # The new position of the upper left corner of the padded patch.
     odx = left * cosine - top * sine + center[0]
     ody = left * sine + top * cosine + center[1]
+    # libvips refuses an area that is beside or above its origin as a whole, as a part of a group can be.
+    beside, above = min(new_left + new_width, 0), min(new_top + new_height, 0)
 
     def rotate_pixels(pixels: Pixels) -> Pixels:
         padded = np.pad(pixels, ((ROTATION_MARGIN,) * 2, (ROTATION_MARGIN,) * 2, *(((0, 0),) * (pixels.ndim - 2))))
@@ -97,9 +99,9 @@ def rotate(patch: Patch, angle: float, center: tuple[float, float]) -> Patch:
         image = image.affine(
             [cosine, -sine, sine, cosine],
             interpolate=pyvips.Interpolate.new("bicubic"),
-            oarea=[new_left, new_top, new_width, new_height],
-            odx=odx,
-            ody=ody,
+            oarea=[new_left - beside, new_top - above, new_width, new_height],
+            odx=odx - beside,
+            ody=ody - above,
         )
         return to_pixels(image.unpremultiply().rint().cast("uchar") if image.bands == 4 else image)
 

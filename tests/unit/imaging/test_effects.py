@@ -21,6 +21,11 @@ def render(layer: ShapeLayer) -> np.ndarray:
     return canvas[..., :3]
 
 
+@pytest.mark.parametrize("position", [{"x": -300}, {"y": -300}, {"x": 300}, {"x": -300, "y": 300}])
+def test_rotated_square_beside_the_canvas_is_not_visible(position: dict[str, int]) -> None:
+    assert np.all(render(square(rotation=30, **position)) == 255)
+
+
 @pytest.mark.parametrize("solid", [True, False])
 @pytest.mark.parametrize("angle", [90, 180, 270, -90])
 def test_square_rotated_by_right_angles_is_unchanged(angle: float, solid: bool) -> None:
