@@ -7,13 +7,15 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cwz_web.imaging.compositing import Patch, Pixels, merge_patches, parse_color
+from cwz_web.imaging.compositing import STRIP, Patch, Pixels, merge_patches, parse_color
 from cwz_web.imaging.effects import to_pixels
 from cwz_web.imaging.figures import outline_points
 from cwz_web.imaging.layers import Border, Fill, Gradient, Point, RatingLayer, ShapeLayer
 
 # The distance of a star's inner corners from its center, relative to its outer ones.
 STAR_INNER = 0.42
+# How many colors a conic gradient is computed with.
+CONIC_COLORS = 4096
 
 
 def render_shape(layer: ShapeLayer) -> Patch:
@@ -144,8 +146,14 @@ def _gradient_colors(fill: Gradient, offsets: NDArray[np.float64], *, is_reverse
 def _conic_pixels(fill: Gradient, width: int, height: int) -> Pixels:
     """Compute the colors of a conic gradient, which SVG does not have."""
     x, y = np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2
-    turn = np.degrees(np.arctan2(y[:, None], x)) - fill.angle
-    return _gradient_colors(fill, (turn % 360) / 360)
+    colors = _gradient_colors(fill, (np.arange(CONIC_COLORS) + 0.5) / CONIC_COLORS)
+    pixels = np.empty((height, width, 4), np.uint8)
+    # In strips: floating-point numbers of all pixels would take several times the memory of the result.
+    step = max(STRIP // width, 1)
+    for start in range(0, height, step):
+        turn = np.degrees(np.arctan2(y[start : start + step, None], x)) - fill.angle
+        pixels[start : start + step] = colors[(turn % 360 * (CONIC_COLORS / 360)).astype(np.intp) % CONIC_COLORS]
+    return pixels
 
 
 def _render_shape(

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from cwz_web.imaging import shapes
 from cwz_web.imaging.compositing import blend_patch, new_canvas
 from cwz_web.imaging.figures import FIGURES, outline_points
 from cwz_web.imaging.layers import ShapeLayer
@@ -84,6 +85,13 @@ def test_conic_gradient_turns_clockwise_around_the_center() -> None:
     pixels = render(shape(fill=fill))
     levels = [int(pixels[y, x, 0]) for x, y in ((85, 52), (50, 85), (15, 50), (50, 15))]
     assert levels == pytest.approx([4, 64, 128, 192], abs=5)
+
+
+def test_conic_gradient_is_the_same_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = shape(fill=RAINBOW | {"type": "conic", "angle": 20})
+    whole = render(layer)
+    monkeypatch.setattr(shapes, "STRIP", 1000)
+    assert np.array_equal(render(layer), whole)
 
 
 def test_conic_gradient_is_inside_of_its_border() -> None:
