@@ -5,7 +5,7 @@ older versions are converted on load by `document_migrations.py`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
@@ -35,6 +35,7 @@ from cwz_web.imaging.layers import (
     Length,
     Position,
     StackLayer,
+    count_expressions,
     new_key,
     walk_layers,
 )
@@ -45,6 +46,8 @@ MAX_DOCUMENT_BYTES = 500_000
 # How many layers an image can show, those of repeated stacks counted as often as they can repeat.
 MAX_REPEATED_LAYERS = 300
 MAX_COMPUTED_FIELDS = 30
+# Compiling one takes up to 3 ms. Fewer than are kept compiled.
+MAX_EXPRESSIONS = 250
 MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
 # What values of a type can be equal to in an expression, beside another value.
 _LITERALS = {"text": "string", "image": "string", "color": "string", "number": "number", "money": "number"}
@@ -151,6 +154,12 @@ class ImageTemplate(DocumentPart):
     def _migrate(cls, document: Any) -> Any:
         if isinstance(document, dict) and _depth(document.get("layers")) > MAX_DEPTH:
             raise ValueError(f"Groups and stacks are nested more than {MAX_DEPTH} deep")
+        # Before they are compiled.
+        if isinstance(document, dict) and (count := _count_expressions(document)) > MAX_EXPRESSIONS:
+            raise ValueError(
+                f"The template has {count:,} expressions; the limit is {MAX_EXPRESSIONS}. Use computed fields for those"
+                " that several layers have in common, or fewer bound properties"
+            )
         return migrate_document(document)
 
     @model_validator(mode="after")
@@ -404,13 +413,26 @@ def _visible(layer: AnyLayer) -> AnyLayer:
 
 def _depth(layers: Any) -> int:
     """Return how deep layers are nested in a document that is not validated yet; counting stops beyond MAX_DEPTH."""
-    depth, level = 0, layers
-    while depth <= MAX_DEPTH and isinstance(level, list | tuple) and level:
-        depth += 1
+    return sum(1 for _ in _levels(layers))
+
+
+def _count_expressions(document: dict[str, Any]) -> int:
+    """Return how many expressions a document has that is not validated yet."""
+    computed = document.get("computed")
+    layers = [layer for level in _levels(document.get("layers")) for layer in level if isinstance(layer, dict)]
+    return sum(map(count_expressions, layers)) + (len(computed) if isinstance(computed, list | tuple) else 0)
+
+
+def _levels(layers: Any) -> Iterator[Sequence[Any]]:
+    """Yield the layers of a document that is not validated yet by how deep they are, until they are too deep."""
+    level = layers
+    for _ in range(MAX_DEPTH + 1):
+        if not isinstance(level, list | tuple) or not level:
+            return
+        yield level
         level = [
             child
             for layer in level
             if isinstance(layer, dict) and isinstance(layer.get("layers"), list | tuple)
             for child in layer["layers"]
         ]
-    return depth

@@ -296,6 +296,12 @@ def _split_bound_properties(layer: dict[str, Any]) -> dict[str, Any]:
     return split
 
 
+def count_expressions(layer: dict[str, Any]) -> int:
+    """Return how many expressions a layer of a document has that is not validated yet, without the layers in it."""
+    bound = _split_bound_properties(layer).get("bound")
+    return isinstance(layer.get("show_if"), str) + (len(bound) if isinstance(bound, dict) else 0)
+
+
 def _describe_bound_properties(schema: dict[str, Any]) -> None:
     """Say in a layer's JSON Schema which properties can be an expression with a default."""
     properties = schema["properties"]

@@ -3,12 +3,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from cwz_web.imaging import documents
 from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.errors import SourceMissingError
+from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.layers import ShapeLayer
 from tests.factories import jpeg
 
@@ -208,3 +210,16 @@ def test_entry_of_a_repeated_list_is_only_in_bindings() -> None:
     stack = {"type": "stack", "name": "r", "width": 100, "height": 100, "repeat": {"field": "name"}}
     with pytest.raises(ValidationError, match="uses “item” in an expression"):
         template({**stack, "layers": [shape(show_if='item == "x"')]})
+
+
+def test_number_of_expressions_is_limited_before_they_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MAX_EXPRESSIONS", 4)
+    layer = shape(x=bound("stock * 2", 0), bound={"y": "stock * 3"}, show_if="stock > 4")
+    group = {"type": "group", "name": "g", "width": 9, "height": 9, "layers": [layer]}
+    computed = [{"name": "double", "value": "stock * 5"}]
+    template(group, computed=computed)
+    monkeypatch.setattr(documents, "MAX_EXPRESSIONS", 3)
+    compiled = parse_expression.cache_info().misses
+    with pytest.raises(ValidationError, match="The template has 4 expressions; the limit is 3"):
+        template({**group, "show_if": {"field": "name"}}, computed=computed)
+    assert parse_expression.cache_info().misses == compiled
