@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import chain
@@ -48,7 +49,7 @@ from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
-from cwz_web.imaging.layer_rendering import LayerRenderer, check_contrast
+from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, check_contrast
 from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer, walk_layers
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
@@ -279,41 +280,48 @@ class Plan:
 
     def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Composition:
         """Render the image of a row as pixels. Raises ImagingError."""
-        deadline = time.monotonic() + RENDER_SECONDS
+        check_time = _start_clock()
         key = ("base", self.digest, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
-        base: Composition = self._pixels.get_or_create(key, lambda: self._render_base(values, sources, deadline))
+        base: Composition = self._pixels.get_or_create(key, lambda: self._render_base(values, sources, check_time))
         upper = [planned.for_row(values) for planned in self._upper_layers]
         unclear = (finding for layer in upper for finding in layer.unclear_conditions(values))
         findings = (*base.findings, *self._unclear_fields(values), *unclear)
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
-        image = self._blend(start, upper, values, sources, deadline)
+        image = self._blend(start, upper, values, sources, check_time)
         # At the end, since a layer above can cover a code.
         return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.opaque_pixels())))
 
     def place(self, values: Mapping[str, str], sources: LoadedSources) -> list[PlacedLayer]:
         """Return the layers of the canvas that a row shows at their places. Raises ImagingError."""
-        placement = self._placement(sources)
+        placement = self._placement(sources, _start_clock())
         return [placement.place(planned, values) for planned in self._layers if planned.is_shown(values)]
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
-        placement = self._placement(sources)
+        check_time = _start_clock()
+        placement = self._placement(sources, check_time)
         findings = [*self._unclear_fields(values)]
         codes: list[RenderedCode] = []
         canvas = self._background().opaque_pixels()
         for planned in (layer.for_row(values) for layer in self._layers):
             findings += planned.unclear_conditions(values)
             if planned.is_shown(values):
-                findings += self._lint_layer(placement.place(planned, values), sources, canvas, codes)
+                findings += self._lint_layer(placement.place(planned, values), sources, canvas, codes, check_time)
         return [*findings, *_check_codes(codes, canvas)]
 
     def _lint_layer(
-        self, placed: PlacedLayer, sources: LoadedSources, canvas: Pixels, codes: list[RenderedCode]
+        self,
+        placed: PlacedLayer,
+        sources: LoadedSources,
+        canvas: Pixels,
+        codes: list[RenderedCode],
+        check_time: CheckTime,
     ) -> Iterator[Finding]:
         """Yield the findings of a layer, blend it onto a canvas and add its codes.
 
         The layers in a container are checked as if the container were neither rotated nor transparent.
         """
+        check_time()
         layer = placed.layer
         try:
             rendering = self._renderer.render_own(placed, sources)
@@ -330,7 +338,7 @@ class Plan:
         for patch in rendering.patches:
             blend_patch(canvas, patch)
         for child in placed.children:
-            yield from self._lint_layer(child, sources, canvas, codes)
+            yield from self._lint_layer(child, sources, canvas, codes, check_time)
 
     def _unclear_fields(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield what is wrong with the fields of a row, for each layer that would show them.
@@ -348,9 +356,15 @@ class Plan:
                 consequence, text = f"uses the default of the field “{name}”", value.source
             else:
                 consequence, text = f"has no value for the computed field “{name}”", value.source
-            for planned in (leaf for layer in self._layers for leaf in layer.leaves()):
-                if name in self.template.with_inputs(planned.layer.fields()):
-                    yield unclear_value(planned.layer, consequence, text, value.unclear)
+            for layer, inputs in self._leaf_inputs:
+                if name in inputs:
+                    yield unclear_value(layer, consequence, text, value.unclear)
+
+    @cached_property
+    def _leaf_inputs(self) -> list[tuple[Layer, frozenset[str]]]:
+        """The layers that are no containers, with all fields that they depend on."""
+        leaves = [leaf.layer for planned in self._layers for leaf in planned.leaves()]
+        return [(layer, self.template.with_inputs(layer.fields())) for layer in leaves]
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
@@ -363,14 +377,15 @@ class Plan:
             elif isinstance(layer, TextLayer):
                 yield from ((layer, font, "font") for font in layer.fonts() if font not in FAMILIES)
 
-    def _placement(self, sources: LoadedSources) -> Placement:
+    def _placement(self, sources: LoadedSources, check_time: CheckTime) -> Placement:
         def fit(layer: TextLayer, texts: Sequence[str], width: int, height: int) -> FittedText:
+            check_time()  # a stack fits each of its texts several times
             return self._renderer.fit_text(layer, texts, width, height, sources)
 
         return Placement(self.width, self.height, sources, fit)
 
-    def _render_base(self, values: Mapping[str, str], sources: LoadedSources, deadline: float) -> Composition:
-        base = self._blend(self._background(), self._base_layers, values, sources, deadline)
+    def _render_base(self, values: Mapping[str, str], sources: LoadedSources, check_time: CheckTime) -> Composition:
+        base = self._blend(self._background(), self._base_layers, values, sources, check_time)
         if self._base_box:
             for patch in self._renderer.render_box(self._base_box.layer).patches:
                 blend_patch(base.pixels, patch, has_alpha=base.has_alpha)
@@ -394,25 +409,35 @@ class Plan:
         layers: Iterable[PlannedLayer],
         values: Mapping[str, str],
         sources: LoadedSources,
-        deadline: float,
+        check_time: CheckTime,
     ) -> Composition:
         """Render the layers that a row shows onto a composition. Raises RenderTimeoutError after the deadline."""
         findings, codes = list(below.findings), list(below.codes)
-        placement = self._placement(sources)
+        placement = self._placement(sources, check_time)
         for planned in layers:
             if not planned.is_shown(values):
                 continue
             rendering = self._renderer.render(
-                placement.place(planned, values), sources, (0, 0, self.width, self.height)
+                placement.place(planned, values), sources, (0, 0, self.width, self.height), check_time
             )
             findings += rendering.findings
             codes += rendering.codes
             in_base = len(self._renderer.render_box(planned.layer).patches) if planned is self._base_box else 0
             for patch in rendering.patches[in_base:]:
                 blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
-            if time.monotonic() > deadline:
-                raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
+            check_time()
         return replace(below, findings=tuple(findings), codes=tuple(codes))
+
+
+def _start_clock() -> CheckTime:
+    """Return a function that raises RenderTimeoutError once an image has taken too long."""
+    deadline = time.monotonic() + RENDER_SECONDS
+
+    def check_time() -> None:
+        if time.monotonic() > deadline:
+            raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
+
+    return check_time
 
 
 def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Rendering of single layers: from a layer, its content and the loaded images to patches of pixels."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -53,6 +53,10 @@ from cwz_web.values.numbers import read_rating
 FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale", "adjust", "duotone")
 
 
+# Raises RenderTimeoutError once an image has taken too long.
+CheckTime = Callable[[], None]
+
+
 @dataclass(frozen=True)
 class Rendering:
     """A rendered layer: its patches and findings, and the codes in it."""
@@ -79,23 +83,25 @@ class LayerRenderer:
     def __init__(self, pixels: ByteCache[Any], digest: str, defaults: Mapping[str, str]) -> None:
         self._pixels, self._digest, self._defaults = pixels, digest, defaults
 
-    def render(self, placed: PlacedLayer, sources: LoadedSources, window: Window) -> Rendering:
+    def render(self, placed: PlacedLayer, sources: LoadedSources, window: Window, check_time: CheckTime) -> Rendering:
         """Render a layer of a row, with the layers in it.
 
         Args:
             placed: the layer.
             sources: the images and fonts of the row.
             window: what can be seen; containers that rotate, fade or blend are not rendered beyond it.
+            check_time: raises RenderTimeoutError if it is too late for another layer.
 
         Raises:
             ImagingError: the layer cannot be rendered.
         """
+        check_time()
         own = self.render_own(placed, sources)
         layer = placed.layer
         if not isinstance(layer, Container):
             return own
         inner = find_window(layer, window)
-        renderings = [self.render(child, sources, inner) for child in placed.children]
+        renderings = [self.render(child, sources, inner, check_time) for child in placed.children]
         patches = [patch for rendering in renderings for patch in rendering.patches]
         if layer.clip:
             patches = [clipped for patch in patches if (clipped := self._clip_content(layer, patch))]

@@ -330,6 +330,18 @@ def test_rendering_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         render(create_plan([text("t", "{{ title }}")]), title="x")
 
 
+def test_layout_of_a_stack_has_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RENDER_SECONDS", -1.0)
+    monkeypatch.setattr(engine.LayerRenderer, "fit_text", lambda *_: pytest.fail("A text was fitted"))
+    stack = {"type": "stack", "name": "s", "width": 100, "height": 100, "layers": [text("t", "{{ title }}")]}
+    plan = create_plan([stack])
+    values = plan.fill_values({"title": "x"})
+    with pytest.raises(RenderTimeoutError):
+        plan.compose(values, {})
+    with pytest.raises(RenderTimeoutError):
+        plan.lint(values, {})
+
+
 def test_invalid_code_fails_the_row_and_names_the_layer() -> None:
     code = {"type": "code", "name": "Bars", "code": "ean13", "content": "{{ title }}", "x": 0, "y": 0}
     plan = create_plan([{**code, "width": 200, "height": 100}])
