@@ -1,14 +1,19 @@
 """Scaling of a template's layers to another canvas size: a proposal of overrides, which the user then adjusts."""
 
 from collections.abc import Iterable, Iterator
+from math import sqrt
+from typing import Any
 
 from cwz_web.imaging.layers import MAX_FONT_SIZE, MAX_SIDE, AnyLayer, GroupLayer, Layer, StackLayer
 from cwz_web.imaging.pins import MIN_FONT_SIZE, pin_layer
 
 MAX_PADDING = 500
+# A banner: columns become rows.
+WIDE = 2.2
+MAX_STACK_SCALE = 2.2
 
 Extent = tuple[int, int]
-Overrides = Iterator[tuple[str, dict[str, int]]]
+Overrides = Iterator[tuple[str, dict[str, Any]]]
 
 
 def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overrides:
@@ -26,9 +31,13 @@ def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overri
     for layer in layers:
         if layer.pins:
             pinned = pin_layer(layer, old, new)
-            extent, scale = (pinned.width, pinned.height), pinned.width / layer.width
-            scale = min(scale, pinned.height / layer.height)
-            override = _scale_lengths(layer, scale) if isinstance(layer, StackLayer) and scale != 1 else {}
+            extent = (pinned.width, pinned.height)
+            scale = _scale_of(layer, extent)
+            override: dict[str, Any] = {}
+            if isinstance(layer, StackLayer) and scale != 1:
+                override = _scale_lengths(layer, scale)
+            if isinstance(layer, StackLayer) and (turned := _turn(layer, extent)):
+                override |= {"direction": turned}
         else:
             box = _scale_box(layer, old, new)
             extent, scale = (box.get("width", layer.width), box.get("height", layer.height)), ratio
@@ -36,6 +45,27 @@ def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overri
         if override:
             yield layer.name, override
         yield from _scale_content(layer, extent, scale)
+
+
+def _scale_of(layer: Layer, extent: Extent) -> float:
+    """Return the scale of the content of a pinned layer.
+
+    A stack arranges its layers anew, so that their scale follows the area, as long as the shorter side has room.
+    """
+    ratios = extent[0] / layer.width, extent[1] / layer.height
+    if not isinstance(layer, StackLayer):
+        return min(ratios)
+    return min(sqrt(ratios[0] * ratios[1]), MAX_STACK_SCALE * min(ratios))
+
+
+def _turn(layer: StackLayer, extent: Extent) -> str | None:
+    """Return another direction for a stack whose box has become much wider or higher than before; None for its own."""
+    width, height = extent
+    if layer.direction == "row" and layer.width > layer.height and height >= width:
+        return "column"
+    if layer.direction == "column" and not layer.wrap and width > WIDE * height and layer.width < WIDE * layer.height:
+        return "row"
+    return None
 
 
 def _scale_content(layer: AnyLayer, extent: Extent, ratio: float) -> Overrides:
@@ -51,7 +81,8 @@ def _scale_stacked(layer: AnyLayer, ratio: float) -> Overrides:
     # The layers of a group are relative to its width and height, also where its sizing decides about these.
     sides = ("width", "height")
     own = [side for side in sides if isinstance(layer, GroupLayer) or getattr(layer.sizing, side) == "fixed"]
-    override = {side: _length(getattr(layer, side) * ratio) for side in own} | _scale_lengths(layer, ratio)
+    override: dict[str, Any] = {side: _length(getattr(layer, side) * ratio) for side in own}
+    override |= _scale_lengths(layer, ratio)
     if override:
         yield layer.name, override
     extent = (override.get("width", layer.width), override.get("height", layer.height))

@@ -322,3 +322,35 @@ def test_direction_of_a_stack_is_overridden_and_that_of_a_text_is_not() -> None:
     assert changed.sizes[0].overrides[stack.name].direction == turned
     assert changed.in_size("tall").find_layer(stack.name).direction == turned
     assert changed.find_layer(words.name).direction == "rtl"
+
+
+def pinned_stack(direction: str, width: int, height: int) -> ImageTemplate:
+    words = {"type": "text", "text": "Hi", "sizing": {"width": "fill", "height": "hug"}}
+    layers = [{**words, "name": "Title", "size": 60}, {**words, "name": "Small print", "size": 12}]
+    pins = {"horizontal": "both", "vertical": "both"}
+    stack = {"type": "stack", "name": "Layout", "direction": direction, "width": width, "height": height, "padding": 40}
+    canvas = {"width": width, "height": height}
+    return ImageTemplate.model_validate({"canvas": canvas, "layers": [{**stack, "pins": pins, "layers": layers}]})
+
+
+@pytest.mark.parametrize(
+    ("direction", "size", "turned"),
+    [
+        ("row", (1080, 1920), "column"),
+        ("row", (1080, 1080), "column"),
+        ("row", (1200, 628), None),
+        ("column", (1080, 1920), None),
+        ("column", (728, 90), "row"),
+    ],
+)
+def test_new_size_turns_a_stack_that_becomes_much_higher_or_wider(
+    direction: str, size: tuple[int, int], turned: str | None
+) -> None:
+    document = pinned_stack(direction, 1200, 630)
+    assert add_size(document, "new", *size).sizes[0].overrides["Layout"].direction == turned
+
+
+@pytest.mark.parametrize(("size", "font", "padding"), [((600, 300), 30, 20), ((300, 600), 30, 20), ((728, 90), 18, 12)])
+def test_texts_of_a_new_size_are_scaled_by_its_area(size: tuple[int, int], font: int, padding: int) -> None:
+    overrides = add_size(pinned_stack("row", 1200, 600), "new", *size).sizes[0].overrides
+    assert (overrides["Title"].size, overrides["Layout"].padding) == (font, padding)
