@@ -50,7 +50,7 @@ def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overri
 def _scale_of(layer: Layer, extent: Extent) -> float:
     """Return the scale of the content of a pinned layer.
 
-    A stack arranges its layers anew, so that their scale follows the area, as long as the shorter side has room.
+    A stack arranges its layers again, so their scale follows the area, as long as the shorter side has room.
     """
     ratios = extent[0] / layer.width, extent[1] / layer.height
     if not isinstance(layer, StackLayer):
