@@ -104,8 +104,8 @@ def import_template(context: TemplateCollection, request: Request, form: ImportF
         raise FieldError("file", "Choose the JSON file of an exported template")
     document, errors = read_document(data.decode("utf-8-sig", "replace"))
     if document is None:
-        path, message = next(iter(errors.items()))
-        raise FieldError("file", message if path in ("", "document") else f"{path}: {message}")
+        messages = [text if path in ("", "document") else f"{path}: {text}" for path, text in errors.items()]
+        raise FieldError("file", "\n".join(messages))
     return _create(request, form.name, document)
 
 

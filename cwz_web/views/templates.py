@@ -30,7 +30,8 @@ from cwz_web.resources.workspace import TemplateCollection, TemplateResource
 from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, read_form
+from cwz_web.web.document_errors import document_errors
+from cwz_web.web.forms import Form, Name, SubmittedForm, read_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -339,8 +340,9 @@ def read_document(text: str) -> tuple[ImageTemplate | None, dict[str, str]]:
     try:
         if len(text) > MAX_DOCUMENT_BYTES:
             raise ValueError(f"the document is longer than {MAX_DOCUMENT_BYTES:,} characters")
-        return ImageTemplate.model_validate(json.loads(text)), {}
+        parsed = json.loads(text)
+        return ImageTemplate.model_validate(parsed), {}
     except ValidationError as error:
-        return None, error_messages(error)
+        return None, document_errors(parsed, error)
     except (ValueError, RecursionError) as error:
         return None, {"document": f"This is not valid JSON: {error}"}

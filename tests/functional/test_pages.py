@@ -169,7 +169,7 @@ def test_document_is_published_as_a_new_version(app: TestApp, make: Factory, spa
     ("text", "message"),
     [
         ("{", "not valid JSON"),
-        ("[]", "valid dictionary"),
+        ("[]", "an object, in braces"),
         ('{"canvas": {"width": 99999, "height": 1}, "layers": []}', "canvas.width"),
         ("[" * 100_000, "not valid JSON"),
     ],

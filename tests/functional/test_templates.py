@@ -287,7 +287,8 @@ def test_exported_template_can_be_imported(studio: Studio) -> None:
     [
         (b"", "Choose the JSON file"),
         (b"\xff\xfe not json", "not valid JSON"),
-        (b"[1, 2]", "valid"),
+        (b"[1, 2]", "an object, in braces"),
+        (b'{"layer": []}', "layer: Unknown key. Did you mean"),
         (b'{"version": 9, "canvas": {"width": 1, "height": 1}, "layers": []}', "version"),
         (b"[" * 100_000, "JSON"),
         (b'{"a": "' + b"x" * 600_000 + b'"}', "longer than 500,000"),

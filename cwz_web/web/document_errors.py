@@ -1,0 +1,108 @@
+"""Messages about invalid template documents, for people who write JSON: where is the mistake, and what is right."""
+
+import json
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.layers import Layer
+from cwz_web.web.forms import MESSAGES
+
+TEXTS = {
+    "missing": "This key is required",
+    "model_type": "Write an object, in braces",
+    "model_attributes_type": "Write an object, in braces",
+    "dict_type": "Write an object, in braces",
+    "tuple_type": "Write a list, in brackets",
+    "too_long": "Use {max_length} or fewer entries",
+    "too_short": "Use {min_length} or more entries",
+    "int_type": "Enter a whole number",
+    "int_from_float": "Enter a whole number",
+    "float_type": "Enter a number",
+    "bool_type": "Enter true or false",
+    "bool_parsing": "Enter true or false",
+    "literal_error": "Use {expected}",
+    "union_tag_invalid": "“{tag}” is not a type. Use one of: {expected_tags}",
+    "union_tag_not_found": "The key {discriminator} is required",
+}
+# By the start of the pattern; pydantic's own message is the pattern.
+PATTERNS = {"^#": "Enter a color as #rrggbb or #rrggbbaa", "^[A-Z": "Use letters, digits and _; start with a letter"}
+
+# Each takes some time to explain; a person fixes these first.
+MAX_ERRORS = 20
+MAX_KEY_LENGTH = 100
+
+
+def document_errors(document: Any, error: ValidationError) -> dict[str, str]:
+    """Return messages for the first mistakes, by their paths in the document as it is written.
+
+    Args:
+        document: The parsed JSON, which can be anything.
+        error: Why it is not a template.
+    """
+    found: dict[str, str] = {}
+    for problem in error.errors()[:MAX_ERRORS]:
+        path, layer = _locate(document, problem["loc"], keep_last=problem["type"] == "missing")
+        message = _describe(document, path, problem)
+        found.setdefault(".".join(map(str, path)), f"{message} (layer “{layer}”)" if layer else message)
+    return found
+
+
+def _locate(document: Any, location: tuple[int | str, ...], *, keep_last: bool) -> tuple[tuple[int | str, ...], str]:
+    """Return the path in the document, without the tags of unions, and the name of the innermost layer."""
+    path: tuple[int | str, ...] = ()
+    layer, value, is_layer = "", document, False
+    for at, part in enumerate(location):
+        if is_layer and isinstance(value, dict) and part == value.get("type"):
+            is_layer = False  # the tag of a layer can be the name of one of its keys as well: text, shape
+        elif isinstance(part, int) or (isinstance(value, dict) and part in value):
+            value, is_layer = value[part], path[-1:] == ("layers",)
+            path = (*path, part)
+            if is_layer and isinstance(value, dict):
+                name = value.get("name")
+                layer = name[:MAX_KEY_LENGTH] if isinstance(name, str) else ""
+        elif keep_last and at == len(location) - 1:
+            path = (*path, part)
+    return path, layer
+
+
+def _describe(document: Any, path: tuple[int | str, ...], problem: Any) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        keys = sorted(_known_keys(document, path[:-1]))
+        near = get_close_matches(str(path[-1])[:MAX_KEY_LENGTH], keys, n=1)
+        return f"Unknown key. Did you mean “{near[0]}”?" if near else f"Unknown key. Use one of: {', '.join(keys)}"
+    if kind == "string_type":
+        value = problem["input"]
+        return "Enter a text in quotes" + (f', such as "{json.dumps(value)}"' if isinstance(value, int | float) else "")
+    if kind == "string_pattern_mismatch":
+        return next((text for start, text in PATTERNS.items() if context["pattern"].startswith(start)), problem["msg"])
+    template = TEXTS.get(kind) or MESSAGES.get(kind)
+    if template is None:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    return re.sub("'([^']*)'", r"“\1”", template.format(**context))  # as pydantic quotes a choice
+
+
+def _known_keys(document: Any, path: tuple[int | str, ...]) -> set[str]:
+    """Return the keys that the part of the document at a path can have."""
+    models: list[type[BaseModel]] = [ImageTemplate]
+    value = document
+    for part in path:
+        value = value[part]
+        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
+        models = [found for field in fields for found in _models_in(field.annotation)] or models
+        if isinstance(value, dict) and issubclass(models[0], Layer):
+            types = {model: get_args(model.model_fields["type"].annotation) for model in models}
+            models = [model for model in models if value.get("type") in types[model]] or models
+    return {name for model in models for name in model.model_fields}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
