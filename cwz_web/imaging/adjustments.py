@@ -7,7 +7,7 @@ import numpy as np
 import pyvips
 
 from cwz_web.imaging.compositing import Pixels, parse_color
-from cwz_web.imaging.effects import from_pixels, to_pixels
+from cwz_web.imaging.effects import compute_pixels, from_pixels
 from cwz_web.imaging.layers import Adjustments, Duotone, Fade, ImageLayer
 
 # The weight of each channel in a gray, as in the saturation matrix of the specification.
@@ -29,7 +29,7 @@ def adjust_pixels(layer: ImageLayer, pixels: Pixels) -> Pixels:
         image = _sharpen(image, layer.adjust.sharpen)
     if layer.adjust and layer.adjust.blur:
         image = _blur(image, layer.adjust.blur)
-    return to_pixels(image)
+    return compute_pixels(image)
 
 
 def fade_mask(width: int, height: int, fade: Fade) -> Pixels:
@@ -58,7 +58,7 @@ def _adjust_colors(image: pyvips.Image, adjust: Adjustments) -> pyvips.Image:
 
 def _apply_duotone(image: pyvips.Image, duotone: Duotone) -> pyvips.Image:
     """Replace the grays of an image by colors between the dark and the light one."""
-    pixels = to_pixels(image)
+    pixels = compute_pixels(image)
     grays = np.rint(pixels[..., :3] @ GRAY.astype(np.float32)).astype(np.uint8)
     dark, light = parse_color(duotone.dark)[0], parse_color(duotone.light)[0]
     colors = np.rint(np.linspace(dark, light, 256)).astype(np.uint8)
@@ -76,5 +76,7 @@ def _blur(image: pyvips.Image, sigma: float) -> pyvips.Image:
     reduced = [max(round(side / factor), 1) for side in (width, height)]
     image = image.premultiply()
     image = image.resize(reduced[0] / width, vscale=reduced[1] / height).gaussblur(sigma / factor)
+    if factor > 1:
+        image = image.copy_memory()  # each tile of the enlarged image would blur its part again
     image = image.resize(width / reduced[0], vscale=height / reduced[1], kernel="cubic")
     return image.unpremultiply().rint().cast("uchar").copy(interpretation="srgb")

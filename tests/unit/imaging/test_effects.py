@@ -3,9 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cwz_web.imaging import effects
+from cwz_web.imaging.adjustments import adjust_pixels
 from cwz_web.imaging.compositing import Patch, blend_patch, new_canvas
 from cwz_web.imaging.effects import apply_effects, cast_shadow, outline, outline_patch, rotate, shrink
-from cwz_web.imaging.layers import Outline, Shadow, ShapeLayer
+from cwz_web.imaging.layers import ImageLayer, Outline, Shadow, ShapeLayer
 from cwz_web.imaging.shapes import render_shape
 
 
@@ -24,6 +26,23 @@ def render(layer: ShapeLayer) -> np.ndarray:
 @pytest.mark.parametrize("position", [{"x": -300}, {"y": -300}, {"x": 300}, {"x": -300, "y": 300}])
 def test_rotated_square_beside_the_canvas_is_not_visible(position: dict[str, int]) -> None:
     assert np.all(render(square(rotation=30, **position)) == 255)
+
+
+def test_large_images_are_computed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    colors = np.random.default_rng(1).integers(0, 256, (300, 400, 4), np.uint8)
+    adjust = {"saturation": 2, "sharpen": 1, "blur": 9}
+    layer = ImageLayer.model_validate(
+        {"type": "image", "name": "i", "source": "", "width": 400, "height": 300, "adjust": adjust}
+    )
+
+    def compute() -> tuple[np.ndarray, np.ndarray]:
+        patch = rotate(Patch(-50, 20, colors, colors[..., 3].copy()), 33, (150, 90))
+        assert isinstance(patch.color, np.ndarray)
+        return patch.color, adjust_pixels(layer, colors)
+
+    at_once = compute()
+    monkeypatch.setattr(effects, "MAX_PIXELS_AT_ONCE", 1)
+    assert all(map(np.array_equal, compute(), at_once))
 
 
 @pytest.mark.parametrize("solid", [True, False])
