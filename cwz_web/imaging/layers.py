@@ -57,7 +57,7 @@ def _check_expression(value: str) -> str:
 
 def _check_font(value: str) -> str:
     if value not in FAMILIES and not _uploaded_font.match(value):
-        raise ValueError(f"Unknown font: {value}. Use an upload or one of: {', '.join(sorted(FAMILIES))}")
+        raise ValueError(f"Unknown font: {value[:60]}. Use an upload or one of: {', '.join(sorted(FAMILIES))}")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.bound_properties import resolve_properties
 from cwz_web.imaging.conditions import evaluate_condition
-from cwz_web.imaging.findings import Finding, FindingCode
+from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.layers import SOURCE, Container, Layer, RatingLayer, StackLayer
 from cwz_web.imaging.lists import split_list
 from cwz_web.values.formats import Unclear, format_of, with_format
@@ -122,7 +122,11 @@ class PlannedLayer:
         if len(self.bound_texts) > 1:
             return self.texts(values)
         content = self.content(values)
-        return str(read_rating(content, self.layer.stars)) if isinstance(self.layer, RatingLayer) else content
+        if not isinstance(self.layer, RatingLayer):
+            return content
+        rating = read_rating(content, self.layer.stars)
+        # The finding of a text that is no rating quotes it.
+        return content if isinstance(rating, Unclear) else str(rating)
 
     def leaves(self) -> Iterator["PlannedLayer"]:
         """Yield the layer, or all layers in it that are no containers."""
@@ -153,5 +157,5 @@ class PlannedLayer:
 
 def unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) -> Finding:
     """Return the finding of a value that cannot be read with certainty, and what it causes."""
-    message = f"{consequence}: “{value[:40]}” {unclear.reason}"
-    return Finding(FindingCode.VALUE_UNCLEAR, message.replace("\x00", ""), layer.name)
+    message = f"{consequence}: “{value[:40]}” {unclear.reason}".replace("\x00", "")
+    return Finding(FindingCode.VALUE_UNCLEAR, message[:MAX_MESSAGE_LENGTH], layer.name)

@@ -11,6 +11,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.expressions import parse_expression
+from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH
 from cwz_web.imaging.layers import ShapeLayer
 from tests.factories import jpeg
 
@@ -223,3 +224,11 @@ def test_number_of_expressions_is_limited_before_they_are_compiled(monkeypatch: 
     with pytest.raises(ValidationError, match="The template has 4 expressions; the limit is 3"):
         template({**group, "show_if": {"field": "name"}}, computed=computed)
     assert parse_expression.cache_info().misses == compiled
+
+
+def test_findings_have_a_limited_length() -> None:
+    (message,) = messages(plan(shape(fill=bound("name", "#000000"), name="A" * 60)), name="x" * 5000)
+    assert len(message) < MAX_MESSAGE_LENGTH
+    text = {"type": "text", "name": "t", "text": "a", "size": 9, "width": 9, "height": 9}
+    (message, *_) = messages(plan({**text, "font": bound("name", "Inter")}), name="x" * 5000)
+    assert len(message) <= MAX_MESSAGE_LENGTH

@@ -433,6 +433,12 @@ def test_digest_depends_on_the_findings_of_conditions(condition: Any) -> None:
     assert len(digests) == 2
 
 
+def test_digest_depends_on_the_text_that_is_no_rating() -> None:
+    plan = create_plan([{"type": "rating", "name": "r", "value": "{{ title }}", "width": 100, "height": 20}])
+    texts = ("4.5", "4,5", "soon", "later")
+    assert len({plan.image_digest(plan.fill_values({"title": text}), {}, Output()) for text in texts}) == 3
+
+
 def test_each_filter_runs_once_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setitem(FILTERS, "upper", Filter(lambda text: calls.append(text) or Unclear("is unclear")))
