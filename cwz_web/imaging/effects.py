@@ -16,8 +16,8 @@ from cwz_web.imaging.layers import Layer, Outline, Shadow
 Window: TypeAlias = tuple[int, int, int, int]
 # Transparent pixels around a patch, so that its rotated edges are antialiased.
 ROTATION_MARGIN = 2
-# An image with more pixels is computed in tiles, by several threads. This takes a quarter of the time and a tenth of the
-# memory: at once, libvips has floating-point numbers of all pixels between its operations. The results are equal.
+# An image with more pixels is computed in tiles, by several threads. This takes a quarter of the time and a tenth of
+# the memory: at once, libvips has floating-point numbers of all pixels between its operations. The results are equal.
 MAX_PIXELS_AT_ONCE = 1_000_000
 # A wider outline is computed on a smaller mask: the time grows with the square of the width.
 MAX_EXACT_OUTLINE = 12
