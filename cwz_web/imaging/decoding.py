@@ -19,7 +19,7 @@ from cwz_web.imaging.adjustments import adjust_pixels
 from cwz_web.imaging.compositing import Patch, Pixels
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidImageError
-from cwz_web.imaging.file_types import is_heic, name_file_type
+from cwz_web.imaging.file_types import may_be_decoded, name_file_type
 from cwz_web.imaging.layers import ImageLayer
 from cwz_web.imaging.trimming import EXAMINED_SIDE, Box, PhotoClass, classify_photo, extend_edges, find_ground
 
@@ -214,22 +214,29 @@ def _read_header(data: bytes) -> pyvips.Image:
         raise InvalidImageError("The image is empty")
     if len(data) > MAX_BYTES:
         raise InvalidImageError(f"The image is larger than {MAX_BYTES // 1024**2} MB")
+    # By its first bytes, since libvips would parse an SVG file to read its header. libvips also reads the header of a
+    # HEIC image, but cannot decode its pixels.
+    if not may_be_decoded(data):
+        raise InvalidImageError(_unsupported(data))
     try:
         header = pyvips.Image.new_from_buffer(data, "", access="sequential")
         loader = header.get("vips-loader")
     except pyvips.Error:
         loader = None
-    # libvips reads the header of a HEIC image, but cannot decode its pixels.
-    if loader not in LOADERS or is_heic(data):
-        name = name_file_type(data)
-        problem = f"The file is {name}, which is not supported" if name else "The file is not a supported image"
-        raise InvalidImageError(f"{problem}. Use {SUPPORTED_FORMATS}")
+    if loader not in LOADERS:
+        raise InvalidImageError(_unsupported(data))
     if header.width * header.height > MAX_PIXELS:
         size, limit = f"{header.width} x {header.height}", MAX_PIXELS // 10**6
         raise InvalidImageError(f"The image has {size} pixels; the limit is {limit} million")
     if loader == JPEG and data.count(b"\xff\xda") > MAX_SCANS:
         raise InvalidImageError(f"The image is a JPEG with more than {MAX_SCANS} scans. Save it as a baseline JPEG")
     return header
+
+
+def _unsupported(data: bytes) -> str:
+    name = name_file_type(data)
+    problem = f"The file is {name}, which is not supported" if name else "The file is not a supported image"
+    return f"{problem}. Use {SUPPORTED_FORMATS}"
 
 
 def _orientation(header: pyvips.Image) -> int:

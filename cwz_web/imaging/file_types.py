@@ -1,4 +1,4 @@
-"""Names of file types that are not rendered, by the first bytes of a file, so that an error can say what a file is."""
+"""File types by the first bytes of a file: which ones are decoded, and the names of others for error messages."""
 
 import re
 
@@ -7,6 +7,9 @@ _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 _AVIF_BRANDS = {b"avif", b"avis"}
 _VIDEO_BRANDS = {b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"3gp4", b"3gp5", b"dash"}
 MAX_BRANDS = 16
+SEARCHED_BYTES = 4096
+# JPEG, PNG, GIF, WebP, and ISO base media files such as AVIF.
+_image = re.compile(rb"\xff\xd8|\x89PNG\r\n\x1a\n|GIF8|RIFF....WEBP|\0\0..ftyp", re.DOTALL)
 
 _SIGNATURES = {
     b"\xff\x0a": "a JPEG XL image",
@@ -26,9 +29,21 @@ _SIGNATURES = {
 }
 _markup = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<")
 _svg, _html = (
-    re.compile(rb"<svg[\s>]", re.IGNORECASE),
+    re.compile(rb"<(?:\w{1,20}:)?svg[\s>/]", re.IGNORECASE),
     re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE),
 )
+
+
+def may_be_decoded(data: bytes) -> bool:
+    """Return whether the file begins like an image of a supported format. None of them can be XML or compressed XML."""
+    return bool(_image.match(data)) and not is_heic(data)
+
+
+def is_svg(data: bytes) -> bool:
+    """Return whether the file looks like an SVG image, not like a web page with one."""
+    head = data[:SEARCHED_BYTES]
+    svg, html = _svg.search(head), _html.search(head)
+    return bool(_markup.match(head) and svg and not (html and html.start() < svg.start()))
 
 
 def is_heic(data: bytes) -> bool:
@@ -46,10 +61,10 @@ def name_file_type(data: bytes) -> str | None:
     for signature, name in _SIGNATURES.items():
         if data.startswith(signature):
             return name
-    head = data[:1000]
+    if is_svg(data):
+        return "an SVG image"
+    head = data[:SEARCHED_BYTES]
     if _markup.match(head):
-        if _svg.search(head):
-            return "an SVG image"
         return "a web page" if _html.search(head) else "an XML document"
     return "a JSON document" if head.lstrip()[:1] in (b"{", b"[") else None
 

@@ -14,6 +14,7 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.drafts import (
@@ -27,18 +28,22 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.fonts import list_fonts
+from cwz_web.generation.image_service import UPLOAD
 from cwz_web.generation.models import Template
+from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.editing import Box
+from cwz_web.imaging.editing import Box, change_layer
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.errors import ImagingError, InvalidImageError
 from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.fonts import FAMILIES
+from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES, prepare_upload
 from cwz_web.imaging.layers import AnyLayer, Container, StackLayer
 from cwz_web.imaging.placement import PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
+from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import sample_values, uploads_of
@@ -48,6 +53,7 @@ from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
+from cwz_web.workspaces.audit import record
 
 LAYER_ICONS = {
     "text": "type",
@@ -248,6 +254,30 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     return HTTPSeeOther(design_path(request, template, selection))
 
 
+@view_config(
+    context=TemplateResource,
+    name="upload",
+    request_method="POST",
+    renderer="designer/show.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def upload_image(context: TemplateResource, request: Request) -> DesignerPage | Response:
+    """Upload an image and show it in the selected layer. The only field is a file, which form models do not hold."""
+    template, selection = context.row, parse_selection(request.GET)
+    file = request.POST.get("file")
+    data = file.file.read(MAX_UPLOAD_BYTES + 1) if hasattr(file, "file") else b""
+    try:
+        if not data:
+            raise InvalidImageError("Choose an image")
+        reference = _store_image(request, data)
+    except (InvalidImageError, StorageError) as error:
+        enter_workspace(request.db, template.workspace_id)
+        request.response.status = 422
+        return _page(request, template, {"file": str(error)})
+    _show_upload(request, template, selection.layer, reference)
+    return HTTPSeeOther(design_path(request, template, selection))
+
+
 @view_config(context=TemplateResource, name="undo", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 @view_config(context=TemplateResource, name="redo", request_method="POST", permission=Permission.TEMPLATE_EDIT)
 def undo_or_redo(context: TemplateResource, request: Request) -> Response:
@@ -282,6 +312,31 @@ def design_path(request: Request, template: Template, selection: Selection | Non
     query = selection.query() if selection else ""
     path: str = request.path_in("templates", template.id, "design")
     return f"{path}?{query}" if query else path
+
+
+def _store_image(request: Request, data: bytes) -> str:
+    """Store an image in the workspace's bucket and return its reference. Raises InvalidImageError and StorageError."""
+    workspace_id = request.workspace.workspace_id
+    spec = get_default_connection(request.db, workspace_id).spec
+    release_connection(request)
+    stored = Source.of(prepare_upload(data))
+    key = upload_key(workspace_id, stored.digest)
+    request.services.providers.open(spec).put(key, stored.data, content_type="application/octet-stream")
+    return f"{UPLOAD}{stored.digest}"
+
+
+def _show_upload(request: Request, template: Template, layer_name: str, reference: str) -> None:
+    """Save an upload as the source of an image layer. Raises HTTPUnprocessableEntity."""
+    workspace_id = template.workspace_id
+    with request.services.database.transaction(workspace_id) as db:
+        current = db.get_one(Template, (workspace_id, template.id))
+        draft = load_draft(db, current).document
+        layer = draft.find_layer(layer_name)
+        if layer is None or layer.type != "image":
+            raise HTTPUnprocessableEntity("Select an image layer, and upload the image again")
+        changed = change_layer(draft, layer_name, {"source": reference})
+        if changed != draft and save_draft(db, current, changed, f"{layer_name}: source"):
+            record(db, workspace_id, request.actor, "template.draft", current.name, {})
 
 
 def _is_current_step(request: Request, template: Template) -> bool:

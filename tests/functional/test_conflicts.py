@@ -70,7 +70,7 @@ VIEWS = {
     "pk_removed_members": {"MemberResource/remove"},
     "pk_slack_links": {"SlackCallback/callback"},
     "pk_subscriptions": {"BillingResource/", "HooksRoot/stripe"},
-    "pk_template_steps": {"TemplateResource/design"},
+    "pk_template_steps": {"TemplateResource/design", "TemplateResource/upload"},
     "pk_used_challenges": USES_OF_PASSKEYS,
     "pk_tombstones": {"WorkspaceResource/delete", "AccountRoot/delete"},
     "uq_accounts_email_lower": {"Root/signup", "Root/email", "GoogleSignIn/callback", "WorkspaceSignOn/callback"},

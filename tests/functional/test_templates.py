@@ -4,14 +4,18 @@ import json
 from typing import Any
 
 import pytest
+import pyvips
 from sqlalchemy import text
 from webtest import TestApp, Upload
 
 from cwz_web.generation.models import Font, Template
+from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.fonts import MAX_FONT_BYTES
+from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
+from cwz_web.storage.connections import upload_key
 from cwz_web.workspaces.models import AuditEntry, Role
-from tests.factories import FONT, Factory, api, nested_document, sign_in, small_document
+from tests.factories import FONT, Factory, api, jpeg, local_bucket, nested_document, sign_in, small_document
 
 
 class Studio:
@@ -389,6 +393,51 @@ def test_invalid_font_is_rejected_with_message(studio: Studio, data: bytes) -> N
     form["file"] = Upload("font.ttf", data)
     assert form.submit(status=422).html.find(id="file-error") is not None
     assert studio.make.count(Font, studio.space.id) == 0
+
+
+def upload_image(studio: Studio, name: str, data: bytes, status: int) -> Any:
+    page = studio.page("layer=Image")
+    assert page.html.find(id="file")["aria-describedby"] == "file-help"
+    form = next(f for f in page.forms.values() if "/upload?" in f.action)
+    form["file"] = Upload(name, data)
+    return form.submit(status=status)
+
+
+def test_svg_is_uploaded_as_png_and_shown(studio: Studio) -> None:
+    logo = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 2"><rect width="4" height="2" fill="#f00"/></svg>'
+    page = upload_image(studio, "logo.svg", logo, 303).follow()
+    upload, digest = studio.form(page, "properties")["source"].value.split(":")
+    stored = local_bucket(studio.make.services).get(upload_key(studio.space.id, digest))
+    assert (upload, read_image_size(stored), stored[:4]) == ("upload", (2048, 1024), b"\x89PNG")
+    shown = pyvips.Image.new_from_buffer(studio.app.get(page.html.find(id="stage-image")["src"]).body, "")
+    assert shown(shown.width * 3 // 4, shown.height // 2)[:3] == pytest.approx([255, 0, 0], abs=4)
+    assert studio.log == ["template.draft"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "Choose an image"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><script>alert(1)</script></svg>', "<script>"),
+        (b"<svg " + bytes(MAX_UPLOAD_BYTES), "larger than 16 MB"),
+    ],
+    ids=["empty", "pdf", "script", "large"],
+)
+def test_invalid_image_is_rejected_with_message(studio: Studio, data: bytes, message: str) -> None:
+    page = upload_image(studio, "logo.svg", data, 422)
+    assert page.html.find(id="file")["aria-describedby"] == "file-error"
+    assert message in page.html.find(id="file-error").text
+    assert studio.form(page, "properties")["source"].value == "{{ image }}"
+    assert studio.log == []
+
+
+def test_image_is_uploaded_for_an_image_layer_only(studio: Studio) -> None:
+    page = studio.page("layer=Image")
+    form = next(f for f in page.forms.values() if "/upload?" in f.action)
+    form.action = f"{studio.here}/upload?layer=Title"
+    form["file"] = Upload("photo.jpg", jpeg())
+    assert "Select an image layer" in form.submit(status=422).text
 
 
 def test_published_schema_matches_engine(app: TestApp, make: Factory) -> None:

@@ -1,0 +1,75 @@
+"""Uploaded images: what is stored of them. An SVG image is rendered once, here, and stored as PNG."""
+
+import os
+import signal
+import subprocess
+import sys
+from threading import Lock
+
+from cwz_web.imaging.decoding import read_image_size
+from cwz_web.imaging.errors import InvalidImageError
+from cwz_web.imaging.file_types import is_svg
+from cwz_web.imaging.svg import MAX_SVG_BYTES
+from cwz_web.imaging.svg_process import MAX_MEMORY, REFUSED
+
+PROCESS = "cwz_web.imaging.svg_process"
+# Below the server's `max_request_body_size`.
+MAX_UPLOAD_BYTES = 16 * 1024 * 1024
+# Of one core.
+MAX_SECONDS = 4
+# Of the clock, for a busy machine.
+TIMEOUT = 20
+WAIT_SECONDS = 10
+# SVG images take one core at most.
+_is_rendering = Lock()
+
+
+def prepare_upload(data: bytes) -> bytes:
+    """Return an uploaded image as it is stored: an SVG image as PNG, any other one as it is.
+
+    Raises:
+        InvalidImageError: The image is not supported, damaged or takes too much to render; the message says which.
+    """
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise InvalidImageError(f"The image is larger than {MAX_UPLOAD_BYTES // 1024**2} MB")
+    if is_svg(data):
+        return _render_svg(data)
+    read_image_size(data)
+    return data
+
+
+def _render_svg(data: bytes) -> bytes:
+    if len(data) > MAX_SVG_BYTES:
+        raise InvalidImageError(f"The SVG image is larger than {MAX_SVG_BYTES // 1024**2} MB. Simplify its paths")
+    if not _is_rendering.acquire(timeout=WAIT_SECONDS):
+        raise InvalidImageError("Other SVG images are being uploaded. Try again in a minute")
+    try:
+        process = subprocess.run(  # noqa: S603 - no shell, and this interpreter
+            [sys.executable, "-m", PROCESS, str(MAX_SECONDS)],
+            input=data,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+            env=_environment(),
+        )
+    except subprocess.TimeoutExpired:
+        raise InvalidImageError("Rendering the SVG image takes too long. Simplify its paths") from None
+    finally:
+        _is_rendering.release()
+    if process.returncode:
+        raise InvalidImageError(_error_message(process))
+    return process.stdout
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH") if name in os.environ}
+    # One thread and one arena: each further one reserves address space, which is limited.
+    return kept | {"VIPS_CONCURRENCY": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+def _error_message(process: subprocess.CompletedProcess[bytes]) -> str:
+    if process.returncode == REFUSED:
+        return process.stderr.decode("utf-8", "replace")
+    if process.returncode == -signal.SIGXCPU:
+        return f"The SVG image takes more than {MAX_SECONDS} s to render. Simplify its paths"
+    return f"The SVG image needs more than {MAX_MEMORY // 1024**2} MB of memory to render. Simplify it"
