@@ -412,8 +412,8 @@ def _visible(layer: AnyLayer) -> AnyLayer:
 
 
 def _depth(layers: Any) -> int:
-    """Return how deep layers are nested in a document that is not validated yet; counting stops beyond MAX_DEPTH."""
-    return sum(1 for _ in _levels(layers))
+    """Return how deep groups and stacks are nested in a document that is not validated yet, at most MAX_DEPTH + 1."""
+    return sum(any(isinstance(layer, dict) and "layers" in layer for layer in level) for level in _levels(layers))
 
 
 def _count_expressions(document: dict[str, Any]) -> int:

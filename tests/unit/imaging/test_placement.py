@@ -18,6 +18,7 @@ from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.findings import FindingCode
 from cwz_web.imaging.layer_rendering import fit_layer_text
+from cwz_web.imaging.layers import walk_layers
 from cwz_web.imaging.lists import split_list
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer
@@ -356,11 +357,20 @@ def test_invalid_documents_say_what_is_wrong(layer: dict[str, Any], message: str
         template(layer, fields={"list": ""})
 
 
-@pytest.mark.parametrize("depth", [7, 5000])
-def test_deep_nesting_is_refused(depth: int) -> None:
+def nested_stacks(depth: int) -> dict[str, Any]:
     layer: dict[str, Any] = shape("A")
     for number in range(depth):
         layer = stack(layer, name=f"S{number}")
+    return layer
+
+
+def test_stacks_are_nested_six_deep() -> None:
+    assert len(list(walk_layers(template(nested_stacks(6)).layers))) == 7
+
+
+@pytest.mark.parametrize("depth", [7, 5000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    layer = nested_stacks(depth)
     with pytest.raises(ValidationError, match="Groups and stacks are nested more than 6 deep"):
         template(layer)
 
