@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.crypto import KeyRing
-from cwz_web.db.session import Database, enter_workspace
+from cwz_web.db.session import Database, enter_workspace, lock_name
 from cwz_web.demo import contents
 from cwz_web.demo.samples import add_sample_feed, add_sample_template
 from cwz_web.feeds.queries import list_items
@@ -86,6 +86,7 @@ def ensure_demo(
         secret: the installation's signing secret; the password and the API key are derived from it.
     """
     with database.transaction() as db:
+        lock_name(db, "demo")  # a server that starts and `cwz demo` create it at the same time
         existing = _find_demo(db)
         if existing is not None:
             return existing

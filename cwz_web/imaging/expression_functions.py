@@ -260,7 +260,7 @@ def money(evaluation: Evaluation, amount: Value, currency: str = "", locale: str
     else:
         value = Money(_number(evaluation, amount), next(iter(evaluation.currencies), ""))
         if currency and value.currency not in ("", currency):
-            raise UnclearError(f"is in another currency: {value.currency}, not {currency}")
+            raise UnclearError(f"has an amount in another currency: {value.currency}, not {currency}")
     code = currency or value.currency or context.currency
     if not code:
         raise UnclearError(NO_CURRENCY)

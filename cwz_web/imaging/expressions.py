@@ -54,6 +54,8 @@ _HINTS = {
     "currency": "money(x)",
     "lookup": "translate(x, table)",
 }
+# The operators of other languages.
+_OPERATOR_HINTS = {"and": ". Use &&", "or": ". Use ||"}
 _position = re.compile(r"<input>:(\d+):(\d+):")
 _surrogate = re.compile("[\ud800-\udfff]")
 _ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
@@ -171,7 +173,10 @@ def _explain_syntax_error(source: str, message: str) -> str:
     position = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
     if position >= len(source.rstrip()):
         return "The expression is not complete"
-    return f"The expression has a syntax error at “{source[position : position + 20]}” (character {position + 1})"
+    hint = _OPERATOR_HINTS.get(source[position:].split()[0].lower(), "")
+    if source[:position].split()[-1:] == ["not"]:
+        hint = ". Use ! for “not”"
+    return f"The expression has a syntax error at “{source[position : position + 20]}” (character {position + 1}){hint}"
 
 
 def _check_call(call: Call) -> None:
