@@ -7,6 +7,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.db.session import enter_workspace
 from cwz_web.generation.fonts import TooManyFontsError, add_font, list_fonts
 from cwz_web.generation.models import Font
 from cwz_web.imaging.decoding import Source
@@ -59,6 +60,7 @@ def upload_font(context: FontCollection, request: Request) -> FontsPage | Respon
             record(db, workspace_id, request.actor, "font.add", font.name, {})
     except (InvalidFontError, TooManyFontsError, StorageError) as error:
         request.response.status = 422
+        enter_workspace(request.db, workspace_id)  # the connection was released
         return _page(request, form.with_error("file", str(error)))
     return HTTPSeeOther(request.path_in("fonts"))
 

@@ -14,6 +14,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.fonts import MAX_FONT_BYTES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.storage.connections import upload_key
+from cwz_web.storage.contract import StorageError
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.factories import FONT, Factory, api, jpeg, local_bucket, nested_document, sign_in, small_document
 
@@ -393,6 +394,23 @@ def test_invalid_font_is_rejected_with_message(studio: Studio, data: bytes) -> N
     form["file"] = Upload("font.ttf", data)
     assert form.submit(status=422).html.find(id="file-error") is not None
     assert studio.make.count(Font, studio.space.id) == 0
+
+
+def test_fonts_are_listed_when_another_one_cannot_be_stored(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    fonts = f"/w/{studio.space.slug}/fonts"
+    form = next(form for form in studio.app.get(fonts).forms.values() if "file" in form.fields)
+    form["file"] = Upload("caveat.ttf", FONT.read_bytes())
+    page = form.submit().follow()
+
+    def put(*_: object, **__: object) -> None:
+        raise StorageError("The bucket is not reachable")
+
+    monkeypatch.setattr(type(local_bucket(studio.make.services)), "put", put)
+    again = next(form for form in page.forms.values() if "file" in form.fields)
+    again["file"] = Upload("other-name.ttf", FONT.read_bytes())
+    page = again.submit(status=422)
+    assert page.html.find(id="file-error").text == "The bucket is not reachable"
+    assert "Caveat" in page.html.table.text
 
 
 def upload_image(studio: Studio, name: str, data: bytes, status: int) -> Any:
