@@ -82,7 +82,7 @@ def _multiply_bytes(under: NDArray[np.uint8], above: NDArray[np.uint8]) -> NDArr
 
 
 def _screen_bytes(under: NDArray[np.uint8], above: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return 255 - _multiply_bytes(255 - under, 255 - above)
+    return under + above - _multiply_bytes(under, above)
 
 
 def _hard_light(under: Colors, above: Colors) -> Colors:

@@ -26,7 +26,7 @@ NEUTRAL: dict[BlendMode, RGB] = {"multiply": WHITE, "screen": (0, 0, 0)}
 
 # Blending works on strips of at most this many values in preallocated arrays: allocating memory takes longer than the
 # arithmetic. Smaller strips would make threads wait for the interpreter lock.
-STRIP = 300_000
+STRIP = 150_000
 # Five bytes for each of them.
 MAX_MERGED_PIXELS = 40_000_000
 
@@ -252,7 +252,7 @@ def _blend(under: Pixels, color: RGB | Pixels, alpha: Pixels) -> None:
     above = (
         color.reshape(height, -1)
         if isinstance(color, np.ndarray)
-        else np.tile(np.array((*color, 255), np.uint8), width)
+        else np.tile(np.array((*color, 255), np.uint16), width)
     )
     cover, mixed = (part[: alpha.size * 4].reshape(height, -1) for part in (_scratch.cover, _scratch.mixed))
     # Repeat each alpha four times with one multiplication.

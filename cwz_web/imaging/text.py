@@ -11,7 +11,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil
 
 import numpy as np
@@ -124,7 +124,7 @@ class TextStyle:
         """Whether the text has several colors, and not one color that a mask is enough for."""
         return self.is_painted or len({run.style.color for run in self.runs}) > 1
 
-    @property
+    @cached_property
     def base(self) -> "TextStyle":
         """The style without runs: that of a letter in the layer's font, as large as the largest run."""
         return replace(self, runs=()) if self.runs else self
@@ -237,7 +237,7 @@ class FittedText:
         left = self.ink.left + self.shift
         return left, self.width - left - int(self.ink.mask.shape[1])
 
-    @property
+    @cached_property
     def baseline(self) -> int:
         """The distance of the first baseline from the top of the first line, in pixels."""
         return _baseline(self.style.base, self.font_size)
@@ -646,7 +646,8 @@ def _count_lines(text: str, style: TextStyle, size: int, ink: RenderedGlyphs) ->
 def _depth(text: str, style: TextStyle) -> float:
     """Return how far the letters of a text can extend below the baseline, relative to the font size."""
     if _simple.match(text):
-        return max(_latin_depth(replace(style.base, typeface=each)) for each in style.typefaces)
+        bases = [replace(style.base, typeface=each) for each in style.typefaces] if style.runs else [style]
+        return max(_latin_depth(base) for base in bases)
     return max(deepest_ink(each.family, text) for each in style.typefaces)
 
 
