@@ -5,6 +5,7 @@ decoding has a deadline.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -111,29 +112,32 @@ def read_photo_class(data: bytes) -> PhotoClass:
         raise InvalidImageError("The image is damaged and cannot be decoded") from None
 
 
-def fit_image(layer: ImageLayer, data: bytes) -> FittedImage:
-    """Decode an image and fit it into the layer's box. Raises InvalidImageError."""
+def find_product(data: bytes) -> Box | None:
+    """Return where the product is in a photo; None if it has no uniform ground. Raises pyvips.Error."""
+    ground = find_ground(_examined_pixels(data, _read_header(data)))
+    return ground.product if ground else None
+
+
+def fit_image(layer: ImageLayer, data: bytes, find: Callable[[bytes], Box | None] = find_product) -> FittedImage:
+    """Decode an image and fit it into the layer's box.
+
+    Args:
+        layer: the layer.
+        data: the file of the image.
+        find: finds the product in the photo of a trimmed layer.
+
+    Raises:
+        InvalidImageError: the image cannot be decoded.
+    """
     header = _read_header(data)
     try:
-        product = _find_product(layer, data, header)
+        # The part of the image that a trimmed or extended layer contains.
+        product = find(data) if layer.fit == "trim" else Box() if layer.fit == "extend" else None
         return _fit_product(layer, data, header, product) if product else _fit_whole(layer, data, header)
     except pyvips.Error as error:
         if "killed" in str(error):
             raise InvalidImageError("The image takes too long to decode") from None
         raise InvalidImageError("The image is damaged and cannot be decoded") from None
-
-
-def _find_product(layer: ImageLayer, data: bytes, header: pyvips.Image) -> Box | None:
-    """Return the part of the image that a trimmed or extended layer contains; None for any other layer.
-
-    Raises pyvips.Error.
-    """
-    if layer.fit == "extend":
-        return Box()
-    if layer.fit != "trim":
-        return None
-    ground = find_ground(_examined_pixels(data, header))
-    return ground.product if ground else None
 
 
 def _fit_whole(layer: ImageLayer, data: bytes, header: pyvips.Image) -> FittedImage:

@@ -169,10 +169,11 @@ class Plan:
         self.template, self.scale = template, scale
         self.digest = _digest([template.visible().canonical(), scale])
         self._pixels = pixels
-        self._canvas = template.scaled(scale).canvas
+        scaled = template.scaled(scale)
+        self._canvas = scaled.canvas
         self._defaults = {field.name: field.default for field in template.fields}
-        self._renderer = LayerRenderer(pixels, self.digest, self._defaults)
-        visible = [layer for layer in template.scaled(scale).layers if not layer.hidden]
+        visible = [layer for layer in scaled.layers if not layer.hidden]
+        self._renderer = LayerRenderer(pixels, walk_layers(visible), self._defaults)
         self._layers = [PlannedLayer.of(layer, scale) for layer in visible]
         expressions = [[source for each in walk_layers([layer]) for source in each.expressions()] for layer in visible]
         self._reader = RowReader(template, chain.from_iterable(expressions))

@@ -1,6 +1,6 @@
 """Rendering of single layers: from a layer, its content and the loaded images to patches of pixels."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -10,7 +10,7 @@ from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, merge_patches
-from cwz_web.imaging.decoding import FittedImage, Source, fit_image
+from cwz_web.imaging.decoding import FittedImage, Source, find_product, fit_image
 from cwz_web.imaging.effects import (
     Window,
     apply_effects,
@@ -46,6 +46,7 @@ from cwz_web.imaging.shapes import (
 )
 from cwz_web.imaging.text import FittedText, fit_text, place_text
 from cwz_web.imaging.text_runs import Typeface
+from cwz_web.imaging.trimming import Box
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
@@ -76,12 +77,14 @@ class LayerRenderer:
 
     Args:
         pixels: the cache for decoded images and rendered static layers.
-        digest: the plan's digest.
+        layers: the layers of the plan.
         defaults: the default values of the template's fields.
     """
 
-    def __init__(self, pixels: ByteCache[Any], digest: str, defaults: Mapping[str, str]) -> None:
-        self._pixels, self._digest, self._defaults = pixels, digest, defaults
+    def __init__(self, pixels: ByteCache[Any], layers: Iterable[Layer], defaults: Mapping[str, str]) -> None:
+        self._pixels, self._defaults = pixels, defaults
+        # Templates share what they render of equal layers: a preview only renders the layer that was edited.
+        self._definitions = {layer.name: _definition(layer) for layer in layers}
 
     def render(self, placed: PlacedLayer, sources: LoadedSources, window: Window, check_time: CheckTime) -> Rendering:
         """Render a layer of a row, with the layers in it.
@@ -137,11 +140,16 @@ class LayerRenderer:
         # A text in a group can have the font sizes of the group's size in this row.
         sizes = (layer.size, layer.min_size)
         state = _source_state(layer, texts, sources)
-        key = ("text", self._digest, _identity(layer), sizes, state, *texts, width, height)
+        key = ("text", self._identity(layer), sizes, state, *texts, width, height)
         fitted: FittedText = self._pixels.get_or_create(
             key, lambda: fit_layer_text(layer, texts, width, height, sources)
         )
         return fitted
+
+    def _identity(self, layer: Layer) -> Hashable:
+        """Return what distinguishes a layer: its definition, and the properties that a row has decided."""
+        bound = tuple((name, getattr(layer, name)) for name in sorted(layer.bound))
+        return self._definitions[layer.name], bound
 
     def _apply_effects(
         self, layer: Container, patches: Sequence[Patch], placed: PlacedLayer, sources: LoadedSources, window: Window
@@ -160,7 +168,7 @@ class LayerRenderer:
         box = (layer.left, layer.top, layer.width, layer.height)
         fit = (fitted.font_size, fitted.style.width) if fitted else ()
         state = _source_state(layer, texts, sources)
-        return (self._digest, _identity(layer), box, fit, state, *texts)
+        return (self._identity(layer), box, fit, state, *texts)
 
     def _tree_inputs(self, placed: PlacedLayer, sources: LoadedSources) -> tuple[Hashable, ...]:
         """Return what the pixels of a layer and of the layers in it depend on."""
@@ -171,7 +179,7 @@ class LayerRenderer:
         """Render the box of a stack with its shadow; other containers have none."""
         if not isinstance(layer, StackLayer) or not (layer.background or layer.border):
             return Rendering()
-        key = ("box", self._digest, _identity(layer), layer.left, layer.top, layer.width, layer.height)
+        key = ("box", self._identity(layer), layer.left, layer.top, layer.width, layer.height)
         box: Rendering = self._pixels.get_or_create(key, lambda: _render_stack_box(layer))
         return box
 
@@ -263,8 +271,15 @@ class LayerRenderer:
         return image.patch.moved(layer.left, layer.top)
 
     def _fit_image(self, layer: ImageLayer, source: Source) -> FittedImage:
+        def find(data: bytes) -> Box | None:
+            # The product is the same in every size: rows have photos of several, if their texts have several lines.
+            found: tuple[Box | None] = self._pixels.get_or_create(
+                ("product", source.digest), lambda: (find_product(data),)
+            )
+            return found[0]
+
         key = (source.digest, *(getattr(layer, name) for name in FITTED))
-        image: FittedImage = self._pixels.get_or_create(key, lambda: fit_image(layer, source.data))
+        image: FittedImage = self._pixels.get_or_create(key, lambda: fit_image(layer, source.data, find))
         return image
 
     def _clip(self, layer: ImageLayer, patch: Patch) -> Patch:
@@ -306,9 +321,9 @@ def _find_overflow(placed: PlacedLayer) -> Iterator[Finding]:
         yield Finding(FindingCode.OVERFLOW, message, placed.layer.name)
 
 
-def _identity(layer: Layer) -> Hashable:
-    """Return what distinguishes a layer in a plan: its name, and the properties that a row has decided."""
-    return (layer.name, *((name, getattr(layer, name)) for name in sorted(layer.bound))) if layer.bound else layer.name
+def _definition(layer: Layer) -> str:
+    """Return the document of a layer, without the layers in it."""
+    return layer.model_dump_json(exclude_defaults=True, exclude={"layers"})
 
 
 def _render_stack_box(layer: StackLayer) -> Rendering:

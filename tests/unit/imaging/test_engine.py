@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import pyvips
 
-from cwz_web.imaging import engine
+from cwz_web.imaging import engine, layer_rendering
 from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
@@ -22,6 +22,8 @@ from cwz_web.imaging.errors import (
     UnknownSizeError,
 )
 from cwz_web.imaging.filters import FILTERS, Filter
+from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.text import FittedText, fit_text
 from cwz_web.values.formats import Unclear
 from tests.factories import FONT, jpeg, small_document
 
@@ -447,6 +449,31 @@ def test_each_filter_runs_once_for_an_image(monkeypatch: pytest.MonkeyPatch) -> 
     assert calls == ["Mug", "Mug"]
     message = "shows the field “title” as it is: “Mug” is unclear"
     assert [finding.message for finding in image.findings] == [message] * 2
+
+
+def test_edited_layer_alone_is_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[str] = []
+
+    def fit(layer: TextLayer, *more: Any) -> FittedText:
+        fitted.append(layer.name)
+        return fit_text(layer, *more)
+
+    monkeypatch.setattr(layer_rendering, "fit_text", fit)
+    shared = Engine()
+    for color in ("#ff0000", "#00ff00"):
+        document = small_document(layers=[text("same", "{{ title }}"), text("edited", "{{ title }}", color=color)])
+        edited = render(shared.plan(ImageTemplate.model_validate(document)), title="Mug")
+        alone = render(Engine().plan(ImageTemplate.model_validate(document)), title="Mug")
+        assert np.array_equal(edited, alone)
+    assert fitted == ["same", "edited", "same", "edited", "edited", "same", "edited"]
+
+
+def test_product_of_a_photo_is_found_once_for_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[bytes] = []
+    monkeypatch.setattr(layer_rendering, "find_product", lambda data: found.append(data))
+    plan = create_plan([image(fit="trim"), image(name="small", width=50, fit="trim")])
+    render(plan, image="red")
+    assert found == [RED.data]
 
 
 def test_lint_reports_findings_of_every_type() -> None:
