@@ -8,8 +8,8 @@ import cachetools
 
 V = TypeVar("V")
 
-# The size that is assumed for an entry beside its pixels.
-ENTRY_BYTES = 64
+# The size that is assumed for an entry beside its pixels: its key and its objects.
+ENTRY_BYTES = 1024
 
 
 class ByteCache(Generic[V]):

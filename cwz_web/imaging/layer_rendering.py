@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import ceil
 from typing import Any
 
@@ -54,6 +55,8 @@ from cwz_web.values.numbers import read_rating
 FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale", "adjust", "duotone")
 
 
+# A longer text is in a key of the cache by its digest.
+MAX_KEY_TEXT = 500
 # Raises RenderTimeoutError once an image has taken too long.
 CheckTime = Callable[[], None]
 
@@ -140,7 +143,7 @@ class LayerRenderer:
         # A text in a group can have the font sizes of the group's size in this row.
         sizes = (layer.size, layer.min_size)
         state = _source_state(layer, texts, sources)
-        key = ("text", self._identity(layer), sizes, state, *texts, width, height)
+        key = ("text", self._identity(layer), sizes, state, *map(_shorten, texts), width, height)
         fitted: FittedText = self._pixels.get_or_create(
             key, lambda: fit_layer_text(layer, texts, width, height, sources)
         )
@@ -168,7 +171,7 @@ class LayerRenderer:
         box = (layer.left, layer.top, layer.width, layer.height)
         fit = (fitted.font_size, fitted.style.width) if fitted else ()
         state = _source_state(layer, texts, sources)
-        return (self._identity(layer), box, fit, state, *texts)
+        return (self._identity(layer), box, fit, state, *map(_shorten, texts))
 
     def _tree_inputs(self, placed: PlacedLayer, sources: LoadedSources) -> tuple[Hashable, ...]:
         """Return what the pixels of a layer and of the layers in it depend on."""
@@ -313,6 +316,11 @@ def _source_state(layer: Layer, texts: Sequence[str], sources: LoadedSources) ->
         references = [font for font in layer.fonts() if font not in FAMILIES]
     found = (sources[reference] for reference in references)
     return " ".join(source.digest if isinstance(source, Source) else f"missing: {source}" for source in found)
+
+
+def _shorten(text: str) -> str:
+    """Return a text for a key of the cache: a long one, of which hardly anything is shown, by its digest."""
+    return text if len(text) <= MAX_KEY_TEXT else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _find_overflow(placed: PlacedLayer) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ def test_least_recently_used_value_is_evicted() -> None:
 
 
 def test_too_large_value_is_not_cached() -> None:
-    cache: ByteCache[bytes] = ByteCache(1000)
+    cache: ByteCache[bytes] = ByteCache(ENTRY_BYTES + 1000)
     cache.put("a", b"small")
     large = bytes(10_000)
     assert cache.put("b", large) is large
@@ -31,7 +31,7 @@ def test_value_is_created_once() -> None:
         created.append("value")
         return b"value"
 
-    cache: ByteCache[bytes] = ByteCache(1000)
+    cache: ByteCache[bytes] = ByteCache(ENTRY_BYTES + 1000)
     assert [cache.get_or_create("key", create) for _ in range(3)] == [b"value"] * 3
     assert created == ["value"]
 

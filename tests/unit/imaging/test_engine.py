@@ -6,6 +6,7 @@ import pytest
 import pyvips
 
 from cwz_web.imaging import engine, layer_rendering
+from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
@@ -439,6 +440,21 @@ def test_digest_depends_on_the_text_that_is_no_rating() -> None:
     plan = create_plan([{"type": "rating", "name": "r", "value": "{{ title }}", "width": 100, "height": 20}])
     texts = ("4.5", "4,5", "soon", "later")
     assert len({plan.image_digest(plan.fill_values({"title": text}), {}, Output()) for text in texts}) == 3
+
+
+def test_cache_does_not_keep_long_texts() -> None:
+    keys: list[Any] = []
+
+    class Cache(ByteCache[Any]):
+        def put(self, key: Any, value: Any) -> Any:
+            keys.append(key)
+            return super().put(key, value)
+
+    plan = Plan(ImageTemplate.model_validate(small_document(layers=[text("t", "{{ title }}")])), 1, Cache(10**6))
+    for end in ("a", "b"):
+        plan.compose(plan.fill_values({"title": "x" * 3000 + end}), {})
+    assert max(len(part) for key in keys for part in key if isinstance(part, str)) < 1000
+    assert len([key for key in keys if key[0] == "layer"]) == 2
 
 
 def test_each_filter_runs_once_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
