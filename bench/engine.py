@@ -7,6 +7,7 @@ get the part that a trimmed photo shows.
 """
 
 import argparse
+import itertools
 import os
 import platform
 import shutil
@@ -22,12 +23,14 @@ from figures import save_figures
 from peers import chromium_times, node_times
 
 from cwz_web.imaging.compositing import Pixels
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan
 
 ROUNDS, TURNS = 80, 8
-ROUNDS_PEERS, TURNS_PEERS = 12, 4
-COLD_ROUNDS = 15
+ROUNDS_PEERS, TURNS_PEERS = 10, 3
+COLD_ROUNDS, PREVIEW_ROUNDS, ONE_FIELD_ROUNDS = 15, 20, 1000
+_numbers = itertools.count(1)
 
 
 def bare_encode(pixels: Pixels, output: Output) -> bytes:
@@ -41,11 +44,11 @@ def bare_encode(pixels: Pixels, output: Output) -> bytes:
     return png
 
 
-def times_ms(work: Callable[[int], object], numbers: range) -> list[float]:
-    """Return the durations of calls in milliseconds, after one call to warm up."""
+def times_ms(work: Callable[[int], object], rounds: int) -> list[float]:
+    """Return the durations of calls in milliseconds, after one call to warm up. Each one has a number of its own."""
     work(0)
     times = []
-    for number in numbers:
+    for number in itertools.islice(_numbers, rounds):
         started = time.perf_counter()
         work(number)
         times.append((time.perf_counter() - started) * 1000)
@@ -55,10 +58,9 @@ def times_ms(work: Callable[[int], object], numbers: range) -> list[float]:
 def medians_ms(works: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, float]:
     """Return the median durations of calls that take turns, in milliseconds by name."""
     times: dict[str, list[float]] = {name: [] for name in works}
-    length = rounds // TURNS
-    for first in range(1, rounds, length):
+    for _ in range(TURNS):
         for name, work in works.items():
-            times[name] += times_ms(work, range(first, first + length))
+            times[name] += times_ms(work, rounds // TURNS)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
@@ -66,14 +68,39 @@ def images_per_second(work: Callable[[int], object], threads: int, images: int =
     """Return the throughput of several threads."""
     with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
-        list(pool.map(work, range(1000, 1000 + images)))
+        list(pool.map(work, list(itertools.islice(_numbers, images))))
         return images / (time.perf_counter() - started)
 
 
 def cold_ms(output: Output) -> float:
     """Return the median duration of a template's first image, with empty caches."""
-    times = times_ms(lambda number: render_card(plan_card("photo_card", Engine()), number, output), range(COLD_ROUNDS))
+    times = times_ms(lambda number: render_card(plan_card("photo_card", Engine()), number, output), COLD_ROUNDS)
     return statistics.median(times)
+
+
+def preview_ms(card: str, output: Output, key: str) -> float:
+    """Return the median duration of a preview after an edit of one key of a text, its font size or its color."""
+    engine, documents = Engine(), []
+    for number in range(PREVIEW_ROUNDS):
+        document = CARDS[card].canonical()
+        for layer in [each for top in document["layers"] for each in (top, *top.get("layers", []))]:
+            if layer["name"].lower() == "title":
+                layer[key] = 40 + number if key == "size" else f"#0000{number:02x}"
+        documents.append(ImageTemplate.model_validate(document))
+    edits = iter([documents[0], *documents])
+    times = times_ms(lambda _: render_card(engine.plan(next(edits)), 0, output, card), PREVIEW_ROUNDS)
+    return statistics.median(times[1:])
+
+
+def one_field_ms(card: str, plan: Plan, output: Output) -> float:
+    """Return the median duration of the images of rows that differ in the price only."""
+    field = "euros" if card == "catalog_card" else "price"
+
+    def render(number: int) -> bytes:
+        values = plan.fill_values(row(0, card) | {field: str(number)})
+        return plan.render(values, plan.load_sources(values, load_source), output).data
+
+    return statistics.median(times_ms(render, ONE_FIELD_ROUNDS))
 
 
 def measure(card: str, name: str, output: Output, plan: Plan) -> dict[str, float]:
@@ -112,6 +139,9 @@ def main() -> None:
     results = measure_with_peers(plans) if arguments.parse_args().peers else measure_cards(plans)
     jpeg = OUTPUTS["jpeg"]
     results["engine_photo_card_cold_ms"] = cold_ms(jpeg)
+    for card in ("photo_card", "catalog_card"):
+        results |= {f"engine_{card}_{key}_preview_ms": preview_ms(card, jpeg, key) for key in ("size", "color")}
+        results[f"engine_{card}_one_field_ms"] = one_field_ms(card, plans[card], jpeg)
     cores = len(os.sched_getaffinity(0))
     for threads, name in ((1, "one_thread_"), (2, "two_threads_"), (cores, "")):
         rate = images_per_second(lambda number: render_card(plans["photo_card"], number, jpeg), threads)
@@ -135,6 +165,10 @@ def report(results: dict[str, float], cores: int) -> None:
                     print(f"{card + ', ' + name:24}{renderer:12}{ms:9.1f}{ms / floor:13.1f}x{ms / engine:11.1f}x")
     cold, floor = results["engine_photo_card_cold_ms"], results["floor_photo_card_jpeg_ms"]
     print(f"{'photo_card, empty cache':24}{'engine':12}{cold:9.1f}{cold / floor:13.1f}x")
+    for card in ("photo_card", "catalog_card"):
+        size, color, price = (results[f"engine_{card}_{n}_ms"] for n in ("size_preview", "color_preview", "one_field"))
+        print(f"{card}: preview after an edit of a font size {size:.1f} ms, of a color {color:.1f} ms; "
+              f"rows that differ in the price {price:.1f} ms")  # fmt: skip
     one, two = (results[f"engine_photo_card_{name}images_per_s"] for name in ("one_thread_", "two_threads_"))
     print(f"engine: {one:.0f} photo cards/s with one thread, {two:.0f} with two ({two / one:.2f}x)")
 
