@@ -19,7 +19,7 @@ MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 MAX_SECONDS = 4
 # Of the clock, for a busy machine.
 TIMEOUT = 20
-WAIT_SECONDS = 10
+WAIT_SECONDS = 2
 # SVG images take one core at most.
 _is_rendering = Lock()
 

@@ -260,6 +260,7 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     request_method="POST",
     renderer="designer/show.jinja2",
     permission=Permission.TEMPLATE_EDIT,
+    rate_limit="image-upload",
 )
 def upload_image(context: TemplateResource, request: Request) -> DesignerPage | Response:
     """Upload an image and show it in the selected layer. The only field is a file, which form models do not hold."""
@@ -319,9 +320,11 @@ def _store_image(request: Request, data: bytes) -> str:
     workspace_id = request.workspace.workspace_id
     spec = get_default_connection(request.db, workspace_id).spec
     release_connection(request)
-    stored = Source.of(prepare_upload(data))
-    key = upload_key(workspace_id, stored.digest)
-    request.services.providers.open(spec).put(key, stored.data, content_type="application/octet-stream")
+    # A hostile SVG image, and a slow bucket, keep a thread for seconds.
+    with request.services.outbound.slot():
+        stored = Source.of(prepare_upload(data))
+        key = upload_key(workspace_id, stored.digest)
+        request.services.providers.open(spec).put(key, stored.data, content_type="application/octet-stream")
     return f"{UPLOAD}{stored.digest}"
 
 

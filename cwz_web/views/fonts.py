@@ -54,7 +54,8 @@ def upload_font(context: FontCollection, request: Request) -> FontsPage | Respon
         spec = get_default_connection(request.db, workspace_id).spec
         release_connection(request)
         key = upload_key(workspace_id, Source.of(data).digest)
-        request.services.providers.open(spec).put(key, data, content_type="application/octet-stream")
+        with request.services.outbound.slot():
+            request.services.providers.open(spec).put(key, data, content_type="application/octet-stream")
         with request.services.database.transaction(workspace_id) as db:
             font = add_font(db, workspace_id, data)
             record(db, workspace_id, request.actor, "font.add", font.name, {})

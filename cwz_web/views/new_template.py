@@ -136,9 +136,10 @@ def _store_illustrations(request: Request, starter: Starter) -> None:
     workspace_id = request.workspace.workspace_id
     spec = get_default_connection(request.db, workspace_id).spec
     release_connection(request)
-    bucket = request.services.providers.open(spec)
-    for illustration in starter.illustrations:
-        bucket.put(upload_key(workspace_id, illustration.digest), illustration.data, content_type="image/jpeg")
+    with request.services.outbound.slot():
+        bucket = request.services.providers.open(spec)
+        for illustration in starter.illustrations:
+            bucket.put(upload_key(workspace_id, illustration.digest), illustration.data, content_type="image/jpeg")
 
 
 def _create(request: Request, name: str, document: ImageTemplate) -> Response:

@@ -15,6 +15,8 @@ from cwz_web.imaging.fonts import MAX_FONT_BYTES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.storage.connections import upload_key
 from cwz_web.storage.contract import StorageError
+from cwz_web.web.outbound import OutboundRequests
+from cwz_web.web.slow_requests import SlowRequestLimitError
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.factories import FONT, Factory, api, jpeg, local_bucket, nested_document, sign_in, small_document
 
@@ -419,6 +421,21 @@ def upload_image(studio: Studio, name: str, data: bytes, status: int) -> Any:
     form = next(f for f in page.forms.values() if "/upload?" in f.action)
     form["file"] = Upload(name, data)
     return form.submit(status=status)
+
+
+def test_uploads_leave_threads_to_other_requests(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slot(*_: object) -> None:
+        raise SlowRequestLimitError
+
+    page = studio.page("layer=Image")
+    fonts = studio.app.get(f"/w/{studio.space.slug}/fonts")
+    monkeypatch.setattr(OutboundRequests, "slot", slot)
+    form = next(f for f in page.forms.values() if "/upload?" in f.action)
+    form["file"] = Upload("photo.jpg", jpeg())
+    assert form.submit(status=503).headers["Retry-After"]
+    form = next(f for f in fonts.forms.values() if "file" in f.fields)
+    form["file"] = Upload("caveat.ttf", FONT.read_bytes())
+    assert form.submit(status=503).headers["Retry-After"]
 
 
 def test_svg_is_uploaded_as_png_and_shown(studio: Studio) -> None:
