@@ -295,7 +295,8 @@ class Plan:
     def place(self, values: Mapping[str, str], sources: LoadedSources) -> list[PlacedLayer]:
         """Return the layers of the canvas that a row shows at their places. Raises ImagingError."""
         placement = self._placement(sources, _start_clock())
-        return [placement.place(planned, values) for planned in self._layers if planned.is_shown(values)]
+        layers = [planned.for_row(values) for planned in self._layers]
+        return [placement.place(planned, values) for planned in layers if planned.is_shown(values)]
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""

@@ -141,7 +141,7 @@ class LayerRenderer:
     ) -> FittedText:
         """Fit the content of a text layer into a width and a height in pixels."""
         # A text in a group can have the font sizes of the group's size in this row.
-        sizes = (layer.size, layer.min_size)
+        sizes = (layer.size, layer.min_size, layer.max_size)
         state = _source_state(layer, texts, sources)
         key = ("text", self._identity(layer), sizes, state, *map(_shorten, texts), width, height)
         fitted: FittedText = self._pixels.get_or_create(

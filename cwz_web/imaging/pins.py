@@ -49,5 +49,5 @@ def _scale_font(layer: TextLayer, old: tuple[int, int], new: tuple[int, int]) ->
     assert pins is not None
     sides = zip((pins.horizontal, pins.vertical), old, new, strict=True)
     ratio = min((after / before for pin, before, after in sides if pin == "scale"), default=1.0)
-    sizes = {"size": layer.size, "min_size": layer.min_size}
+    sizes = {"size": layer.size, "min_size": layer.min_size, "max_size": layer.max_size}
     return {name: max(round(size * ratio), MIN_FONT_SIZE) for name, size in sizes.items() if size is not None}

@@ -215,7 +215,7 @@ class Placement:
         main, cross = SIDES[stack.direction]
         layer = planned.layer
         room = _own_room(layer, inner)
-        if getattr(layer.sizing, cross) == "fill" or (stack.align == "stretch" and _is_flexible(layer, cross)):
+        if _stretches(stack, layer, cross):
             is_exact = cross in inner.exact and not stack.wrap
             room = room.limited(cross, _at_most(layer, cross, inner.of(cross)), is_exact=is_exact)
         if getattr(layer.sizing, main) == "fill" and main in inner.exact:
@@ -244,16 +244,15 @@ class Placement:
     def _measure_exactly(self, child: _Measured, main: str, length: int, inner: _Room, cross: str) -> _Measured:
         layer = child.layer
         room = _own_room(layer, inner).limited(main, length, is_exact=True)
-        if child.of(cross) and _is_flexible(layer, cross) and getattr(layer.sizing, cross) == "fill":
+        if child.of(cross) and getattr(layer.sizing, cross) == "fill":
             room = room.limited(cross, child.of(cross), is_exact=True)
         return self._measure(child.planned, layer, child.values, room)
 
     def _stretch(self, stack: StackLayer, child: _Measured, main: str, cross: str, depth: int) -> _Measured:
         """Return a layer with the depth of its line, if it fills or stretches."""
         layer = child.layer
-        stretches = getattr(layer.sizing, cross) == "fill" or (stack.align == "stretch" and _is_flexible(layer, cross))
         depth = _at_most(layer, cross, depth)
-        if not stretches or child.of(cross) == depth:
+        if not _stretches(stack, layer, cross) or child.of(cross) == depth:
             return child
         sides = {main: child.of(main), cross: depth}
         room = _Room(max(sides[WIDTH], 1), max(sides[HEIGHT], 1), frozenset({WIDTH, HEIGHT}))
@@ -281,6 +280,12 @@ class Placement:
 
 def _is_flexible(layer: Layer, side: str) -> bool:
     return bool(getattr(layer.sizing, side) != "fixed")
+
+
+def _stretches(stack: StackLayer, layer: Layer, cross: str) -> bool:
+    """Return whether a layer is as wide as its column, or as high as its row."""
+    fills = getattr(layer.sizing, cross) == "fill"
+    return bool(fills or (stack.align == "stretch" and _is_flexible(layer, cross)))
 
 
 def _own_room(layer: Layer, parent: _Room) -> _Room:

@@ -97,6 +97,12 @@ def test_length_is_rounded_and_scaled() -> None:
     assert render(plan(moved, scale=2), stock="4")[10, 78:122, 0].tolist() == [255] * 2 + [0] * 40 + [255] * 2
 
 
+def test_layer_is_placed_by_its_bound_properties() -> None:
+    wide = plan(shape(x=0, width=bound("stock * 10", 10)))
+    values = wide.fill_values({"stock": "7"})
+    assert [placed.layer.width for placed in wide.place(values, {})] == [70]
+
+
 def test_opacity_is_a_fraction() -> None:
     faded = plan(shape(opacity=bound("stock / 10", 1)))
     assert render(faded, stock="5")[10, 10].tolist() == [127, 127, 127]

@@ -286,9 +286,10 @@ def test_group_has_coordinates_of_its_own_and_follows_pins() -> None:
 def test_scaled_text_scales_its_font() -> None:
     pins = {"horizontal": "scale", "vertical": "scale"}
     title = {"type": "text", "name": "Title", "text": "Hi", "size": 40, "min_size": 10, "width": 100, "height": 50}
+    title |= {"fit": "grow", "max_size": 60}
     document = template({**title, "pins": pins}, sizes=[{"name": "double", "width": 800, "height": 600}])
     layer = document.in_size("double").layers[0].model_dump()
-    assert (layer["size"], layer["min_size"], layer["width"]) == (80, 20, 200)
+    assert (layer["size"], layer["min_size"], layer["max_size"], layer["width"]) == (80, 20, 120, 200)
 
 
 def test_scaled_text_has_the_font_of_its_group_in_each_row() -> None:
