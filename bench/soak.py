@@ -17,7 +17,7 @@ from random import Random
 from cards import LOGO, PHOTO
 from figures import save_figures
 
-from cwz_web.demo.starters import NAMES, open_starter
+from cwz_web.demo.starters import list_starters, open_starter
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
@@ -49,7 +49,7 @@ def memory_mb() -> int:
 
 def main() -> None:
     engine = Engine(cache_bytes=144 * 1024 * 1024)
-    starters = [open_starter(slug) for slug in NAMES]
+    starters = [open_starter(slug) for slug in list_starters()]
     sources = [Source.of(data) for data in IMAGE_BYTES]
     done, failed, lock = itertools.count(1), itertools.count(), threading.Lock()
     curve: list[tuple[int, int]] = []

@@ -13,7 +13,7 @@ import numpy as np  # noqa: E402 - fontconfig reads its configuration once
 from PIL import Image  # noqa: E402
 
 from cwz_web.demo import contents  # noqa: E402
-from cwz_web.demo.starters import NAMES, Starter, open_starter  # noqa: E402
+from cwz_web.demo.starters import Starter, list_starters, open_starter  # noqa: E402
 from cwz_web.imaging.decoding import Source  # noqa: E402
 from cwz_web.imaging.documents import DEFAULT_SIZE  # noqa: E402
 from cwz_web.imaging.engine import Engine  # noqa: E402
@@ -44,7 +44,7 @@ ROWS: dict[str, dict[str, str]] = {
 def draw(starter: Starter, size: str, changes: dict[str, str]) -> Image.Image | None:
     """Return the image of a starter with changed values; None if it has none of the fields."""
     fields = {field.name for field in starter.document.fields}
-    named = {name or TITLES.get(starter.slug, "title"): value for name, value in changes.items()}
+    named = {name or TITLES.get(starter.entry.slug, "title"): value for name, value in changes.items()}
     values = {name: value for name, value in named.items() if name in fields}
     if changes and not values:
         return None
@@ -66,7 +66,7 @@ def draw(starter: Starter, size: str, changes: dict[str, str]) -> Image.Image | 
 
 
 def main() -> None:
-    starters = [open_starter(slug) for slug in NAMES]
+    starters = [open_starter(slug) for slug in list_starters()]
     sizes = [(starter, DEFAULT_SIZE) for starter in starters]
     sizes += [(starter, size.name) for starter in starters for size in starter.document.sizes]
     lines = [[draw(starter, size, changes) for changes in ROWS.values()] for starter, size in sizes]

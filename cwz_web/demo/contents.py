@@ -16,6 +16,7 @@ TEMPLATE = "Product card"
 FEED = "Harbour Goods, autumn"
 FILE = "products.csv"
 IMAGE = "image"
+OPAQUE = 255
 
 _here = files(__package__)
 
@@ -32,10 +33,14 @@ def read_template() -> dict[str, Any]:
 
 
 def render_illustration(name: str) -> bytes:
-    """Return an illustration as JPEG."""
+    """Return an illustration as JPEG, or as WebP if it has a transparent ground."""
     svg = _here.joinpath("illustrations", f"{name}.svg").read_bytes()
-    jpeg: bytes = pyvips.Image.svgload_buffer(svg).flatten().jpegsave_buffer(Q=90, keep="none")
-    return jpeg
+    image = pyvips.Image.svgload_buffer(svg)
+    opaque = image[-1].min() == OPAQUE
+    data: bytes = (
+        image.flatten().jpegsave_buffer(Q=90, keep="none") if opaque else image.webpsave_buffer(Q=90, keep="none")
+    )
+    return data
 
 
 def write_csv(rows: list[dict[str, str]]) -> bytes:

@@ -1,28 +1,43 @@
-"""Starter templates for new workspaces, with illustrations in place of photos."""
+"""Starter templates, each a JSON file in `starters/`: its entry in the gallery, a document, and sample rows.
+
+A file has a `name`, a `description`, a `category`, the `key_fields` that the design makes no sense without, the
+`document`, and `rows`: values for one or two more examples beside the document's defaults. An image is the name of one
+of our illustrations, such as `illustration:lamp`.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 from uuid import UUID
 
 from cwz_web.demo import contents
 from cwz_web.imaging.decoding import Source
-from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, TemplateField
 from cwz_web.storage.contract import Bucket, ObjectNotFoundError
 from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.storage.uploads import Uploads
 
-# File names and labels, in the order of the gallery.
-NAMES = {
-    "social-card": "Social card",
-    "product-ad": "Product ad",
-    "sale-badge": "Sale badge",
-    "listing": "Listing",
-    "event-invitation": "Event invitation",
+# The categories of the gallery with their labels, in its order.
+CATEGORIES = {
+    "product": "Product",
+    "sale": "Sale",
+    "price-drop": "Price drop",
+    "new": "New",
+    "review": "Review",
+    "collection": "Collection",
+    "story": "Story",
+    "banner": "Banner",
     "quote": "Quote",
+    "event": "Event",
     "certificate": "Certificate",
-    "email-header": "Email header",
+    "email": "Email header",
+    "real-estate": "Real estate",
+    "job": "Job",
+    "travel": "Travel",
 }
 ILLUSTRATION = "illustration:"
 
@@ -30,27 +45,79 @@ _here = files(__package__).joinpath("starters")
 
 
 @dataclass(frozen=True)
-class Starter:
-    """A starter template. Its document refers to illustrations as uploads, by their SHA-256."""
+class StarterSize:
+    """A size of a starter, in pixels."""
+
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class StarterEntry:
+    """A starter's entry in the gallery.
+
+    Attributes:
+        key_fields: the fields that the design makes no sense without.
+        fields: all fields of its document.
+        sizes: all sizes, the canvas's own first.
+        rows: the number of its sample rows.
+        version: changes with the file.
+    """
 
     slug: str
     name: str
+    description: str
+    category: str
+    key_fields: tuple[str, ...]
+    fields: tuple[TemplateField, ...]
+    sizes: tuple[StarterSize, ...]
+    rows: int
+    version: str
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A starter template. Its document and rows refer to illustrations as uploads, by their SHA-256.
+
+    Attributes:
+        rows: the values of its sample rows; the first one has the document's defaults.
+        illustrations: the images of all rows.
+        defaults: those that the document itself refers to.
+    """
+
+    entry: StarterEntry
     document: ImageTemplate
+    rows: tuple[Mapping[str, str], ...]
     illustrations: tuple[Source, ...]
+    defaults: tuple[Source, ...]
 
 
-@lru_cache(maxsize=len(NAMES))
+@lru_cache(maxsize=1)
+def list_starters() -> dict[str, StarterEntry]:
+    """Return the entries of the gallery by slug: by category, and by name in a category."""
+    entries = [_read_entry(file.name.removesuffix(".json"), file.read_bytes()) for file in _here.iterdir()]
+    order = list(CATEGORIES)
+    entries.sort(key=lambda entry: (order.index(entry.category), entry.name))
+    return {entry.slug: entry for entry in entries}
+
+
+@lru_cache(maxsize=64)
 def open_starter(slug: str) -> Starter:
     """Return a starter by its slug. Raises KeyError."""
-    name = NAMES[slug]
-    document = json.loads(_here.joinpath(f"{slug}.json").read_text())
-    illustrations = []
+    entry = list_starters()[slug]
+    file = _read(slug)
+    document, rows = file["document"], [{}, *file.get("rows", [])]
+    images: dict[str, Source] = {}
     for field in document["fields"]:
         if field.get("default", "").startswith(ILLUSTRATION):
-            source = Source.of(contents.render_illustration(field["default"].removeprefix(ILLUSTRATION)))
-            field["default"] = f"upload:{source.digest}"
-            illustrations.append(source)
-    return Starter(slug, name, ImageTemplate.model_validate(document), tuple(illustrations))
+            field["default"] = _refer(field["default"], images)
+    defaults = tuple(images.values())
+    resolved = tuple(
+        {name: _refer(value, images) if value.startswith(ILLUSTRATION) else value for name, value in row.items()}
+        for row in rows
+    )
+    return Starter(entry, ImageTemplate.model_validate(document), resolved, tuple(images.values()), defaults)
 
 
 class StarterUploads(Uploads):
@@ -68,3 +135,33 @@ class StarterUploads(Uploads):
     @staticmethod
     def _no_bucket(spec: ConnectionSpec) -> Bucket:
         raise AssertionError("a starter has no bucket")
+
+
+def _read(slug: str) -> dict[str, Any]:
+    file: dict[str, Any] = json.loads(_here.joinpath(f"{slug}.json").read_text())
+    return file
+
+
+def _read_entry(slug: str, data: bytes) -> StarterEntry:
+    file = json.loads(data)
+    document = file["document"]
+    canvas = {**document["canvas"], "name": DEFAULT_SIZE}
+    sizes = (StarterSize(size["name"], size["width"], size["height"]) for size in [canvas, *document.get("sizes", [])])
+    return StarterEntry(
+        slug,
+        file["name"],
+        file["description"],
+        file["category"],
+        tuple(file["key_fields"]),
+        tuple(TemplateField.model_validate(field) for field in document["fields"]),
+        tuple(sizes),
+        1 + len(file.get("rows", [])),
+        sha256(data).hexdigest()[:12],
+    )
+
+
+def _refer(illustration: str, images: dict[str, Source]) -> str:
+    """Return the reference to an illustration as an upload, and add it to the images."""
+    if illustration not in images:
+        images[illustration] = Source.of(contents.render_illustration(illustration.removeprefix(ILLUSTRATION)))
+    return f"upload:{images[illustration].digest}"

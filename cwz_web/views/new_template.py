@@ -7,7 +7,7 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.demo.starters import NAMES, Starter, StarterUploads, open_starter
+from cwz_web.demo.starters import Starter, StarterEntry, StarterUploads, list_starters, open_starter
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Output
@@ -37,13 +37,13 @@ class NewTemplatePage:
     """The view model of templates/new.jinja2."""
 
     form: SubmittedForm[Any]
-    starters: list[Starter]
+    starters: list[StarterEntry]
 
 
 class StarterForm(Form):
     """A starter, or `blank`."""
 
-    starter: Literal[tuple(NAMES)] | Literal["blank"]  # type: ignore[valid-type]
+    starter: Literal[(*list_starters(), "blank")]  # type: ignore[valid-type]
 
 
 class ImportForm(Form):
@@ -53,7 +53,7 @@ class ImportForm(Form):
 
 
 def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
-    return NewTemplatePage(form, [open_starter(slug) for slug in NAMES])
+    return NewTemplatePage(form, list(list_starters().values()))
 
 
 @view_config(
@@ -85,7 +85,7 @@ def create_from_starter(context: TemplateCollection, request: Request, form: Sta
         _store_illustrations(request, starter)
     except StorageError as error:
         raise FieldError("starter", str(error)) from None
-    return _create(request, starter.name, starter.document)
+    return _create(request, starter.entry.name, starter.document)
 
 
 @form_view(
@@ -115,7 +115,7 @@ def starter_image(context: TemplateCollection, request: Request) -> Response:
     try:
         starter = open_starter(request.GET.get("name", ""))
     except KeyError:
-        raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(NAMES)}") from None
+        raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(list_starters())}") from None
     image_service, output = request.services.image_service, Output()
     prepared = image_service.prepare(StarterUploads(starter), starter.document, {}, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
@@ -131,15 +131,16 @@ def _store_illustrations(request: Request, starter: Starter) -> None:
     Raises:
         StorageError: The bucket cannot be written.
     """
-    if not starter.illustrations:
+    if not starter.defaults:
         return
     workspace_id = request.workspace.workspace_id
     spec = get_default_connection(request.db, workspace_id).spec
     release_connection(request)
     with request.services.outbound.slot():
         bucket = request.services.providers.open(spec)
-        for illustration in starter.illustrations:
-            bucket.put(upload_key(workspace_id, illustration.digest), illustration.data, content_type="image/jpeg")
+        for illustration in starter.defaults:
+            key = upload_key(workspace_id, illustration.digest)
+            bucket.put(key, illustration.data, content_type="application/octet-stream")
 
 
 def _create(request: Request, name: str, document: ImageTemplate) -> Response:

@@ -12,7 +12,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import Price, StripeUnavailableError
-from cwz_web.demo.starters import NAMES, StarterUploads, open_starter
+from cwz_web.demo.starters import StarterUploads, list_starters, open_starter
 from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.application import Root, WellKnown
@@ -119,8 +119,8 @@ def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
         return HTTPSeeOther(f"/w/{workspaces[0].slug}" if workspaces else "/w")
     images = []
     for name in SHOWCASE:
-        canvas = open_starter(name).document.canvas
-        images.append(ShowcaseImage(name, NAMES[name], canvas.width, canvas.height))
+        entry = list_starters()[name]
+        images.append(ShowcaseImage(name, entry.name, entry.sizes[0].width, entry.sizes[0].height))
     return LandingPage(demo_credentials(request), images[0], images[1:])
 
 
