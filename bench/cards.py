@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 
 ROOT = Path(__file__).parent.parent
 install_fonts(ROOT / "node_modules", Path(tempfile.gettempdir()) / "cwz-bench-fonts")
+install_icons(ROOT / "node_modules")
 
 import catalog  # noqa: E402 - fontconfig reads its configuration once
 import pyvips  # noqa: E402

@@ -4,10 +4,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 
 ROOT = Path(__file__).parent.parent
 FONTS = TemporaryDirectory()
 install_fonts(ROOT / "node_modules", Path(FONTS.name))
+install_icons(ROOT / "node_modules")
 
 import numpy as np  # noqa: E402 - fontconfig reads its configuration once
 from PIL import Image  # noqa: E402

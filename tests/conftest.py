@@ -40,6 +40,7 @@ from cwz_web.db.embedded import EmbeddedPostgres
 from cwz_web.db.migrate import migrate
 from cwz_web.db.session import Database
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 from cwz_web.net import resolution
 from cwz_web.notify.email_delivery import mail_folder
 from cwz_web.notify.slack import Slack
@@ -68,6 +69,9 @@ SLOW_FIRST = (
     ("tests/functional/test_process_kills", "tests/functional/test_render_worker", "tests/functional/test_serve"),
     ("tests/functional/test_log_redaction", "tests/unit/db/test_embedded", "tests/unit/ops/", "tests/unit/test_server"),
 )
+
+# Documents are validated while tests are collected.
+install_icons(ROOT / "node_modules")
 
 # No test is timed: machines are noisy. The same examples in each run: a change fails for what it changed, and
 # HYPOTHESIS_PROFILE=explore looks for new ones.

@@ -14,6 +14,7 @@ from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.image_sources import ImageSources
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.jobs import RENDER_QUEUE, QueueGroup, run_worker
 from cwz_web.net.client import Fetcher
@@ -37,6 +38,7 @@ def run(settings: RenderWorkerSettings, *, with_parent: bool) -> None:
     if with_parent:
         stop_with_parent()
     install_fonts(settings.node_modules, settings.font_folder)
+    install_icons(settings.node_modules)
     allowed = settings.network.allow
 
     def outbound(hosts: Iterable[str]) -> OutboundPolicy:

@@ -12,6 +12,7 @@ from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quotas
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 from cwz_web.jobs import IO_CONCURRENCY, PREPARE_CONCURRENCY, run_worker, worker_queue_groups
 from cwz_web.jobs import tasks as queue_tasks
 from cwz_web.net.client import Fetcher
@@ -54,6 +55,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
     if with_parent:
         stop_with_parent()
     install_fonts(settings.node_modules, settings.font_folder)
+    install_icons(settings.node_modules)
     fetcher = Fetcher(settings.network.allow)
     url, ring = settings.database.url.get_secret_value(), settings.secrets.key_ring
     signing_secret = settings.secrets.signing.get_secret_value()

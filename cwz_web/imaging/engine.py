@@ -49,8 +49,9 @@ from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
+from cwz_web.imaging.icons import icons_version
 from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, check_contrast
-from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, TextLayer, walk_layers
+from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, ShapeLayer, TextLayer, walk_layers
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
@@ -175,6 +176,7 @@ class Plan:
         visible = [layer for layer in scaled.layers if not layer.hidden]
         self._renderer = LayerRenderer(pixels, walk_layers(visible), self._defaults)
         self._layers = [PlannedLayer.of(layer, scale) for layer in visible]
+        self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in walk_layers(visible))
         expressions = [[source for each in walk_layers([layer]) for source in each.expressions()] for layer in visible]
         self._reader = RowReader(template, chain.from_iterable(expressions))
         changing = [bool(layer.fields() or sources) for layer, sources in zip(visible, expressions, strict=True)]
@@ -269,7 +271,7 @@ class Plan:
         used += [finding.message for finding in self._unclear_fields(values)]
         used += [finding.message for planned in layers for finding in planned.unclear_conditions(values)]
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
-        engine = [ENGINE_VERSION, fonts_version()]
+        engine = [ENGINE_VERSION, fonts_version(), *([icons_version()] if self._has_icons else [])]
         # The plan's digest covers the size, and what the layers show covers the market.
         options = output.model_dump(mode="json", exclude={"size", *Localization.model_fields})
         return _digest([engine, self.digest, used, digests, options])

@@ -15,6 +15,7 @@ from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.expression_syntax import MAX_LENGTH as MAX_EXPRESSION_LENGTH
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.fonts import FAMILIES
+from cwz_web.imaging.icons import check_icon
 from cwz_web.imaging.line_breaking import can_hyphenate
 
 MAX_SIDE = 4096
@@ -38,7 +39,7 @@ SOURCE = "source"
 BINDABLE = frozenset(
     [
         *("x", "y", "width", "height", "rotation", "opacity", "background", "fill", "color", "font", "size", "weight"),
-        *("focus", SOURCE),
+        *("focus", "icon", SOURCE),
     ]
 )
 
@@ -70,6 +71,16 @@ def _check_not_reserved(value: str) -> str:
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
 FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_check_not_reserved)]
 Bound = Annotated[str, Field(max_length=2000), AfterValidator(_check_bindings)]
+IconName = Annotated[
+    str,
+    Field(
+        max_length=60,
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        description="The name of an icon at https://lucide.dev/icons.",
+        examples=["shopping-cart", "truck", "star", "badge-percent", "arrow-right"],
+    ),
+    AfterValidator(check_icon),
+]
 ExpressionText = Annotated[str, Field(max_length=MAX_EXPRESSION_LENGTH), AfterValidator(_check_expression)]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
 Length = Annotated[int, Field(ge=1, le=MAX_SIDE), PIXELS]
@@ -409,26 +420,42 @@ class Layer(DocumentPart):
 
 
 class ShapeLayer(Layer):
-    """A rectangle, an ellipse, a line, a polygon, or a figure that fills the box.
+    """A rectangle, an ellipse, a line, a polygon, an icon, or a figure that fills the box.
 
     Lines and polygons have `points` in fractions of the box. `corners` is the number of corners of a star and a burst,
     and `depth` how deep their notches are, those of a ribbon, and the head of an arrow, as fractions.
+    `icon` is the name of an icon of Lucide, whose lines have the `fill` and a `stroke_width`: a twelfth of the icon's
+    side, unless it is given.
     """
 
     type: Literal["shape"]
-    shape: Literal["rectangle", "ellipse", "line", "polygon", "arrow", "star", "burst", "ribbon", "bubble"] = (
+    shape: Literal["rectangle", "ellipse", "line", "polygon", "arrow", "star", "burst", "ribbon", "bubble", "icon"] = (
         "rectangle"
     )
     fill: Fill | None = None
     points: Annotated[tuple[Point, ...], Field(max_length=60)] = ()
     corners: Annotated[int, Field(ge=3, le=60)] = new_key(5)
     depth: Annotated[float, Field(ge=0.02, le=0.95)] = new_key(0.5)
+    icon: IconName | None = new_key(None)
+    stroke_width: Annotated[float | None, Field(gt=0, le=200), PIXELS] = new_key(None)
 
     @model_validator(mode="after")
     def _check_points(self) -> Self:
         required = {"line": 2, "polygon": MIN_CORNERS}.get(self.shape, 0)
         if len(self.points) < required:
             raise ValueError(f"A {self.shape} needs at least {required} points, each a pair of fractions of the box")
+        return self
+
+    @model_validator(mode="after")
+    def _check_icon(self) -> Self:
+        if self.shape != "icon":
+            return self
+        if self.icon is None:
+            raise ValueError("Enter an icon, such as shopping-cart. An expression needs one as its default")
+        if self.fill is None:
+            raise ValueError("Enter a fill, which is the color of the icon")
+        if self.border:
+            raise ValueError("An icon has no border. Use fill for its color and stroke_width for its lines")
         return self
 
 

@@ -20,6 +20,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import RenderProcessError
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 from cwz_web.imaging.placement import LoadedSources
 
 log = structlog.get_logger()
@@ -36,7 +37,7 @@ class RenderPool:
 
     Args:
         processes: the number of processes; None for one per core, 0 to render everything in this process.
-        node_modules: the folder of the font packages, as for `install_fonts`.
+        node_modules: the folder of the npm packages, as for `install_fonts`.
         fonts: the folder of fontconfig's configuration, as for `install_fonts`.
     """
 
@@ -114,6 +115,7 @@ def _initialize(node_modules: Path, fonts: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     install_fonts(node_modules, fonts)
+    install_icons(node_modules)
     _engine = Engine(CHILD_CACHE_BYTES)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cwz_web.imaging.compositing import STRIP, Patch, Pixels, merge_patches, parse_color
 from cwz_web.imaging.effects import to_pixels
 from cwz_web.imaging.figures import outline_points
+from cwz_web.imaging.icons import GRID, LINE_WIDTH, read_icon
 from cwz_web.imaging.layers import Border, Fill, Gradient, Point, RatingLayer, ShapeLayer
 
 # The distance of a star's inner corners from its center, relative to its outer ones.
@@ -23,6 +24,8 @@ def render_shape(layer: ShapeLayer) -> Patch:
     width, height = layer.width, layer.height
     if layer.shape == "rectangle":
         return render_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
+    if layer.shape == "icon":
+        return _render_icon(layer)
     border_width = layer.border.width if layer.border else 0
     points = layer.points if layer.shape in ("line", "polygon") else outline_points(layer, border_width / 2)
     if layer.shape == "ellipse":
@@ -65,6 +68,20 @@ def render_box(
     corner = min(max(radius - line / 2, 0), inner_width / 2, inner_height / 2)
     geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{inner_width}" height="{inner_height}" rx="{corner}"'
     return _render_shape(x, y, width, height, geometry, fill, border)
+
+
+def _render_icon(layer: ShapeLayer) -> Patch:
+    """Render the icon of a layer in the middle of its box."""
+    width, height = layer.width, layer.height
+    scale = min(width, height) / GRID
+    line = LINE_WIDTH if layer.stroke_width is None else layer.stroke_width / scale
+    transform = f"translate({(width - GRID * scale) / 2:.2f} {(height - GRID * scale) / 2:.2f}) scale({scale:.4f})"
+    style = f'fill="none" stroke="#000" stroke-width="{line:.4f}" stroke-linecap="round" stroke-linejoin="round"'
+    mask = _render(width, height, f'<g transform="{transform}" {style}>{read_icon(layer.icon or "")}</g>')[..., 3]
+    if isinstance(layer.fill, Gradient):
+        return render_box(layer.left, layer.top, width, height, layer.fill).clipped(mask.copy())
+    color, opacity = parse_color(layer.fill or "")
+    return Patch(layer.left, layer.top, color, mask.copy()).faded(opacity)
 
 
 def render_placeholder(x: int, y: int, width: int, height: int, color: str) -> Patch:

@@ -30,6 +30,8 @@ OPTIONAL = {
 }
 # Optional parts that a check box turns on.
 SWITCHES = {"adjust", "duotone", "fade", "shadow"}
+# Values that a layer can do without.
+CLEARABLE = {"icon", "language", "max_size", "min_size", "stroke_width"}
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
 NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers"})
@@ -325,11 +327,14 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 burst="Burst",
                 ribbon="Ribbon",
                 bubble="Speech bubble",
+                icon="Icon",
             ),
             *_fill_fields("fill", "Fill"),
             FormField("points", "Points", "text", help="for lines and polygons, for example 0,0 1,0 0.5,1"),
             FormField("corners", "Corners", help="of a star or a burst"),
             FormField("depth", "Depth", help="of a star, burst, ribbon or arrow, from 0.02 to 0.95", step="any"),
+            FormField("icon", "Icon", "text", help="a name of lucide.dev/icons, such as shopping-cart"),
+            FormField("stroke_width", "Line width", help="of an icon; empty for a twelfth of its size", step="any"),
         ),
     ),
     "code": (
@@ -514,7 +519,7 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
         elif name == "focus" and "," in text:
             values[name] = text.split(",")
         else:
-            values[name] = None if name in ("min_size", "max_size", "language") and not text else text
+            values[name] = None if name in CLEARABLE and not text else text
     return values
 
 

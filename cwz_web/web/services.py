@@ -19,6 +19,7 @@ from cwz_web.generation.template_cache import TemplateCache
 from cwz_web.generation.usage import Quotas
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.fonts import install_fonts
+from cwz_web.imaging.icons import install_icons
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.net.client import Fetcher
 from cwz_web.net.dns import TxtResolver
@@ -88,6 +89,7 @@ class Services:
     def start(cls, settings: Settings) -> "Services":
         """Create the services from the settings; uses neither network nor database."""
         install_fonts(settings.node_modules, settings.font_folder)
+        install_icons(settings.node_modules)
         outbound = OutboundRequests()
         fetcher = Fetcher(settings.network.allow, admit=outbound.slot)
         render_pool = RenderPool(settings.rendering.processes, settings.node_modules, settings.font_folder)

@@ -1,0 +1,57 @@
+"""Icons of the npm package lucide-static, which shapes show by name."""
+
+import json
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from cwz_web.imaging.errors import InvalidImageError
+from cwz_web.imaging.svg import sanitize_svg
+
+PACKAGE = "lucide-static"
+# The side of the square that the icons are designed on, and the width of their lines.
+GRID, LINE_WIDTH = 24, 2
+MAX_SUGGESTIONS = 5
+
+_root = re.compile(r"\A<svg[^>]*>(.*)</svg>\Z", re.DOTALL)
+# The file of each icon by its name.
+_installed: dict[str, Path] = {}
+
+
+def install_icons(node_modules: Path) -> None:
+    """List the icons. Call this once in a process, before the first document is validated.
+
+    Args:
+        node_modules: the folder of the installed npm packages.
+
+    Raises:
+        FileNotFoundError: the package is not installed.
+    """
+    files = {file.stem: file for file in (node_modules / PACKAGE / "icons").glob("*.svg")}
+    if not files:
+        raise FileNotFoundError(f"The icon package {PACKAGE} is not installed. Run npm ci")
+    _installed.clear()
+    _installed.update(files)
+
+
+def icons_version() -> str:
+    """Return an identifier of the installed icons."""
+    package = next(iter(_installed.values())).parent.parent / "package.json"
+    return f"{PACKAGE}@{json.loads(package.read_text())['version']}"
+
+
+def check_icon(name: str) -> str:
+    """Return the name of an icon. Raises ValueError, which suggests near names, if there is none."""
+    if name in _installed:
+        return name
+    near = get_close_matches(name.lower().replace(" ", "-").replace("_", "-"), _installed, MAX_SUGGESTIONS)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "The names are at https://lucide.dev/icons"
+    raise ValueError(f"There is no icon “{name}”. {hint}")
+
+
+def read_icon(name: str) -> str:
+    """Return the SVG elements of an icon, without colors and without the width of its lines."""
+    match = _root.match(sanitize_svg(_installed[name].read_bytes()).decode())
+    if match is None:
+        raise InvalidImageError(f"The icon “{name}” is no SVG image")
+    return match[1]
