@@ -14,9 +14,13 @@ from cwz_web.values.formats import Unclear
 # The locale of the image among the values of a row, if one was asked for. No field or expression has this name.
 LOCALE_KEY = "==locale"
 FIELD_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+# The entry of a repeated stack, its number, and how many there are; `item.name` is a member of an entry.
+ENTRY_NAMES = frozenset({"item", "index", "count"})
+ENTRY_MEMBER = "item."
+BOUND_NAME = rf"(?:item\.)?{FIELD_NAME}"
 
 _binding = re.compile(r"\{\{(.*?)(\}\}|\Z)", re.DOTALL)
-_field = re.compile(rf"\A{FIELD_NAME}\Z")
+_field = re.compile(rf"\A{BOUND_NAME}\Z")
 _argument = r"""(?:"[^"]*"|'[^']*'|\d+)"""
 _filter = re.compile(rf"\A([a-z_]+)(?:\(\s*({_argument}(?:\s*,\s*{_argument})*)?\s*\))?\Z")
 _arguments = re.compile(_argument)
@@ -104,6 +108,11 @@ class BoundText:
             if isinstance(part, Binding) and unclear:
                 unclear_values.append((part.field, unclear))
         return texts[0] if len(texts) == 1 else "".join(texts), tuple(unclear_values)
+
+
+def is_entry_name(name: str) -> bool:
+    """Return whether a name stands for a part of the entry of a repeated stack."""
+    return name in ENTRY_NAMES or name.startswith(ENTRY_MEMBER)
 
 
 def parse_bindings(text: str) -> BoundText:

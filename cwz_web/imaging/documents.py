@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cwz_web.imaging.bindings import FIELD_NAME
+from cwz_web.imaging.bindings import ENTRY_NAMES, FIELD_NAME, is_entry_name
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
 from cwz_web.imaging.expressions import Expression, parse_expression
@@ -22,7 +22,6 @@ from cwz_web.imaging.layers import (
     MAX_DEPTH,
     MAX_LAYERS,
     MAX_SIDE,
-    REPEAT_FIELDS,
     Anchor,
     AnyLayer,
     Container,
@@ -45,6 +44,8 @@ from cwz_web.values.formats import Unclear
 MAX_DOCUMENT_BYTES = 500_000
 # How many layers an image can show, those of repeated stacks counted as often as they can repeat.
 MAX_REPEATED_LAYERS = 300
+# How many expressions are evaluated for the entries of repeated stacks.
+MAX_REPEATED_EXPRESSIONS = 300
 MAX_COMPUTED_FIELDS = 30
 # Compiling one takes up to 3 ms. Fewer than are kept compiled.
 MAX_EXPRESSIONS = 250
@@ -223,6 +224,12 @@ class ImageTemplate(DocumentPart):
                 f"The repeated stacks show up to {shown} layers; the limit is {MAX_REPEATED_LAYERS}."
                 " Use a lower limit or fewer layers"
             )
+        evaluated = sum(map(_count_repeated_expressions, self.layers))
+        if evaluated > MAX_REPEATED_EXPRESSIONS:
+            raise ValueError(
+                f"The repeated stacks evaluate up to {evaluated} expressions; the limit is {MAX_REPEATED_EXPRESSIONS}."
+                " Use a lower limit, or computed fields for what does not depend on the entry"
+            )
         for layer in self.layers:
             _check_parent(layer, parent=None)
         return self
@@ -268,10 +275,14 @@ class ImageTemplate(DocumentPart):
         """Return the groups and stacks around the layer of this name, the outermost first."""
         return _find_containers(self.layers, name) or ()
 
-    def usable_fields(self, name: str) -> frozenset[str]:
-        """Return the fields that the layer of this name can use."""
-        is_repeated = any(isinstance(each, StackLayer) and each.repeat for each in self.find_containers(name))
-        return self.field_names | (REPEAT_FIELDS if is_repeated else frozenset())
+    def is_repeated(self, name: str) -> bool:
+        """Return whether the layer of this name is in a repeated stack."""
+        return any(isinstance(each, StackLayer) and each.repeat for each in self.find_containers(name))
+
+    def unknown_fields(self, name: str, used: AbstractSet[str]) -> frozenset[str]:
+        """Return which fields the layer of this name cannot use."""
+        unknown = used - self.field_names
+        return frozenset(each for each in unknown if not (self.is_repeated(name) and is_entry_name(each)))
 
     def find_size(self, name: str) -> TemplateSize | None:
         """Return the additional size of this name, if there is one."""
@@ -334,29 +345,30 @@ def _find_containers(layers: Iterable[AnyLayer], name: str) -> tuple[Container, 
     return None
 
 
-def _check_layer_fields(layer: Layer, known: AbstractSet[str], repeated: AbstractSet[str] = frozenset()) -> None:
+def _check_layer_fields(layer: Layer, known: AbstractSet[str], *, in_repeat: bool = False) -> None:
     """Check that a layer and the layers in it use known fields only.
 
     Args:
         layer: the layer.
         known: the fields of the template.
-        repeated: what the layers of a repeated stack can use in bindings. Expressions are evaluated once for a row.
+        in_repeat: whether it is in a repeated stack. The stack itself is not, unless it is in another one.
     """
-    if name := next(iter(sorted((layer.expression_fields() & repeated) - known)), None):
-        raise ValueError(
-            f"The layer “{layer.name}” uses “{name}” in an expression. Use it in a binding: {{{{ {name} }}}}"
-        )
+    unknown = {name for name in layer.own_fields() - known if not (in_repeat and is_entry_name(name))}
+    if unknown:
+        usable = known | ENTRY_NAMES if in_repeat else known
+        raise ValueError(_unknown_fields(f"layer “{layer.name}”", unknown, usable))
     if isinstance(layer, Container):
-        # The entry is known in the stack, not to the stack itself.
-        entry = REPEAT_FIELDS if isinstance(layer, StackLayer) and layer.repeat else frozenset[str]()
+        is_repeated = isinstance(layer, StackLayer) and layer.repeat is not None
         for child in layer.layers:
-            _check_layer_fields(child, known, repeated | entry)
-    known = known | repeated
-    if unknown := layer.fields() - known:
-        raise ValueError(_unknown_fields(f"layer “{layer.name}”", unknown, known))
+            _check_layer_fields(child, known, in_repeat=in_repeat or is_repeated)
 
 
 def _unknown_fields(part: str, unknown: AbstractSet[str], known: AbstractSet[str]) -> str:
+    if entry := sorted(filter(is_entry_name, unknown)):
+        return (
+            f"The {part} uses “{entry[0]}”, which only the layers in a repeated stack have."
+            " Put the layer into a stack with repeat, or use a field"
+        )
     return (
         f"The {part} uses the unknown field {', '.join(sorted(unknown))}."
         f" The template has: {', '.join(sorted(known)) or 'no fields'}"
@@ -378,6 +390,15 @@ def _count_repeated(layer: Layer) -> int:
         return 1
     repeats = layer.repeat.limit if isinstance(layer, StackLayer) and layer.repeat else 1
     return 1 + repeats * sum(map(_count_repeated, layer.layers))
+
+
+def _count_repeated_expressions(layer: Layer, repeats: int = 0) -> int:
+    """Return how many expressions the entries of repeated stacks have in a layer and those in it."""
+    count = repeats * sum(any(map(is_entry_name, parse_expression(each).fields)) for each in layer.expressions())
+    if isinstance(layer, StackLayer) and layer.repeat:
+        repeats = max(repeats, 1) * layer.repeat.limit
+    inner = layer.layers if isinstance(layer, Container) else ()
+    return count + sum(_count_repeated_expressions(child, repeats) for child in inner)
 
 
 def _override(

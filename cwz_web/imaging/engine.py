@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -177,9 +176,10 @@ class Plan:
         self._renderer = LayerRenderer(pixels, walk_layers(visible), self._defaults)
         self._layers = [PlannedLayer.of(layer, scale) for layer in visible]
         self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in walk_layers(visible))
-        expressions = [[source for each in walk_layers([layer]) for source in each.expressions()] for layer in visible]
-        self._reader = RowReader(template, chain.from_iterable(expressions))
-        changing = [bool(layer.fields() or sources) for layer, sources in zip(visible, expressions, strict=True)]
+        self._reader = RowReader(template, visible)
+        changing = [
+            bool(layer.fields()) or any(each.expressions() for each in walk_layers([layer])) for layer in visible
+        ]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
         # The box of the first stack that changes is part of the base, if it is the same in every image.

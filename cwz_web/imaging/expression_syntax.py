@@ -5,9 +5,11 @@ it is compiled: its length, its functions, and how much its macros can repeat.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+
+from cwz_web.imaging.bindings import ENTRY_MEMBER
 
 MAX_LENGTH = 500
 MAX_TOKENS = 200
@@ -87,6 +89,7 @@ class Syntax:
     Attributes:
         translation: what the library compiles.
         calls: the calls of functions, without macros.
+        variables: the names that the library has another variable for, by this variable.
         macro_names: the variables of macros.
         repeated_names: other names inside macros that must not be lists.
         has_macros: whether a part is evaluated for each item of a list.
@@ -95,6 +98,7 @@ class Syntax:
 
     translation: str
     calls: tuple[Call, ...]
+    variables: Mapping[str, str]
     macro_names: frozenset[str]
     repeated_names: frozenset[str]
     has_macros: bool
@@ -105,7 +109,7 @@ def read_syntax(source: str) -> Syntax:
     """Read and check an expression. Raises ExpressionError."""
     if len(source) > MAX_LENGTH:
         raise ExpressionError(f"The expression has {len(source):,} characters. Use at most {MAX_LENGTH}")
-    tokens = [token for token in _split(source) if token.kind != "blank"]
+    tokens = list(_join_members([token for token in _split(source) if token.kind != "blank"]))
     if not tokens:
         raise ExpressionError("Enter an expression, such as price > 10")
     if len(tokens) > MAX_TOKENS:
@@ -120,9 +124,11 @@ def read_syntax(source: str) -> Syntax:
         if len(_split_arguments(tokens, start, end)) > MAX_LIST_ITEMS:
             raise ExpressionError(f"A list has more than {MAX_LIST_ITEMS} items{_place(tokens[start])}")
     repeated = _check_macros(tokens, closing, macros)
+    variables = _member_variables(tokens)
     return Syntax(
-        " ".join(_translate(tokens, closing)),
+        " ".join(_translate(tokens, closing, variables)),
         tuple(call for call in calls if not call.is_macro),
+        {variable: name for name, variable in variables.items()},
         frozenset(macro.arguments[0][0].text for macro in macros),
         repeated,
         bool(macros),
@@ -139,6 +145,29 @@ def _split(source: str) -> Iterator[Token]:
             raise ExpressionError(f"“{source[position : position + 10]}” is not expected here{_at(position)}{hint}")
         yield Token(str(match.lastgroup), match[0], position)
         position = match.end()
+
+
+def _join_members(tokens: list[Token]) -> Iterator[Token]:
+    """Yield tokens with `item.name`, the member of an entry, as one name."""
+    index = 0
+    while index < len(tokens):
+        token = tokens[index]
+        kinds = [each.kind for each in tokens[index : index + 3]]
+        is_member = kinds == ["name", "sign", "name"] and f"{token.text}{tokens[index + 1].text}" == ENTRY_MEMBER
+        is_start = index == 0 or tokens[index - 1].text != "."
+        if is_member and is_start and not _is_called(tokens, index + 2):
+            yield Token("name", f"{ENTRY_MEMBER}{tokens[index + 2].text}", token.start)
+            index += 3
+        else:
+            yield token
+            index += 1
+
+
+def _member_variables(tokens: Iterable[Token]) -> dict[str, str]:
+    """Return a variable for each member of an entry that the expression uses, which no other name in it is."""
+    names = {token.text for token in tokens if token.kind == "name"}
+    suffix = "_" * max((len(name) for name in names), default=0)
+    return {name: name.replace(".", "_") + suffix for name in sorted(names) if name.startswith(ENTRY_MEMBER)}
 
 
 def _match_brackets(tokens: list[Token]) -> dict[int, int]:
@@ -191,7 +220,9 @@ def _check_names(tokens: list[Token]) -> None:
         if token.kind == "name" and token.text in _RESERVED:
             raise ExpressionError(f"“{token.text}” is a reserved word of CEL{_place(token)}. Rename the field")
         if token.kind == "name" and index and tokens[index - 1].text == "." and following != "(":
-            raise ExpressionError(f"Values have no parts: remove “.{token.text}”{_place(token)}")
+            raise ExpressionError(
+                f"Values have no parts: remove “.{token.text}”{_place(token)}. Only item has them, in a repeated stack"
+            )
 
 
 def _check_macros(tokens: list[Token], closing: dict[int, int], macros: list[Call]) -> frozenset[str]:
@@ -204,7 +235,7 @@ def _check_macros(tokens: list[Token], closing: dict[int, int], macros: list[Cal
         place = macro.place
         if any(macro.start < other.start < macro.end for other in macros):
             raise ExpressionError(f"{macro.name} contains another macro{place}. Use one macro after the other")
-        if len(macro.arguments) not in (2, 3) or [token.kind for token in macro.arguments[0]] != ["name"]:
+        if len(macro.arguments) not in (2, 3) or not _is_variable(macro.arguments[0]):
             raise ExpressionError(f"{macro.name} needs a name and a value{place}, as in tags.{macro.name}(tag, …)")
         _check_macro_list(tokens, opening, macro)
         name = macro.arguments[0][0].text
@@ -216,9 +247,15 @@ def _check_macros(tokens: list[Token], closing: dict[int, int], macros: list[Cal
         raise ExpressionError(f"Macros contain more than {MAX_REPEATED_ADDITIONS} additions")
     for index, token in enumerate(tokens):
         is_variable = token.kind == "name" and not _is_called(tokens, index)
+        if is_variable and token.text.startswith(ENTRY_MEMBER) and "item" in inside:
+            raise ExpressionError(f"“item” is the name of a macro’s item{_place(token)}, which has no parts")
         if is_variable and token.text in inside and index not in inside[token.text]:
             raise ExpressionError(f"“{token.text}” is the name of a macro’s item{_place(token)}. Use another name")
     return frozenset(repeated)
+
+
+def _is_variable(argument: tuple[Token, ...]) -> bool:
+    return [token.kind for token in argument] == ["name"] and "." not in argument[0].text
 
 
 def _check_macro_list(tokens: list[Token], opening: dict[int, int], macro: Call) -> None:
@@ -274,7 +311,7 @@ def _is_index(tokens: list[Token], index: int) -> bool:
     return before.kind == "string" or before.text not in _KEYWORDS
 
 
-def _translate(tokens: list[Token], closing: dict[int, int]) -> Iterator[str]:
+def _translate(tokens: list[Token], closing: dict[int, int], variables: Mapping[str, str]) -> Iterator[str]:
     """Yield the tokens that the library compiles: with our functions, and every number as a double.
 
     CEL does not multiply a double by an integer, so that `price * 2` would fail. An index stays an integer.
@@ -286,7 +323,7 @@ def _translate(tokens: list[Token], closing: dict[int, int]) -> Iterator[str]:
         elif token.kind == "name" and _is_called(tokens, index):
             yield _SUBSTITUTES.get(token.text, token.text)
         else:
-            yield token.text
+            yield variables.get(token.text, token.text)
 
 
 def _comparisons(tokens: list[Token]) -> Iterator[tuple[str, str]]:

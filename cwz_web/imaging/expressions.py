@@ -129,7 +129,8 @@ class Expression:
         functions: dict[str, Callable[..., Any]] = {
             call.name: evaluation.bind(call.name) for call in self._syntax.calls if call.name in FUNCTIONS
         }
-        variables = {name: _to_library(value) for name, value in used.items()}
+        own = {name: variable for variable, name in self._syntax.variables.items()}
+        variables = {own.get(name, name): _to_library(value) for name, value in used.items()}
         try:
             return self._program.execute(cel.Context(variables, functions))
         except _ERRORS as error:
@@ -152,7 +153,8 @@ def parse_expression(source: str) -> Expression:
     unknown = set(references["functions"]) - _OPERATORS - FUNCTIONS.keys() - _NATIVE.keys()
     if unknown:
         raise ExpressionError(f"“{min(unknown)}” is not available in expressions")
-    return Expression(source, frozenset(references["variables"]) - syntax.macro_names, syntax, program)
+    names = (syntax.variables.get(name, name) for name in references["variables"])
+    return Expression(source, frozenset(names) - syntax.macro_names, syntax, program)
 
 
 def _compile(source: str) -> "Program":

@@ -62,8 +62,8 @@ def read_field(field_type: FieldType, text: str) -> FieldValue | Unclear:
         case "image":
             return text
         case "list":
-            entries: tuple[str, ...] = tuple(with_format(entry, format_of(text)) for entry in split_list(text))
-            return entries
+            entries = split_list(text, has_commas=True)
+            return tuple(with_format(entry, format_of(text)) for entry in entries)
     if not text.strip():
         return None
     match field_type:

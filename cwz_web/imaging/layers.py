@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from cwz_web.imaging.bindings import FIELD_NAME, BoundText, parse_bindings
+from cwz_web.imaging.bindings import BOUND_NAME, FIELD_NAME, BoundText, is_entry_name, parse_bindings
 from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.expression_syntax import MAX_LENGTH as MAX_EXPRESSION_LENGTH
 from cwz_web.imaging.expressions import parse_expression
@@ -30,8 +30,6 @@ DEFAULT_SIDE = 100
 # How deep groups and stacks can be nested.
 MAX_DEPTH = 6
 MAX_REPEATS = 20
-# What the layers of a repeated stack can use beside the fields: the entry of the list, and its number.
-REPEAT_FIELDS = frozenset({"item", "index"})
 MIN_CORNERS = 3
 
 SOURCE = "source"
@@ -70,6 +68,8 @@ def _check_not_reserved(value: str) -> str:
 
 Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
 FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_check_not_reserved)]
+# A field, or a part of the entry of a repeated stack.
+BoundName = Annotated[str, Field(pattern=rf"^{BOUND_NAME}$"), AfterValidator(_check_not_reserved)]
 Bound = Annotated[str, Field(max_length=2000), AfterValidator(_check_bindings)]
 IconName = Annotated[
     str,
@@ -246,7 +246,7 @@ class Fade(DocumentPart):
 class Condition(DocumentPart):
     """A condition on a field. `more` and `less` compare numbers; they are false if a value is not a number."""
 
-    field: FieldName
+    field: BoundName
     test: Annotated[
         Literal["filled", "empty", "equal", "different", "contains", "more", "less"], Field(alias="is")
     ] = "filled"  # fmt: skip
@@ -404,10 +404,14 @@ class Layer(DocumentPart):
         """Return the fields that the layer's content depends on."""
         return frozenset[str]().union(*(bound.fields for bound in self.bound_texts()))
 
+    def own_fields(self) -> frozenset[str]:
+        """Return the fields that the layer itself depends on, without the layers in it."""
+        fields = frozenset[str]().union(*(bound.fields for bound in self.bound_texts())) | self.expression_fields()
+        return fields | {self.show_if.field} if isinstance(self.show_if, Condition) else fields
+
     def fields(self) -> frozenset[str]:
         """Return the fields that the layer's content, its condition or its bound properties depend on."""
-        fields = self.content_fields() | self.expression_fields()
-        return fields | {self.show_if.field} if isinstance(self.show_if, Condition) else fields
+        return self.content_fields() | self.own_fields()
 
     def expressions(self) -> tuple[str, ...]:
         """Return the expressions of the layer's condition and its bound properties."""
@@ -659,7 +663,7 @@ class GroupLayer(Container):
 class Repeat(DocumentPart):
     """A stack that shows its layers once for each entry of a list, such as the photos or the features of a product."""
 
-    field: FieldName
+    field: BoundName
     limit: Annotated[int, Field(ge=1, le=MAX_REPEATS)] = 5
 
 
@@ -685,9 +689,14 @@ class StackLayer(Container):
             raise ValueError("Only a row can wrap or be aligned by the baseline")
         return self
 
+    def own_fields(self) -> frozenset[str]:
+        return super().own_fields() | ({self.repeat.field} if self.repeat else frozenset())
+
     def content_fields(self) -> frozenset[str]:
         fields = super().content_fields()
-        return (fields - REPEAT_FIELDS) | {self.repeat.field} if self.repeat else fields
+        if self.repeat is None:
+            return fields
+        return frozenset(name for name in fields if not is_entry_name(name)) | {self.repeat.field}
 
 
 AnyLayer = Annotated[

@@ -9,8 +9,8 @@ from cwz_web.imaging.bound_properties import resolve_properties
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.layers import SOURCE, Container, Layer, RatingLayer, StackLayer
-from cwz_web.imaging.lists import split_list
-from cwz_web.values.formats import Unclear, format_of, with_format
+from cwz_web.imaging.repeats import EntryUse, entry_values
+from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
 
@@ -21,6 +21,7 @@ class PlannedLayer:
     Attributes:
         scale: how many pixels of the image correspond to one pixel of the canvas.
         is_bound: whether the layer, or one in it, has properties that depend on the row.
+        entry_use: what the layers of a repeated stack use of its entries.
         problems: the findings of properties that have their defaults in a row.
     """
 
@@ -29,6 +30,7 @@ class PlannedLayer:
     children: tuple["PlannedLayer", ...] = ()
     scale: int = 1
     is_bound: bool = False
+    entry_use: EntryUse | None = None
     problems: tuple[Finding, ...] = ()
 
     @classmethod
@@ -37,13 +39,17 @@ class PlannedLayer:
         children = layer.layers if isinstance(layer, Container) else ()
         planned = tuple(cls.of(child, scale) for child in children if not child.hidden)
         is_bound = bool(layer.bound) or any(child.is_bound for child in planned)
-        return cls(layer, layer.bound_texts(), planned, scale, is_bound)
+        entry_use = EntryUse.of(layer) if isinstance(layer, StackLayer) and layer.repeat else None
+        return cls(layer, layer.bound_texts(), planned, scale, is_bound, entry_use)
 
     def for_row(self, values: Mapping[str, str]) -> "PlannedLayer":
-        """Return the layer, and the layers in it, with the properties that they have in a row."""
+        """Return the layer with the properties that it has in a row; likewise the layers in it.
+
+        Those of a repeated stack get theirs with each entry.
+        """
         if not self.is_bound:
             return self
-        children = tuple(child.for_row(values) for child in self.children)
+        children = self.children if self.entry_use else tuple(child.for_row(values) for child in self.children)
         changes, unclear = resolve_properties(self.layer, values, self.scale)
         texts = (BoundText((changes.pop(SOURCE),)),) if SOURCE in changes else self.bound_texts
         problems = tuple(
@@ -56,13 +62,11 @@ class PlannedLayer:
     def instances(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:
         """Yield the layers in a container with their values: those of the row, and of each entry of a repeated list."""
         repeat = self.layer.repeat if isinstance(self.layer, StackLayer) else None
-        if repeat is None:
+        if repeat is None or self.entry_use is None:
             yield from ((child, values) for child in self.children)
             return
-        text = values[repeat.field]
-        for number, entry in enumerate(split_list(text)[: repeat.limit], start=1):
-            entry_values = {**values, "item": with_format(entry, format_of(text)), "index": str(number)}
-            yield from ((child, entry_values) for child in self.children)
+        for entry in entry_values(repeat, self.entry_use, values):
+            yield from ((child.for_row(entry), entry) for child in self.children)
 
     def walk(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:
         """Yield the layer and all layers in it that a row shows, with their values."""

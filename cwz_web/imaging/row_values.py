@@ -3,12 +3,14 @@
 Everything is evaluated once for a row, before anything is rendered, so that all layers see the same day.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.field_values import computed_text, fit_field, result_key, value_of
+from cwz_web.imaging.layers import Layer
+from cwz_web.imaging.repeats import repeated_expressions, row_expressions
 
 
 class RowReader:
@@ -16,14 +18,15 @@ class RowReader:
 
     Args:
         template: the template.
-        expressions: the expressions of its layers.
+        layers: its layers whose expressions are evaluated.
     """
 
-    def __init__(self, template: ImageTemplate, expressions: Iterable[str]) -> None:
+    def __init__(self, template: ImageTemplate, layers: Sequence[Layer]) -> None:
         self._fields = template.fields
         self._typed = [field for field in template.fields if field.type not in ("text", "image")]
         self._computed = [(field.name, parse_expression(field.value)) for field in template.ordered_computed()]
-        self._expressions = [parse_expression(source) for source in dict.fromkeys(expressions)]
+        self._expressions = [parse_expression(source) for source in dict.fromkeys(row_expressions(layers))]
+        self._repeated = list(repeated_expressions(layers))
 
     def fit(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the values with the defaults of fields in the place of those that do not fit their type."""
@@ -33,7 +36,7 @@ class RowReader:
     def evaluate(self, values: Mapping[str, str], context: EvaluationContext) -> dict[str, str]:
         """Return the values with those of computed fields, and with the results of expressions by their keys."""
         results: dict[str, str] = dict(values)
-        if not self._computed and not self._expressions:
+        if not self._computed and not self._expressions and not self._repeated:
             return results
         known = {field.name: value_of(field.type, values[field.name]) for field in self._fields}
         for name, expression in self._computed:
@@ -42,4 +45,6 @@ class RowReader:
         for expression in self._expressions:
             result = expression.evaluate(known, context)
             results[result_key(expression.source)] = computed_text(result, expression.source)
+        for repeated in self._repeated:
+            results |= dict(repeated.evaluate(results, known, context))
         return results

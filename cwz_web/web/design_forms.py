@@ -179,7 +179,7 @@ def _properties(document: ImageTemplate, selection: Selection, typed: Typed) -> 
         raise InvalidDesignError(errors)
     if typed.get("add"):
         document = _add_field(document, typed["add"], "image" if layer.type == "image" else "text")
-    unknown = sorted(find_bound_fields(values) - document.usable_fields(layer.name))
+    unknown = sorted(document.unknown_fields(layer.name, find_bound_fields(values)))
     if unknown:
         raise InvalidDesignError({MISSING_FIELD: unknown[0]})
     values = {name: value for name, value in values.items() if name not in NOT_IN_FORM}

@@ -389,7 +389,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
         _group(
             "Repeat",
             FormField("repeat.field", "Repeat for each entry of", "field", (("", "Never"),)),
-            FormField("repeat.limit", "Maximum entries", help="1 to 20; layers use {{ item }} and {{ index }}"),
+            FormField("repeat.limit", "Maximum entries", help="1 to 20; layers use item, index and count"),
             folded=True,
         ),
     ),

@@ -213,12 +213,6 @@ def test_invalid_expression_of_a_layer(layer: dict[str, Any], message: str) -> N
     assert message in str(error.value)
 
 
-def test_entry_of_a_repeated_list_is_only_in_bindings() -> None:
-    stack = {"type": "stack", "name": "r", "width": 100, "height": 100, "repeat": {"field": "name"}}
-    with pytest.raises(ValidationError, match="uses “item” in an expression"):
-        template({**stack, "layers": [shape(show_if='item == "x"')]})
-
-
 def test_number_of_expressions_is_limited_before_they_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MAX_EXPRESSIONS", 4)
     layer = shape(x=bound("stock * 2", 0), bound={"y": "stock * 3"}, show_if="stock > 4")

@@ -248,7 +248,7 @@ def test_only_a_container_can_be_unwrapped() -> None:
 
 
 def test_unwrapping_layers_that_use_an_entry_is_rejected() -> None:
-    with pytest.raises(ValidationError, match="unknown field index, item"):
+    with pytest.raises(ValidationError, match="uses “index”, which only the layers in a repeated stack have"):
         unwrap_container(nested(), "Tags")
 
 

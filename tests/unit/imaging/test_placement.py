@@ -343,7 +343,7 @@ def test_group_is_clipped_rotated_and_faded_together() -> None:
         ({"type": "shape", "name": "A", "width": 5}, "Enter the height, or a sizing with the height hug or fill"),
         (stack(shape("A"), shape("A")), "Two layers have the same name: A"),
         (stack(text("A", "{{ nope }}")), "The layer “A” uses the unknown field nope"),
-        (stack(text("A", "{{ item }}")), "The layer “A” uses the unknown field item"),
+        (stack(text("A", "{{ item }}")), "The layer “A” uses “item”, which only"),
         (stack(shape("A"), wrap=True), "Only a row can wrap or be aligned by the baseline"),
         (stack(*[shape(f"A{number}") for number in range(100)]), "The template has 101 layers"),
         (stack(shape("A", sizing={**HUG, "min_width": 9, "max_width": 8})), "min_width is larger than max_width"),
@@ -447,7 +447,7 @@ def test_plan_places_the_layers_that_a_row_shows() -> None:
 
 def test_condition_of_a_repeated_stack_cannot_use_its_entry() -> None:
     own = stack(text("A", "{{ item }}"), repeat={"field": "a"}, show_if={"field": "item", "is": "filled"})
-    with pytest.raises(ValidationError, match="“Stack” uses the unknown field item"):
+    with pytest.raises(ValidationError, match="“Stack” uses “item”, which only"):
         template(own, fields={"a": "x|y"})
 
 
