@@ -167,6 +167,15 @@ def jpeg(width: int = 60, height: int = 40, color: tuple[int, int, int] = (200, 
     return data
 
 
+def product_photo(size: tuple[int, int], ground: tuple[int, int, int]) -> bytes:
+    """Return a PNG image of a red product in the middle of a ground."""
+    width, height = size
+    image = (pyvips.Image.black(width, height, bands=3) + list(ground)).cast("uchar").copy(interpretation="srgb")
+    image = image.draw_rect([200, 30, 40], width // 4, height // 4, width // 2, height // 2, fill=True)
+    data: bytes = image.pngsave_buffer()
+    return data
+
+
 @contextmanager
 def record_queries(database: Database) -> Iterator[list[str]]:
     """Yield the list of statements that the block executes."""

@@ -143,13 +143,17 @@ class ImageService:
             StorageError: the storage of the uploads failed.
         """
 
+        def load_whole(reference: str) -> Source:
+            return self._sources.load(uploads, reference, newer_than=newer_than, limits=limits)
+
         def load(reference: str) -> Source:
             state = next((photo for photo in known if photo.is_of(reference)), None)
             return self._sources.load(uploads, reference, known=state, newer_than=newer_than, limits=limits)
 
         plan = self._engine.plan(template, output.size, output.scale)
-        values = plan.fill_values(data, output)
-        sources = plan.load_sources(values, load)
+        photos = plan.load_photos(data, load_whole)
+        values = plan.fill_values(data, output, photos)
+        sources = plan.load_sources(values, load, photos)
         digest = plan.image_digest(values, sources, output)
         return PreparedImage(plan, data, values, sources, output, digest, unmapped)
 

@@ -22,7 +22,8 @@ from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.file_types import may_be_decoded, name_file_type
 from cwz_web.imaging.layers import ImageLayer
-from cwz_web.imaging.trimming import EXAMINED_SIDE, Box, PhotoClass, classify_photo, extend_edges, find_ground
+from cwz_web.imaging.photo_facts import PhotoFacts
+from cwz_web.imaging.trimming import EXAMINED_SIDE, Box, classify_background, extend_edges, find_ground
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PIXELS = 50_000_000
@@ -103,11 +104,11 @@ def thumbnail(data: bytes, width: int) -> bytes:
     return encoded
 
 
-def read_photo_class(data: bytes) -> PhotoClass:
-    """Return the class of a photo. Raises InvalidImageError."""
+def read_photo_facts(data: bytes) -> PhotoFacts:
+    """Return what expressions can use of a photo. Raises InvalidImageError."""
     header = _read_header(data)
     try:
-        return classify_photo(_examined_pixels(data, header), *_displayed_size(header))
+        return PhotoFacts(classify_background(_examined_pixels(data, header)), *_displayed_size(header))
     except pyvips.Error:
         raise InvalidImageError("The image is damaged and cannot be decoded") from None
 

@@ -38,6 +38,7 @@ from cwz_web.imaging.layers import (
     new_key,
     walk_layers,
 )
+from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, field_of
 from cwz_web.imaging.pins import pin_layer
 from cwz_web.values.formats import Unclear
 
@@ -50,6 +51,8 @@ MAX_COMPUTED_FIELDS = 30
 # Compiling one takes up to 3 ms. Fewer than are kept compiled.
 MAX_EXPRESSIONS = 250
 MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
+# Each of their photos is decoded before an image is rendered.
+MAX_EXAMINED_PHOTOS = 5
 # What values of a type can be equal to in an expression, beside another value.
 _LITERALS = {"text": "string", "image": "string", "color": "string", "number": "number", "money": "number"}
 # The name of the canvas's own size, beside the template's other sizes.
@@ -198,7 +201,8 @@ class ImageTemplate(DocumentPart):
     def _check_expression(self, expression: Expression) -> None:
         """Check what depends on the fields' types and on the tables, and would be wrong in every row."""
         types = {field.name: field.type for field in self.fields}
-        for name, kind in sorted(expression.comparisons):
+        self._check_photo_parts(expression, types)
+        for name, kind, _ in sorted(expression.comparisons):
             if name in types and kind != _LITERALS.get(types[name]):
                 hint = f", or use amount({name})" if types[name] == "text" else ""
                 raise ValueError(
@@ -210,6 +214,35 @@ class ImageTemplate(DocumentPart):
                 f"The expression “{expression.source}” uses the unknown table {unknown[0]}."
                 f" The template has: {', '.join(sorted(self.tables)) or 'no tables'}"
             )
+
+    def _check_photo_parts(self, expression: Expression, types: Mapping[str, FieldType]) -> None:
+        """Check that only photos have parts, and that these are compared with what they can be."""
+        for part in sorted(expression.photo_parts):
+            name = field_of(part)
+            if types.get(name) != "image":
+                kind = types.get(name, "computed")
+                raise ValueError(
+                    f"The expression “{expression.source}” uses “{part}”, but only fields of the type image have parts."
+                    f" “{name}” is {'a computed field' if kind == 'computed' else f'of the type {kind}'}"
+                )
+        for part, kind, text in sorted(each for each in expression.comparisons if each[0] in expression.photo_parts):
+            known = PHOTO_PARTS[part.partition(".")[2]]
+            is_background = part.endswith(".background")
+            if kind != known or (is_background and text not in BACKGROUNDS):
+                hint = ", ".join(sorted(BACKGROUNDS)) if is_background else known or "true or false"
+                raise ValueError(
+                    f"The expression “{expression.source}” compares “{part}” with “{text}”, so that they always"
+                    f" differ. Use: {hint}"
+                )
+
+    @model_validator(mode="after")
+    def _check_examined_photos(self) -> Self:
+        photos = frozenset[str]().union(*(parse_expression(source).photos for source in self._expressions()))
+        if len(photos) > MAX_EXAMINED_PHOTOS:
+            raise ValueError(
+                f"The expressions use parts of the photos in {len(photos)} fields; the limit is {MAX_EXAMINED_PHOTOS}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_tree(self) -> Self:
@@ -252,6 +285,11 @@ class ImageTemplate(DocumentPart):
     def field_names(self) -> frozenset[str]:
         """The names of all fields, computed ones included."""
         return frozenset(field.name for field in self.fields) | {field.name for field in self.computed}
+
+    def examined_photos(self) -> frozenset[str]:
+        """Return the fields of whose photos the visible layers use parts in expressions, such as photo.width."""
+        sources = self.visible()._expressions()
+        return frozenset[str]().union(*(parse_expression(source).photos for source in sources))
 
     def ordered_computed(self) -> list[ComputedField]:
         """Return the computed fields, each behind those that it depends on. Raises graphlib.CycleError."""

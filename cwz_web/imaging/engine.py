@@ -13,6 +13,7 @@ from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import cachetools
@@ -30,7 +31,7 @@ from cwz_web.imaging.compositing import (
     new_transparent_canvas,
     parse_color,
 )
-from cwz_web.imaging.decoding import Source
+from cwz_web.imaging.decoding import Source, read_photo_facts
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Localization, Output, encode
@@ -45,12 +46,15 @@ from cwz_web.imaging.errors import (
     UnknownSizeError,
 )
 from cwz_web.imaging.expression_functions import EvaluationContext
+from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.field_values import FieldText
-from cwz_web.imaging.findings import Finding, FindingCode, faults
+from cwz_web.imaging.filters import decode_html
+from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.icons import icons_version
-from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, check_contrast
+from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, available, check_contrast
 from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, ShapeLayer, TextLayer, walk_layers
+from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
@@ -59,7 +63,7 @@ from cwz_web.imaging.shapes import (
     render_box,
 )
 from cwz_web.imaging.text import FittedText
-from cwz_web.values.formats import DEFAULT_LOCALE, format_of, with_format
+from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, format_of, with_format
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
 ENGINE_VERSION = f"4/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
@@ -70,6 +74,8 @@ CACHE_BYTES = 256 * 1024 * 1024
 CACHED_PLANS = 64
 
 DEFAULT_OUTPUT = Output()
+# Begins the name of a value that says why nothing is known of a field's photo. No field or expression has such a name.
+PHOTO_KEY = "==photo "
 
 # Loads an image or a font by its reference: a URL or `upload:<sha256>`. Raises SourceMissingError.
 LoadSource = Callable[[str], Source]
@@ -177,6 +183,7 @@ class Plan:
         self._layers = [PlannedLayer.of(layer, scale) for layer in visible]
         self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in walk_layers(visible))
         self._reader = RowReader(template, visible)
+        self._examined = sorted(template.examined_photos())
         changing = [
             bool(layer.fields()) or any(each.expressions() for each in walk_layers([layer])) for layer in visible
         ]
@@ -206,7 +213,25 @@ class Plan:
         layer = self.template.find_layer(layer_name)
         return self.template.with_inputs(layer.content_fields()) & self._defaults.keys() if layer else frozenset()
 
-    def fill_values(self, data: Mapping[str, str], output: Output = DEFAULT_OUTPUT) -> dict[str, str]:
+    def load_photos(self, data: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
+        """Load the photos of a row that expressions use parts of, such as photo.width.
+
+        Args:
+            data: the row.
+            load: loads a photo with its bytes.
+
+        Returns:
+            The photos by reference, or why one is missing.
+        """
+        references = [_photo_reference(data.get(name, self._defaults[name])) for name in self._examined]
+        return {reference: _load_or_error(reference, load) for reference in dict.fromkeys(references)}
+
+    def fill_values(
+        self,
+        data: Mapping[str, str],
+        output: Output = DEFAULT_OUTPUT,
+        photos: LoadedSources = MappingProxyType({}),
+    ) -> dict[str, str]:
         """Return a row's values, with defaults and computed fields, and without lower old prices.
 
         The template's defaults take the place of missing fields, and of values that do not fit the type of their field.
@@ -214,9 +239,11 @@ class Plan:
         Args:
             data: the row.
             output: decides about the locale and the currency.
+            photos: what load_photos has loaded.
 
         Raises:
             UnknownFieldsError: the row has fields that the template does not have.
+            RenderTimeoutError: reading the photos takes too long.
         """
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
@@ -233,10 +260,42 @@ class Plan:
             datetime.now(UTC).date(),
             self.template.tables,
         )
-        return self._reader.evaluate({**values, **hide_old_prices(values)}, context)
+        facts, problems = self._examine_photos(values, photos)
+        return self._reader.evaluate({**values, **hide_old_prices(values), **problems}, context, facts)
 
-    def load_sources(self, values: Mapping[str, str], load: LoadSource) -> dict[str, Source | SourceMissingError]:
+    def _examine_photos(
+        self, values: Mapping[str, str], photos: LoadedSources
+    ) -> tuple[dict[str, PhotoFacts], dict[str, str]]:
+        """Return what is known of photos by field, and the values that say why nothing is known of others."""
+        facts: dict[str, PhotoFacts] = {}
+        problems: dict[str, str] = {}
+        check_time = _start_clock()
+        for name in self._examined:
+            check_time()
+            reference = _photo_reference(values[name])
+            if reference not in photos:
+                continue
+            try:
+                facts[name] = self._read_facts(available(photos[reference]))
+            except (InvalidImageError, SourceMissingError) as error:
+                if not (isinstance(error, SourceMissingError) and error.is_unnamed):
+                    problems[f"{PHOTO_KEY}{name}"] = FieldText("", unclear=Unclear(error.clause), source=reference)
+        return facts, problems
+
+    def _read_facts(self, photo: Source) -> PhotoFacts:
+        key = ("facts", photo.digest)
+        facts: PhotoFacts = self._pixels.get_or_create(key, lambda: read_photo_facts(photo.data))
+        return facts
+
+    def load_sources(
+        self, values: Mapping[str, str], load: LoadSource, photos: LoadedSources = MappingProxyType({})
+    ) -> dict[str, Source | SourceMissingError]:
         """Load all images and fonts of a row.
+
+        Args:
+            values: the row.
+            load: loads an image or a font.
+            photos: what load_photos has loaded; it is a part of the result, since the image depends on it.
 
         Returns:
             The sources by reference; an error in the place of an image that the layer can do without.
@@ -245,13 +304,10 @@ class Plan:
             SourceMissingError: a required image or font is missing.
             ImageTooLargeError: the sources have too many bytes in total.
         """
-        sources: dict[str, Source | SourceMissingError] = {}
+        sources: dict[str, Source | SourceMissingError] = dict(photos)
         for layer, reference, required in self._references(values):
             if reference not in sources:
-                try:
-                    sources[reference] = load(reference)
-                except SourceMissingError as error:
-                    sources[reference] = error
+                sources[reference] = _load_or_error(reference, load)
             source = sources[reference]
             if isinstance(source, SourceMissingError) and required:
                 raise SourceMissingError(
@@ -354,6 +410,11 @@ class Plan:
                 continue
             if isinstance(value, HiddenPrice):
                 consequence, text = f"leaves out the field “{name}”", value.text
+            elif name.startswith(PHOTO_KEY):
+                field, reason = name.removeprefix(PHOTO_KEY), value.unclear.reason
+                message = f"uses the photo of the field “{field}” in an expression, but it cannot be read: {reason}"
+                yield Finding(FindingCode.VALUE_UNCLEAR, message[:MAX_MESSAGE_LENGTH], self._photo_users[field])
+                continue
             elif name.startswith("="):
                 continue  # a condition or a property, of which the layer has the finding
             elif name in self._defaults:
@@ -369,6 +430,18 @@ class Plan:
         """The layers that are no containers, with all fields that they depend on."""
         leaves = [leaf.layer for planned in self._layers for leaf in planned.leaves()]
         return [(layer, self.template.with_inputs(layer.fields())) for layer in leaves]
+
+    @cached_property
+    def _photo_users(self) -> dict[str, str]:
+        """The first layer of those whose expressions use parts of a photo, by field."""
+        users: dict[str, str] = {}
+        visible = self.template.visible()
+        for layer in walk_layers(visible.layers):
+            inputs = self.template.with_inputs(layer.own_fields())
+            computed = (field.value for field in visible.computed if field.name in inputs)
+            for source in (*layer.expressions(), *computed):
+                users = dict.fromkeys(parse_expression(source).photos, layer.name) | users
+        return users
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
@@ -431,6 +504,18 @@ class Plan:
                 blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
             check_time()
         return replace(below, findings=tuple(findings), codes=tuple(codes))
+
+
+def _photo_reference(text: str) -> str:
+    """Return the reference of the photo in a field, as the layer `{{ field }}` has it."""
+    return decode_html(text).strip()
+
+
+def _load_or_error(reference: str, load: LoadSource) -> Source | SourceMissingError:
+    try:
+        return load(reference)
+    except SourceMissingError as error:
+        return error
 
 
 def _start_clock() -> CheckTime:

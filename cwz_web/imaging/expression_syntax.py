@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cwz_web.imaging.bindings import ENTRY_MEMBER
+from cwz_web.imaging.photo_facts import PHOTO_PARTS, field_of
 
 MAX_LENGTH = 500
 MAX_TOKENS = 200
@@ -44,7 +45,7 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True)
 class Token:
-    """A token of an expression: a string, number, name or sign, and where it begins (from 0)."""
+    """A token of an expression: a string, number, name, part or sign, and where it begins (from 0)."""
 
     kind: str
     text: str
@@ -93,7 +94,8 @@ class Syntax:
         macro_names: the variables of macros.
         repeated_names: other names inside macros that must not be lists.
         has_macros: whether a part is evaluated for each item of a list.
-        comparisons: the names that are compared with a literal by == or !=, each with the literal's kind.
+        photo_parts: the parts of photos, such as photo.width.
+        comparisons: the names and parts that are compared by == or !=, each with the literal.
     """
 
     translation: str
@@ -102,14 +104,21 @@ class Syntax:
     macro_names: frozenset[str]
     repeated_names: frozenset[str]
     has_macros: bool
-    comparisons: frozenset[tuple[str, str]]
+    photo_parts: frozenset[str]
+    comparisons: frozenset[tuple[str, Token]]
+
+    @property
+    def photos(self) -> frozenset[str]:
+        """The names of the fields whose photos have these parts."""
+        return frozenset(field_of(part) for part in self.photo_parts)
 
 
 def read_syntax(source: str) -> Syntax:
     """Read and check an expression. Raises ExpressionError."""
     if len(source) > MAX_LENGTH:
         raise ExpressionError(f"The expression has {len(source):,} characters. Use at most {MAX_LENGTH}")
-    tokens = list(_join_members([token for token in _split(source) if token.kind != "blank"]))
+    tokens = [token for token in _split(source) if token.kind != "blank"]
+    tokens = list(_join_parts(list(_join_members(tokens))))
     if not tokens:
         raise ExpressionError("Enter an expression, such as price > 10")
     if len(tokens) > MAX_TOKENS:
@@ -125,13 +134,15 @@ def read_syntax(source: str) -> Syntax:
             raise ExpressionError(f"A list has more than {MAX_LIST_ITEMS} items{_place(tokens[start])}")
     repeated = _check_macros(tokens, closing, macros)
     variables = _member_variables(tokens)
+    macro_names = frozenset(macro.arguments[0][0].text for macro in macros)
     return Syntax(
         " ".join(_translate(tokens, closing, variables)),
         tuple(call for call in calls if not call.is_macro),
         {variable: name for name, variable in variables.items()},
-        frozenset(macro.arguments[0][0].text for macro in macros),
+        macro_names,
         repeated,
         bool(macros),
+        _check_parts(tokens, macro_names),
         frozenset(_comparisons(tokens)),
     )
 
@@ -163,11 +174,35 @@ def _join_members(tokens: list[Token]) -> Iterator[Token]:
             index += 1
 
 
+def _join_parts(tokens: list[Token]) -> Iterator[Token]:
+    """Yield tokens with `photo.width`, a part of a photo, as one token."""
+    index = 0
+    while index < len(tokens):
+        token = tokens[index]
+        following = [each.text for each in tokens[index + 1 : index + 4]]
+        is_value = token.kind == "name" and token.text not in _KEYWORDS and "." not in token.text
+        is_part = is_value and following[:1] == ["."] and set(following[1:2]) <= PHOTO_PARTS.keys()
+        if is_part and len(following) > 1 and following[2:] != ["("]:
+            yield Token("part", f"{token.text}.{following[1]}", token.start)
+            index += 3
+        else:
+            yield token
+            index += 1
+
+
 def _member_variables(tokens: Iterable[Token]) -> dict[str, str]:
-    """Return a variable for each member of an entry that the expression uses, which no other name in it is."""
-    names = {token.text for token in tokens if token.kind == "name"}
+    """Return a variable for each member of an entry or a photo that is used, which no other name is."""
+    names = {token.text for token in tokens if token.kind in ("name", "part")}
     suffix = "_" * max((len(name) for name in names), default=0)
-    return {name: name.replace(".", "_") + suffix for name in sorted(names) if name.startswith(ENTRY_MEMBER)}
+    return {name: name.replace(".", "_") + suffix for name in sorted(names) if "." in name}
+
+
+def _check_parts(tokens: list[Token], macro_names: frozenset[str]) -> frozenset[str]:
+    """Return the parts of photos. An item of a list is a text, and has none."""
+    for token in tokens:
+        if token.kind == "part" and field_of(token.text) in macro_names:
+            raise ExpressionError(f"An item of a list has no parts: “{token.text}”{_place(token)}")
+    return frozenset(token.text for token in tokens if token.kind == "part")
 
 
 def _match_brackets(tokens: list[Token]) -> dict[int, int]:
@@ -220,8 +255,10 @@ def _check_names(tokens: list[Token]) -> None:
         if token.kind == "name" and token.text in _RESERVED:
             raise ExpressionError(f"“{token.text}” is a reserved word of CEL{_place(token)}. Rename the field")
         if token.kind == "name" and index and tokens[index - 1].text == "." and following != "(":
+            known = ", ".join(sorted(PHOTO_PARTS))
             raise ExpressionError(
-                f"Values have no parts: remove “.{token.text}”{_place(token)}. Only item has them, in a repeated stack"
+                f"Values have no parts: remove “.{token.text}”{_place(token)}. Only item has them, in a repeated stack,"
+                f" and images: {known}"
             )
 
 
@@ -326,13 +363,13 @@ def _translate(tokens: list[Token], closing: dict[int, int], variables: Mapping[
             yield variables.get(token.text, token.text)
 
 
-def _comparisons(tokens: list[Token]) -> Iterator[tuple[str, str]]:
-    """Yield each name between which and a literal there is == or !=, with the literal's kind."""
+def _comparisons(tokens: list[Token]) -> Iterator[tuple[str, Token]]:
+    """Yield each name and part between which and a literal there is == or !=, with the literal."""
     for left, sign, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if sign.text in ("==", "!="):
             for name, literal in ((left, right), (right, left)):
-                if name.kind == "name" and literal.kind in ("number", "string"):
-                    yield name.text, literal.kind
+                if name.kind in ("name", "part") and literal.kind in ("number", "string"):
+                    yield name.text, literal
 
 
 def _count(tokens: list[Token], sign: str) -> int:

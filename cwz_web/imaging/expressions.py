@@ -24,6 +24,7 @@ from cwz_web.imaging.expression_functions import (
     as_text,
 )
 from cwz_web.imaging.expression_syntax import MAX_LIST_ITEMS, Call, ExpressionError, Syntax, Token, read_syntax
+from cwz_web.imaging.photo_facts import field_of, unknown_part
 from cwz_web.values.formats import FormattedText, Unclear, format_of
 from cwz_web.values.numbers import Money
 
@@ -76,9 +77,27 @@ class Expression:
     _program: "Program"
 
     @property
-    def comparisons(self) -> frozenset[tuple[str, str]]:
-        """The fields that are compared with a literal by == or !=, with its kind: number or string."""
-        return frozenset(each for each in self._syntax.comparisons if each[0] in self.fields)
+    def photo_parts(self) -> frozenset[str]:
+        """The parts of photos that it depends on, such as photo.width."""
+        return self._syntax.photo_parts
+
+    @property
+    def photos(self) -> frozenset[str]:
+        """The fields with these photos."""
+        return self._syntax.photos
+
+    @property
+    def comparisons(self) -> frozenset[tuple[str, str, str]]:
+        """The fields and parts that are compared with a literal by == or !=, with its kind and its text.
+
+        The kind is number or string.
+        """
+        known = self.fields | self.photo_parts
+        return frozenset(
+            (name, literal.kind, _literal(literal) if literal.kind == "string" else literal.text)
+            for name, literal in self._syntax.comparisons
+            if name in known
+        )
 
     @property
     def tables(self) -> frozenset[str]:
@@ -87,11 +106,16 @@ class Expression:
         arguments = (call.arguments[-1] for call in calls)
         return frozenset(_literal(argument[0]) for argument in arguments if _is_text(argument))
 
-    def evaluate(self, values: Mapping[str, FieldValue], context: EvaluationContext) -> Value | Unclear:
+    def evaluate(
+        self,
+        values: Mapping[str, FieldValue],
+        context: EvaluationContext,
+    ) -> Value | Unclear:
         """Return the value of the expression for a row.
 
         Args:
-            values: the row, which has every field of the expression. A text may have its format (FormattedText).
+            values: the row, which has every field of the expression, and the parts of its photos, such as photo.width.
+                A text may have its format (FormattedText).
             context: what the result depends on beside the row.
 
         Returns:
@@ -99,6 +123,7 @@ class Expression:
             reason why it is not certain, which continues a sentence that begins with the expression.
         """
         used = {name: values[name] for name in self.fields}
+        used |= {part: values.get(part, unknown_part(part)) for part in self.photo_parts}
         problem = self._check_inputs(used)
         if problem:
             return problem
@@ -154,7 +179,8 @@ def parse_expression(source: str) -> Expression:
     if unknown:
         raise ExpressionError(f"“{min(unknown)}” is not available in expressions")
     names = (syntax.variables.get(name, name) for name in references["variables"])
-    return Expression(source, frozenset(names) - syntax.macro_names, syntax, program)
+    fields = (field_of(name) if name in syntax.photo_parts else name for name in names)
+    return Expression(source, frozenset(fields) - syntax.macro_names, syntax, program)
 
 
 def _compile(source: str) -> "Program":

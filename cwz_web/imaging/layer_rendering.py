@@ -235,7 +235,7 @@ class LayerRenderer:
         patches: list[Patch] = [render_box(*box, layer.background)] if layer.background else []
         findings = []
         try:
-            image = self._fit_image(layer, _available(sources[reference]))
+            image = self._fit_image(layer, available(sources[reference]))
         except (InvalidImageError, SourceMissingError) as error:
             if not _is_optional(layer, error):
                 findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
@@ -268,7 +268,7 @@ class LayerRenderer:
 
     def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
         try:
-            image = self._fit_image(layer, _available(sources[layer.fallback]))
+            image = self._fit_image(layer, available(sources[layer.fallback]))
         except (InvalidImageError, SourceMissingError):
             return render_placeholder(layer.left, layer.top, layer.width, layer.height, layer.placeholder)
         return image.patch.moved(layer.left, layer.top)
@@ -384,7 +384,7 @@ def _typefaces(layer: TextLayer, sources: LoadedSources) -> dict[str, Typeface]:
 def _typeface(font: str, sources: LoadedSources) -> Typeface:
     if font in FAMILIES:
         return Typeface(font)
-    source = _available(sources[font])
+    source = available(sources[font])
     return Typeface(*use_font(source.data, source.digest))
 
 
@@ -393,7 +393,8 @@ def _is_optional(layer: ImageLayer, error: InvalidImageError | SourceMissingErro
     return isinstance(error, SourceMissingError) and error.is_unnamed and layer.missing in ("skip", "fallback")
 
 
-def _available(source: Source | SourceMissingError) -> Source:
+def available(source: Source | SourceMissingError) -> Source:
+    """Return a source. Raises SourceMissingError if it is missing."""
     if isinstance(source, SourceMissingError):
         raise source
     return source

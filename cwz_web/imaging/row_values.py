@@ -10,6 +10,7 @@ from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.field_values import computed_text, fit_field, result_key, value_of
 from cwz_web.imaging.layers import Layer
+from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.repeats import repeated_expressions, row_expressions
 
 
@@ -33,12 +34,22 @@ class RowReader:
         fitted = {field.name: fit_field(field.type, values[field.name], field.default) for field in self._typed}
         return {**values, **fitted}
 
-    def evaluate(self, values: Mapping[str, str], context: EvaluationContext) -> dict[str, str]:
-        """Return the values with those of computed fields, and with the results of expressions by their keys."""
+    def evaluate(
+        self, values: Mapping[str, str], context: EvaluationContext, photos: Mapping[str, PhotoFacts]
+    ) -> dict[str, str]:
+        """Return the values with those of computed fields, and with the results of expressions by their keys.
+
+        Args:
+            values: the values of fields.
+            context: what the results depend on beside the row.
+            photos: what is known of the photos of fields.
+        """
         results: dict[str, str] = dict(values)
         if not self._computed and not self._expressions and not self._repeated:
             return results
         known = {field.name: value_of(field.type, values[field.name]) for field in self._fields}
+        for name, facts in photos.items():
+            known |= facts.parts(name)
         for name, expression in self._computed:
             text = computed_text(expression.evaluate(known, context), expression.source)
             results[name], known[name] = text, text.value

@@ -1,4 +1,4 @@
-"""The ground of a photo: its color, where the product is on it, and what class of photo it is.
+"""The ground of a photo: its color, where the product is on it, and how it is called in expressions.
 
 A photo of a shop has a uniform ground (white, a color, or transparent) or shows a scene. The ground is recognized by
 the pixels along the border, and the product by what differs from it. Soft shadows differ from the ground, but do not
@@ -6,21 +6,17 @@ count as product: they have its hue and no edges.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cwz_web.imaging.compositing import Pixels
-
-PhotoClass = Literal["white", "uniform", "cutout", "lifestyle", "placeholder", "too_small"]
+from cwz_web.imaging.photo_facts import PhotoBackground
 
 # The longest side of the pixels that are examined.
 EXAMINED_SIDE = 320
 # The border that is examined, as a part of the shorter side, and how much of it has to look like the ground.
 BORDER, UNIFORM = 0.02, 0.85
-# A photo whose longer side is shorter cannot be shown well on any card.
-MIN_SIDE = 200
 # Opacity from which a pixel is visible, and differences of a channel (0 to 255).
 VISIBLE = 16
 MIN_DIFFERENCE, MAX_DIFFERENCE, NOISE_FACTOR = 12, 24, 4
@@ -93,16 +89,12 @@ def find_ground(pixels: Pixels) -> Ground | None:
     return Ground((red, green, blue), box)
 
 
-def classify_photo(pixels: Pixels, width: int, height: int) -> PhotoClass:
-    """Return the class of a photo.
+def classify_background(pixels: Pixels) -> PhotoBackground:
+    """Return what is behind the product in a photo: a ground, or a scene; or that there is no product.
 
     Args:
         pixels: the photo, an array (height, width, 4) of at most EXAMINED_SIDE pixels a side, with alpha.
-        width: the width of the whole photo, in pixels.
-        height: its height.
     """
-    if max(width, height) < MIN_SIDE:
-        return "too_small"
     ground = find_ground(pixels)
     if ground is None:
         return "lifestyle"

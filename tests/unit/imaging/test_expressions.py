@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cwz_web.imaging.expression_functions import FUNCTIONS, EvaluationContext, Value, as_text
 from cwz_web.imaging.expression_syntax import ExpressionError
 from cwz_web.imaging.expressions import FieldValue, parse_expression
+from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, PhotoFacts
 from cwz_web.values.formats import DecimalSign, FormattedText, Unclear, ValueFormat, json_number
 from cwz_web.values.numbers import Money
 
@@ -28,6 +29,8 @@ ROW: dict[str, FieldValue] = {
     "tags": ("new", "sale"),
     "photos": ("https://a.example/1.jpg", "https://a.example/2.jpg"),
     "end": date(2026, 12, 24),
+    "photo": "https://a.example/3.jpg",
+    **PhotoFacts("white", 1200, 800).parts("photo"),
     "rating": None,
     "none": None,
 }
@@ -58,6 +61,13 @@ def test_each_function_is_documented() -> None:
     assert [name for name in FUNCTIONS if f"{name}(" not in examples] == []
     for function in FUNCTIONS.values():
         parse_expression(function.example)
+
+
+def test_each_part_of_a_photo_is_documented() -> None:
+    examples = " ".join(source for source, _ in documented())
+    assert [part for part in PHOTO_PARTS if f"photo.{part}" not in examples] == []
+    text = (ROOT / "docs" / "templates.md").read_text().partition("### Parts of a photo")[2].partition("\n## ")[0]
+    assert [background for background in BACKGROUNDS if f"| `{background}` |" not in text] == []
 
 
 @pytest.mark.parametrize(

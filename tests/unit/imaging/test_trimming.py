@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from cwz_web.imaging.decoding import fit_image, read_photo_class
+from cwz_web.imaging.decoding import fit_image, read_photo_facts
 from cwz_web.imaging.layers import ImageLayer
 from cwz_web.imaging.trimming import extend_edges, find_ground
 from tests.installation import ROOT
@@ -145,11 +145,17 @@ def test_trimming_reports_the_enlargement_of_the_product() -> None:
         (encode(Image.new("RGB", (400, 400), (255, 255, 255))), "placeholder"),
         (encode(photo(color=(10, 10, 10))), "white"),  # a black logo
         (encode(gray_product()), "white"),
-        (encode(photo(size=(120, 90), box=(20, 20, 60, 60))), "too_small"),
     ],
 )
-def test_class_of_a_photo(data: bytes, expected: str) -> None:
-    assert read_photo_class(data) == expected
+def test_background_of_a_photo(data: bytes, expected: str) -> None:
+    facts = read_photo_facts(data)
+    assert facts.background == expected
+    assert not facts.too_small
+
+
+def test_size_of_a_photo() -> None:
+    facts = read_photo_facts(encode(photo(size=(120, 90), box=(20, 20, 60, 60))))
+    assert (facts.background, facts.width, facts.height, facts.too_small) == ("white", 120, 90, True)
 
 
 def test_ground_in_soft_light_is_a_ground() -> None:
@@ -165,8 +171,8 @@ def test_ground_in_soft_light_is_a_ground() -> None:
 
 
 @pytest.mark.parametrize("name", ["png16a.png", "greya16.png", "trunc_eoi.jpg"])
-def test_class_of_unusual_files(name: str) -> None:
-    assert read_photo_class((IMAGES / name).read_bytes()) == "lifestyle"
+def test_background_of_unusual_files(name: str) -> None:
+    assert read_photo_facts((IMAGES / name).read_bytes()).background == "lifestyle"
 
 
 def test_white_product_on_a_white_ground_is_found() -> None:

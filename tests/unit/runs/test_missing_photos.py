@@ -275,6 +275,18 @@ def test_refreshed_photos_render_only_what_changed(shop: Shop) -> None:
     assert two == good[1]
 
 
+def test_photo_that_a_condition_examines_is_unchanged(shop: Shop) -> None:
+    document = small_document()
+    document["fields"] = [
+        field | {"type": "image"} if field["name"] == "image" else field for field in document["fields"]
+    ]
+    document["layers"][0] |= {"show_if": "image.width == 2"}
+    shop.publish(document)
+    first = shop.render(shop.start())
+    run = shop.render(shop.start(refresh_photos=True))
+    assert (first.done, run.unchanged, run.findings, shop.used) == (2, 2, 0, 2)
+
+
 def test_worker_cannot_keep_an_image_that_the_item_does_not_have(shop: Shop) -> None:
     run = shop.start()
     results = (ItemResult(position=1, is_unchanged=True),)
