@@ -1,5 +1,6 @@
 """Image requests: the body of `POST /v1/images`, and images rendered later: `/v1/image-requests/{id}`."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -11,16 +12,17 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.on_demand import StoredImageInfo
 from cwz_web.api.pagination import ResponseModel, transaction
-from cwz_web.api.request_body import Body, Metadata, max_items, scalar_value
+from cwz_web.api.request_body import Body, Metadata, max_items, value_or_list
 from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
 from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.generation.templates import TemplateDesign
-from cwz_web.imaging.documents import DEFAULT_SIZE
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Encoding, Format, Output
 from cwz_web.imaging.errors import UnknownFieldsError
 from cwz_web.imaging.findings import Finding
+from cwz_web.imaging.lists import MAX_ENTRIES
 from cwz_web.notify.webhooks import WebhookUrl
 from cwz_web.resources.api import ApiImageRequest
 from cwz_web.resources.permissions import Permission
@@ -35,8 +37,15 @@ from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 
 MAX_VALUES, MAX_VALUE_LENGTH = 200, 10_000
+# Of an object in a list.
+MAX_MEMBERS = 30
+Text = Annotated[str, Field(max_length=MAX_VALUE_LENGTH)]
+Scalar = Text | int | float | bool | None
+Member = Scalar | Annotated[list[Scalar], Field(max_length=MAX_ENTRIES)]
+Item = Text | int | float | bool | Annotated[dict[str, Member], Field(max_length=MAX_MEMBERS)]
 Value = Annotated[
-    Annotated[str, Field(max_length=MAX_VALUE_LENGTH)] | int | float | bool | None, scalar_value(MAX_VALUE_LENGTH)
+    Scalar | Annotated[list[Item], Field(max_length=MAX_ENTRIES)],
+    value_or_list(MAX_VALUE_LENGTH, MAX_ENTRIES, MAX_MEMBERS),
 ]
 
 
@@ -45,8 +54,11 @@ class ImageRequest(Encoding, Body):
 
     The values come from `data`, by the names of the template's fields, or from a feed item: `feed` and `item` (its
     key), whose columns are mapped to fields as in a run; `data` overrides them. Fields without a value have the
-    template's default. `version` selects a version of the template, `size` one of its sizes; `scale` multiplies its
-    pixels. With `store`, the image is also stored in the workspace's storage, as it always is if the response is JSON.
+    template's default. A list field, or one that a stack repeats, takes a list of strings, numbers, booleans or
+    objects. A string has at most 10,000 characters, a list at most 50 items and 10,000 characters as JSON, and an
+    object at most 30 members. `version` selects a version of the template, `size` one of its sizes; `scale` multiplies
+    its pixels. With `store`, the image is also stored in the workspace's storage, as it always is if the response is
+    JSON.
     `locale` says how numbers, prices and dates in `data` are written, by default as in the workspace.
     `webhook` is a URL that is notified when an image requested with `Prefer: respond-async` is ready.
     `on_missing_photo` decides about an image whose photo is missing: `render` it without, or answer with an `error`
@@ -139,8 +151,9 @@ def resolve_values(
     """Return the values of the template's fields: those of the feed item, overridden by the data.
 
     Raises:
-        ProblemError: There is no such feed or item.
+        ProblemError: There is no such feed or item, or a field does not take the list that it gets.
     """
+    _check_lists(body, design.document)
     if body.feed is None or body.item is None:
         return body.values(state.value_format)
     with transaction(request) as db:
@@ -195,7 +208,22 @@ def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -
     return apply_mapping(mapping, item.data, formats_of(db, feed))
 
 
-def _as_text(value: str | float | bool | None) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+def _check_lists(body: ImageRequest, document: ImageTemplate) -> None:
+    """Check that only fields that take a list get one. Raises ProblemError."""
+    types = {field.name: field.type for field in document.fields if field.name not in document.list_fields}
+    errors = {
+        f"data.{name}": f"The field has the type {types[name]}, which is no list. Use a string, a number, true, false"
+        " or null, or change the type of the field to list"
+        for name, value in body.data.items()
+        if isinstance(value, list) and name in types
+    }
+    if errors:
+        raise ProblemError(422, "invalid", "The request is not valid", errors)
+
+
+def _as_text(value: Value) -> str:
+    if isinstance(value, list | bool):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int | float):
         return json_number(value)
-    return "" if value is None else str(value)
+    return value or ""

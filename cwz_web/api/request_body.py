@@ -1,5 +1,6 @@
 """JSON request bodies, validated by a pydantic model; the problem names each invalid field."""
 
+import json
 import re
 from math import isfinite
 from typing import Annotated, TypeVar
@@ -105,14 +106,62 @@ def scalar_value(max_length: int) -> BeforeValidator:
         max_length: of a string, in characters.
     """
 
+    return BeforeValidator(lambda value: _check_scalar(value, max_length))
+
+
+def _check_scalar(value: object, max_length: int) -> object:
+    if not _is_scalar(value):
+        raise ValueError("Use a string, a number, true, false or null")
+    if isinstance(value, str) and len(value) > max_length:
+        raise ValueError(MESSAGES["string_too_long"].format(max_length=max_length))
+    return value
+
+
+def _is_scalar(value: object) -> bool:
+    """Return whether a value is a string, a finite number, a boolean or null."""
+    return not isinstance(value, list | dict) and not (isinstance(value, float) and not isfinite(value))
+
+
+def value_or_list(max_length: int, max_items: int, max_members: int) -> BeforeValidator:
+    """Return a validator of a scalar value or a list, whose message names the item of the list.
+
+    Args:
+        max_length: of a string, and of a list as JSON, in characters.
+        max_items: of a list, and of a list in an object.
+        max_members: of an object in a list.
+    """
+
     def check(value: object) -> object:
-        if isinstance(value, list | dict) or (isinstance(value, float) and not isfinite(value)):
-            raise ValueError("Use a string, a number, true, false or null")
-        if isinstance(value, str) and len(value) > max_length:
-            raise ValueError(MESSAGES["string_too_long"].format(max_length=max_length))
+        if not isinstance(value, list):
+            if isinstance(value, dict):
+                raise ValueError("Use a string, a number, true, false, null or a list")
+            return _check_scalar(value, max_length)
+        if len(value) > max_items:
+            raise ValueError(f"A list has at most {max_items} items; this one has {len(value)}")
+        for number, item in enumerate(value, start=1):
+            if problem := _item_problem(item, max_length, max_items, max_members):
+                raise ValueError(f"Item {number} of the list: {problem}")
+        if len(json.dumps(value, ensure_ascii=False)) > max_length:
+            raise ValueError(f"A list has at most {max_length} characters as JSON")
         return value
 
     return BeforeValidator(check)
+
+
+def _item_problem(item: object, max_length: int, max_items: int, max_members: int) -> str:
+    """Return what is wrong with an item of a list; empty if nothing is."""
+    if not isinstance(item, dict):
+        is_valid = isinstance(item, str | int | float) and _is_scalar(item)
+        return "" if is_valid else "Use a string, a number, true, false or an object of these"
+    if len(item) > max_members:
+        return f"An object has at most {max_members} members; this one has {len(item)}"
+    for name, member in item.items():
+        parts = member if isinstance(member, list) else [member]
+        if len(parts) > max_items:
+            return f"The list “{name[:40]}” has at most {max_items} items"
+        if not all(map(_is_scalar, parts)):
+            return f"The member “{name[:40]}” is a string, a number, true, false, null or a list of these"
+    return ""
 
 
 MAX_METADATA, MAX_METADATA_NAME, MAX_METADATA_VALUE = 20, 40, 500

@@ -1,7 +1,7 @@
 """Reader of JSON: a list of objects or arrays, an object of objects, one object, or one object a line (JSON Lines).
 
 The file is parsed as a stream (ijson), so that memory does not grow with its size or nesting. Each object becomes a
-row: nested names are joined by dots, a list of scalars is joined by commas, and of a list of objects the first is used.
+row: nested names are joined by dots, a list of scalars is one cell, and of a list of objects the first is used.
 """
 
 import json
@@ -17,7 +17,7 @@ import ijson
 from cwz_web.feeds.json_outline import RowKind, RowPath, json_outline
 from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
-from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
+from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row, join_list
 from cwz_web.feeds.table_header import column_names, surplus_reason
 from cwz_web.values.formats import json_number
 
@@ -27,7 +27,6 @@ MAX_NESTING = 50
 MAX_DIGITS = sys.int_info.default_max_str_digits
 _quotation_mark = re.compile(rb'[^\\]"')  # not an escaped one inside a string
 _many_digits = re.compile(rb"(?<!\d)\d{%d}" % (MAX_DIGITS + 1))
-SEPARATOR = ", "
 ITEM = "item"  # ijson's name for the elements of a list
 # The column of a key that is the name of an object's member.
 KEY = "key"
@@ -208,7 +207,7 @@ def _flatten(record: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[s
             if depth < MAX_DEPTH:
                 flat |= _flatten(value, f"{name}.", depth + 1)
         elif isinstance(value, list):
-            flat[name] = SEPARATOR.join(_text(each) for each in value if not isinstance(each, list | dict))
+            flat[name] = join_list([_text(each) for each in value if not isinstance(each, list | dict)])
         else:
             flat[name] = _text(value)
     return flat

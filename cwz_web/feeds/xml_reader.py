@@ -16,13 +16,12 @@ from defusedxml.ElementTree import XMLParser, iterparse
 
 from cwz_web.feeds.limits import InvalidFileError, check_row_count
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
-from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, clean_row
+from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, clean_row, join_list
 from cwz_web.feeds.xml_outline import ColumnNames, Outline, Path, local_name, outline_of, path_name
 from cwz_web.feeds.xml_source import XmlSource
 
 MAX_DEPTH = 5
 MAX_NESTING = 50
-SEPARATOR = ", "
 # HTML inside an element is text with markup and not a list of columns.
 HTML = frozenset(
     [
@@ -189,7 +188,7 @@ def _flatten(element: Element, names: ColumnNames, prefix: str = "", depth: int 
                 add(f"{name}@{names.of(attribute)}", value)
     if not len(element) and element.text:
         add(f"{prefix}text" if prefix else "text", element.text)
-    return {name: SEPARATOR.join(values) for name, values in found.items()}
+    return {name: join_list(values) for name, values in found.items()}
 
 
 def _nested(child: Element, names: ColumnNames, name: str, depth: int) -> Iterable[tuple[str, str]]:

@@ -291,6 +291,13 @@ class ImageTemplate(DocumentPart):
         sources = self.visible()._expressions()
         return frozenset[str]().union(*(parse_expression(source).photos for source in sources))
 
+    @property
+    def list_fields(self) -> frozenset[str]:
+        """The names of the fields whose value is a list: those of this type, and those that a stack repeats."""
+        stacks = (layer for layer in walk_layers(self.layers) if isinstance(layer, StackLayer))
+        repeated = {stack.repeat.field for stack in stacks if stack.repeat}
+        return frozenset(field.name for field in self.fields if field.type == "list" or field.name in repeated)
+
     def ordered_computed(self) -> list[ComputedField]:
         """Return the computed fields, each behind those that it depends on. Raises graphlib.CycleError."""
         fields = {field.name: field for field in self.computed}

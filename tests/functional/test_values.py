@@ -205,3 +205,70 @@ def test_output_locale_never_decides_an_amount(program: Program, make: Factory) 
     feed = make.feed(program.space, 'sku,preis\n1,"1,234 €"\n2,"1,459 €"\n3,"1,899 €"\n'.encode())
     assert any("3 values of “preis” cannot be read as a price" in note for note in feed.notes)
     assert "value_unclear" in [finding["code"] for finding in create(program, feed=str(feed.id), item="1")["findings"]]
+
+
+def list_document() -> dict[str, Any]:
+    texts = {"Tags": ("tags", "{{ index }} {{ item }}"), "Reviews": ("reviews", "{{ item.author }} {{ item.stars }}")}
+    box = {"x": 0, "width": 300, "height": 100}
+    text = {"type": "text", "size": 16, "width": 300, "height": 20}
+    layers: list[dict[str, Any]] = [
+        {"type": "stack", "name": name, "y": 100 * number, **box, "repeat": {"field": field, "limit": 4}}
+        | {"layers": [{**text, "name": f"{name} entry", "text": content}]}
+        for number, (name, (field, content)) in enumerate(texts.items())
+    ]
+    shown = "{{ title }} {{ flag }} {{ price | number }}"
+    layers.append({**text, "name": "Title", "text": shown, "y": 200, "show_if": "flag && price > 1"})
+    types = {"tags": "list", "reviews": "text", "title": "text", "flag": "boolean", "price": "money"}
+    fields = [{"name": name, "label": name, "type": kind} for name, kind in types.items()]
+    return {"canvas": {"width": 300, "height": 230}, "fields": fields, "layers": layers}
+
+
+@pytest.fixture
+def list_program(program: Program, make: Factory) -> Program:
+    program.template = make.template(program.space, list_document(), name="Lists")
+    return program
+
+
+REVIEWS = [{"author": "Ada", "stars": 5}, {"author": "Jo", "stars": 4.5}]
+
+
+def test_lists_are_the_same_as_json_as_text_and_later(list_program: Program, make: Factory) -> None:
+    """Numbers and booleans are those of JSON, too."""
+    data = {"tags": ["new", "Tom, Dick", 3], "reviews": REVIEWS, "title": "A", "flag": True, "price": 1.5}
+    wanted = create(list_program, data)
+    assert wanted["findings"] == []
+    texts = {"tags": "new|Tom, Dick|3", "reviews": json.dumps(REVIEWS), "title": "A", "flag": "true", "price": "1.5"}
+    assert create(list_program, texts)["digest"] == wanted["digest"]
+    answer = list_program.send({"template": list_program.template.slug, "data": data}, 202, **ASYNC)
+    render(make, list_program.space, answer.json["id"])
+    assert get(list_program, answer.json["status_url"]).json["image"]["digest"] == wanted["digest"]
+
+
+def test_fields_that_are_no_lists_reject_lists(list_program: Program) -> None:
+    data = {"title": ["A"], "tags": ["new"], "price": [1]}
+    answer = list_program.send({"template": list_program.template.slug, "data": data}, 422, Accept="application/json")
+    assert answer.json["errors"].keys() == {"data.title", "data.price"}
+    assert answer.json["errors"]["data.title"].startswith("The field has the type text, which is no list.")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b'[{"sku": "1", "tags": ["new", "Tom, Dick", "3"]}]',
+        b"sku,tags\n1,new | Tom; Dick| 3\n",
+        b"<rows><row><sku>1</sku><tags>new</tags><tags>Tom, Dick</tags><tags>3</tags></row></rows>",
+    ],
+    ids=["json", "csv", "xml"],
+)
+def test_lists_of_feeds_reach_the_image(list_program: Program, make: Factory, file: bytes) -> None:
+    feed = make.feed(list_program.space, file)
+    text = "Tom; Dick" if file.startswith(b"sku") else "Tom, Dick"
+    wanted = create(list_program, {"tags": ["new", text, "3"]})
+    item = create(list_program, feed=str(feed.id), item="1")
+    assert (item["digest"], item["findings"]) == (wanted["digest"], [])
+
+
+def test_commas_of_a_feed_separate_the_items_of_a_list(list_program: Program, make: Factory) -> None:
+    feed = make.feed(list_program.space, b"sku;tags\n1;new, sale,eco\n")
+    wanted = create(list_program, {"tags": ["new", "sale", "eco"]})
+    assert create(list_program, feed=str(feed.id), item="1")["digest"] == wanted["digest"]

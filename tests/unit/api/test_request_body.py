@@ -21,6 +21,8 @@ FEED = "0190d7c5-6f2a-7000-8000-000000000000"
 RUN = {"feed": FEED, "template": "card"}
 OBJECT, LIST, STRING, NUMBER = "Use an object: {…}", "Use a list: […]", "Use a string", "Use a whole number"
 SCALAR = "Use a string, a number, true, false or null"
+SCALAR_OR_LIST = "Use a string, a number, true, false, null or a list"
+ITEM = "Use a string, a number, true, false or an object of these"
 FORMATS = "Use 'jpg', 'png', 'webp' or 'avif'"
 AN_ID = "Use an id, such as 0190d7c5-6f2a-7000-8000-000000000000"
 
@@ -46,9 +48,48 @@ def problem_of(model: type[Body], body: bytes) -> ProblemError:
         (ImageRequest, {"template": "card", "format": "jpeg"}, {"format": FORMATS}),
         (ImageRequest, {"template": "card", "color": "red"}, {"color": "There is no field with this name"}),
         (ImageRequest, {"template": "card", "data": [1]}, {"data": OBJECT}),
-        (ImageRequest, {"template": "card", "data": {"title": [1]}}, {"data.title": SCALAR}),
-        (ImageRequest, {"template": "card", "data": {"title": {"de": "x"}}}, {"data.title": SCALAR}),
+        (ImageRequest, {"template": "card", "data": {"title": {"de": "x"}}}, {"data.title": SCALAR_OR_LIST}),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": ["a", None]}},
+            {"data.tags": f"Item 2 of the list: {ITEM}"},
+        ),
+        (ImageRequest, {"template": "card", "data": {"tags": [[1]]}}, {"data.tags": f"Item 1 of the list: {ITEM}"}),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": [float("inf")]}},
+            {"data.tags": f"Item 1 of the list: {ITEM}"},
+        ),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": ["a"] * 51}},
+            {"data.tags": "A list has at most 50 items; this one has 51"},
+        ),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": ["x" * 300] * 40}},
+            {"data.tags": "A list has at most 10000 characters as JSON"},
+        ),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": ["a", {str(name): 1 for name in range(31)}]}},
+            {"data.tags": "Item 2 of the list: An object has at most 30 members; this one has 31"},
+        ),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": [{"a": {"b": 1}}]}},
+            {
+                "data.tags": "Item 1 of the list: The member “a” is a string, a number, true, false, null or a list of"
+                " these"
+            },
+        ),
+        (
+            ImageRequest,
+            {"template": "card", "data": {"tags": [{"a": [1] * 51}]}},
+            {"data.tags": "Item 1 of the list: The list “a” has at most 50 items"},
+        ),
         (ImageRequest, {"template": "card", "data": {"price": float("nan")}}, {"data.price": SCALAR}),
+        (ImageRequest, {"template": "card", "metadata": {"order": [1]}}, {"metadata.order": SCALAR}),
         (
             ImageRequest,
             {"template": "card", "data": {"title": "x" * 10_001}},
