@@ -36,6 +36,7 @@ from cwz_web.imaging.layers import (
     StackLayer,
     count_expressions,
     new_key,
+    pair_masks,
     walk_layers,
 )
 from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, field_of
@@ -265,6 +266,9 @@ class ImageTemplate(DocumentPart):
             )
         for layer in self.layers:
             _check_parent(layer, parent=None)
+        names = {layer.name for layer in walk_layers(self.layers)}
+        for siblings, parent in _siblings(self.layers):
+            _check_masks(siblings, parent, names)
         return self
 
     @model_validator(mode="after")
@@ -357,7 +361,7 @@ class ImageTemplate(DocumentPart):
 
     def visible(self) -> "ImageTemplate":
         """Return a template in one size without what no image shows: hidden layers, unused fields, labels and locks."""
-        layers = tuple(_visible(layer) for layer in self.layers if not layer.hidden)
+        layers = _visible(self.layers)
         used = self.with_inputs(frozenset[str]().union(*(layer.fields() for layer in layers)))
         fields = sorted((field for field in self.fields if field.name in used), key=lambda field: field.name)
         computed = sorted((field for field in self.computed if field.name in used), key=lambda field: field.name)
@@ -429,6 +433,39 @@ def _check_parent(layer: Layer, parent: Layer | None) -> None:
             _check_parent(child, layer)
 
 
+def _siblings(
+    layers: Sequence[AnyLayer], parent: Container | None = None
+) -> Iterator[tuple[Sequence[AnyLayer], Container | None]]:
+    """Yield the layers of the canvas and of each container, with the container."""
+    yield layers, parent
+    for layer in layers:
+        if isinstance(layer, Container):
+            yield from _siblings(layer.layers, layer)
+
+
+def _check_masks(siblings: Sequence[AnyLayer], parent: Container | None, names: AbstractSet[str]) -> None:
+    """Check that the masks of layers are beside them, have positions of their own, and have no masks themselves."""
+    named = {layer.name: layer for layer in siblings}
+    for layer in siblings:
+        if layer.layer_mask is None:
+            continue
+        name = layer.layer_mask.layer
+        start, mask = f"The layer “{layer.name}” has the mask “{name}”", named.get(name)
+        if isinstance(parent, StackLayer):
+            raise ValueError(f"{start}, but is in the stack “{parent.name}”. Put the layer and its mask into a group")
+        if name not in names:
+            others = ", ".join(sorted(named.keys() - {layer.name})) or "no other layers"
+            raise ValueError(f"{start}, which does not exist. Beside the layer are: {others}")
+        if mask is None:
+            raise ValueError(f"{start}, which is in another group. Put both into the same one")
+        if mask is layer:
+            raise ValueError(f"The layer “{name}” is its own mask. Use another layer")
+        if mask.layer_mask and mask.layer_mask.layer == layer.name:
+            raise ValueError(f"The layers “{layer.name}” and “{name}” are masks of each other. Remove one of the two")
+        if mask.layer_mask:
+            raise ValueError(f"{start}, which has a mask itself. Put “{name}” and its mask into a group, and use that")
+
+
 def _count_repeated(layer: Layer) -> int:
     """Return how many layers an image can show of a layer and those in it."""
     if not isinstance(layer, Container):
@@ -469,11 +506,16 @@ def _unlabeled(field: TemplateField) -> TemplateField:
     return field.model_copy(update=changes)
 
 
-def _visible(layer: AnyLayer) -> AnyLayer:
-    """Return a layer as it is without what only concerns the designer."""
+def _visible(layers: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:
+    """Return the layers that are rendered and their masks, without what only concerns the designer."""
+    used = {each.name for pair in pair_masks(layers) for each in pair if each}
+    return tuple(_unlocked(layer) for layer in layers if layer.name in used)
+
+
+def _unlocked(layer: AnyLayer) -> AnyLayer:
     changes: dict[str, Any] = {"locked": False}
     if isinstance(layer, Container):
-        changes["layers"] = tuple(_visible(child) for child in layer.layers if not child.hidden)
+        changes["layers"] = _visible(layer.layers)
     return layer.model_copy(update=changes)
 
 

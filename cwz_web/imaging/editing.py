@@ -103,6 +103,7 @@ def duplicate_layer(template: ImageTemplate, name: str) -> tuple[ImageTemplate, 
     for layer in _walk([copy]):
         renamed[layer["name"]] = layer["name"] = _unused_name(used, layer["name"])
         used.add(layer["name"])
+    _rename_masks([copy], renamed)
     for size in document["sizes"]:
         overrides = size["overrides"]
         overrides |= {new: dict(overrides[old]) for old, new in renamed.items() if old in overrides}
@@ -118,6 +119,7 @@ def remove_layer(template: ImageTemplate, name: str) -> ImageTemplate:
     document = template.canonical()
     spot = _locate(document, name)
     _remove_overrides(document, _names([spot.siblings.pop(spot.index)]))
+    _remove_lost_masks(document)
     return ImageTemplate.model_validate(document)
 
 
@@ -150,6 +152,7 @@ def change_layer(template: ImageTemplate, name: str, values: dict[str, Any], siz
         values = {key: value for key, value in values.items() if key not in _overridable(layer["type"])}
     layer |= values
     if layer["name"] != name:
+        _rename_masks(document["layers"], {name: layer["name"]})
         for each in document["sizes"]:
             if name in each["overrides"]:
                 each["overrides"][layer["name"]] = each["overrides"].pop(name)
@@ -240,6 +243,7 @@ def unwrap_container(template: ImageTemplate, name: str, boxes: Mapping[str, Box
     spot.siblings[spot.index : spot.index + 1] = layers
     _remove_overrides(document, {name})
     if spot.is_in_stack:
+        _remove_lost_masks(document)
         return ImageTemplate.model_validate(document)
     placed, inner = _placed_container(container, boxes or {})
     pins = container.pins.model_dump() if container.pins else None
@@ -468,6 +472,7 @@ def _remove_overrides(document: dict[str, Any], names: Iterable[str]) -> None:
 
 
 def _without_empty_overrides(document: dict[str, Any]) -> ImageTemplate:
+    _remove_lost_masks(document)
     for size in document["sizes"]:
         size["overrides"] = {
             name: override
@@ -475,6 +480,24 @@ def _without_empty_overrides(document: dict[str, Any]) -> ImageTemplate:
             if any(value is not None for value in override.values())
         }
     return ImageTemplate.model_validate(document)
+
+
+def _rename_masks(layers: Iterable[dict[str, Any]], renamed: Mapping[str, str]) -> None:
+    """Let the masks of layers follow changed names."""
+    for layer in _walk(layers):
+        mask = layer.get("mask")
+        if isinstance(mask, dict) and mask["layer"] in renamed:
+            layer["mask"] = mask | {"layer": renamed[mask["layer"]]}
+
+
+def _remove_lost_masks(document: dict[str, Any]) -> None:
+    """Remove the masks of layers that are no longer beside the layer that is their mask."""
+    for parent in (document, *_walk(document["layers"])):
+        siblings = parent.get("layers", [])
+        names = set() if parent.get("type") == "stack" else {layer["name"] for layer in siblings}
+        for layer in siblings:
+            if isinstance(layer.get("mask"), dict) and layer["mask"]["layer"] not in names:
+                layer["mask"] = "box" if layer["type"] == "image" else None
 
 
 def _move(values: dict[str, Any], right: int, down: int) -> None:

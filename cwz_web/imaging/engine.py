@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import chain
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
@@ -56,7 +57,7 @@ from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, available,
 from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, ShapeLayer, TextLayer, walk_layers
 from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
-from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
+from cwz_web.imaging.planned_layers import PlannedLayer, plan_layers, unclear_value
 from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
 from cwz_web.imaging.row_values import RowReader
 from cwz_web.imaging.shapes import (
@@ -178,14 +179,15 @@ class Plan:
         scaled = template.scaled(scale)
         self._canvas = scaled.canvas
         self._defaults = {field.name: field.default for field in template.fields}
-        visible = [layer for layer in scaled.layers if not layer.hidden]
-        self._renderer = LayerRenderer(pixels, walk_layers(visible), self._defaults)
-        self._layers = [PlannedLayer.of(layer, scale) for layer in visible]
-        self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in walk_layers(visible))
-        self._reader = RowReader(template, visible)
+        self._layers = plan_layers(scaled.layers, scale)
+        parts = [[*planned.definitions()] for planned in self._layers]
+        self._renderer = LayerRenderer(pixels, chain.from_iterable(parts), self._defaults)
+        self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in chain.from_iterable(parts))
+        self._reader = RowReader(template, [layer for layer in scaled.layers if not layer.hidden])
         self._examined = sorted(template.examined_photos())
         changing = [
-            bool(layer.fields()) or any(each.expressions() for each in walk_layers([layer])) for layer in visible
+            bool(planned.fields()) or any(each.expressions() for each in layers)
+            for planned, layers in zip(self._layers, parts, strict=True)
         ]
         first = changing.index(True) if True in changing else len(changing)
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
@@ -205,7 +207,7 @@ class Plan:
     @property
     def used_fields(self) -> frozenset[str]:
         """The fields that the visible layers and their conditions depend on."""
-        used = frozenset[str]().union(*(planned.layer.fields() for planned in self._layers))
+        used = frozenset[str]().union(*(planned.fields() for planned in self._layers))
         return self.template.with_inputs(used) & self._defaults.keys()
 
     def content_fields(self, layer_name: str) -> frozenset[str]:
@@ -384,7 +386,7 @@ class Plan:
         check_time()
         layer = placed.layer
         try:
-            rendering = self._renderer.render_own(placed, sources)
+            rendering = self._renderer.render_own(placed, sources, check_time)
         except InvalidBarcodeError as error:
             yield Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name)
             return

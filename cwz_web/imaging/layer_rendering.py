@@ -34,6 +34,7 @@ from cwz_web.imaging.layers import (
     TextLayer,
 )
 from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_findings, text_findings
+from cwz_web.imaging.masking import enclose, mask_patches
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
 from cwz_web.imaging.shapes import (
@@ -102,7 +103,7 @@ class LayerRenderer:
             ImagingError: the layer cannot be rendered.
         """
         check_time()
-        own = self.render_own(placed, sources)
+        own = self.render_own(placed, sources, check_time)
         layer = placed.layer
         if not isinstance(layer, Container):
             return own
@@ -115,8 +116,10 @@ class LayerRenderer:
         effects = layer.model_copy(update={"shadow": None}) if own.patches else layer
         renderings.insert(0, own)
         is_turned = bool(layer.rotation % 360)
+        masked, findings = self._mask([*own.patches, *patches], placed, sources, check_time)
+        renderings.append(Rendering(findings=findings))
         return Rendering(
-            self._apply_effects(effects, [*own.patches, *patches], placed, sources, inner),
+            self._apply_effects(effects, masked, placed, sources, inner),
             tuple(finding for rendering in renderings for finding in rendering.findings),
             tuple(
                 replace(code, is_rotated=code.is_rotated or is_turned)
@@ -125,14 +128,17 @@ class LayerRenderer:
             ),
         )
 
-    def render_own(self, placed: PlacedLayer, sources: LoadedSources) -> Rendering:
+    def render_own(self, placed: PlacedLayer, sources: LoadedSources, check_time: CheckTime) -> Rendering:
         """Render a layer of a row without the layers in it. Raises ImagingError."""
         layer = placed.layer
         if isinstance(layer, Container):
             return replace(self.render_box(layer), findings=tuple(_find_overflow(placed)))
         texts, unclear = placed.planned.resolve(placed.values)
-        key = ("layer", *self._inputs(placed, texts, sources))
-        rendering: Rendering = self._pixels.get_or_create(key, lambda: self._render_content(placed, texts, sources))
+        mask = self._tree_inputs(placed.mask, sources) if placed.mask else ()
+        key = ("layer", *self._inputs(placed, texts, sources), *mask)
+        rendering: Rendering = self._pixels.get_or_create(
+            key, lambda: self._render_content(placed, texts, sources, check_time)
+        )
         findings = tuple(unclear)
         return replace(rendering, findings=(*rendering.findings, *findings)) if findings else rendering
 
@@ -176,7 +182,8 @@ class LayerRenderer:
     def _tree_inputs(self, placed: PlacedLayer, sources: LoadedSources) -> tuple[Hashable, ...]:
         """Return what the pixels of a layer and of the layers in it depend on."""
         own = self._inputs(placed, placed.planned.texts(placed.values), sources)
-        return (*own, *(self._tree_inputs(child, sources) for child in placed.children))
+        parts = (*placed.children, *([placed.mask] if placed.mask else []))
+        return (*own, *(self._tree_inputs(part, sources) for part in parts))
 
     def render_box(self, layer: Layer) -> Rendering:
         """Render the box of a stack with its shadow; other containers have none."""
@@ -208,10 +215,22 @@ class LayerRenderer:
 
     def source_state(self, planned: PlannedLayer, sources: LoadedSources) -> str:
         """Return what a static layer depends on beside the document: the digests of its images, or why they miss."""
-        states = [self.source_state(child, sources) for child in planned.children]
+        parts = (*planned.children, *([planned.mask] if planned.mask else []))
+        states = [self.source_state(part, sources) for part in parts]
         return " ".join([_source_state(planned.layer, planned.texts(self._defaults), sources), *states])
 
-    def _render_content(self, placed: PlacedLayer, texts: tuple[str, ...], sources: LoadedSources) -> Rendering:
+    def _mask(
+        self, patches: Sequence[Patch], placed: PlacedLayer, sources: LoadedSources, check_time: CheckTime
+    ) -> tuple[Sequence[Patch], tuple[Finding, ...]]:
+        """Return the patches of a layer as far as its mask shows them, and the findings of the mask."""
+        if placed.mask is None or placed.layer.layer_mask is None or not patches:
+            return patches, ()
+        mask = self.render(placed.mask, sources, enclose(patches), check_time)
+        return mask_patches(patches, mask.patches, placed.layer.layer_mask), mask.findings
+
+    def _render_content(
+        self, placed: PlacedLayer, texts: tuple[str, ...], sources: LoadedSources, check_time: CheckTime
+    ) -> Rendering:
         layer, content = placed.layer, texts[0] if texts else ""
         match layer:
             case ShapeLayer():
@@ -228,7 +247,10 @@ class LayerRenderer:
                 rendering = _render_rating(layer, content)
             case _:
                 raise AssertionError(layer)
-        return replace(rendering, patches=tuple(apply_effects(layer, rendering.patches)))
+        patches, findings = self._mask(rendering.patches, placed, sources, check_time)
+        return replace(
+            rendering, patches=tuple(apply_effects(layer, patches)), findings=(*rendering.findings, *findings)
+        )
 
     def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> Rendering:
         box = (layer.left, layer.top, layer.width, layer.height)

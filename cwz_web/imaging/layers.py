@@ -75,13 +75,13 @@ IconName = Annotated[
     str,
     Field(
         max_length=60,
-        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
         description="The name of an icon at https://lucide.dev/icons.",
         examples=["shopping-cart", "truck", "star", "badge-percent", "arrow-right"],
     ),
     AfterValidator(check_icon),
 ]
 ExpressionText = Annotated[str, Field(max_length=MAX_EXPRESSION_LENGTH), AfterValidator(_check_expression)]
+LayerName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^\S(?:.*\S)?$")]
 Position = Annotated[int, Field(ge=-MAX_SIDE, le=MAX_SIDE), PIXELS]
 Length = Annotated[int, Field(ge=1, le=MAX_SIDE), PIXELS]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -243,6 +243,16 @@ class Fade(DocumentPart):
         return self
 
 
+class LayerMask(DocumentPart):
+    """Another layer of the same canvas or group that shows a layer where it is itself, and is not rendered.
+
+    `alpha`: as far as it is opaque. `luminance`: as far as it is also bright.
+    """
+
+    layer: LayerName
+    mode: Literal["alpha", "luminance"] = "alpha"
+
+
 class Condition(DocumentPart):
     """A condition on a field. `more` and `less` compare numbers; they are false if a value is not a number."""
 
@@ -341,7 +351,7 @@ class Layer(DocumentPart):
 
     model_config = ConfigDict(json_schema_extra=_describe_bound_properties)
 
-    name: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^\S(?:.*\S)?$")]
+    name: LayerName
     x: Position = 0
     y: Position = 0
     width: Length = DEFAULT_SIDE
@@ -387,6 +397,11 @@ class Layer(DocumentPart):
         return self.shadow if isinstance(self.shadow, tuple) else (self.shadow,)
 
     @property
+    def layer_mask(self) -> LayerMask | None:
+        """The mask by another layer."""
+        return None
+
+    @property
     def left(self) -> int:
         """The x coordinate of the box's left edge."""
         return self.x - (0 if "left" in self.anchor else self.width if "right" in self.anchor else self.width // 2)
@@ -423,7 +438,24 @@ class Layer(DocumentPart):
         return frozenset[str]().union(*(parse_expression(source).fields for source in self.expressions()))
 
 
-class ShapeLayer(Layer):
+class MaskableLayer(Layer):
+    """A layer that can have another layer as its mask. Images have it among their other masks."""
+
+    mask: LayerMask | None = new_key(None)
+
+    @property
+    def layer_mask(self) -> LayerMask | None:
+        return self.mask
+
+
+# A discriminated union, as Fill is.
+ImageMask = Annotated[
+    Annotated[Literal["box", "circle", "polygon"], Tag("shape_mask")] | Annotated[LayerMask, Tag("layer_mask")],
+    Discriminator(lambda mask: "layer_mask" if isinstance(mask, dict | LayerMask) else "shape_mask"),
+]
+
+
+class ShapeLayer(MaskableLayer):
     """A rectangle, an ellipse, a line, a polygon, an icon, or a figure that fills the box.
 
     Lines and polygons have `points` in fractions of the box. `corners` is the number of corners of a star and a burst,
@@ -479,7 +511,7 @@ class ImageLayer(Layer):
     fit: Literal["cover", "contain", "fill", "trim", "extend"] = "cover"
     trim_padding: Annotated[float, Field(ge=0, le=0.45)] = new_key(0.08)
     focus: Literal["center", "attention"] | Point = "center"
-    mask: Literal["box", "circle", "polygon"] = "box"
+    mask: ImageMask = "box"
     mask_points: Annotated[tuple[Point, ...], Field(max_length=60)] = new_key(())
     grayscale: bool = False
     adjust: Adjustments | None = new_key(None)
@@ -496,6 +528,10 @@ class ImageLayer(Layer):
         if self.mask == "polygon" and len(self.mask_points) < MIN_CORNERS:
             raise ValueError(f"A polygon mask needs {MIN_CORNERS} or more mask_points: pairs of fractions of the image")
         return self
+
+    @property
+    def layer_mask(self) -> LayerMask | None:
+        return self.mask if isinstance(self.mask, LayerMask) else None
 
     @model_validator(mode="after")
     def _check_fallback(self) -> Self:
@@ -532,7 +568,7 @@ class TextSpan(DocumentPart):
     highlight: Color | None = None
 
 
-class TextLayer(Layer):
+class TextLayer(MaskableLayer):
     """Text: wrapped into the box, reduced down to `min_size`, then cut with an ellipsis.
 
     This is the `fit` `shrink`; `grow` enlarges it up to `max_size` first, `ellipsis` and `clip` keep its size and cut
@@ -611,7 +647,7 @@ class TextLayer(Layer):
         return list(dict.fromkeys([self.font, *(span.font for span in self.spans if span.font)]))
 
 
-class CodeLayer(Layer):
+class CodeLayer(MaskableLayer):
     """A QR code (ISO/IEC 18004) or a barcode: Code 128 (ISO/IEC 15417), EAN-13, EAN-8 or UPC-A (ISO/IEC 15420).
 
     `gtin` is EAN-13, EAN-8 or UPC-A, whichever the number is. Blanks and dashes in numbers are ignored. An empty
@@ -631,7 +667,7 @@ class CodeLayer(Layer):
         return (parse_bindings(self.content),)
 
 
-class RatingLayer(Layer):
+class RatingLayer(MaskableLayer):
     """A row of stars, filled up to `value`, including a part of a star. A value without a number renders nothing."""
 
     type: Literal["rating"]
@@ -644,7 +680,7 @@ class RatingLayer(Layer):
         return (parse_bindings(self.value),)
 
 
-class Container(Layer):
+class Container(MaskableLayer):
     """A layer that contains layers. `clip` cuts them off at the edges of its box, with its round corners."""
 
     layers: Annotated[tuple["AnyLayer", ...], Field(max_length=MAX_LAYERS)]
@@ -713,3 +749,18 @@ def walk_layers(layers: Iterable[AnyLayer]) -> Iterator[AnyLayer]:
         yield layer
         if isinstance(layer, Container):
             yield from walk_layers(layer.layers)
+
+
+def pair_masks(layers: Iterable[AnyLayer]) -> list[tuple[AnyLayer, AnyLayer | None]]:
+    """Return the layers of a canvas or a container that are rendered, each with the one that is its mask, if any.
+
+    Hidden layers and masks are not rendered; a mask that is hidden has no effect.
+    """
+    named = {layer.name: layer for layer in layers}
+    masks = {layer.layer_mask.layer for layer in named.values() if layer.layer_mask}
+    pairs = []
+    for layer in named.values():
+        if not layer.hidden and layer.name not in masks:
+            mask = named.get(layer.layer_mask.layer) if layer.layer_mask else None
+            pairs.append((layer, None if mask is None or mask.hidden else mask))
+    return pairs

@@ -5,7 +5,7 @@ the rules of `layout.py`. A text is fitted while it is measured, and is not fitt
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from cwz_web.imaging.decoding import Source, read_image_size
@@ -37,6 +37,7 @@ class PlacedLayer:
         text: the fitted text of a layer that was measured.
         children: the layers in a container, in their order.
         overflow: by how many pixels the layers of a stack exceed its room.
+        mask: the layer that decides how far this one is shown; None if there is none, or the row hides it.
     """
 
     planned: PlannedLayer
@@ -45,10 +46,13 @@ class PlacedLayer:
     text: FittedText | None = None
     children: tuple["PlacedLayer", ...] = ()
     overflow: int = 0
+    mask: "PlacedLayer | None" = None
 
     def walk(self) -> Iterator["PlacedLayer"]:
-        """Yield the layer and all layers in it, each container before its content."""
+        """Yield the layer, its mask and all layers in it, each container before its content."""
         yield self
+        if self.mask:
+            yield from self.mask.walk()
         for child in self.children:
             yield from child.walk()
 
@@ -74,7 +78,7 @@ class _Room:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A layer with its size in pixels. The positions of its children are relative to its upper left corner."""
+    """A layer with its size in pixels. Positions of children and mask are relative to its upper left corner."""
 
     planned: PlannedLayer
     layer: Layer
@@ -84,6 +88,7 @@ class _Measured:
     text: FittedText | None = None
     children: tuple[tuple[int, int, "_Measured"], ...] = ()
     overflow: int = 0
+    mask: tuple[int, int, "_Measured"] | None = None
 
     def of(self, side: str) -> int:
         """Return the width or the height."""
@@ -101,7 +106,8 @@ class _Measured:
         box = {"x": left, "y": top, "width": self.width, "height": self.height, "anchor": "top-left"}
         children = tuple(child.at(left + x, top + y) for x, y, child in self.children)
         layer = self.layer.model_copy(update=box)
-        return PlacedLayer(self.planned, layer, self.values, self.text, children, self.overflow)
+        mask = self.mask[2].at(left + self.mask[0], top + self.mask[1]) if self.mask else None
+        return PlacedLayer(self.planned, layer, self.values, self.text, children, self.overflow, mask)
 
 
 class Placement:
@@ -120,10 +126,11 @@ class Placement:
     def place(self, planned: PlannedLayer, values: Mapping[str, str]) -> PlacedLayer:
         """Return a layer of the canvas at its place."""
         layer = planned.layer
+        mask = self.place(planned.mask, values) if planned.mask and planned.mask.is_shown(values) else None
         if not isinstance(layer, Container) and layer.sizing.width == layer.sizing.height == "fixed":
-            return PlacedLayer(planned, layer, values)
+            return PlacedLayer(planned, layer, values, mask=mask)
         left, top, measured = self._measure_free(planned, layer, values, self._canvas)
-        return measured.at(left, top)
+        return replace(measured.at(left, top), mask=mask)
 
     def _measure_free(
         self, planned: PlannedLayer, layer: Layer, values: Mapping[str, str], parent: _Room
@@ -178,11 +185,16 @@ class Placement:
     ) -> _Measured:
         """Measure a group. Its layers follow its size by their pins."""
         designed, (width, height) = (layer.width, layer.height), _own_size(layer, room)
-        children = [
-            self._measure_free(child, pin_layer(child.layer, designed, (width, height)), values, _Room(width, height))
-            for child in planned.children
-            if child.is_shown(values)
-        ]
+
+        def measure(child: PlannedLayer) -> tuple[int, int, _Measured]:
+            pinned = pin_layer(child.layer, designed, (width, height))
+            left, top, measured = self._measure_free(child, pinned, values, _Room(width, height))
+            if child.mask is None or not child.mask.is_shown(values):
+                return left, top, measured
+            x, y, mask = measure(child.mask)
+            return left, top, replace(measured, mask=(x - left, y - top, mask))
+
+        children = [measure(child) for child in planned.children if child.is_shown(values)]
         return _Measured(planned, layer, values, width, height, children=tuple(children))
 
     def _measure_stack(

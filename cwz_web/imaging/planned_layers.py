@@ -8,7 +8,7 @@ from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.bound_properties import resolve_properties
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
-from cwz_web.imaging.layers import SOURCE, Container, Layer, RatingLayer, StackLayer
+from cwz_web.imaging.layers import SOURCE, AnyLayer, Container, Layer, RatingLayer, StackLayer, pair_masks
 from cwz_web.imaging.repeats import EntryUse, entry_values
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
@@ -23,6 +23,7 @@ class PlannedLayer:
         is_bound: whether the layer, or one in it, has properties that depend on the row.
         entry_use: what the layers of a repeated stack use of its entries.
         problems: the findings of properties that have their defaults in a row.
+        mask: the layer that decides how far this one is shown.
     """
 
     layer: Layer
@@ -32,15 +33,31 @@ class PlannedLayer:
     is_bound: bool = False
     entry_use: EntryUse | None = None
     problems: tuple[Finding, ...] = ()
+    mask: "PlannedLayer | None" = None
 
     @classmethod
-    def of(cls, layer: Layer, scale: int = 1) -> "PlannedLayer":
-        """Parse a scaled layer; hidden layers in a container are left out."""
-        children = layer.layers if isinstance(layer, Container) else ()
-        planned = tuple(cls.of(child, scale) for child in children if not child.hidden)
-        is_bound = bool(layer.bound) or any(child.is_bound for child in planned)
+    def of(cls, layer: Layer, scale: int = 1, mask: Layer | None = None) -> "PlannedLayer":
+        """Parse a scaled layer with the one that is its mask; hidden layers in a container are left out."""
+        planned = plan_layers(layer.layers, scale) if isinstance(layer, Container) else ()
+        planned_mask = cls.of(mask, scale) if mask else None
+        is_bound = bool(layer.bound) or any(each.is_bound for each in (*planned, planned_mask) if each)
         entry_use = EntryUse.of(layer) if isinstance(layer, StackLayer) and layer.repeat else None
-        return cls(layer, layer.bound_texts(), planned, scale, is_bound, entry_use)
+        return cls(layer, layer.bound_texts(), planned, scale, is_bound, entry_use, mask=planned_mask)
+
+    def definitions(self) -> Iterator[Layer]:
+        """Yield the layers of the document that this one consists of: itself, those in it, and masks."""
+        yield self.layer
+        for part in self._parts():
+            yield from part.definitions()
+
+    def fields(self) -> frozenset[str]:
+        """Return the fields that the layer or its mask depends on."""
+        return self.layer.fields() | (self.mask.layer.fields() if self.mask else frozenset())
+
+    def _parts(self) -> Iterator["PlannedLayer"]:
+        yield from self.children
+        if self.mask:
+            yield self.mask
 
     def for_row(self, values: Mapping[str, str]) -> "PlannedLayer":
         """Return the layer with the properties that it has in a row; likewise the layers in it.
@@ -50,6 +67,7 @@ class PlannedLayer:
         if not self.is_bound:
             return self
         children = self.children if self.entry_use else tuple(child.for_row(values) for child in self.children)
+        mask = self.mask.for_row(values) if self.mask else None
         changes, unclear = resolve_properties(self.layer, values, self.scale)
         texts = (BoundText((changes.pop(SOURCE),)),) if SOURCE in changes else self.bound_texts
         problems = tuple(
@@ -57,7 +75,7 @@ class PlannedLayer:
             for name, (source, reason) in unclear.items()
         )
         layer = self.layer.model_copy(update=changes)
-        return replace(self, layer=layer, bound_texts=texts, children=children, problems=problems)
+        return replace(self, layer=layer, bound_texts=texts, children=children, problems=problems, mask=mask)
 
     def instances(self, values: Mapping[str, str]) -> Iterator[tuple["PlannedLayer", Mapping[str, str]]]:
         """Yield the layers in a container with their values: those of the row, and of each entry of a repeated list."""
@@ -74,18 +92,15 @@ class PlannedLayer:
             yield self, values
             for child, child_values in self.instances(values):
                 yield from child.walk(child_values)
-
-    @property
-    def is_static(self) -> bool:
-        """Whether the layer looks the same in every row that shows it."""
-        return not self.is_bound and not any(bound.fields for bound in self.bound_texts)
+            if self.mask:
+                yield from self.mask.walk(values)
 
     @property
     def has_static_box(self) -> bool:
         """Whether the layer is a stack whose box is the same in every image, and directly on the canvas."""
         layer = self.layer
         is_fixed = layer.sizing.width == layer.sizing.height == "fixed" and layer.show_if is None
-        is_plain = not layer.rotation % 360 and layer.opacity == 1 and layer.blend == "normal"
+        is_plain = not layer.rotation % 360 and layer.opacity == 1 and layer.blend == "normal" and not self.mask
         return isinstance(layer, StackLayer) and is_fixed and is_plain and not self.is_bound
 
     def content(self, values: Mapping[str, str]) -> str:
@@ -115,6 +130,8 @@ class PlannedLayer:
         if not self.is_shown(values):
             return None
         shown = self._content_appearance(values)
+        if self.mask:
+            shown = {"content": shown, "mask": self.mask.appearance(values)}
         if not self.layer.bound:
             return shown
         bound = self.layer.model_dump(mode="json", include=set(self.layer.bound))
@@ -136,8 +153,8 @@ class PlannedLayer:
         """Yield the layer, or all layers in it that are no containers."""
         if not isinstance(self.layer, Container):
             yield self
-        for child in self.children:
-            yield from child.leaves()
+        for part in self._parts():
+            yield from part.leaves()
 
     def unclear_conditions(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the values that conditions and properties of the layer, and of the layers in it, cannot use."""
@@ -147,6 +164,8 @@ class PlannedLayer:
         if self.children and self.is_shown(values):
             for child, child_values in self.instances(values):
                 yield from child.unclear_conditions(child_values)
+        if self.mask and self.is_shown(values):
+            yield from self.mask.unclear_conditions(values)
 
     def _unclear_condition(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the value of a row that the layer's condition cannot compare."""
@@ -157,6 +176,11 @@ class PlannedLayer:
                 return
             field = condition.field
             yield unclear_value(self.layer, f"is hidden because of the field “{field}”", values[field], unclear)
+
+
+def plan_layers(layers: Iterable[AnyLayer], scale: int = 1) -> tuple[PlannedLayer, ...]:
+    """Parse the scaled layers of the canvas or of a container that are rendered, with their masks."""
+    return tuple(PlannedLayer.of(layer, scale, mask) for layer, mask in pair_masks(layers))
 
 
 def unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) -> Finding:

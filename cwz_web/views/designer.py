@@ -499,6 +499,8 @@ def _stage_boxes(
         rotate = f"rotate({layer.rotation:g} {x + layer.width / 2:g} {y + layer.height / 2:g})"
         inner = " ".join(filter(None, [frame, rotate if layer.rotation else "", f"translate({x} {y})"]))
         yield from _stage_boxes(each.children, layer.left, layer.top, inner, is_locked=locked)
+        if each.mask:
+            yield from _stage_boxes([each.mask], left, top, frame, is_locked=is_locked)
 
 
 def _serialize_boxes(placed: Sequence[PlacedLayer]) -> str:

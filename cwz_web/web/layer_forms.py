@@ -181,6 +181,12 @@ SHADOW = _group(
     FormField("shadow.blur", "Blur", step="any"),
     folded=True,
 )
+MASK = _group(
+    "Mask",
+    FormField("mask.layer", "Mask layer", "text", help="the name of a layer beside this one; it is not rendered"),
+    _select("mask.mode", "Shows", alpha="Where the mask is opaque", luminance="Where the mask is bright"),
+    folded=True,
+)
 CONDITION = _group(
     "Visibility",
     FormField("show_if.field", "Show if", "field", (("", "Always"),)),
@@ -270,7 +276,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 attention="Automatic",
                 **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
             ),
-            _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon"),
+            _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon", layer="Another layer"),
             FormField("mask_points", "Points", "text", help="of a polygon, for example 0.5,0 1,1 0,1"),
         ),
         _group(
@@ -412,6 +418,7 @@ OPENING_FIELDS = {
     "grayscale",
     "hug",
     "language",
+    "mask.layer",
     "padding",
     "radius",
     "show_if",
@@ -430,7 +437,7 @@ def list_groups(layer: AnyLayer, *, in_stack: bool = False) -> list[FieldGroup]:
     place = [SIZE, STACKED_SIZING] if in_stack else [POSITION, SIZING, PINS]
     # Several shadows are edited in the exported document.
     shadow = [] if isinstance(layer.shadow, tuple) else [SHADOW]
-    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, CONDITION]
+    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, MASK, CONDITION]
 
 
 def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
@@ -450,6 +457,7 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
         elif name in NOT_IN_FORM:
             continue
         elif isinstance(value, dict):
+            typed |= {"mask": "layer"} if name == "mask" else {}
             typed |= {f"{name}.{key}": _text(part) for key, part in value.items()}
             if name in SWITCHES:
                 typed[f"{name}.on"] = "on"
@@ -506,6 +514,8 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
         text = typed.get(name, "") if name == "text" else typed.get(name, "").strip()
         if whole in FILLS:
             values[whole] = _read_fill(whole, typed)
+        elif whole == "mask":
+            values[whole] = _read_mask(typed)
         elif part:
             values.setdefault(whole, {} if _is_present(whole, typed) else None)
             if values[whole] is not None and part != "on" and (text or name == "show_if.value"):
@@ -521,6 +531,14 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
         else:
             values[name] = None if name in CLEARABLE and not text else text
     return values
+
+
+def _read_mask(typed: Mapping[str, str]) -> Any:
+    """Return the mask of a layer: only the form of an image has a choice of shapes."""
+    shape, layer = typed.get("mask"), typed.get("mask.layer", "").strip()
+    if shape and shape != "layer":
+        return shape
+    return {"layer": layer, "mode": typed.get("mask.mode") or "alpha"} if layer or shape else None
 
 
 def _is_present(whole: str, typed: Mapping[str, str]) -> bool:
@@ -555,7 +573,7 @@ def _serialize_fill(name: str, value: Any) -> dict[str, str]:
 def _form_field_of(path: str) -> str:
     """Return the form field of a path in the document, without the names of union members."""
     _, _, rest = path.partition(".")
-    members = ("gradient", "condition", "expression", "one")
+    members = ("gradient", "condition", "expression", "one", "shape_mask", "layer_mask")
     parts = [part for part in rest.split(".") if part not in members and not part.isdigit()]
     if parts and parts[0] in FILLS:
         return f"{parts[0]}.{parts[1] if len(parts) > 1 and parts[1] != 'color' else 'start'}"

@@ -71,8 +71,8 @@ def test_path_is_that_of_the_document_in_nested_layers() -> None:
     document = with_layer() | {"layers": [{"type": "stack", "name": "Card", "layers": [TITLE, shape]}]}
     assert errors_of(document) == {
         "layers.0.layers.1.width": "Enter at least 1 (layer “Disc”)",
-        "layers.0.layers.1.shape": "Use “rectangle”, “ellipse”, “line”, “polygon”, “arrow”, “star”, “burst”, “ribbon”"
-        " or “bubble” (layer “Disc”)",
+        "layers.0.layers.1.shape": "Use “rectangle”, “ellipse”, “line”, “polygon”, “arrow”, “star”, “burst”, “ribbon”,"
+        " “bubble” or “icon” (layer “Disc”)",
     }
 
 

@@ -231,3 +231,20 @@ def test_invalid_value_of_a_stack_names_its_form_field(typed: dict[str, str], fi
     errors = read_layer(card, {**serialize_layer(card), **typed}, in_stack=True)[1]
     assert list(errors) == [field]
     assert saying in errors[field]
+
+
+@pytest.mark.parametrize("kind", ["shape", "image"])
+def test_mask_by_another_layer_is_kept_changed_and_removed(kind: str) -> None:
+    layer = _layer.validate_python(
+        {"type": kind, "name": "x", "source": "u", "width": 9, "height": 9, "mask": {"layer": "m"}}
+        if kind == "image"
+        else {"type": kind, "name": "x", "width": 9, "height": 9, "mask": {"layer": "m"}}
+    )
+    typed = serialize_layer(layer)
+    assert _layer.validate_python(read_layer(layer, typed)[0]) == layer
+    changed = read_layer(layer, {**typed, "mask.layer": "n", "mask.mode": "luminance"})[0]
+    assert changed["mask"] == {"layer": "n", "mode": "luminance"}
+    without = {**typed, "mask": "circle"} if kind == "image" else {**typed, "mask": "", "mask.layer": ""}
+    assert read_layer(layer, without)[0]["mask"] == ("circle" if kind == "image" else None)
+    if kind == "image":
+        assert set(read_layer(layer, {**typed, "mask.layer": ""})[1]) == {"mask.layer"}
