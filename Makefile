@@ -87,5 +87,5 @@ node_modules/.installed: package-lock.json | $(VENV)/.installed
 	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(VENV)/.chromium: $(VENV)/.installed-dev
+$(VENV)/.chromium: scripts/get_chromium.py | $(VENV)/.installed-dev
 	@$(BIN)/python scripts/get_chromium.py $@
