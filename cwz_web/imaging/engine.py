@@ -186,7 +186,7 @@ class Plan:
         self._reader = RowReader(template, [layer for layer in scaled.layers if not layer.hidden])
         self._examined = sorted(template.examined_photos())
         changing = [
-            bool(planned.fields()) or any(each.expressions() for each in layers)
+            bool(planned.fields()) or planned.is_bound or any(each.expressions() for each in layers)
             for planned, layers in zip(self._layers, parts, strict=True)
         ]
         first = changing.index(True) if True in changing else len(changing)

@@ -88,7 +88,7 @@ class LayerRenderer:
     def __init__(self, pixels: ByteCache[Any], layers: Iterable[Layer], defaults: Mapping[str, str]) -> None:
         self._pixels, self._defaults = pixels, defaults
         # Templates share what they render of equal layers: a preview only renders the layer that was edited.
-        self._definitions = {layer.name: _definition(layer) for layer in layers}
+        self._definitions = {layer.name: (_definition(layer), layer.decided()) for layer in layers}
 
     def render(self, placed: PlacedLayer, sources: LoadedSources, window: Window, check_time: CheckTime) -> Rendering:
         """Render a layer of a row, with the layers in it.
@@ -157,8 +157,8 @@ class LayerRenderer:
 
     def _identity(self, layer: Layer) -> Hashable:
         """Return what distinguishes a layer: its definition, and the properties that a row has decided."""
-        bound = tuple((name, getattr(layer, name)) for name in sorted(layer.bound))
-        return self._definitions[layer.name], bound
+        definition, decided = self._definitions[layer.name]
+        return definition, tuple((name, _decided_value(layer, name)) for name in decided)
 
     def _apply_effects(
         self, layer: Container, patches: Sequence[Patch], placed: PlacedLayer, sources: LoadedSources, window: Window
@@ -354,6 +354,14 @@ def _find_overflow(placed: PlacedLayer) -> Iterator[Finding]:
 def _definition(layer: Layer) -> str:
     """Return the document of a layer, without the layers in it."""
     return layer.model_dump_json(exclude_defaults=True, exclude={"layers"})
+
+
+def _decided_value(layer: Layer, name: str) -> Hashable:
+    """Return the value of a property as a part of a key."""
+    if name == "spans" and isinstance(layer, TextLayer):
+        return tuple(span.model_dump_json() for span in layer.spans)
+    value: Hashable = getattr(layer, name)
+    return value
 
 
 def _render_stack_box(layer: StackLayer) -> Rendering:

@@ -6,6 +6,7 @@ with PIXELS, so that a template can be rendered at two or three times its size.
 
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -40,6 +41,13 @@ BINDABLE = frozenset(
         *("focus", "icon", SOURCE),
     ]
 )
+
+# Those of a span.
+SPAN_BINDABLE = frozenset(
+    ["font", "weight", "italic", "scale", "color", "strike", "underline", "highlight"],
+)
+# The language of a text and the mirroring of a stack that depend on the locale of the image.
+OF_LOCALE = "auto"
 
 _uploaded_font = re.compile(r"\Aupload:[0-9a-f]{64}\Z")
 
@@ -303,30 +311,38 @@ class Pins(DocumentPart):
     vertical: Literal["top", "bottom", "both", "center", "scale"] = "top"
 
 
-def _split_bound_properties(layer: dict[str, Any]) -> dict[str, Any]:
-    """Return a layer with its bound properties as their defaults, and with the expressions in `bound`."""
-    split, bound = dict(layer), {}
-    for name in BINDABLE & layer.keys():
-        value = layer[name]
-        if isinstance(value, dict) and "value" in value and value.keys() <= {"value", "default"}:
+def _split_bound_properties(part: dict[str, Any], bindable: AbstractSet[str] = BINDABLE) -> dict[str, Any]:
+    """Return a layer or a span with its bound properties as their defaults, and with the expressions in `bound`."""
+    split, bound = dict(part), {}
+    for name, value in part.items():
+        if name in bindable and isinstance(value, dict) and "value" in value and value.keys() <= {"value", "default"}:
             bound[name] = value["value"]
             del split[name]
             split |= {name: value["default"]} if "default" in value else {}
-    if bound and isinstance(layer.get("bound", {}), dict):
-        split["bound"] = {**layer.get("bound", {}), **bound}
+    if bound and isinstance(part.get("bound", {}), dict):
+        split["bound"] = {**part.get("bound", {}), **bound}
     return split
+
+
+def _check_bound(bound: AbstractSet[str], possible: AbstractSet[str]) -> None:
+    if unknown := sorted(bound - possible):
+        raise ValueError(f"{unknown[0]} cannot be bound. Use one of: {', '.join(sorted(possible))}")
 
 
 def count_expressions(layer: dict[str, Any]) -> int:
     """Return how many expressions a layer of a document has that is not validated yet, without the layers in it."""
-    bound = _split_bound_properties(layer).get("bound")
-    return isinstance(layer.get("show_if"), str) + (len(bound) if isinstance(bound, dict) else 0)
+    bound = [_split_bound_properties(layer).get("bound")]
+    spans = layer.get("spans")
+    for span in spans if isinstance(spans, list | tuple) else ():
+        bound += [_split_bound_properties(span, SPAN_BINDABLE).get("bound")] if isinstance(span, dict) else []
+    return isinstance(layer.get("show_if"), str) + sum(len(each) for each in bound if isinstance(each, dict))
 
 
-def _describe_bound_properties(schema: dict[str, Any]) -> None:
-    """Say in a layer's JSON Schema which properties can be an expression with a default."""
+def _describe_bound_properties(schema: dict[str, Any], part: type[DocumentPart]) -> None:
+    """Say in the JSON Schema of a layer or a span which properties can be an expression with a default."""
     properties = schema["properties"]
-    for name in sorted(BINDABLE & properties.keys()):
+    bindable = BINDABLE if issubclass(part, Layer) else SPAN_BINDABLE
+    for name in sorted(bindable & properties.keys()):
         own = properties[name]
         described = {key: own.pop(key) for key in ("title", "description", "default") if key in own}
         expression = {"type": "string", "maxLength": MAX_EXPRESSION_LENGTH, "description": "An expression in CEL."}
@@ -377,9 +393,7 @@ class Layer(DocumentPart):
 
     @model_validator(mode="after")
     def _check_bound(self) -> Self:
-        possible = BINDABLE & type(self).model_fields.keys()
-        if unknown := sorted(self.bound.keys() - possible):
-            raise ValueError(f"{unknown[0]} cannot be bound. Use one of: {', '.join(sorted(possible))}")
+        _check_bound(self.bound.keys(), BINDABLE & type(self).model_fields.keys())
         return self
 
     @model_validator(mode="after")
@@ -432,6 +446,10 @@ class Layer(DocumentPart):
         """Return the expressions of the layer's condition and its bound properties."""
         condition = (self.show_if,) if isinstance(self.show_if, str) else ()
         return (*condition, *self.bound.values())
+
+    def decided(self) -> tuple[str, ...]:
+        """Return the names of the properties that a row or the locale of its image decides."""
+        return tuple(sorted(self.bound))
 
     def expression_fields(self) -> frozenset[str]:
         """Return the fields that these expressions depend on."""
@@ -553,7 +571,10 @@ class TextSpan(DocumentPart):
     `scale` is the font size relative to the layer's. A `super` or `sub` belongs to the span before it: the capitals and
     digits of a `super` are as high as those of that span, and its scale is 0.6 of that, unless it has one of its own.
     `highlight` is a color behind the letters. `gradient` colors the letters of all spans that have the same one.
+    `bound` has the expressions of properties, as that of a layer has.
     """
+
+    model_config = ConfigDict(json_schema_extra=_describe_bound_properties)
 
     text: Bound
     font: Annotated[str | None, AfterValidator(lambda font: font and _check_font(font))] = None
@@ -566,6 +587,17 @@ class TextSpan(DocumentPart):
     underline: bool | None = None
     position: Literal["normal", "super", "sub"] = "normal"
     highlight: Color | None = None
+    bound: dict[str, ExpressionText] = new_key({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_bound_properties(cls, span: Any) -> Any:
+        return _split_bound_properties(span, SPAN_BINDABLE) if isinstance(span, dict) else span
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> Self:
+        _check_bound(self.bound.keys(), SPAN_BINDABLE)
+        return self
 
 
 class TextLayer(MaskableLayer):
@@ -578,7 +610,7 @@ class TextLayer(MaskableLayer):
 
     `gradient` colors the ink of the letters in the place of `color`. `figures` that are tabular have one width.
     `direction` is that of paragraphs; `auto` is the direction of their first letter. `language` (BCP 47) affects case
-    and hyphens; words are hyphenated only with `hyphens`.
+    and hyphens; `auto` is that of the image's locale. Words are hyphenated only with `hyphens`.
     `background`, `radius` and `border` render a box behind the text: the layer's own, with `hug` one that fits the
     text, or with `box` `lines` one behind each line.
     """
@@ -606,7 +638,7 @@ class TextLayer(MaskableLayer):
     max_lines: Annotated[int, Field(ge=1, le=50)] = 1
     case: Literal["none", "upper", "lower", "title"] = "none"
     direction: Literal["auto", "ltr", "rtl"] = "auto"
-    language: Annotated[str | None, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")] = None
+    language: Annotated[str | None, Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})$")] = None
     hyphens: Literal["none", "auto"] = "none"
     stroke: Stroke | None = None
     background: Fill | None = None
@@ -629,8 +661,9 @@ class TextLayer(MaskableLayer):
 
     @model_validator(mode="after")
     def _check_hyphens(self) -> Self:
-        if self.hyphens == "auto" and not (self.language and can_hyphenate(self.language)):
-            raise ValueError("Enter a language that has hyphenation, such as de or en-GB")
+        can = self.language and (self.language == OF_LOCALE or can_hyphenate(self.language))
+        if self.hyphens == "auto" and not can:
+            raise ValueError("Enter a language that has hyphenation, such as de or en-GB, or auto")
         return self
 
     @property
@@ -641,6 +674,13 @@ class TextLayer(MaskableLayer):
     def bound_texts(self) -> tuple[BoundText, ...]:
         texts = [span.text for span in self.spans] or [self.text or ""]
         return tuple(parse_bindings(text) for text in texts)
+
+    def expressions(self) -> tuple[str, ...]:
+        return (*super().expressions(), *(source for span in self.spans for source in span.bound.values()))
+
+    def decided(self) -> tuple[str, ...]:
+        spans = ("spans",) if any(span.bound for span in self.spans) else ()
+        return (*super().decided(), *spans, *(("language",) if self.language == OF_LOCALE else ()))
 
     def fonts(self) -> list[str]:
         """Return the fonts of the text, each once."""
@@ -707,6 +747,7 @@ class StackLayer(Container):
     """Layers in a row or a column, one after the other. What is hidden or empty takes no room.
 
     `justify` places them along the stack, `align` across it. Layers that do not fit shrink, as their `sizing` says.
+    `mirror` swaps left and right: always, or with `auto` if the locale of the image is written from right to left.
     """
 
     type: Literal["stack"]
@@ -718,6 +759,10 @@ class StackLayer(Container):
     wrap: bool = False
     background: Fill | None = None
     repeat: Repeat | None = None
+    mirror: Literal["never", "auto", "always"] = new_key("never")
+
+    def decided(self) -> tuple[str, ...]:
+        return (*super().decided(), *(("mirror",) if self.mirror == OF_LOCALE else ()))
 
     @model_validator(mode="after")
     def _check_direction(self) -> Self:

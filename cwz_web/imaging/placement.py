@@ -214,7 +214,9 @@ class Placement:
             side: _within(layer, side, length + 2 * layer.padding, room)
             for side, length in zip((main, cross), content, strict=True)
         }
-        placed = _place_lines(layer, lines, sizes[main] - 2 * layer.padding, sizes[cross] - 2 * layer.padding)
+        placed = list(_place_lines(layer, lines, sizes[main] - 2 * layer.padding, sizes[cross] - 2 * layer.padding))
+        if layer.mirror == "always":
+            placed = [(sizes[WIDTH] - x - child.width, y, child) for x, y, child in placed]
         excess = [length - inner.of(side) for side, length in zip((main, cross), content, strict=True)]
         return _Measured(
             planned, layer, values, sizes[WIDTH], sizes[HEIGHT], None, tuple(placed), max(0, *excess) if children else 0

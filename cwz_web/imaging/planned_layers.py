@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cwz_web.imaging.bindings import BoundText
-from cwz_web.imaging.bound_properties import resolve_properties
+from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.layers import SOURCE, AnyLayer, Container, Layer, RatingLayer, StackLayer, pair_masks
@@ -20,7 +20,8 @@ class PlannedLayer:
 
     Attributes:
         scale: how many pixels of the image correspond to one pixel of the canvas.
-        is_bound: whether the layer, or one in it, has properties that depend on the row.
+        is_bound: whether the layer, or one in it, has properties that depend on the row or the locale.
+        decided: the names of the properties that the row or the locale decides.
         entry_use: what the layers of a repeated stack use of its entries.
         problems: the findings of properties that have their defaults in a row.
         mask: the layer that decides how far this one is shown.
@@ -34,15 +35,17 @@ class PlannedLayer:
     entry_use: EntryUse | None = None
     problems: tuple[Finding, ...] = ()
     mask: "PlannedLayer | None" = None
+    decided: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, layer: Layer, scale: int = 1, mask: Layer | None = None) -> "PlannedLayer":
         """Parse a scaled layer with the one that is its mask; hidden layers in a container are left out."""
         planned = plan_layers(layer.layers, scale) if isinstance(layer, Container) else ()
         planned_mask = cls.of(mask, scale) if mask else None
-        is_bound = bool(layer.bound) or any(each.is_bound for each in (*planned, planned_mask) if each)
+        decided = layer.decided()
+        is_bound = bool(decided) or any(each.is_bound for each in (*planned, planned_mask) if each)
         entry_use = EntryUse.of(layer) if isinstance(layer, StackLayer) and layer.repeat else None
-        return cls(layer, layer.bound_texts(), planned, scale, is_bound, entry_use, mask=planned_mask)
+        return cls(layer, layer.bound_texts(), planned, scale, is_bound, entry_use, mask=planned_mask, decided=decided)
 
     def definitions(self) -> Iterator[Layer]:
         """Yield the layers of the document that this one consists of: itself, those in it, and masks."""
@@ -68,7 +71,7 @@ class PlannedLayer:
             return self
         children = self.children if self.entry_use else tuple(child.for_row(values) for child in self.children)
         mask = self.mask.for_row(values) if self.mask else None
-        changes, unclear = resolve_properties(self.layer, values, self.scale)
+        changes, unclear = resolve_layer(self.layer, values, self.scale)
         texts = (BoundText((changes.pop(SOURCE),)),) if SOURCE in changes else self.bound_texts
         problems = tuple(
             unclear_value(self.layer, f"has its default {name}", source, reason)
@@ -132,9 +135,9 @@ class PlannedLayer:
         shown = self._content_appearance(values)
         if self.mask:
             shown = {"content": shown, "mask": self.mask.appearance(values)}
-        if not self.layer.bound:
+        if not self.decided:
             return shown
-        bound = self.layer.model_dump(mode="json", include=set(self.layer.bound))
+        bound = self.layer.model_dump(mode="json", include=set(self.decided))
         return [shown, bound, [finding.message for finding in self.problems]]
 
     def _content_appearance(self, values: Mapping[str, str]) -> Any:

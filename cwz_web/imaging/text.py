@@ -24,7 +24,7 @@ from cwz_web.imaging.effects import outline, shrink_mask, to_pixels
 from cwz_web.imaging.errors import ImageTooLargeError
 from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters, font_families, has_color_glyphs
 from cwz_web.imaging.layers import MAX_SIDE, Gradient, TextLayer
-from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, character_ends, mark_breaks, mark_hyphens
+from cwz_web.imaging.line_breaking import MARKS, SOFT_HYPHEN, can_hyphenate, character_ends, mark_breaks, mark_hyphens
 from cwz_web.imaging.shapes import render_box
 from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, build_runs, deepest_ink
 from cwz_web.imaging.text_runs import (
@@ -571,7 +571,7 @@ def _limit_lines(box: _Box, style: TextStyle, text: str) -> tuple[str, bool]:
 def _mark(layer: TextLayer, text: str) -> str:
     """Mark line breaks, hyphens and the direction of a text, by characters without a width."""
     text = mark_breaks(text)
-    if layer.hyphens == "auto" and layer.language:
+    if layer.hyphens == "auto" and layer.language and can_hyphenate(layer.language):
         text = mark_hyphens(text, layer.language)
     mark = DIRECTIONS[layer.direction]
     return mark + text.replace("\n", f"\n{mark}")

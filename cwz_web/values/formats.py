@@ -45,6 +45,11 @@ def check_locale(value: str) -> str:
         raise ValueError(f"“{value[:40]}” is not a locale. Use a code such as de or en-GB") from None
 
 
+def is_right_to_left(locale: str) -> bool:
+    """Return whether a locale, as Babel names it, is written from right to left."""
+    return Locale.parse(locale).text_direction == "rtl"
+
+
 def check_currency(value: str) -> str:
     """Return an ISO 4217 code. Raises ValueError."""
     if value not in CURRENCIES:

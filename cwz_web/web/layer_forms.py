@@ -235,7 +235,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
         ),
         _group(
             "Language",
-            FormField("language", "Language", "text", help="a code such as de or en-GB, for case and hyphens"),
+            FormField("language", "Language", "text", help="a code such as de or en-GB, or auto for that of the image"),
             _select("hyphens", "Hyphens", none="Off", auto="On"),
             _select("direction", "Direction", auto="Automatic", ltr="Left to right", rtl="Right to left"),
             folded=True,
@@ -389,6 +389,13 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 space_evenly="Space evenly",
             ),
             FormField("wrap", "Wrap a row", "check"),
+            _select(
+                "mirror",
+                "Swap left and right",
+                never="Never",
+                auto="For right-to-left locales",
+                always="Always",
+            ),
             FormField("clip", "Clip content", "check"),
         ),
         _group("Background", *_fill_fields("background", "Background"), folded=True),

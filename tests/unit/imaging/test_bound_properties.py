@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -232,3 +233,87 @@ def test_findings_have_a_limited_length() -> None:
     text = {"type": "text", "name": "t", "text": "a", "size": 9, "width": 9, "height": 9}
     (message, *_) = messages(plan({**text, "font": bound("name", "Inter")}), name="x" * 5000)
     assert len(message) <= MAX_MESSAGE_LENGTH
+
+
+SPANS: list[dict[str, Any]] = [
+    {"text": "Only "},
+    {
+        "text": "{{ name }}",
+        "color": {"value": "brand", "default": "#00aa00"},
+        "weight": {"value": "stock < 5 ? 700 : 400"},
+        "strike": {"value": "stock == 0", "default": False},
+        "highlight": {"value": 'stock < 5 ? "#ffff00" : ""'},
+        "scale": {"value": "stock / 10", "default": 1},
+    },
+]
+
+
+def span_template(*spans: dict[str, Any]) -> ImageTemplate:
+    text = {"type": "text", "name": "t", "spans": spans, "size": 30, "x": 0, "y": 0, "width": 300, "height": 100}
+    fields = [
+        {"name": "name", "label": "Name"},
+        {"name": "brand", "label": "Brand"},
+        {"name": "stock", "label": "Stock", "type": "number"},
+    ]
+    return ImageTemplate.model_validate({"canvas": {"width": 300, "height": 100}, "fields": fields, "layers": [text]})
+
+
+def test_style_of_a_span_comes_from_the_data() -> None:
+    plan, engine = Engine().plan(span_template(*SPANS)), Engine()
+
+    def check(data: dict[str, str], **style: Any) -> None:
+        fixed = span_template(SPANS[0], {"text": "{{ name }}", **style})
+        expected = engine.plan(fixed)
+        values = plan.fill_values({"name": "left", **data})
+        composed, wanted = plan.compose(values, {}), expected.compose(expected.fill_values({"name": "left"}), {})
+        np.testing.assert_array_equal(composed.pixels, wanted.pixels)
+        assert composed.findings == ()
+
+    check({"brand": "#ff0000", "stock": "15"}, color="#ff0000", weight=400, scale=1.5)
+    check({"brand": "", "stock": ""}, color="#00aa00")
+    check({"brand": "#0000ff", "stock": "4"}, color="#0000ff", weight=700, highlight="#ffff00", scale=0.4)
+
+
+def test_style_of_a_span_that_cannot_be_used_is_a_finding() -> None:
+    plan = Engine().plan(span_template(*SPANS))
+    finding, scale = plan.compose(plan.fill_values({"name": "x", "brand": "red", "stock": "0"}), {}).findings
+    assert finding.message.startswith("has its default color of span 2: “brand” is “red”, which cannot be used")
+    assert scale.message.startswith("has its default scale of span 2: “stock / 10” is “0”")
+
+
+def test_digest_depends_on_the_styles_of_spans() -> None:
+    plan = Engine().plan(span_template(*SPANS))
+    rows = [{"brand": brand, "stock": "9"} for brand in ("#ff0000", "#0000ff", "#ff0000")]
+    digests = [plan.image_digest(plan.fill_values(row), {}, Output()) for row in rows]
+    assert digests[0] == digests[2] != digests[1]
+    assert plan.used_fields == {"name", "brand", "stock"}
+
+
+def test_font_of_a_span_is_loaded_if_the_row_chooses_an_upload() -> None:
+    upload = f"upload:{'a' * 64}"
+    template = span_template({"text": "x", "font": {"value": "name", "default": "Lora"}})
+    plan, asked = Engine().plan(template), list[str]()
+
+    def load(reference: str) -> Source:
+        asked.append(reference)
+        return Source(b"", reference)
+
+    plan.load_sources(plan.fill_values({"name": upload}), load)
+    plan.load_sources(plan.fill_values({"name": "Inter"}), load)
+    assert asked == [upload]
+
+
+def test_bound_properties_of_spans_are_checked_and_counted() -> None:
+    with pytest.raises(ValidationError, match=r"position cannot be bound\. Use one of: color, font, highlight"):
+        span_template({"text": "x", "bound": {"position": "brand"}})
+    with pytest.raises(ValidationError, match="uses the unknown field absent"):
+        span_template({"text": "x", "color": {"value": "absent"}})
+    many = [{"text": "x", "color": {"value": f'"#{number:06x}"'}, "font": {"value": "name"}} for number in range(30)]
+    document = span_template({"text": "x"}).canonical()
+    text = document["layers"][0]
+    document["layers"] = [text | {"name": str(at), "text": None, "spans": many} for at in range(5)]
+    with pytest.raises(ValidationError, match="The template has 300 expressions; the limit is 250"):
+        ImageTemplate.model_validate(document)
+    schema = ImageTemplate.model_json_schema()["$defs"]["TextSpan"]["properties"]
+    assert "value" in schema["color"]["anyOf"][1]["properties"]
+    assert "anyOf" not in schema["position"]
