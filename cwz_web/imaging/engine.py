@@ -63,7 +63,7 @@ from cwz_web.imaging.row_values import RowReader
 from cwz_web.imaging.shapes import (
     render_box,
 )
-from cwz_web.imaging.text import FittedText
+from cwz_web.imaging.text_fitting import FittedText
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, format_of, with_format
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.

@@ -46,7 +46,8 @@ from cwz_web.imaging.shapes import (
     render_shape,
     rounded_mask,
 )
-from cwz_web.imaging.text import FittedText, fit_text, place_text
+from cwz_web.imaging.text import place_text
+from cwz_web.imaging.text_fitting import FittedText, fit_text
 from cwz_web.imaging.text_runs import Typeface
 from cwz_web.imaging.trimming import Box
 from cwz_web.values.formats import Unclear

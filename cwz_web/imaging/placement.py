@@ -14,7 +14,7 @@ from cwz_web.imaging.layers import MAX_SIDE, Container, GroupLayer, ImageLayer, 
 from cwz_web.imaging.layout import Flex, align, arrange, break_rows, distribute
 from cwz_web.imaging.pins import pin_layer
 from cwz_web.imaging.planned_layers import PlannedLayer
-from cwz_web.imaging.text import FittedText
+from cwz_web.imaging.text_fitting import FittedText
 
 # The sources of an image by reference, with the error in the place of each one that is missing.
 LoadedSources = Mapping[str, Source | SourceMissingError]

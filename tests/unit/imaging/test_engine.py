@@ -24,7 +24,7 @@ from cwz_web.imaging.errors import (
 )
 from cwz_web.imaging.filters import FILTERS, Filter
 from cwz_web.imaging.layers import TextLayer
-from cwz_web.imaging.text import FittedText, fit_text
+from cwz_web.imaging.text_fitting import FittedText, fit_text
 from cwz_web.values.formats import Unclear
 from tests.factories import FONT, jpeg, small_document
 

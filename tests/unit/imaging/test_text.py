@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cwz_web.imaging import text as text_module
+from cwz_web.imaging import text_fitting
 from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.errors import ImageTooLargeError, RenderTimeoutError
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.text import RenderedText, place_text, render_text
 from cwz_web.imaging.text_runs import Typeface
 
 
@@ -20,8 +21,8 @@ def layer(**values: Any) -> TextLayer:
     return TextLayer.model_validate(defaults | values)
 
 
-def render_plain(layer: TextLayer, text: str) -> text_module.RenderedText:
-    return text_module.render_text(layer, [text], {layer.font: Typeface(layer.font)})
+def render_plain(layer: TextLayer, text: str) -> RenderedText:
+    return render_text(layer, [text], {layer.font: Typeface(layer.font)})
 
 
 def render_letters(layer: TextLayer, text: str) -> Patch | None:
@@ -127,7 +128,7 @@ def test_any_text_fits_its_width(text: str) -> None:
     assert patch is None or (patch.alpha.ndim == 2 and patch.alpha.shape[1] <= 240)
 
 
-def render(text: str, **values: Any) -> text_module.RenderedText:
+def render(text: str, **values: Any) -> RenderedText:
     return render_plain(layer(**values), text)
 
 
@@ -397,10 +398,10 @@ def test_text_beyond_the_limit_is_cut_with_an_ellipsis() -> None:
     values: dict[str, Any] = {"width": 4000, "height": 600, "size": 12, "max_lines": 50}
     long = render("word " * 600, **values)
     assert long.is_too_long
-    cut = render(("word " * 600)[: text_module.MAX_CHARACTERS - 1].rstrip() + "…", **values)
+    cut = render(("word " * 600)[: text_fitting.MAX_CHARACTERS - 1].rstrip() + "…", **values)
     assert not cut.is_too_long
     assert np.array_equal(long.patches[-1].mask(), cut.patches[-1].mask())
-    assert not render("x" * text_module.MAX_CHARACTERS, **values).is_too_long
+    assert not render("x" * text_fitting.MAX_CHARACTERS, **values).is_too_long
 
 
 def test_cut_text_ends_with_a_whole_character() -> None:
@@ -459,7 +460,7 @@ def test_text_that_keeps_its_size_is_cut_with_or_without_an_ellipsis() -> None:
     assert not render("Short", fit="clip", **values).is_cut
 
 
-def has_equal_masks(one: text_module.RenderedText, other: text_module.RenderedText) -> bool:
+def has_equal_masks(one: RenderedText, other: RenderedText) -> bool:
     return np.array_equal(one.patches[-1].mask(), other.patches[-1].mask())
 
 
@@ -508,10 +509,10 @@ TEXT_OF_EACH_SIDE = [("Hamburg", "start"), ("Hamburg", "center"), ("Hamburg", "e
 def test_fitted_text_is_placed_in_its_natural_width(text: str, align: str) -> None:
     """A layout measures a text in the width that there is, and places it in the width that it takes."""
     values = layer(align=align, padding=10)
-    fitted = text_module.fit_text(values, [text], {"Inter": Typeface("Inter")}, 400, 100)
-    wide = text_module.place_text(values, fitted, 0, 0, 400, 100).patches[-1]
+    fitted = text_fitting.fit_text(values, [text], {"Inter": Typeface("Inter")}, 400, 100)
+    wide = place_text(values, fitted, 0, 0, 400, 100).patches[-1]
     width = fitted.natural_width + 20
-    narrow = text_module.place_text(values, fitted, 0, 0, width, 100).patches[-1]
+    narrow = place_text(values, fitted, 0, 0, width, 100).patches[-1]
     assert np.array_equal(wide.mask(), narrow.mask())
     assert wide.y == narrow.y
     assert narrow.x >= 10
@@ -522,10 +523,10 @@ def test_fitted_text_is_placed_in_its_natural_width(text: str, align: str) -> No
 @pytest.mark.parametrize("line_height", [0.8, 1.2, 2.0])
 def test_fitted_text_has_a_height_and_a_baseline(line_height: float) -> None:
     values = layer(max_lines=3, height=300, line_height=line_height)
-    fitted = text_module.fit_text(values, ["One\ntwo"], {"Inter": Typeface("Inter")}, 400, 300)
+    fitted = text_fitting.fit_text(values, ["One\ntwo"], {"Inter": Typeface("Inter")}, 400, 300)
     assert (fitted.lines, fitted.height) == (2, pytest.approx(2 * 40 * line_height))
     assert fitted.baseline == bottom_of(render("H", line_height=line_height, height=300).patches[-1])
-    empty = text_module.fit_text(values, [""], {"Inter": Typeface("Inter")}, 400, 300)
+    empty = text_fitting.fit_text(values, [""], {"Inter": Typeface("Inter")}, 400, 300)
     assert (empty.lines, empty.height, empty.natural_width) == (0, 0, 0)
 
 
@@ -536,6 +537,6 @@ def test_text_in_a_box_of_more_than_any_image_is_refused() -> None:
 
 
 def test_fitting_ends_at_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_module, "FIT_SECONDS", -1.0)
+    monkeypatch.setattr(text_fitting, "FIT_SECONDS", -1.0)
     with pytest.raises(RenderTimeoutError, match="A text takes too long to fit into its box"):
         render_plain(layer(size=200, min_size=10, width=100, height=50), "some words that do not fit")
