@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -32,15 +33,16 @@ def read_template() -> dict[str, Any]:
     return document
 
 
+@lru_cache(maxsize=64)
 def render_illustration(name: str) -> bytes:
-    """Return an illustration as JPEG, or as WebP if it has a transparent ground."""
+    """Return an illustration as JPEG, or as PNG if it has a transparent ground."""
     svg = _here.joinpath("illustrations", f"{name}.svg").read_bytes()
     image = pyvips.Image.svgload_buffer(svg)
-    opaque = image[-1].min() == OPAQUE
-    data: bytes = (
-        image.flatten().jpegsave_buffer(Q=90, keep="none") if opaque else image.webpsave_buffer(Q=90, keep="none")
-    )
-    return data
+    if image[-1].min() == OPAQUE:
+        jpeg: bytes = image.flatten().jpegsave_buffer(Q=90, keep="none")
+        return jpeg
+    png: bytes = image.pngsave_buffer(compression=6, keep="none")
+    return png
 
 
 def write_csv(rows: list[dict[str, str]]) -> bytes:

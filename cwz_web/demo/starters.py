@@ -6,6 +6,7 @@ of our illustrations, such as `illustration:lamp`.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,8 +40,8 @@ CATEGORIES = {
     "job": "Job",
     "travel": "Travel",
 }
-ILLUSTRATION = "illustration:"
 
+_illustration = re.compile("illustration:([a-z-]+)")
 _here = files(__package__).joinpath("starters")
 
 
@@ -110,13 +111,9 @@ def open_starter(slug: str) -> Starter:
     document, rows = file["document"], [{}, *file.get("rows", [])]
     images: dict[str, Source] = {}
     for field in document["fields"]:
-        if field.get("default", "").startswith(ILLUSTRATION):
-            field["default"] = _refer(field["default"], images)
+        field["default"] = _refer(field.get("default", ""), images)
     defaults = tuple(images.values())
-    resolved = tuple(
-        {name: _refer(value, images) if value.startswith(ILLUSTRATION) else value for name, value in row.items()}
-        for row in rows
-    )
+    resolved = tuple({name: _refer(value, images) for name, value in row.items()} for row in rows)
     return Starter(entry, ImageTemplate.model_validate(document), resolved, tuple(images.values()), defaults)
 
 
@@ -160,8 +157,13 @@ def _read_entry(slug: str, data: bytes) -> StarterEntry:
     )
 
 
-def _refer(illustration: str, images: dict[str, Source]) -> str:
-    """Return the reference to an illustration as an upload, and add it to the images."""
-    if illustration not in images:
-        images[illustration] = Source.of(contents.render_illustration(illustration.removeprefix(ILLUSTRATION)))
-    return f"upload:{images[illustration].digest}"
+def _refer(value: str, images: dict[str, Source]) -> str:
+    """Return a value that refers to its illustrations as uploads, and add them to the images, which are by name."""
+
+    def reference(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in images:
+            images[name] = Source.of(contents.render_illustration(name))
+        return f"upload:{images[name].digest}"
+
+    return _illustration.sub(reference, value)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from cwz_web.demo.starters import list_starters, open_starter
+from cwz_web.demo.starters import open_starter
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_layer
 from cwz_web.imaging.layers import AnyLayer, Layer, walk_layers
@@ -19,7 +19,7 @@ KINDS: list[Any] = ["text", "image", "shape", "code", "rating", "group", "stack"
 def every_layer() -> list[Layer]:
     fresh = [add_layer(ImageTemplate.model_validate(small_document()), kind)[0].layers[-1] for kind in KINDS]
     nested = ImageTemplate.model_validate(nested_document()).layers
-    documents = [open_starter(slug).document for slug in list_starters()]
+    documents = [open_starter(slug).document for slug in ("certificate", "launch", "listing", "product-ad", "quote")]
     return [*fresh, *walk_layers([*nested, *(layer for document in documents for layer in document.layers)])]
 
 
