@@ -55,6 +55,10 @@ class TextStyle:
     has_tabular_figures: bool = False
     # Whether each run is rendered in its color, also if all have the same one.
     is_painted: bool = False
+    # The distance between paragraphs, relative to the font size, and what is beside them.
+    paragraph_gap: float = 0
+    list_style: str = "none"
+    bullet: str = ""
 
     @property
     def is_in_color(self) -> bool:
@@ -64,7 +68,21 @@ class TextStyle:
     @cached_property
     def base(self) -> "TextStyle":
         """The style without runs: that of a letter in the layer's font, as large as the largest run."""
-        return replace(self, runs=()) if self.runs else self
+        return replace(self.plain, runs=()) if self.runs else self.plain
+
+    @cached_property
+    def plain(self) -> "TextStyle":
+        """The style of one paragraph."""
+        return replace(self, paragraph_gap=0, list_style="none") if self.has_paragraphs else self
+
+    @property
+    def has_paragraphs(self) -> bool:
+        """Whether paragraphs are rendered one by one."""
+        return self.paragraph_gap > 0 or self.list_style != "none"
+
+    def gap(self, size: float) -> float:
+        """Return the distance between paragraphs in pixels."""
+        return self.paragraph_gap * size
 
     def line(self, size: float) -> float:
         """Return the height of a line in pixels."""
@@ -85,12 +103,18 @@ class RenderedGlyphs:
         colors: the pixels of a text with color glyphs, otherwise None.
         left: the x offset in the layout.
         top: the y offset in the layout.
+        line_tops: where the lines begin in the layout, if its paragraphs were rendered one by one.
     """
 
     mask: Pixels
     colors: Pixels | None
     left: int
     top: int
+    line_tops: tuple[float, ...] = ()
+
+    def moved(self, right: int, down: int) -> "RenderedGlyphs":
+        """Return the pixels further right and down in the layout."""
+        return replace(self, left=self.left + right, top=self.top + down)
 
     @property
     def bottom(self) -> int:
@@ -106,8 +130,8 @@ class RenderedGlyphs:
 NO_INK = RenderedGlyphs(np.empty((0, 0), np.uint8), None, 0, 0)
 
 
-def count_lines(text: str, style: TextStyle, size: int, ink: RenderedGlyphs) -> int:
-    """Count the lines of a rendered text; a text without ink has none."""
+def count_plain_lines(text: str, style: TextStyle, size: float, ink: RenderedGlyphs) -> int:
+    """Count the lines of a text that was rendered at once; a text without ink has none."""
     if not ink.mask.size:
         return 0
     if _depth(text, style) <= MAX_DEPTH * style.line_height:

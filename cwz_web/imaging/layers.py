@@ -611,6 +611,8 @@ class TextLayer(MaskableLayer):
     `gradient` colors the ink of the letters in the place of `color`. `figures` that are tabular have one width.
     `direction` is that of paragraphs; `auto` is the direction of their first letter. `language` (BCP 47) affects case
     and hyphens; `auto` is that of the image's locale. Words are hyphenated only with `hyphens`.
+    Paragraphs are the lines of the text as it is written: they are `paragraph_gap` apart, relative to the font size.
+    With a `list_style`, each has a `bullet` or a number, beside which its lines are indented.
     `background`, `radius` and `border` render a box behind the text: the layer's own, with `hug` one that fits the
     text, or with `box` `lines` one behind each line.
     """
@@ -636,6 +638,9 @@ class TextLayer(MaskableLayer):
     line_height: Annotated[float, Field(ge=0.7, le=3)] = 1.2
     letter_spacing: Annotated[float, Field(ge=-20, le=100), PIXELS] = 0
     max_lines: Annotated[int, Field(ge=1, le=50)] = 1
+    paragraph_gap: Annotated[float, Field(ge=0, le=5)] = new_key(0)
+    list_style: Literal["none", "bullets", "numbers"] = new_key("none")
+    bullet: Annotated[str, Field(min_length=1, max_length=8, pattern=r"^\S+$")] = new_key("•")
     case: Literal["none", "upper", "lower", "title"] = "none"
     direction: Literal["auto", "ltr", "rtl"] = "auto"
     language: Annotated[str | None, Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})$")] = None
@@ -664,6 +669,14 @@ class TextLayer(MaskableLayer):
         can = self.language and (self.language == OF_LOCALE or can_hyphenate(self.language))
         if self.hyphens == "auto" and not can:
             raise ValueError("Enter a language that has hyphenation, such as de or en-GB, or auto")
+        return self
+
+    @model_validator(mode="after")
+    def _check_list(self) -> Self:
+        if self.list_style != "none" and self.align not in ("start", "justify"):
+            raise ValueError(f"A list cannot have the align {self.align}. Use start or justify")
+        if self.list_style != "bullets" and self.bullet != "•":
+            raise ValueError("Only a list of bullets has a bullet. Set list_style to bullets, or remove the bullet")
         return self
 
     @property

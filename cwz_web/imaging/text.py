@@ -9,8 +9,9 @@ import numpy as np
 from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, shrink_mask
 from cwz_web.imaging.fonts import has_color_glyphs
-from cwz_web.imaging.glyphs import NO_INK, RenderedGlyphs, TextStyle, render_glyphs
+from cwz_web.imaging.glyphs import NO_INK, RenderedGlyphs, TextStyle
 from cwz_web.imaging.layers import Gradient, TextLayer
+from cwz_web.imaging.paragraphs import render_text_glyphs
 from cwz_web.imaging.shapes import render_box
 from cwz_web.imaging.text_fitting import FittedText, fit_text
 from cwz_web.imaging.text_runs import (
@@ -138,7 +139,7 @@ def _render_visible(fitted: FittedText, gradients: Sequence[Gradient | None]) ->
         run if run.style.gradient in gradients else replace(run, style=replace(run.style, color=INVISIBLE))
         for run in fitted.style.runs
     )
-    return render_glyphs(fitted.text, replace(fitted.style, runs=runs, is_painted=True), fitted.font_size)
+    return render_text_glyphs(fitted.text, replace(fitted.style, runs=runs, is_painted=True), fitted.font_size)
 
 
 def _fill_letters(mask: Pixels, gradient: Gradient, left: int, top: int) -> Patch:
@@ -205,10 +206,10 @@ def _find_backgrounds(
         The code of the background, its range of columns, and the middle of the line.
     """
     line, size = fitted.style.line(fitted.font_size), fitted.font_size
-    coded = render_glyphs(fitted.text, replace(fitted.style, runs=runs, is_painted=True), size)
+    coded = render_text_glyphs(fitted.text, replace(fitted.style, runs=runs, is_painted=True), size)
     codes = sorted({int(run.style.background[1:], 16) for run in runs if run.style.background} - {0})
     margin = round(size * HIGHLIGHT_MARGIN)
-    for number in range(fitted.lines):
+    for number in map(fitted.line_number, range(fitted.lines)):
         rows, inner = (
             slice(*(max(round((number + each) * line) - coded.top, 0) for each in part))
             for part in ((0, 1), (0.2, 0.8))

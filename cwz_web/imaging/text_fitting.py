@@ -20,13 +20,13 @@ from cwz_web.imaging.glyphs import (
     NO_INK,
     RenderedGlyphs,
     TextStyle,
-    count_lines,
     measure_baseline,
     measure_letters,
     render_glyphs,
 )
 from cwz_web.imaging.layers import MAX_SIDE, TextLayer
 from cwz_web.imaging.line_breaking import MARKS, can_hyphenate, character_ends, mark_breaks, mark_hyphens
+from cwz_web.imaging.paragraphs import count_lines, find_indent, render_text_glyphs
 from cwz_web.imaging.text_runs import (
     Run,
     Typeface,
@@ -105,7 +105,12 @@ class FittedText:
     @property
     def height(self) -> float:
         """The height of the lines in pixels, without padding."""
-        return self.lines * self.style.line(self.font_size)
+        line = self.style.line(self.font_size)
+        return self.ink.line_tops[-1] + line if self.ink.line_tops else self.lines * line
+
+    def line_number(self, number: int) -> float:
+        """Return where a line begins in the layout, relative to the height of a line."""
+        return self.ink.line_tops[number] / self.style.line(self.font_size) if self.ink.line_tops else number
 
     @property
     def natural_width(self) -> int:
@@ -160,6 +165,9 @@ def fit_text(
     runs = keep_characters(text, runs)
     text, missing = _replace_missing(text, runs, typefaces[layer.font].family)
     style = _style(layer, typefaces[layer.font], runs, max(width - 2 * layer.padding, 1))
+    if layer.list_style == "bullets":
+        bullet, missing_bullets = _replace_missing(_clean(layer.bullet)[0], (), typefaces[layer.font].family)
+        style, missing = replace(style, bullet=bullet), [*missing, *missing_bullets]
     box = _Box(layer, height - 2 * layer.padding, time.monotonic() + FIT_SECONDS)
     text, has_more_lines = _limit_lines(box, style, text)
     marked = _mark(layer, text)
@@ -189,6 +197,8 @@ def _style(layer: TextLayer, typeface: Typeface, runs: tuple[Run, ...], width: i
         max((run.style.scale for run in runs), default=1),
         runs,
         layer.figures == "tabular",
+        paragraph_gap=layer.paragraph_gap,
+        list_style=layer.list_style,
     )
 
 
@@ -218,9 +228,9 @@ class _Box:
             return self.layer.size
         return min(self.layer.min_size or self.layer.size, self.layer.size)
 
-    def max_lines(self, style: TextStyle, size: int) -> int:
+    def max_lines(self, style: TextStyle, size: int, paragraphs: int = 1) -> int:
         """Return how many lines of a font size there is room for."""
-        lines = (self.height + 1) / style.line(size)
+        lines = (self.height - (paragraphs - 1) * style.gap(size) + 1) / style.line(size)
         # The last line of a clipped text can be visible in part.
         return max(min(self.layer.max_lines, ceil(lines) if self.layer.fit == "clip" else int(lines)), 1)
 
@@ -252,12 +262,12 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
     height, smallest = box.height, box.smallest_size
 
     def render_if_fits(text: str, size: int) -> FittedText | None:
-        max_lines = box.max_lines(style, size)
+        max_lines = box.max_lines(style, size, text.count("\n") + 1)
         if _min_lines(text, style, size) > max_lines:  # do not render what cannot fit: it could be huge
             return None
         if size > smallest and _breaks_word(text, style, size):
             return None
-        ink = render_glyphs(text, style, size)
+        ink = render_text_glyphs(text, style, size)
         lines = count_lines(text, style, size, ink)
         is_high = style.line(size) > height + 1
         if is_high and size > box.layer.size:
@@ -280,7 +290,7 @@ def _fit(box: _Box, style: TextStyle, text: str) -> FittedText:
 
     longest = find_largest(0, len(ends) - 1, lambda index: render_if_fits(cut(index), smallest), box.deadline)
     first = cut(0)
-    fit = longest[1] if longest else FittedText(style, smallest, first, render_glyphs(first, style, smallest), 1)
+    fit = longest[1] if longest else FittedText(style, smallest, first, render_text_glyphs(first, style, smallest), 1)
     return replace(fit, is_cut=True)
 
 
@@ -293,7 +303,7 @@ def _balance(fitted: FittedText, deadline: float) -> FittedText:
         narrowed = replace(style, width=max(style.width - steps * step, 1))
         if steps and _breaks_word(text, narrowed, size):
             return None
-        ink = render_glyphs(text, narrowed, size)
+        ink = render_text_glyphs(text, narrowed, size)
         if count_lines(text, narrowed, size, ink) > fitted.lines:
             return None
         shift = round(steps * step * fitted.side)
@@ -305,6 +315,7 @@ def _balance(fitted: FittedText, deadline: float) -> FittedText:
 
 def _breaks_word(text: str, style: TextStyle, size: int) -> bool:
     """Return whether the longest word is wider than a line."""
+    style = replace(style.plain, width=max(style.width - find_indent(text, style, size), 1))
     words = ((match[0], match.start()) for match in _words.finditer(text))
     longest, start = max(words, key=lambda word: _count_advancing(word[0], style, word[1]), default=("", 0))
     # Hardly any letter is wider than the font size.
@@ -342,7 +353,7 @@ def _count_advancing(text: str, style: TextStyle, start: int = 0) -> float:
 
 def _measure_character_width(text: str, style: TextStyle) -> float:
     """Return a lower bound of the average character width, relative to the font size, measured at a small size."""
-    sample = replace(style, width=MAX_SIDE, letter_spacing=0, align="start")
+    sample = replace(style.plain, width=MAX_SIDE, letter_spacing=0, align="start")
     ink = render_glyphs(text.replace("\n", " "), sample, SAMPLE_FONT_SIZE)
     if not ink.mask.size:
         return MIN_CHARACTER_WIDTH
