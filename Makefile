@@ -40,6 +40,7 @@ lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, ty
 	@$(BIN)/lint-imports
 	@$(BIN)/djlint --lint --quiet cwz_web/templates cwz_web/notify
 	@node_modules/.bin/biome lint cwz_web/static
+	@node_modules/.bin/tsc --project jsconfig.json
 
 lock: ## Resolve and hash the Python packages of requirements/ again (needs uv)
 	@$(PYTHON) scripts/lock_requirements.py

@@ -1,29 +1,43 @@
 """Drafts of templates: unpublished changes, each a step that can be undone.
 
-Steps are stored in the database, so that undo works in every browser, after a crash and without scripts. Changes of the
-same property within a few seconds are merged into one step.
+Steps are stored in the database, so that undo works in every browser, after a crash and without scripts. They stay when
+a draft is published or discarded, so that this can be undone as well. Changes of the same property within a few seconds
+are merged into one step.
 """
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Template, TemplateStep
 from cwz_web.generation.templates import TemplateDesign, load_design, publish
 from cwz_web.imaging.documents import ImageTemplate
 
-MAX_STEPS = 100
+# How many steps are kept: all of them, or as many as have this size together, but at least a few.
+MAX_STEPS, MAX_STEP_BYTES, MIN_STEPS = 200, 10_000_000, 20
 MERGE_WITHIN = timedelta(seconds=4)
+DISCARD = "discard"
+
+
+def has_draft(template: Template) -> bool:
+    """Return whether the template has unpublished changes."""
+    return template.step != template.published_step
 
 
 def load_draft(db: Session, template: Template) -> TemplateDesign:
     """Return the template with its draft document, or the published one if there is no draft."""
-    if not template.step:
+    if not has_draft(template):
         return load_design(db, template)
     document = ImageTemplate.model_validate(_get_step(db, template, template.step).document)
     return TemplateDesign(template, document, template.version)
+
+
+def lock_draft(db: Session, template: Template) -> ImageTemplate:
+    """Return the draft document, which no other transaction changes until the end of this one."""
+    db.refresh(template, with_for_update=True)
+    return load_draft(db, template).document
 
 
 def save_draft(db: Session, template: Template, document: ImageTemplate, change: str) -> bool:
@@ -36,32 +50,24 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
         Whether this step started the draft.
     """
     db.refresh(template, with_for_update=True)
-    is_first = template.step == 0
-    now = datetime.now(UTC)
-    last = None if is_first else _get_step(db, template, template.step)
+    is_first = not has_draft(template)
     _delete_steps(db, template, TemplateStep.number > template.step)
-    if last is not None and last.change == change and now - last.changed_at < MERGE_WITHIN:
-        last.document, last.changed_at = document.canonical(), now
+    now, canonical = datetime.now(UTC), document.canonical()
+    if is_first:
+        _store_published(db, template, now)
+    last = _get_step(db, template, template.step)
+    if not is_first and last.change == change and now - last.changed_at < MERGE_WITHIN:
+        last.document, last.changed_at = canonical, now
     else:
-        if is_first:
-            _delete_steps(db, template)
-        template.step += 1
-        step = TemplateStep(
-            workspace_id=template.workspace_id,
-            template_id=template.id,
-            number=template.step,
-            change=change,
-            document=document.canonical(),
-            changed_at=now,
-        )
-        db.add(step)
-        _delete_steps(db, template, TemplateStep.number <= template.step - MAX_STEPS)
+        _add_step(db, template, canonical, change, now)
+        kept = min(MAX_STEPS, max(MAX_STEP_BYTES // len(document.model_dump_json()), MIN_STEPS))
+        _delete_steps(db, template, TemplateStep.number < template.step - kept)
     db.flush()
     return is_first
 
 
 def undo(db: Session, template: Template) -> bool:
-    """Go back one step, before the first one to the published document; return whether there was one."""
+    """Go back one step; return whether there was one."""
     return _go_to_step(db, template, template.step - 1)
 
 
@@ -83,18 +89,47 @@ def can_redo(db: Session, template: Template) -> bool:
 def publish_draft(db: Session, template: Template, published_by: UUID) -> bool:
     """Publish the draft as the template's next version; return False if there is none."""
     db.refresh(template, with_for_update=True)
-    if not template.step:
+    if not has_draft(template):
         return False
-    document = load_draft(db, template).document
-    discard_draft(db, template)
-    publish(db, template, document, published_by)
+    publish(db, template, load_draft(db, template).document, published_by)
+    template.published_step = template.step
+    db.flush()
     return True
 
 
-def discard_draft(db: Session, template: Template) -> None:
-    """Delete all steps of the draft."""
-    template.step = 0
-    _delete_steps(db, template)
+def discard_draft(db: Session, template: Template) -> bool:
+    """Return to the published document, as a step that can be undone; return False if there is no draft."""
+    db.refresh(template, with_for_update=True)
+    if not has_draft(template):
+        return False
+    save_draft(db, template, load_design(db, template).document, DISCARD)
+    template.published_step = template.step
+    db.flush()
+    return True
+
+
+def _store_published(db: Session, template: Template, now: datetime) -> None:
+    """Store the published document as the step that a draft starts from, if it is not that step already."""
+    published = load_design(db, template).document.canonical()
+    step = db.get(TemplateStep, (template.workspace_id, template.id, template.step))
+    if step is None:
+        template.step -= 1  # there are no steps yet
+    if step is None or step.document != published:
+        _add_step(db, template, published, "", now)
+    template.published_step = template.step
+
+
+def _add_step(db: Session, template: Template, document: dict[str, object], change: str, now: datetime) -> None:
+    template.step += 1
+    step = TemplateStep(
+        workspace_id=template.workspace_id,
+        template_id=template.id,
+        number=template.step,
+        change=change,
+        document=document,
+        changed_at=now,
+    )
+    db.add(step)
 
 
 def _go_to_step(db: Session, template: Template, number: int) -> bool:
@@ -107,13 +142,7 @@ def _go_to_step(db: Session, template: Template, number: int) -> bool:
 
 
 def _step_exists(db: Session, template: Template, number: int) -> bool:
-    """Return whether a step exists. Step 0 is the published document, as long as no older step was deleted."""
-    lowest, highest = db.execute(
-        select(func.min(TemplateStep.number), func.max(TemplateStep.number)).where(*_belongs_to(template))
-    ).one()
-    if lowest is None:
-        return False
-    return bool(lowest <= number <= highest) or (number == 0 and lowest == 1)
+    return bool(db.scalar(select(exists().where(*_belongs_to(template), TemplateStep.number == number))))
 
 
 def _get_step(db: Session, template: Template, number: int) -> TemplateStep:

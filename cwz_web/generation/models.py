@@ -24,8 +24,9 @@ class Template(WorkspaceOwned, Base):
     """A template. Its documents are in its versions; `version` is the published one.
 
     `connection_id` is the storage for its images; NULL for the workspace's default connection. `step` is the position
-    of its draft, 0 for none. `unsigned_parameters` are the parameters that an unsigned URL may have; NULL if every URL
-    needs a signature. A deleted template is kept for a while, so that it can be restored.
+    in its steps; it has a draft if this is not the `published_step`. `unsigned_parameters` are the parameters that an
+    unsigned URL may have; NULL if every URL needs a signature. A deleted template is kept for a while, so that it can
+    be restored.
     """
 
     __tablename__ = "templates"
@@ -35,6 +36,7 @@ class Template(WorkspaceOwned, Base):
     version: Mapped[int]
     connection_id: Mapped[UUID | None]
     step: Mapped[int] = mapped_column(default=0, server_default="0")
+    published_step: Mapped[int] = mapped_column(default=0, server_default="0")
     unsigned_parameters: Mapped[list[str] | None] = mapped_column(JSONB)
     deleted_at: Mapped[datetime | None]
 

@@ -25,6 +25,7 @@ from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
 from cwz_web.imaging.compositing import (
     WHITE,
+    Patch,
     Pixels,
     blend_patch,
     flatten,
@@ -64,6 +65,7 @@ from cwz_web.imaging.shapes import (
     render_box,
 )
 from cwz_web.imaging.text_fitting import FittedText
+from cwz_web.imaging.tiles import Tile, TiledLayer, tile_layers
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, format_of, with_format
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
@@ -357,6 +359,35 @@ class Plan:
         placement = self._placement(sources, _start_clock())
         layers = [planned.for_row(values) for planned in self._layers]
         return [placement.place(planned, values) for planned in layers if planned.is_shown(values)]
+
+    def draw_background(self) -> Tile | None:
+        """Render the background of the canvas as a tile; None if it is transparent."""
+        background = self._background()
+        alpha = background.pixels[..., 3] if background.has_alpha else None
+        patch = Patch(0, 0, background.pixels, alpha)
+        return Tile.of([patch], (0, 0, self.width, self.height)) if self._canvas.opacity else None
+
+    def draw_tiles(
+        self, values: Mapping[str, str], sources: LoadedSources, template: ImageTemplate
+    ) -> Iterator[TiledLayer]:
+        """Yield the layers of a row as tiles, up to half a canvas beyond its edges. Raises ImagingError.
+
+        Args:
+            values: the values of the row.
+            sources: its images and fonts.
+            template: the template in one size with opacity and blend modes, which this plan is without.
+        """
+        check_time = _start_clock()
+        window = (-self.width // 2, -self.height // 2, 2 * self.width, 2 * self.height)
+
+        def render(placed: PlacedLayer, is_whole: bool) -> Tile | str | None:
+            check_time()
+            try:
+                return self._renderer.render_tile(placed, sources, window, check_time, is_whole=is_whole)
+            except (InvalidBarcodeError, InvalidImageError, InvalidFontError, SourceMissingError) as error:
+                return str(error)
+
+        yield from tile_layers(self.place(values, sources), template, render)
 
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""

@@ -49,6 +49,7 @@ from cwz_web.imaging.shapes import (
 from cwz_web.imaging.text import place_text
 from cwz_web.imaging.text_fitting import FittedText, fit_text
 from cwz_web.imaging.text_runs import Typeface
+from cwz_web.imaging.tiles import Tile
 from cwz_web.imaging.trimming import Box
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
@@ -142,6 +143,25 @@ class LayerRenderer:
         )
         findings = tuple(unclear)
         return replace(rendering, findings=(*rendering.findings, *findings)) if findings else rendering
+
+    def render_tile(
+        self, placed: PlacedLayer, sources: LoadedSources, window: Window, check_time: CheckTime, *, is_whole: bool
+    ) -> Tile | None:
+        """Render a layer as a tile: with the layers in it, or only its own box. Raises ImagingError."""
+
+        def create() -> Tile | None:
+            rendering = (
+                self.render(placed, sources, window, check_time)
+                if is_whole
+                else self.render_own(placed, sources, check_time)
+            )
+            return Tile.of(rendering.patches, window)
+
+        # The tile of a container's own box does not depend on the layers in it.
+        own = placed if is_whole else replace(placed, children=())
+        inputs = self._tree_inputs(own, sources)
+        tile: Tile | None = self._pixels.get_or_create(("tile", is_whole, window, *inputs), create)
+        return tile
 
     def fit_text(
         self, layer: TextLayer, texts: Sequence[str], width: int, height: int, sources: LoadedSources

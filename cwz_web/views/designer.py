@@ -21,6 +21,7 @@ from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
     discard_draft,
+    has_draft,
     load_draft,
     publish_draft,
     redo,
@@ -196,6 +197,7 @@ class DesignerPage:
     feeds: list[Feed]
     feed: Feed | None
     font_groups: list[FontGroup]
+    has_draft: bool
     can_undo: bool
     can_redo: bool
     preview: str
@@ -225,7 +227,7 @@ class StepForm(Form):
 def design_page(context: TemplateResource, request: Request) -> DesignerPage:
     """Show the draft."""
     request.response.headers["HX-Replace-Url"] = request.path_qs
-    return _page(request, context.row)
+    return designer_page(request, context.row)
 
 
 @page_view(
@@ -248,7 +250,7 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
         changed, selection, change = change_design(draft, selection, typed)
     except InvalidDesignError as error:
         request.response.status = 422
-        return _page(request, template, error.errors, typed)
+        return designer_page(request, template, error.errors, typed)
     if changed != draft and save_draft(request.db, template, changed, change):
         request.audit("template.draft", template.name)
     return HTTPSeeOther(design_path(request, template, selection))
@@ -274,7 +276,7 @@ def upload_image(context: TemplateResource, request: Request) -> DesignerPage | 
     except (InvalidImageError, StorageError) as error:
         enter_workspace(request.db, template.workspace_id)
         request.response.status = 422
-        return _page(request, template, {"file": str(error)})
+        return designer_page(request, template, {"file": str(error)})
     _show_upload(request, template, selection.layer, reference)
     return HTTPSeeOther(design_path(request, template, selection))
 
@@ -302,8 +304,7 @@ def publish_changes(context: TemplateResource, request: Request) -> Response:
 def discard_changes(context: TemplateResource, request: Request) -> Response:
     """Discard the draft."""
     template = context.row
-    if _is_current_step(request, template) and template.step:
-        discard_draft(request.db, template)
+    if _is_current_step(request, template) and discard_draft(request.db, template):
         request.audit("template.discard", template.name)
     return _redirect_to_design(request, template)
 
@@ -358,9 +359,23 @@ def _redirect_to_design(request: Request, template: Template) -> Response:
     return HTTPSeeOther(design_path(request, template, parse_selection(request.GET)))
 
 
-def _page(
-    request: Request, template: Template, errors: dict[str, str] | None = None, typed: dict[str, str] | None = None
+def designer_page(
+    request: Request,
+    template: Template,
+    errors: dict[str, str] | None = None,
+    typed: dict[str, str] | None = None,
+    *,
+    checks: bool = True,
 ) -> DesignerPage:
+    """Return the page for the selection of a request's query.
+
+    Args:
+        request: the request.
+        template: the template.
+        errors: messages by form field, of the form that was submitted.
+        typed: its values.
+        checks: whether to render the draft, for its findings and for where its layers are.
+    """
     db = request.db
     document = load_draft(db, template).document
     selection = parse_selection(request.GET).within(document)
@@ -379,7 +394,9 @@ def _page(
     undoable, redoable = can_undo(db, template), can_redo(db, template)
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
-    findings, placed, error_message = _check_draft(request, document, selection, values, uploads)
+    findings, placed, error_message = (
+        _check_draft(request, document, selection, values, uploads) if checks else ({}, [], "")
+    )
     around = [each.name for each in document.find_containers(selection.layer)]
     return DesignerPage(
         template=template,
@@ -397,6 +414,7 @@ def _page(
         feeds=feeds,
         feed=next((each for each in feeds if each.id == selection.feed), None),
         font_groups=[group for group in fonts if group.fonts],
+        has_draft=has_draft(template),
         can_undo=undoable,
         can_redo=redoable,
         preview=_preview_path(request, template, selection, document.digest),

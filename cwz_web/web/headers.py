@@ -1,7 +1,7 @@
 """Response headers: the request id, a Content-Security-Policy with a nonce, and other security headers.
 
 htmx runs with its `hx-csp` extension: an element with another `hx-nonce` than the page's is inert, and only the Trusted
-Types policy `htmx` can write HTML into the page.
+Types policy `htmx` can write HTML into the page. A page can allow more policies (`Request.trusted_types`).
 """
 
 from pyramid.config import Configurator
@@ -17,7 +17,7 @@ REPORTING_ENDPOINTS = ("Reporting-Endpoints", f'csp="{CSP_REPORT_PATH}"')
 CSP = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; img-src 'self';"
     " font-src 'self'; connect-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none';"
-    " require-trusted-types-for 'script'; trusted-types htmx"
+    " require-trusted-types-for 'script'; trusted-types {policies}"
     f"; report-uri {CSP_REPORT_PATH}; report-to csp"
 )
 CSP_DIRECTIVES = frozenset({part.split()[0] for part in CSP.split(";")} | {"script-src-elem", "style-src-elem"})
@@ -73,7 +73,8 @@ def _referrer_policy(request: Request) -> str:
 
 def _csp(request: Request) -> str:
     targets = " ".join(["'self'", *request.form_targets])
-    return CSP.format(nonce=request.csp_nonce, targets=targets)
+    policies = " ".join(["htmx", *request.trusted_types])
+    return CSP.format(nonce=request.csp_nonce, targets=targets, policies=policies)
 
 
 def includeme(config: Configurator) -> None:

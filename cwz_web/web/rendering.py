@@ -124,7 +124,8 @@ def includeme(config: Configurator) -> None:
     environment.globals["static"] = static_path()
     max_age = 0 if services.settings.development else YEAR
     config.add_static_view(f"{static_path()}/app", "cwz_web:static", cache_max_age=max_age)
-    for name, package in (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files")):
+    packages = (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files"), ("konva", "konva"))
+    for name, package in packages:
         config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
     config.add_view_predicate("partial", PartialPredicate)
     config.add_view_deriver(view_model_deriver, name="view_model", under="rendered_view", over=VIEW)

@@ -49,6 +49,8 @@ class Request(pyramid.request.Request):
     has_outbound_slot = False
     # Other sites that this page's forms may redirect to, for the Content-Security-Policy.
     form_targets: tuple[str, ...] = ()
+    # Trusted Types policies of this page's scripts beside htmx's, for the same.
+    trusted_types: tuple[str, ...] = ()
 
     @reify
     def id(self) -> str:

@@ -8,6 +8,7 @@ from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
     discard_draft,
+    has_draft,
     load_draft,
     publish_draft,
     redo,
@@ -15,7 +16,7 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template, TemplateStep
-from cwz_web.generation.templates import list_versions, load_design
+from cwz_web.generation.templates import list_versions, load_design, publish
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import change_canvas
 from tests.factories import Factory
@@ -120,29 +121,67 @@ def test_number_of_steps_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(drafts, "MAX_STEPS", 5)
     for width in range(400, 412):
         desk.widen(width)
-    assert desk.make.count(TemplateStep, desk.space.id) == 5
+    assert desk.make.count(TemplateStep, desk.space.id) == 6
     went = 0
     while desk.do(undo):
         went += 1
-    assert went == 4
-    assert desk.width == 407, "what was forgotten is never taken for what is published"
+    assert went == 5
+    assert desk.width == 406, "what was forgotten is never taken for what is published"
+
+
+def test_size_of_steps_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "MAX_STEP_BYTES", 1)
+    monkeypatch.setattr(drafts, "MIN_STEPS", 2)
+    for width in range(400, 406):
+        desk.widen(width)
+    assert desk.make.count(TemplateStep, desk.space.id) == 3
 
 
 def test_publishing_creates_version_and_ends_draft(desk: Desk) -> None:
     desk.widen(400)
     assert desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
     assert not desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
-    assert desk.can == (False, False)
+    assert not desk.do(lambda db, template: has_draft(template))
     versions = desk.do(lambda db, template: [(v.number, who) for v, who in list_versions(db, template)])
     assert versions == [(2, desk.person.name), (1, None)]
     assert desk.do(lambda db, template: load_design(db, template, 1).document.canvas.width) == 300
 
 
-def test_discarding_restores_published_version(desk: Desk) -> None:
+def test_steps_can_be_undone_after_publishing(desk: Desk) -> None:
     desk.widen(400)
-    desk.do(discard_draft)
-    assert desk.width == 300
-    assert desk.make.count(TemplateStep, desk.space.id) == 0
+    desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
+    assert desk.do(undo)
+    assert (desk.width, desk.do(lambda db, template: has_draft(template))) == (300, True)
+    assert desk.do(redo)
+    assert (desk.width, desk.do(lambda db, template: has_draft(template))) == (400, False)
+    assert desk.widen(500)
+    assert desk.do(undo)
+    assert desk.width == 400
+
+
+def test_discarding_restores_published_version_and_can_be_undone(desk: Desk) -> None:
+    desk.widen(400)
+    assert desk.do(discard_draft)
+    assert not desk.do(discard_draft)
+    assert (desk.width, desk.do(lambda db, template: has_draft(template))) == (300, False)
+    assert desk.do(undo)
+    assert (desk.width, desk.do(lambda db, template: has_draft(template))) == (400, True)
+
+
+def test_draft_starts_from_what_was_published_elsewhere(desk: Desk) -> None:
+    desk.widen(400)
+    desk.do(lambda db, template: publish_draft(db, template, desk.person.id))
+
+    def publish_elsewhere(db: Any, template: Template) -> None:
+        publish(db, template, change_canvas(load_draft(db, template).document, {"width": 700}))
+
+    desk.do(publish_elsewhere)
+    assert desk.width == 700
+    desk.widen(800)
+    assert desk.do(undo)
+    assert (desk.width, desk.do(lambda db, template: has_draft(template))) == (700, False)
+    assert desk.do(undo)
+    assert desk.width == 400
 
 
 def test_step_with_older_document_version_is_migrated(desk: Desk) -> None:

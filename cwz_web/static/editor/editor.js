@@ -1,0 +1,454 @@
+// The editor: connects the draft, the stage and the panels. Loaded as a module on the editor's page only.
+
+import { Commands } from "./commands.js";
+import { installLayerPanel } from "./layer-panel.js";
+import {
+  DEFAULT_SIZE, changed, containerOf, findLayer, locate, insertLayers, outermost, removeLayers, setValues, walkLayers,
+} from "./model.js";
+import { valuesInParent, valuesOfFrame } from "./placing.js";
+import { installPointer, moveOnCanvas } from "./pointer.js";
+import { installProperties } from "./properties.js";
+import { Session, InvalidChangeError } from "./session.js";
+import { Stage } from "./stage.js";
+import { Tiles } from "./tiles.js";
+import { installTopBar } from "./top-bar.js";
+
+/** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
+/** @typedef {import("./stage.js").Point} Point */
+/**
+ * Aligns what is dragged with other layers, and shows guides.
+ * @typedef {{snapMove: (names: string[], delta: Point, event: PointerEvent) => Point, clear: () => void}} Snapper
+ */
+/**
+ * Puts what is dragged into a stack or a group.
+ * @typedef {{over: (names: string[], point: Point, event: PointerEvent) => boolean,
+ *   drop: (names: string[], delta: Point, event: PointerEvent) => boolean, clear: () => void}} Dropper
+ */
+
+const TOAST_MS = 6000;
+const NUDGE = 1;
+const LARGE_NUDGE = 10;
+
+/** Events: "select" (the selection has changed), "dragging" (detail: names and delta). */
+export class Editor extends EventTarget {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    super();
+    this.root = root;
+    const start = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("editor-start")).textContent ?? "");
+    this.start = start;
+    this.tiles = new Tiles();
+    this.session = new Session(start, this.tiles);
+    this.stage = new Stage(/** @type {HTMLDivElement} */ (root.querySelector("#stage")), this.tiles);
+    this.commands = new Commands();
+    /** @type {string[]} */
+    this.selection = [];
+    /** The container whose layers are selected by a click; empty for the canvas. */
+    this.scope = "";
+    /** @type {Snapper | undefined} */
+    this.snapper = undefined;
+    /** @type {Dropper | undefined} */
+    this.dropper = undefined;
+    /** @type {(() => void) | undefined} */
+    this.cancelDrag = undefined;
+    this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
+    this.session.addEventListener("state", (event) => {
+      this.stage.show(/** @type {CustomEvent} */ (event).detail);
+      this.updateSelection();
+    });
+    this.session.addEventListener("document", () => this.keepSelection());
+    this.session.addEventListener("invalid", (event) => this.toast(/** @type {CustomEvent} */ (event).detail));
+    this.session.addEventListener("conflict", (event) => this.explainConflict(/** @type {CustomEvent} */ (event).detail));
+    this.stage.addEventListener("missing", () => this.session.refresh());
+    this.stage.addEventListener("transformed", (event) => this.resize(/** @type {CustomEvent} */ (event).detail));
+    addEventListener("keydown", (event) => this.commands.handleKey(event));
+    for (const button of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-add]"))) {
+      button.addEventListener("click", () => this.submit({ do: "add", type: button.dataset.add ?? "" }).catch(() => {}));
+    }
+    this.addCommands();
+  }
+
+  get size() {
+    return this.session.view.size;
+  }
+
+  get document() {
+    return this.session.document;
+  }
+
+  // Selection
+
+  /** @param {string[]} names */
+  select(names) {
+    this.selection = names.filter((name) => locate(this.document, name));
+    if (this.selection.length) this.scope = containerOf(this.document, this.selection[0])?.name ?? "";
+    this.updateSelection();
+    this.emit("select");
+  }
+
+  updateSelection() {
+    const isEach = (/** @type {(name: string) => boolean} */ test) => this.selection.length > 0 && this.selection.every(test);
+    this.stage.select(this.selection, {
+      isMovable: isEach((name) => this.isMovable(name)),
+      isResizable: isEach((name) => this.isUnlocked(name)),
+      isRotatable: isEach((name) => this.isUnlocked(name)),
+    });
+  }
+
+  /** Drop what no longer exists from the selection. */
+  keepSelection() {
+    const kept = this.selection.filter((name) => locate(this.document, name));
+    if (this.scope && !locate(this.document, this.scope)) this.scope = "";
+    if (kept.length === this.selection.length) return;
+    this.selection = kept;
+    this.updateSelection();
+    this.emit("select");
+  }
+
+  /** @param {string} name */
+  isUnlocked(name) {
+    const spot = locate(this.document, name);
+    return Boolean(spot && !spot.layer.locked && !spot.containers.some((each) => each.locked));
+  }
+
+  /**
+   * Return whether a layer has a position of its own.
+   * @param {string} name
+   */
+  isMovable(name) {
+    return this.isUnlocked(name) && containerOf(this.document, name)?.type !== "stack";
+  }
+
+  /** Return the layers that a click or a marquee can select now. */
+  selectableNames() {
+    const siblings = this.scope ? findLayer(this.document, this.scope)?.layers ?? [] : this.document.layers;
+    return siblings.map((each) => each.name).filter((name) => this.isUnlocked(name));
+  }
+
+  /**
+   * Return the layer that a click at a point selects: in the entered container, or its container on the canvas.
+   * @param {Point} point
+   * @param {boolean} isDeep whether to select the innermost layer
+   */
+  targetAt(point, isDeep = false) {
+    const names = this.stage.layersAt(point).map((each) => each.name).filter((name) => this.isUnlocked(name));
+    if (isDeep) return names[0] ?? "";
+    const scopes = this.scope ? [...(locate(this.document, this.scope)?.containers.map((each) => each.name) ?? []), this.scope] : [];
+    for (const scope of [...scopes.reverse(), ""]) {
+      for (const name of names) {
+        const containers = locate(this.document, name)?.containers ?? [];
+        const path = [...containers.map((each) => each.name), name];
+        const at = scope ? path.indexOf(scope) : -1;
+        if (scope && at < 0) continue;
+        if (path[at + 1]) return path[at + 1];
+      }
+    }
+    return "";
+  }
+
+  /**
+   * Enter the container at a point, or edit the layer there.
+   * @param {Point} point
+   */
+  enterAt(point) {
+    const name = this.targetAt(point);
+    const layer = name && findLayer(this.document, name);
+    if (!layer) return;
+    if (!layer.layers) return this.emit("edit", name);
+    this.scope = name;
+    const inner = this.targetAt(point);
+    if (inner && inner !== name) this.select([inner]);
+  }
+
+  /** Clear the selection and leave the entered container. */
+  leave() {
+    this.scope = "";
+    this.select([]);
+  }
+
+  // Changes
+
+  /**
+   * Change the document.
+   * @param {string} name names the change, for undo
+   * @param {(copy: TemplateDocument) => void} change
+   * @param {{moves?: boolean}} [options]
+   */
+  edit(name, change, options) {
+    this.session.edit(name, changed(this.document, change), options);
+  }
+
+  /**
+   * @param {string[]} names
+   * @param {Point} delta on the canvas
+   */
+  move(names, delta) {
+    if (!names.length || (!delta.x && !delta.y)) return this.stage.cancelPreview();
+    const moves = moveOnCanvas(this, names, delta);
+    this.stage.commitMove(names, delta);
+    for (const { name, values } of moves) this.remember(name, values);
+    this.edit(`move ${names.join(", ")}`, (copy) => {
+      for (const { name, values } of moves) setValues(copy, name, values, this.size);
+    }, { moves: true });
+    this.announce(`Moved ${names.join(", ")} by ${delta.x}, ${delta.y}`);
+  }
+
+  /** @param {{[name: string]: import("./stage.js").Frame}} frames */
+  resize(frames) {
+    const names = Object.keys(frames);
+    this.edit(`resize ${names.join(", ")}`, (copy) => {
+      for (const [name, frame] of Object.entries(frames)) {
+        const shown = this.stage.find(name)?.layer;
+        const layer = findLayer(copy, name);
+        if (!shown || !layer) continue;
+        setValues(copy, name, this.valuesOfResize(copy, name, shown, frame), this.size);
+      }
+    }, { moves: true });
+  }
+
+  /**
+   * @param {TemplateDocument} copy
+   * @param {string} name
+   * @param {import("./session.js").ShownLayer} shown
+   * @param {import("./stage.js").Frame} frame
+   */
+  valuesOfResize(copy, name, shown, frame) {
+    const values = /** @type {{[key: string]: any}} */ (valuesOfFrame(shown, frame));
+    const layer = /** @type {import("./model.js").Layer} */ (findLayer(copy, name));
+    const sides = /** @type {const} */ (["width", "height"]).filter((side) => Math.abs(values[side] - shown[side]) >= 1);
+    for (const side of /** @type {const} */ (["width", "height"])) if (!sides.includes(side)) delete values[side];
+    // A side that was pulled has this length, whatever the content.
+    const flexible = sides.filter((side) => layer.sizing && (layer.sizing[side] ?? "fixed") !== "fixed");
+    if (flexible.length) values.sizing = { ...layer.sizing, ...Object.fromEntries(flexible.map((side) => [side, "fixed"])) };
+    if (containerOf(copy, name)?.type === "stack") {
+      delete values.x;
+      delete values.y;
+    }
+    if (values.rotation === shown.own.rotation) delete values.rotation;
+    return values;
+  }
+
+  /**
+   * Keep where a layer is until the server answers.
+   * @param {string} name
+   * @param {{x: number, y: number}} values
+   */
+  remember(name, values) {
+    const entry = this.stage.find(name);
+    if (!entry) return;
+    const { own } = entry.layer;
+    const moved = { x: values.x - own.x, y: values.y - own.y };
+    entry.layer = {
+      ...entry.layer,
+      center: [entry.frame.x, entry.frame.y],
+      own: { ...own, ...values, left: own.left + moved.x, top: own.top + moved.y },
+    };
+  }
+
+  /**
+   * Change the values of a layer that gets another container, so that it stays where it is on the canvas.
+   * @param {import("./model.js").Layer} layer a layer of a copy of the document
+   * @param {import("./model.js").Layer | undefined} from its container until now; undefined for the canvas
+   * @param {import("./model.js").Layer | undefined} to its new container
+   */
+  placeInParent(layer, from, to) {
+    if (from?.name === to?.name || to?.type === "stack") return;
+    const shown = this.stage.find(layer.name);
+    if (!shown) return;
+    const { frame } = shown;
+    const sides = /** @type {const} */ (["width", "height"]);
+    const flexible = sides.filter((side) => (layer.sizing?.[side] ?? "fixed") === "fill");
+    if (flexible.length) layer.sizing = { ...layer.sizing, ...Object.fromEntries(flexible.map((side) => [side, "fixed"])) };
+    layer.width = Math.round(frame.width);
+    layer.height = Math.round(frame.height);
+    Object.assign(layer, valuesInParent(frame, to && this.stage.find(to.name)?.frame, layer.anchor));
+  }
+
+  remove() {
+    const names = outermost(this.document, this.selection).filter((name) => this.isUnlocked(name));
+    if (!names.length) return;
+    this.edit(`remove ${names.join(", ")}`, (copy) => removeLayers(copy, names));
+    this.announce(`Removed ${names.join(", ")}`);
+  }
+
+  /** @param {Point} [delta] */
+  duplicate(delta = { x: 24, y: 24 }) {
+    const names = outermost(this.document, this.selection);
+    /** @type {string[]} */
+    const copies = [];
+    this.edit(`duplicate ${names.join(", ")}`, (copy) => {
+      for (const name of names) {
+        const spot = locate(copy, name);
+        const shown = this.stage.find(name)?.layer;
+        if (!spot) continue;
+        const [added] = insertLayers(copy, [spot.layer], { siblings: spot.siblings, index: spot.index + 1 });
+        copies.push(added);
+        if (shown && spot.containers.at(-1)?.type !== "stack") {
+          const [{ values }] = moveOnCanvas(this, [name], delta);
+          setValues(copy, added, values, this.size);
+        }
+      }
+    });
+    this.select(copies);
+    this.announce(`Duplicated ${names.join(", ")}`);
+  }
+
+  /**
+   * Move the selected layers up or down in their order.
+   * @param {"forward" | "backward" | "front" | "back"} where
+   */
+  reorder(where) {
+    const names = outermost(this.document, this.selection);
+    const isUp = where === "forward" || where === "front";
+    this.edit(`order ${names.join(", ")}`, (copy) => {
+      for (const name of isUp ? [...names].reverse() : names) {
+        const spot = locate(copy, name);
+        if (!spot) continue;
+        const last = spot.siblings.length - 1;
+        const to = { forward: spot.index + 1, backward: spot.index - 1, front: last, back: 0 }[where];
+        spot.siblings.splice(spot.index, 1);
+        spot.siblings.splice(Math.min(Math.max(to, 0), last), 0, spot.layer);
+      }
+    });
+  }
+
+  /** @param {"hidden" | "locked"} flag */
+  toggle(flag) {
+    const names = this.selection;
+    const isOn = !names.every((name) => findLayer(this.document, name)?.[flag]);
+    this.edit(`${flag} ${names.join(", ")}`, (copy) => {
+      for (const name of names) setValues(copy, name, { [flag]: isOn }, flag === "hidden" ? this.size : DEFAULT_SIZE);
+    });
+  }
+
+  /**
+   * Send a form of the designer, for changes that only the server makes.
+   * @param {{[field: string]: string}} form
+   * @param {string} layer
+   */
+  async submit(form, layer = this.selection[0] ?? "") {
+    try {
+      const state = await this.session.submit(form, layer);
+      if (state.layer && state.layer !== this.selection[0]) this.select([state.layer]);
+      return state;
+    } catch (error) {
+      if (!(error instanceof InvalidChangeError)) throw error;
+      this.toast(error.message);
+      throw error;
+    }
+  }
+
+  addCommands() {
+    const hasSelection = () => this.selection.length > 0;
+    const one = () => this.selection.length === 1;
+    const form = (/** @type {string} */ name) => () => {
+      const boxes = Object.fromEntries([...this.stage.entries.values()].filter((each) => !each.layer.instance).map((each) => {
+        const { x, y, width, height } = each.frame;
+        return [each.layer.name, [Math.round(x - width / 2), Math.round(y - height / 2), Math.round(width), Math.round(height)]];
+      }));
+      this.submit({ do: name, layer: this.selection[0], boxes: JSON.stringify(boxes) }).catch(() => {});
+    };
+    const nudge = (/** @type {number} */ x, /** @type {number} */ y) => () => {
+      this.move(outermost(this.document, this.selection).filter((name) => this.isMovable(name)), { x, y });
+    };
+    this.commands.add(
+      { id: "undo", label: "Undo", group: "Edit", keys: ["Mod+Z"], run: () => this.session.act("undo"), isEnabled: () => this.session.state?.canUndo || this.session.unsent > 0 },
+      { id: "redo", label: "Redo", group: "Edit", keys: ["Mod+Shift+Z", "Mod+Y"], run: () => this.session.act("redo"), isEnabled: () => Boolean(this.session.state?.canRedo) },
+      { id: "duplicate", label: "Duplicate", group: "Edit", keys: ["Mod+D"], run: () => this.duplicate(), isEnabled: hasSelection },
+      { id: "remove", label: "Delete", group: "Edit", keys: ["Delete", "Backspace"], run: () => this.remove(), isEnabled: hasSelection },
+      { id: "select-all", label: "Select all", group: "Select", keys: ["Mod+A"], run: () => this.select(this.selectableNames()) },
+      { id: "select-none", label: "Select nothing", group: "Select", keys: ["Escape"], run: () => (this.scope && this.selection.length ? this.select([this.scope]) : this.leave()) },
+      { id: "enter", label: "Edit text or enter group", group: "Select", keys: ["Enter"], run: () => this.enter(), isEnabled: one },
+      { id: "next", label: "Select next layer", group: "Select", keys: ["Tab"], run: (event) => this.step(1, event), isHidden: true },
+      { id: "previous", label: "Select previous layer", group: "Select", keys: ["Shift+Tab"], run: (event) => this.step(-1, event), isHidden: true },
+      { id: "forward", label: "Bring forward", group: "Arrange", keys: ["Mod+]"], run: () => this.reorder("forward"), isEnabled: hasSelection },
+      { id: "backward", label: "Send backward", group: "Arrange", keys: ["Mod+["], run: () => this.reorder("backward"), isEnabled: hasSelection },
+      { id: "front", label: "Bring to front", group: "Arrange", keys: ["Mod+Alt+]"], run: () => this.reorder("front"), isEnabled: hasSelection },
+      { id: "back", label: "Send to back", group: "Arrange", keys: ["Mod+Alt+["], run: () => this.reorder("back"), isEnabled: hasSelection },
+      { id: "ungroup", label: "Ungroup", group: "Arrange", keys: ["Mod+Shift+G"], run: form("unwrap"), isEnabled: () => one() && Boolean(findLayer(this.document, this.selection[0])?.layers) },
+      { id: "lock", label: "Lock or unlock", group: "Arrange", keys: ["Mod+Shift+L"], run: () => this.toggle("locked"), isEnabled: hasSelection },
+      { id: "hide", label: "Hide or show", group: "Arrange", keys: ["Mod+Shift+H"], run: () => this.toggle("hidden"), isEnabled: hasSelection },
+      { id: "zoom-in", label: "Zoom in", group: "View", keys: ["+", "=", "Mod+="], run: () => this.stage.zoomTo(this.stage.zoom * 1.25) },
+      { id: "zoom-out", label: "Zoom out", group: "View", keys: ["-", "Mod+-"], run: () => this.stage.zoomTo(this.stage.zoom / 1.25) },
+      { id: "zoom-100", label: "Zoom to 100%", group: "View", keys: ["Shift+0", "Mod+0"], run: () => this.stage.center(1, { x: this.stage.width / 2, y: this.stage.height / 2 }) },
+      { id: "zoom-fit", label: "Zoom to fit", group: "View", keys: ["Shift+1"], run: () => this.stage.fit() },
+      { id: "zoom-selection", label: "Zoom to selection", group: "View", keys: ["Shift+2"], run: () => this.stage.fitTo(this.selection.flatMap((name) => this.stage.find(name)?.frame ?? [])), isEnabled: hasSelection },
+      { id: "publish", label: "Publish", group: "Template", keys: ["Mod+Enter"], run: () => this.session.act("publish"), isEnabled: () => Boolean(this.session.state?.hasDraft) },
+      { id: "discard", label: "Discard changes", group: "Template", run: () => this.discard(), isEnabled: () => Boolean(this.session.state?.hasDraft) },
+    );
+    for (const [key, x, y] of /** @type {const} */ ([["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]])) {
+      this.commands.add(
+        { id: `nudge-${key}`, label: `Move ${key.slice(5).toLowerCase()}`, group: "Arrange", keys: [key], run: nudge(x * NUDGE, y * NUDGE), isEnabled: hasSelection, isHidden: true },
+        { id: `nudge-10-${key}`, label: `Move ${key.slice(5).toLowerCase()} by 10`, group: "Arrange", keys: [`Shift+${key}`], run: nudge(x * LARGE_NUDGE, y * LARGE_NUDGE), isEnabled: hasSelection, isHidden: true },
+      );
+    }
+  }
+
+  enter() {
+    const [name] = this.selection;
+    const layer = findLayer(this.document, name);
+    if (layer?.layers?.length) this.select([layer.layers[layer.layers.length - 1].name]);
+    else this.emit("edit", name);
+  }
+
+  /**
+   * Select the next layer on the stage; leave the key to the browser if the stage is not focused.
+   * @param {number} by
+   * @param {Event} [event]
+   */
+  step(by, event) {
+    void event;
+    const names = [...walkLayers(this.document.layers)].map((each) => each.name);
+    if (!names.length) return;
+    const at = names.indexOf(this.selection[0]);
+    this.select([names[(at + by + names.length) % names.length]]);
+    this.announce(`${this.selection[0]} selected`);
+  }
+
+  async discard() {
+    const dialog = /** @type {HTMLDialogElement} */ (this.root.querySelector("#discard-dialog"));
+    dialog.showModal();
+  }
+
+  // Messages
+
+  /** @param {string[]} conflicts */
+  explainConflict(conflicts) {
+    const what = conflicts.length ? ` Both changed ${conflicts.slice(0, 3).join("; ")}: your change was kept.` : " Your changes were kept.";
+    this.toast(`This template was changed in another window.${what}`);
+  }
+
+  /** @param {string} message */
+  toast(message) {
+    const toast = /** @type {HTMLElement} */ (this.root.querySelector("#toast"));
+    toast.textContent = message;
+    toast.hidden = false;
+    clearTimeout(Number(toast.dataset.timer));
+    toast.dataset.timer = String(setTimeout(() => { toast.hidden = true; }, TOAST_MS));
+  }
+
+  /** @param {string} message */
+  announce(message) {
+    this.status.textContent = message;
+  }
+
+  /**
+   * @param {string} type
+   * @param {any} [detail]
+   */
+  emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+const root = document.getElementById("editor");
+if (root) {
+  const editor = new Editor(root);
+  installPointer(editor);
+  installTopBar(editor);
+  installLayerPanel(editor);
+  installProperties(editor);
+  // For tests, which compare the stage with the rendered image.
+  Object.assign(root, { editor });
+  editor.session.open();
+}

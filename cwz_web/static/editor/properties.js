@@ -1,0 +1,143 @@
+// The properties of the selection: forms that the server renders, sent while the user types.
+
+import { InvalidChangeError } from "./session.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+
+const TYPING_MS = 80;
+const LOAD_MS = 60;
+
+/** @param {Editor} editor */
+export function installProperties(editor) {
+  const { root, session } = editor;
+  const panel = /** @type {HTMLElement} */ (root.querySelector("#properties"));
+  const several = /** @type {HTMLElement} */ (root.querySelector("#several"));
+  let timer = 0;
+  let loaded = "";
+
+  /** Load the forms, unless the user is typing into them. */
+  function load({ isForced = false } = {}) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const isSeveral = editor.selection.length > 1;
+      several.hidden = !isSeveral;
+      panel.hidden = isSeveral;
+      several.querySelector("[data-count]")?.replaceChildren(`${editor.selection.length} layers selected`);
+      if (isSeveral) return;
+      const query = new URLSearchParams({ layer: editor.selection[0] ?? "", size: editor.size, row: String(session.view.row) });
+      if (session.view.feed) query.set("feed", session.view.feed);
+      const address = `${editor.start.properties}?${query}`;
+      const key = `${address} ${session.saved.base}`;
+      if (key === loaded || (!isForced && isTypingHere() && address === loaded.split(" ")[0])) return;
+      loaded = key;
+      htmx.ajax("GET", address, { target: "#properties", swap: "innerMorph" });
+    }, LOAD_MS);
+  }
+
+  function isTypingHere() {
+    const active = document.activeElement;
+    return Boolean(active && panel.contains(active) && active.matches("input:not([type=checkbox]), textarea"));
+  }
+
+  /**
+   * @param {HTMLFormElement} form
+   * @param {HTMLElement | null} [submitter]
+   */
+  async function send(form, submitter = null) {
+    if (form.enctype === "multipart/form-data") return upload(form);
+    const data = new FormData(form);
+    if (submitter instanceof HTMLButtonElement && submitter.name) data.set(submitter.name, submitter.value);
+    /** @type {{[field: string]: string}} */
+    const fields = {};
+    for (const [name, value] of data) if (typeof value === "string" && name !== "csrf_token") fields[name] = value;
+    clearErrors(form);
+    try {
+      await session.submit(fields, editor.selection[0] ?? "");
+      const renamed = session.state?.layer;
+      if (renamed && editor.selection.length === 1 && renamed !== editor.selection[0]) editor.select([renamed]);
+    } catch (error) {
+      if (!(error instanceof InvalidChangeError)) throw error;
+      showErrors(form, error);
+    }
+  }
+
+  /** @param {HTMLFormElement} form */
+  async function upload(form) {
+    const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
+    if (!response.ok) editor.toast("The file cannot be used. Choose a JPEG, PNG, WebP, GIF, AVIF or SVG image.");
+    await session.refresh();
+    load({ isForced: true });
+  }
+
+  /** @param {HTMLFormElement} form */
+  function clearErrors(form) {
+    for (const each of form.querySelectorAll("[data-live-error]")) each.remove();
+    for (const each of form.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
+  }
+
+  /**
+   * @param {HTMLFormElement} form
+   * @param {InvalidChangeError} error
+   */
+  function showErrors(form, error) {
+    const entries = Object.entries(error.errors);
+    for (const [name, message] of entries.length ? entries : [["", error.message]]) {
+      const field = name ? form.elements.namedItem(name) : null;
+      const text = document.createElement("p");
+      text.className = "error";
+      text.dataset.liveError = "";
+      text.setAttribute("role", "alert");
+      text.textContent = message;
+      if (field instanceof HTMLElement) {
+        text.id = `${field.id}-live-error`;
+        field.setAttribute("aria-invalid", "true");
+        field.setAttribute("aria-describedby", text.id);
+        field.closest(".field")?.append(text);
+      } else form.prepend(text);
+    }
+  }
+
+  let sending = 0;
+  panel.addEventListener("input", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (target instanceof HTMLInputElement && target.dataset.color) {
+      const text = /** @type {HTMLInputElement} */ (panel.querySelector(`#${CSS.escape(target.dataset.color)}`));
+      text.value = target.value + text.value.slice(7, 9);
+    }
+    const form = target.closest("form");
+    if (!form?.dataset.live || target instanceof HTMLSelectElement) return;
+    showMixing(target);
+    clearTimeout(sending);
+    sending = setTimeout(() => send(form), TYPING_MS);
+  });
+  panel.addEventListener("change", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    const form = target.closest("form");
+    if (!form?.dataset.live) return;
+    clearTimeout(sending);
+    send(form).then(() => {
+      if (target instanceof HTMLSelectElement || target.matches("[type=checkbox]")) load({ isForced: true });
+    });
+  });
+  panel.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(sending);
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    send(form, event.submitter).then(() => load({ isForced: true }));
+  });
+
+  /**
+   * Show opacity and blend modes at once.
+   * @param {HTMLElement} target
+   */
+  function showMixing(target) {
+    const [name] = editor.selection;
+    if (!(target instanceof HTMLInputElement) || !name || target.name !== "opacity") return;
+    const opacity = Number(target.value);
+    if (opacity >= 0 && opacity <= 1) editor.stage.mix(name, { opacity });
+  }
+
+  editor.addEventListener("select", () => load());
+  session.addEventListener("state", () => load());
+  load();
+}

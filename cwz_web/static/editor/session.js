@@ -1,0 +1,370 @@
+// The draft between this page and the server: local changes are shown at once and sent in the background, one request
+// at a time. Nothing is lost: what could not be sent is kept in the browser and sent later.
+
+import { findOperations, isEqual, mergeDocuments } from "./changes.js";
+
+/** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
+/**
+ * A tile of a layer, or of the background.
+ * @typedef {{digest: string, x: number, y: number, width: number, height: number}} Tile
+ */
+/**
+ * A layer as the sample row shows it. `own` are its values in its container; `center` and `rotation` are on the canvas.
+ * @typedef {{name: string, instance: number, parent: string, width: number, height: number, center: [number, number],
+ *   rotation: number, opacity: number, blend: string, problem: string, tile: Tile | null, own: OwnBox}} ShownLayer
+ */
+/**
+ * @typedef {{x: number, y: number, width: number, height: number, rotation: number, anchor: string, left: number,
+ *   top: number}} OwnBox
+ */
+/** @typedef {{layer: string, message: string, code: string}} Finding */
+/**
+ * What the server answers.
+ * @typedef {{base: string, document: TemplateDocument | null, version: number, hasDraft: boolean, canUndo: boolean,
+ *   canRedo: boolean, layer: string, size: string, width: number, height: number, values: {[name: string]: string},
+ *   background: Tile | null, layers: ShownLayer[], absent: {name: string, own: OwnBox}[], findings: Finding[] | null,
+ *   error: string}} State
+ */
+/** @typedef {{operations: string, page: string, csrf: string, base: string, document: TemplateDocument}} Start */
+/** @typedef {"saved" | "saving" | "offline" | "signed-out" | "failed"} SaveState */
+/** @typedef {{[key: string]: any}} Request */
+
+const RETRY_MS = 5000;
+const CHECK_MS = 400;
+const NO_CHANGE = { form: undefined, action: undefined };
+
+export class InvalidChangeError extends Error {
+  /**
+   * @param {string} message
+   * @param {{[field: string]: string}} errors
+   */
+  constructor(message, errors) {
+    super(message);
+    this.errors = errors;
+  }
+}
+
+/**
+ * Events: "document" (it has changed, here or elsewhere), "state" (the server has answered), "save" (the state of
+ * saving), "conflict" (detail: what both sides changed), "invalid" (detail: a message), "findings".
+ */
+export class Session extends EventTarget {
+  /**
+   * @param {Start} start
+   * @param {import("./tiles.js").Tiles} tiles
+   */
+  constructor(start, tiles) {
+    super();
+    this.start = start;
+    this.tiles = tiles;
+    /** The document as it is shown. */
+    this.document = start.document;
+    /** The document that the server has. */
+    this.saved = { base: start.base, document: start.document };
+    /** @type {State | undefined} */
+    this.state = undefined;
+    /** @type {Finding[]} */
+    this.findings = [];
+    this.view = { size: "default", feed: /** @type {string | null} */ (null), row: 1 };
+    /** @type {SaveState} */
+    this.saveState = "saved";
+    this.unsent = 0;
+    this.failure = "";
+    this.change = "";
+    /** How often this page has moved layers: an answer to an earlier request shows them where they were. */
+    this.moves = 0;
+    /** @type {Promise<void>} */
+    this.queue = Promise.resolve();
+    this.isQueued = false;
+    this.checkTimer = 0;
+    this.storageKey = `editor:${start.operations}`;
+    addEventListener("online", () => this.retry());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.refresh();
+    });
+    addEventListener("beforeunload", (event) => {
+      if (this.unsent && this.saveState !== "saved") event.preventDefault();
+    });
+  }
+
+  /** Show the draft; continue with changes that an earlier visit could not send. */
+  async open() {
+    const kept = this.readKept();
+    if (kept) {
+      const merged = mergeDocuments(kept.base, kept.document, this.saved.document);
+      this.document = /** @type {TemplateDocument} */ (merged.document);
+      this.unsent = 1;
+      this.change = "changes made offline";
+      if (merged.conflicts.length) this.emit("conflict", merged.conflicts);
+    }
+    await this.refresh();
+  }
+
+  /**
+   * Change the document.
+   * @param {string} name names the change; quick successive changes of the same name are one step
+   * @param {TemplateDocument} document the changed document
+   * @param {{moves?: boolean}} options moves: the stage shows it already
+   */
+  edit(name, document, { moves = false } = {}) {
+    if (isEqual(/** @type {any} */ (document), /** @type {any} */ (this.document))) return;
+    if (moves) this.moves++;
+    this.document = document;
+    this.change = name.slice(0, 100);
+    this.unsent++;
+    this.emit("document");
+    this.refresh();
+  }
+
+  /** Send what has changed, and ask for what is shown. Requests of the meantime are one. */
+  refresh() {
+    if (this.isQueued) return this.queue;
+    this.isQueued = true;
+    return this.enqueue(() => {
+      this.isQueued = false;
+      return this.sendChanges();
+    });
+  }
+
+  /**
+   * Do something with the draft: undo, redo, publish or discard.
+   * @param {string} action
+   */
+  act(action) {
+    return this.enqueue(async () => {
+      if (await this.sendChanges({ isQuiet: true })) await this.post({ action });
+    });
+  }
+
+  /**
+   * Send a form of the designer. Its change needs the server, so it cannot be made offline.
+   * @param {{[field: string]: string}} form
+   * @param {string} layer the selected layer
+   * @returns {Promise<State>}
+   */
+  submit(form, layer) {
+    return this.enqueue(async () => {
+      if (!(await this.sendChanges({ isQuiet: true }))) throw new InvalidChangeError("This needs a connection", {});
+      const state = await this.post({ form, layer });
+      if (!state) throw new InvalidChangeError("This needs a connection", {});
+      return state;
+    });
+  }
+
+  /** @param {Partial<{size: string, feed: string | null, row: number}>} view */
+  show(view) {
+    Object.assign(this.view, view);
+    return this.refresh();
+  }
+
+  retry() {
+    if (this.saveState === "offline" || this.saveState === "failed") this.refresh();
+  }
+
+  /** Continue after the user has signed in again: the new session has another token. */
+  async resume() {
+    const response = await fetch(this.start.page, { headers: { Accept: "text/html" } });
+    const token = /"csrf": "([0-9a-f]+)"/.exec(await response.text())?.[1];
+    if (response.redirected || !token) return false;
+    this.start.csrf = token;
+    this.setSaveState("saving");
+    await this.refresh();
+    return true;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  enqueue(work) {
+    const result = this.queue.then(work);
+    this.queue = result.then(() => undefined, () => undefined);
+    return result;
+  }
+
+  /**
+   * Send the difference to the server's document, again until there is none.
+   * @param {{isQuiet?: boolean}} options isQuiet: send nothing if there is no difference
+   * @returns {Promise<boolean>} whether everything is sent
+   */
+  async sendChanges({ isQuiet = false } = {}) {
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const sent = this.document;
+      const operations = /** @type {any[]} */ (findOperations(/** @type {any} */ (this.saved.document), sent));
+      if (!operations.length && isQuiet) return true;
+      const count = this.unsent;
+      const state = await this.post({ operations, change: this.change }, sent);
+      if (state === null) return false;
+      if (state) this.unsent = Math.max(this.unsent - count, 0);
+      if (state && isEqual(this.saved.document, this.document)) break;
+    }
+    if (isEqual(this.saved.document, this.document)) this.forget();
+    return true;
+  }
+
+  /**
+   * @param {Request} request
+   * @param {TemplateDocument} sent the document that the server has after it
+   * @returns {Promise<State | null | undefined>} null: it could not be sent; undefined: send again
+   */
+  async post(request, sent = this.document) {
+    const isChange = request.operations?.length || request.form || request.action;
+    if (isChange) this.setSaveState("saving");
+    const body = { ...NO_CHANGE, ...request, ...this.view, base: this.saved.base, have: this.tiles.digests() };
+    const moves = this.moves;
+    let response;
+    try {
+      response = await fetch(this.start.operations, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "X-CSRF-Token": this.start.csrf },
+        body: JSON.stringify(body),
+      });
+    } catch {
+      return this.keep("offline");
+    }
+    if (response.redirected) return this.keep("signed-out");
+    if (response.status === 422) return this.refuse(await response.json(), request);
+    if (response.status !== 200 && response.status !== 409) return this.keep("failed", await explain(response));
+    const form = await response.formData();
+    await this.tiles.add(form);
+    const state = /** @type {State} */ (JSON.parse(await text(form.get("state"))));
+    const isConflict = response.status === 409;
+    return this.receive(state, sent, { isConflict, isChange: Boolean(isChange), isCurrent: moves === this.moves });
+  }
+
+  /**
+   * @param {State} state
+   * @param {TemplateDocument} sent
+   * @param {{isConflict: boolean, isChange: boolean, isCurrent: boolean}} is whether the server has refused the change;
+   *   whether there was one; whether the stage has moved no layer since
+   * @returns {State | undefined}
+   */
+  receive(state, sent, { isConflict, isChange, isCurrent }) {
+    const theirs = state.document ?? sent;
+    const base = isConflict ? this.saved.document : sent;
+    const merged = mergeDocuments(base, this.document, /** @type {any} */ (theirs));
+    const isForeign = !isChange && state.base !== this.saved.base;
+    this.saved = { base: state.base, document: theirs };
+    const document = /** @type {TemplateDocument} */ (merged.document);
+    const isOther = !isEqual(document, this.document);
+    this.document = document;
+    if (isConflict || isForeign) this.emit("conflict", merged.conflicts);
+    if (isConflict) {
+      this.emit("document");
+      return undefined;
+    }
+    this.state = state;
+    if (isEqual(this.document, this.saved.document)) this.setSaveState("saved");
+    if (isOther) this.emit("document");
+    if (isCurrent) this.emit("state", state);
+    this.checkLater();
+    return state;
+  }
+
+  /**
+   * The server refuses a change: go back to what it has.
+   * @param {{detail: string, errors?: {[field: string]: string}}} problem
+   * @param {Request} request
+   * @returns {State | null}
+   */
+  refuse(problem, request) {
+    this.setSaveState("saved");
+    if (request.form) throw new InvalidChangeError(problem.detail, problem.errors ?? {});
+    this.document = this.saved.document;
+    this.unsent = 0;
+    this.forget();
+    this.emit("invalid", problem.detail);
+    this.emit("document");
+    if (this.state) this.emit("state", this.state);
+    return null;
+  }
+
+  /** Ask for the findings of the image once nothing has changed for a moment. */
+  checkLater() {
+    clearTimeout(this.checkTimer);
+    this.checkTimer = setTimeout(() => this.enqueue(() => this.check()), CHECK_MS);
+  }
+
+  async check() {
+    const body = { ...this.view, base: this.saved.base, have: this.tiles.digests(), checks: true };
+    try {
+      const response = await fetch(this.start.operations, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "X-CSRF-Token": this.start.csrf },
+        body: JSON.stringify(body),
+      });
+      if (!response.ok || response.redirected) return;
+      const state = JSON.parse(await text((await response.formData()).get("state")));
+      if (state.base !== this.saved.base) return;
+      this.findings = state.findings ?? [];
+      this.emit("findings");
+    } catch {
+      // The next change asks again.
+    }
+  }
+
+  /**
+   * @param {SaveState} saveState
+   * @param {string} failure
+   * @returns {null}
+   */
+  keep(saveState, failure = "") {
+    this.failure = failure;
+    this.setSaveState(saveState);
+    if (!isEqual(this.document, this.saved.document)) {
+      const kept = { base: this.saved.document, document: this.document };
+      try {
+        localStorage.setItem(this.storageKey, JSON.stringify(kept));
+      } catch {
+        // The page still has the changes, and warns before it is closed.
+      }
+    }
+    if (saveState !== "signed-out") setTimeout(() => this.retry(), RETRY_MS);
+    return null;
+  }
+
+  /** @returns {{base: any, document: any} | null} */
+  readKept() {
+    try {
+      return JSON.parse(localStorage.getItem(this.storageKey) ?? "null");
+    } catch {
+      return null;
+    }
+  }
+
+  forget() {
+    this.unsent = 0;
+    try {
+      localStorage.removeItem(this.storageKey);
+    } catch {
+      // There is nothing to forget without storage.
+    }
+  }
+
+  /** @param {SaveState} saveState */
+  setSaveState(saveState) {
+    this.saveState = saveState;
+    this.emit("save");
+  }
+
+  /**
+   * @param {string} type
+   * @param {any} [detail]
+   */
+  emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** @param {FormDataEntryValue | null} part */
+function text(part) {
+  return part instanceof Blob ? part.text() : Promise.resolve(part ?? "");
+}
+
+/** @param {Response} response */
+async function explain(response) {
+  const type = response.headers.get("Content-Type") ?? "";
+  if (type.includes("json")) return (await response.json()).detail ?? "";
+  return response.status === 429 ? "Too many requests. Wait a moment" : `The server answered ${response.status}`;
+}

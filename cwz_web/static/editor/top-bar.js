@@ -1,0 +1,135 @@
+// The bar at the top: size, undo and redo, zoom, the sample row, the state of saving, and publishing.
+
+/** @typedef {import("./editor.js").Editor} Editor */
+
+const ZOOMS = { fit: 0, "25": 0.25, "50": 0.5, "100": 1, "200": 2, "400": 4 };
+
+/** @param {Editor} editor */
+export function installTopBar(editor) {
+  const { root, session, stage, commands } = editor;
+  /**
+   * @template {HTMLElement} T
+   * @param {string} selector
+   * @returns {T}
+   */
+  const part = (selector) => /** @type {T} */ (root.querySelector(selector));
+  /** @type {HTMLSelectElement} */
+  const sizes = part("#size");
+  /** @type {HTMLSelectElement} */
+  const feeds = part("#feed");
+  /** @type {HTMLInputElement} */
+  const row = part("#row");
+  /** @type {HTMLSelectElement} */
+  const zoom = part("#zoom");
+  const save = part("#save-state");
+  const signIn = /** @type {HTMLDialogElement} */ (part("#sign-in-dialog"));
+  const discard = /** @type {HTMLDialogElement} */ (part("#discard-dialog"));
+
+  root.addEventListener("click", (event) => {
+    const button = /** @type {HTMLElement} */ (event.target).closest("[data-command]");
+    if (button instanceof HTMLElement) commands.run(button.dataset.command ?? "");
+  });
+
+  function showSizes() {
+    const { canvas, sizes: more } = editor.document;
+    const options = [{ name: "default", width: canvas.width, height: canvas.height }, ...more];
+    sizes.replaceChildren(...options.map(({ name, width, height }) => {
+      const isNamed = name !== "default" && name !== `${width}x${height}`;
+      return new Option(isNamed ? `${name} (${width} × ${height})` : `${width} × ${height}`, name, false, name === editor.size);
+    }));
+  }
+
+  function showButtons() {
+    for (const button of root.querySelectorAll("[data-command]")) {
+      const command = commands.get(/** @type {HTMLElement} */ (button).dataset.command ?? "");
+      if (button instanceof HTMLButtonElement) button.disabled = !(command.isEnabled?.() ?? true);
+    }
+    const { state } = session;
+    if (state) part("#version").textContent = state.hasDraft ? "Not published" : `Version ${state.version}`;
+  }
+
+  function showSaveState() {
+    const count = `${session.unsent} ${session.unsent === 1 ? "change" : "changes"}`;
+    const texts = {
+      saved: "Saved",
+      saving: "Saving…",
+      offline: session.unsent ? `Offline. ${count} will be saved later` : "Offline",
+      "signed-out": "Signed out",
+      failed: `Not saved. ${session.failure || "Trying again"}`,
+    };
+    save.textContent = texts[session.saveState];
+    save.dataset.state = session.saveState;
+    if (session.saveState === "signed-out" && !signIn.open) signIn.showModal();
+    if (session.saveState === "saved" && signIn.open) signIn.close();
+    showButtons();
+  }
+
+  function showFeed() {
+    const feed = feeds.selectedOptions[0];
+    row.disabled = !feed?.value;
+    row.max = feed?.dataset.rows ?? "1";
+    for (const id of ["#row-previous", "#row-next"]) /** @type {HTMLButtonElement} */ (part(id)).disabled = !feed?.value;
+  }
+
+  /** @param {number} number */
+  function showRow(number) {
+    const last = Number(row.max) || 1;
+    row.value = String(Math.min(Math.max(number, 1), last));
+    session.show({ row: Number(row.value) });
+  }
+
+  sizes.addEventListener("change", () => session.show({ size: sizes.value }));
+  feeds.addEventListener("change", () => {
+    showFeed();
+    row.value = "1";
+    session.show({ feed: feeds.value || null, row: 1 });
+  });
+  row.addEventListener("change", () => showRow(Number(row.value) || 1));
+  part("#row-previous").addEventListener("click", () => showRow(Number(row.value) - 1));
+  part("#row-next").addEventListener("click", () => showRow(Number(row.value) + 1));
+  zoom.addEventListener("change", () => {
+    const value = ZOOMS[/** @type {keyof typeof ZOOMS} */ (zoom.value)];
+    if (value) stage.zoomTo(value);
+    else stage.fit();
+    zoom.blur();
+  });
+  stage.addEventListener("camera", () => {
+    const percent = `${Math.round(stage.zoom * 100)}%`;
+    const current = zoom.options[0];
+    current.textContent = percent;
+    zoom.value = "";
+  });
+  part("#sign-in-continue").addEventListener("click", async () => {
+    if (!(await session.resume())) part("#sign-in-help").textContent = "You are still signed out. Sign in first, in the other tab.";
+  });
+  discard.addEventListener("close", () => {
+    if (discard.returnValue === "discard") session.act("discard").then(() => editor.toast("Changes discarded. Undo brings them back."));
+  });
+  for (const type of ["state", "document"]) session.addEventListener(type, showButtons);
+  session.addEventListener("state", showSizes);
+  session.addEventListener("save", showSaveState);
+  session.addEventListener("findings", () => {
+    const { findings } = session;
+    const issues = part("#findings");
+    issues.hidden = findings.length === 0;
+    part("#findings-count").textContent = `${findings.length} ${findings.length === 1 ? "issue" : "issues"}`;
+    part("#findings-list").replaceChildren(...findings.map(({ layer, message }) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = layer || "Row";
+      button.addEventListener("click", () => editor.select([layer]));
+      item.append(button, ` ${message}`);
+      return item;
+    }));
+  });
+  session.addEventListener("state", () => {
+    const error = part("#stage-error");
+    error.textContent = session.state?.error ?? "";
+    error.hidden = !session.state?.error;
+  });
+  editor.addEventListener("select", showButtons);
+  showSizes();
+  showFeed();
+  showButtons();
+}

@@ -1,0 +1,385 @@
+"""The editor: a page whose script shows a template's draft as tiles, and sends its changes as small operations.
+
+Each request says which document it is based on. If the draft is another one by then, since someone else has changed it,
+nothing is changed and the answer is the new document: the script merges its changes into it and sends them again.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyramid.csrf import get_csrf_token
+from pyramid.httpexceptions import HTTPRequestEntityTooLarge
+from pyramid.response import Response
+from pyramid.view import view_config
+from sqlalchemy.orm import Session
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
+
+from cwz_web.db.session import enter_workspace
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import list_feeds
+from cwz_web.generation.drafts import (
+    can_redo,
+    can_undo,
+    discard_draft,
+    has_draft,
+    load_draft,
+    lock_draft,
+    publish_draft,
+    redo,
+    save_draft,
+    undo,
+)
+from cwz_web.generation.models import Template
+from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patch_document
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.findings import Finding
+from cwz_web.imaging.layers import Layer, walk_layers
+from cwz_web.imaging.tiles import Tile, TiledLayer, without_mixing
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateResource
+from cwz_web.storage.contract import StorageError
+from cwz_web.storage.uploads import Uploads
+from cwz_web.views.designer import LAYER_ICONS, LAYER_TYPES, DesignerPage, designer_page
+from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design
+from cwz_web.web.document_errors import document_errors
+from cwz_web.web.problems import ProblemError, problem_document
+from cwz_web.web.request import Request
+from cwz_web.web.transactions import release_connection
+from cwz_web.workspaces.audit import record
+
+MAX_BODY = 2 * 1024 * 1024
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+
+
+class EditRequest(BaseModel):
+    """A change of the draft, if any, and what to show of it.
+
+    Attributes:
+        base: the digest of the document that the change is for.
+        change: names the change; quick successive changes of the same name are one step.
+        operations: changes of the document; or
+        form: the fields of one of the designer's forms; or
+        action: what is done with the draft.
+        layer: the selected layer, which a form can be about.
+        size: the size that is shown.
+        feed: the feed of the row that is shown; the template's default values without one.
+        row: the row, counted from 1.
+        have: the digests of tiles that the script has.
+        checks: whether to answer the findings of the image, which takes as long as rendering it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: Digest
+    change: Annotated[str, Field(max_length=100)] = ""
+    operations: Operations = []
+    form: Annotated[dict[Annotated[str, Field(max_length=100)], str], Field(max_length=500)] = {}
+    action: Literal["", "undo", "redo", "publish", "discard"] = ""
+    layer: Annotated[str, Field(max_length=60)] = ""
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
+    feed: UUID | None = None
+    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    have: Annotated[list[Digest], Field(max_length=1000)] = []
+    checks: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        """What a form of the designer is about."""
+        return Selection(layer=self.layer, size=self.size)
+
+
+class ConflictError(Exception):
+    """The draft has changed since the document that a change is for."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The draft after a request.
+
+    Attributes:
+        layer: the layer that a form has selected.
+        is_expected: whether the document is what the script has after its operations.
+    """
+
+    template: Template
+    document: ImageTemplate
+    can_undo: bool
+    can_redo: bool
+    layer: str = ""
+    is_expected: bool = False
+
+
+@dataclass(frozen=True)
+class EditorPage:
+    """The view model of editor/show.jinja2: `start` is what the script starts with, as JSON."""
+
+    template: Template
+    feeds: list[Feed]
+    layer_icons: dict[str, str]
+    layer_types: dict[str, str]
+    start: str
+
+
+@view_config(
+    context=TemplateResource,
+    name="editor",
+    request_method="GET",
+    renderer="editor/show.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def editor_page(context: TemplateResource, request: Request) -> EditorPage:
+    """Show the page; its script asks for the draft."""
+    template = context.row
+    feeds = list_feeds(request.db, template.workspace_id)
+    document = load_draft(request.db, template).document
+    start = {
+        "page": request.path,
+        "operations": request.path_in("templates", template.id, "operations"),
+        "properties": request.path_in("templates", template.id, "editor-properties"),
+        "csrf": get_csrf_token(request),
+        "base": document.digest,
+        "document": document.canonical(),
+        "feeds": [{"id": str(feed.id), "name": feed.name, "rows": feed.item_count} for feed in feeds],
+    }
+    request.trusted_types = ("default",)  # of trusted-types.js, for Konva
+    # No "<" can end the element that the text is in.
+    text = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
+    return EditorPage(template, feeds, LAYER_ICONS, LAYER_TYPES, text)
+
+
+@view_config(
+    context=TemplateResource,
+    name="editor-properties",
+    request_method="GET",
+    renderer="editor/_properties.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def properties_panel(context: TemplateResource, request: Request) -> DesignerPage:
+    """Show the forms of the selected layer, or those of the template."""
+    return designer_page(request, context.row, checks=False)
+
+
+@view_config(context=TemplateResource, name="operations", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def change_and_show(context: TemplateResource, request: Request) -> Response:
+    """Change the draft, and answer the new state with the tiles that the script does not have."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise HTTPRequestEntityTooLarge(f"A change can have at most {MAX_BODY // 1024**2} MB")
+    try:
+        edit = EditRequest.model_validate_json(request.body)
+    except ValidationError as error:
+        return _problem(request, 422, "invalid_request", "This request is not valid", _messages(error))
+    template_id, status = context.row.id, 200
+    release_connection(request)
+    try:
+        draft = _change(request, template_id, edit)
+    except ConflictError:
+        draft, status = _read(request, template_id), 409
+    except (InvalidPatchError, InvalidDesignError) as error:
+        errors = error.errors if isinstance(error, InvalidDesignError) else {}
+        return _problem(request, 422, "invalid_change", str(error), errors)
+    enter_workspace(request.db, draft.template.workspace_id)
+    document, size = draft.document, edit.size if draft.document.find_size(edit.size) else DEFAULT_SIZE
+    values = sample_values(request, document, edit.feed, edit.row)
+    uploads = uploads_of(request, draft.template)
+    release_connection(request)  # rendering may fetch photos
+    drawing = _draw(request, document, size, values, uploads, checks=edit.checks)
+    return _answer(_state(draft, size, drawing), drawing.tiles(), frozenset(edit.have), status)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The draft in one size with the values of a row.
+
+    Attributes:
+        shown: the document in this size.
+        error: why it cannot be rendered, if so.
+    """
+
+    shown: ImageTemplate
+    values: dict[str, str]
+    background: Tile | None = None
+    layers: tuple[TiledLayer, ...] = ()
+    findings: tuple[Finding, ...] | None = None
+    error: str = ""
+
+    def tiles(self) -> Iterator[Tile]:
+        """Yield all tiles."""
+        yield from (tile for tile in (self.background, *(layer.tile for layer in self.layers)) if tile)
+
+
+def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
+    """Change the draft as a request asks.
+
+    Raises:
+        ConflictError: the draft is not what the change is for.
+        InvalidPatchError: the operations do not fit the document, or it would be invalid.
+        InvalidDesignError: the form is invalid.
+    """
+    workspace_id = request.workspace.workspace_id
+    with request.services.database.transaction(workspace_id) as db:
+        template = db.get_one(Template, (workspace_id, template_id))
+        document = lock_draft(db, template)
+        if document.digest != edit.base and (edit.operations or edit.form or edit.action):
+            raise ConflictError
+        layer, is_expected = "", False
+        if edit.operations:
+            raw = patch_document(document, edit.operations)
+            changed = _validate(raw)
+            is_expected = changed.canonical() == raw
+            _save(request, db, template, document, changed, edit.change)
+        elif edit.form:
+            changed, selection, change = change_design(document, edit.selection.within(document), edit.form)
+            layer = selection.layer
+            _save(request, db, template, document, changed, change)
+        elif edit.action:
+            _act(request, db, template, edit.action)
+        draft = load_draft(db, template).document
+        return Draft(template, draft, can_undo(db, template), can_redo(db, template), layer, is_expected)
+
+
+def _read(request: Request, template_id: UUID) -> Draft:
+    workspace_id = request.workspace.workspace_id
+    with request.services.database.transaction(workspace_id) as db:
+        template = db.get_one(Template, (workspace_id, template_id))
+        document = load_draft(db, template).document
+        return Draft(template, document, can_undo(db, template), can_redo(db, template))
+
+
+def _validate(raw: Any) -> ImageTemplate:
+    """Return a changed document as a template. Raises InvalidPatchError."""
+    try:
+        return ImageTemplate.model_validate(raw)
+    except ValidationError as error:
+        path, message = next(iter(document_errors(raw, error).items()))
+        raise InvalidPatchError(f"{path}: {message}" if path else message) from None
+
+
+def _save(
+    request: Request, db: Session, template: Template, old: ImageTemplate, new: ImageTemplate, change: str
+) -> None:
+    if new != old and save_draft(db, template, new, change):
+        record(db, template.workspace_id, request.actor, "template.draft", template.name, {})
+
+
+def _act(request: Request, db: Session, template: Template, action: str) -> None:
+    workspace_id = template.workspace_id
+    match action:
+        case "undo":
+            undo(db, template)
+        case "redo":
+            redo(db, template)
+        case "publish":
+            if publish_draft(db, template, request.user.account.id):
+                details = {"version": template.version}
+                record(db, workspace_id, request.actor, "template.edit", template.name, details)
+        case "discard":
+            if discard_draft(db, template):
+                record(db, workspace_id, request.actor, "template.discard", template.name, {})
+
+
+def _draw(
+    request: Request, document: ImageTemplate, size: str, values: dict[str, str], uploads: Uploads, *, checks: bool
+) -> Drawing:
+    image_service, shown, output = request.services.image_service, document.in_size(size), Output(size=size)
+    try:
+        prepared = image_service.prepare(uploads, without_mixing(document), values, output)
+        layers = tuple(prepared.plan.draw_tiles(prepared.values, prepared.sources, shown))
+        findings = None
+        if checks:
+            findings = tuple(image_service.lint(image_service.prepare(uploads, document, values, output)))
+        return Drawing(shown, dict(prepared.values), prepared.plan.draw_background(), layers, findings)
+    except (ImagingError, StorageError) as error:
+        return Drawing(shown, values, error=str(error))
+
+
+def _state(draft: Draft, size: str, drawing: Drawing) -> dict[str, Any]:
+    """Return what the script shows, as JSON values."""
+    shown = drawing.shown
+    names = {each.layer.name for each in drawing.layers}
+    return {
+        "base": draft.document.digest,
+        "document": None if draft.is_expected else draft.document.canonical(),
+        "version": draft.template.version,
+        "hasDraft": has_draft(draft.template),
+        "canUndo": draft.can_undo,
+        "canRedo": draft.can_redo,
+        "layer": draft.layer,
+        "size": size,
+        "width": shown.canvas.width,
+        "height": shown.canvas.height,
+        "values": {name: text for name, text in drawing.values.items() if name in draft.document.field_names},
+        "background": _describe_tile(drawing.background),
+        "layers": [_describe_layer(each, shown) for each in drawing.layers],
+        "absent": [_describe_absent(layer) for layer in walk_layers(shown.layers) if layer.name not in names],
+        "findings": None if drawing.findings is None else [_describe_finding(each) for each in drawing.findings],
+        "error": drawing.error,
+    }
+
+
+def _describe_layer(tiled: TiledLayer, shown: ImageTemplate) -> dict[str, Any]:
+    layer, designed = tiled.layer, shown.find_layer(tiled.layer.name) or tiled.layer
+    return {
+        "name": layer.name,
+        "instance": tiled.instance,
+        "parent": tiled.parent,
+        "width": layer.width,
+        "height": layer.height,
+        "center": tiled.center,
+        "rotation": tiled.rotation,
+        "opacity": tiled.opacity,
+        "blend": tiled.blend,
+        "problem": tiled.problem,
+        "tile": _describe_tile(tiled.tile),
+        "own": _own_box(designed),
+    }
+
+
+def _own_box(layer: Layer) -> dict[str, Any]:
+    """Return where a layer is in the size by its own values, in its container."""
+    return {name: getattr(layer, name) for name in ("x", "y", "width", "height", "rotation", "anchor", "left", "top")}
+
+
+def _describe_absent(layer: Layer) -> dict[str, Any]:
+    return {"name": layer.name, "own": _own_box(layer)}
+
+
+def _describe_tile(tile: Tile | None) -> dict[str, Any] | None:
+    if tile is None:
+        return None
+    return {"digest": tile.digest, "x": tile.x, "y": tile.y, "width": tile.width, "height": tile.height}
+
+
+def _describe_finding(finding: Finding) -> dict[str, str]:
+    return {"layer": finding.layer, "message": finding.message, "code": finding.code}
+
+
+def _answer(state: dict[str, Any], tiles: Iterable[Tile], have: frozenset[str], status: int) -> Response:
+    """Return a state and tiles as a form (RFC 7578), which every browser can read."""
+    text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
+    fields = [RequestField("state", text.encode(), headers={"Content-Type": "application/json"})]
+    new = {tile.digest: tile for tile in tiles if tile.digest not in have}
+    fields += [
+        RequestField(digest, tile.png, filename=f"{digest}.png", headers={"Content-Type": "image/png"})
+        for digest, tile in new.items()
+    ]
+    for field in fields:
+        field.make_multipart(content_type=field.headers["Content-Type"])
+    body, content_type = encode_multipart_formdata(fields)
+    return Response(body, status=status, headerlist=[("Content-Type", content_type)])
+
+
+def _messages(error: ValidationError) -> dict[str, str]:
+    return {".".join(map(str, problem["loc"])): problem["msg"] for problem in error.errors()[:10]}
+
+
+def _problem(request: Request, status: int, code: str, detail: str, errors: dict[str, str]) -> Response:
+    problem = ProblemError(status, code, detail, errors)
+    return Response(json_body=problem_document(problem, request.id), status=status)

@@ -1,0 +1,209 @@
+"""The editor in Chromium: what it shows is what is rendered, and what the mouse and the keyboard do is saved."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import pyvips
+from playwright.sync_api import APIResponse, BrowserContext, Page, expect
+
+from tests.installation import Installation
+
+BOX = {"type": "shape", "width": 200, "height": 120, "fill": "#d03050"}
+# Every way in which tiles mix.
+MIXED: dict[str, Any] = {
+    "version": 3,
+    "canvas": {"width": 640, "height": 480, "background": "#f0ead8"},
+    "layers": [
+        BOX | {"name": "Box", "x": 40, "y": 40, "radius": 20, "shadow": {}},
+        {"type": "text", "name": "Word", "x": 60, "y": 70, "width": 300, "height": 60, "size": 44, "text": "Stage"},
+        BOX | {"name": "Multiply", "x": 160, "y": 100, "fill": "#40a0d0", "blend": "multiply", "rotation": 20},
+        BOX | {"name": "Screen", "x": 300, "y": 60, "fill": "#405030", "blend": "screen", "opacity": 0.7},
+        {
+            "type": "group",
+            "name": "Group",
+            "x": 60,
+            "y": 260,
+            "width": 240,
+            "height": 160,
+            "rotation": 12,
+            "opacity": 0.6,
+            "layers": [BOX | {"name": "Inner"}, BOX | {"name": "Other", "x": 40, "y": 40}],
+        },
+        {
+            "type": "stack",
+            "name": "Stack",
+            "x": 380,
+            "y": 250,
+            "width": 220,
+            "height": 190,
+            "gap": 12,
+            "padding": 16,
+            "background": "#ffffffd0",
+            "radius": 16,
+            "shadow": {},
+            "border": {"color": "#333333", "width": 2},
+            "layers": [
+                {"type": "text", "name": "Line", "width": 180, "height": 40, "size": 30, "text": "In a stack"},
+                {"type": "rating", "name": "Stars", "width": 150, "height": 30, "value": "3.7"},
+            ],
+        },
+    ],
+}
+
+# What a user can see of the stage at 100 %, as the pixels of its canvas.
+READ_PIXELS = """async () => {
+    const { stage } = document.getElementById("editor").editor;
+    stage.center(1, { x: stage.width / 2, y: stage.height / 2 });
+    const box = { x: stage.konva.x(), y: stage.konva.y(), width: stage.width, height: stage.height, pixelRatio: 1 };
+    const canvas = stage.image.toCanvas(box);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, stage.width, stage.height);
+    let text = "";
+    for (let at = 0; at < data.length; at += 32768) text += String.fromCharCode(...data.subarray(at, at + 32768));
+    return btoa(text);
+}"""
+STATE = """() => {
+    const { session, stage, selection } = document.getElementById("editor").editor;
+    return { saved: session.saveState, selection, state: session.state, document: session.document };
+}"""
+
+
+class Editor:
+    """The editor of a template of its own."""
+
+    def __init__(self, page: Page, path: str) -> None:
+        self.page, self.path = page, path
+        page.goto(f"{path}/editor")
+        expect(page.locator("#save-state")).to_have_text("Saved")
+        page.wait_for_load_state("networkidle")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.page.evaluate(STATE)
+        return state
+
+    def layer(self, name: str) -> dict[str, Any]:
+        return next(layer for layer in self.state["document"]["layers"] if layer["name"] == name)
+
+    def point(self, name: str) -> tuple[float, float]:
+        """Where the center of a layer is in the window."""
+        script = """name => {
+            const { stage } = document.getElementById("editor").editor;
+            const box = stage.container.getBoundingClientRect(), at = stage.toContainer(stage.find(name).frame);
+            return [box.x + at.x, box.y + at.y];
+        }"""
+        x, y = self.page.evaluate(script, name)
+        return x, y
+
+    def drag(self, start: tuple[float, float], right: float, down: float) -> None:
+        mouse = self.page.mouse
+        mouse.move(*start)
+        mouse.down()
+        mouse.move(start[0] + right / 2, start[1] + down / 2)
+        mouse.move(start[0] + right, start[1] + down)
+        mouse.up()
+
+    def is_saved(self) -> None:
+        expect(self.page.locator("#save-state")).to_have_text("Saved")
+
+
+@pytest.fixture
+def make_editor(page: Page, installation: Installation) -> Iterator[Callable[[dict[str, Any]], Editor]]:
+    """Creates templates in the demo, which are deleted again, and opens them in the editor."""
+    made: list[str] = []
+
+    def post(path: str, **fields: Any) -> APIResponse:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page.request.get("/w/demo").text())
+        assert token is not None
+        headers = {"Origin": installation.url}
+        return page.request.post(path, multipart={"csrf_token": token[1], **fields}, headers=headers)
+
+    def make(document: dict[str, Any]) -> Editor:
+        file = {"name": "template.json", "mimeType": "application/json", "buffer": json.dumps(document).encode()}
+        answer = post("/w/demo/templates/import", name="Editor", file=file)
+        path = re.search(r"/w/demo/templates/[0-9a-f-]{36}", answer.url)
+        assert path is not None, answer.text()
+        made.append(path[0])
+        return Editor(page, path[0])
+
+    yield make
+    for path in made:
+        post(f"{path}/delete")
+
+
+def read_pixels(editor: Editor) -> Any:
+    width, height = (editor.state["state"][side] for side in ("width", "height"))
+    data = base64.b64decode(editor.page.evaluate(READ_PIXELS))
+    return np.frombuffer(data, np.uint8).reshape(height, width, 4)
+
+
+def test_stage_at_100_percent_is_the_rendered_image(make_editor: Any, installation: Installation) -> None:
+    editor = make_editor(MIXED)
+    demo = installation.demo()
+    answer = httpx.post(
+        f"{installation.url}/v1/images",
+        headers={"Authorization": f"Bearer {demo['api_key']}", "Accept": "image/png"},
+        json={"template": editor.path.rpartition("/")[2], "format": "png"},
+    )
+    image = pyvips.Image.new_from_buffer(answer.content, "").numpy()
+    apart = np.abs(read_pixels(editor)[..., :3].astype(int) - image[..., :3]).max(axis=2)
+    assert np.mean(apart <= 1) >= 0.999
+
+
+def test_drag_moves_and_undo_moves_back(make_editor: Any) -> None:
+    editor = make_editor(MIXED)
+    before = editor.layer("Stack")
+    zoom = editor.page.evaluate("() => document.getElementById('editor').editor.stage.zoom")
+    editor.drag(editor.point("Stack"), 40 * zoom, 20 * zoom)
+    editor.is_saved()
+    after = editor.layer("Stack")
+    assert (after["x"] - before["x"], after["y"] - before["y"]) == (40, 20)
+    editor.page.keyboard.press("ArrowRight")
+    editor.page.keyboard.press("Shift+ArrowDown")
+    editor.is_saved()
+    nudged = editor.layer("Stack")
+    assert (nudged["x"] - after["x"], nudged["y"] - after["y"]) == (1, 10)
+    editor.page.keyboard.press("Control+z")
+    editor.page.keyboard.press("Control+z")
+    expect(editor.page.locator("#version")).to_have_text("Version 1")
+    assert editor.layer("Stack")["x"] == before["x"]
+
+
+def test_changes_of_two_windows_are_both_kept(
+    make_editor: Any, context: BrowserContext, console_errors: list[str]
+) -> None:
+    editor = make_editor(MIXED)
+    other = Editor(context.new_page(), editor.path)
+    other.page.locator("[data-name=Box]").click()
+    other.page.keyboard.press("ArrowRight")
+    other.is_saved()
+    editor.page.locator("[data-name=Word]").click()
+    editor.page.locator("#stage").focus()
+    editor.page.keyboard.press("ArrowDown")
+    expect(editor.page.locator("#toast")).to_contain_text("changed in another window")
+    editor.is_saved()
+    assert editor.layer("Word")["y"] == MIXED["layers"][1]["y"] + 1
+    assert editor.layer("Box")["x"] == MIXED["layers"][0]["x"] + 1
+    other.page.close()
+    console_errors.clear()  # the browser's of the answer 409
+
+
+def test_changes_made_offline_are_sent_later(
+    make_editor: Any, context: BrowserContext, console_errors: list[str]
+) -> None:
+    editor = make_editor(MIXED)
+    context.set_offline(True)
+    editor.page.locator("[data-name=Word]").click()
+    editor.page.keyboard.press("ArrowRight")
+    expect(editor.page.locator("#save-state")).to_contain_text("Offline. 1 change will be saved later")
+    context.set_offline(False)
+    editor.is_saved()
+    editor.page.reload()
+    editor.is_saved()
+    assert editor.layer("Word")["x"] == MIXED["layers"][1]["x"] + 1
+    console_errors.clear()  # those of the requests that failed

@@ -1,0 +1,264 @@
+"""The editor's requests: operations on the draft, and the tiles that answer them."""
+
+import json
+from email import message_from_bytes
+from email.message import Message
+from typing import Any
+
+import pytest
+from webtest import TestApp, TestResponse
+
+from cwz_web.generation.drafts import load_draft
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import load_design
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.views import editor
+from cwz_web.workspaces.models import AuditEntry, Role
+from tests.factories import Factory, sign_in, small_document, token_of
+
+
+class Desk:
+    """A template that a signed-in user edits."""
+
+    def __init__(self, app: TestApp, make: Factory, role: Role = Role.USER) -> None:
+        self.app, self.make = app, make
+        self.space = make.workspace()
+        self.template = make.template(self.space)
+        sign_in(app, make.member(self.space, role))
+        self.here = f"/w/{self.space.slug}/templates/{self.template.id}"
+        self.base = ImageTemplate.model_validate(small_document()).digest
+        self.token = token_of(app, f"/w/{self.space.slug}")
+
+    def post(self, status: int = 200, token: str | None = None, **values: Any) -> TestResponse:
+        body = {"base": self.base, **values}
+        headers = {"X-CSRF-Token": token or self.token}
+        return self.app.post_json(f"{self.here}/operations", body, headers=headers, status=status)
+
+    def edit(self, status: int = 200, **values: Any) -> dict[str, Any]:
+        """Send a request and return the state that answers it; later requests are based on it."""
+        state, _ = read(self.post(status, **values))
+        self.base = state["base"]
+        return state
+
+    def replace(self, path: str, value: Any, change: str = "change", status: int = 200) -> dict[str, Any]:
+        operations = [{"op": "replace", "path": path, "value": value}]
+        return self.edit(status, operations=operations, change=change)
+
+    @property
+    def draft(self) -> ImageTemplate:
+        with self.make.database.transaction(self.space.id) as db:
+            return load_draft(db, db.get_one(Template, (self.space.id, self.template.id))).document
+
+    @property
+    def published(self) -> ImageTemplate:
+        with self.make.database.transaction(self.space.id) as db:
+            return load_design(db, db.get_one(Template, (self.space.id, self.template.id))).document
+
+    @property
+    def log(self) -> list[str]:
+        with self.make.database.transaction(self.space.id) as db:
+            return [entry.action for entry in db.query(AuditEntry).order_by(AuditEntry.number)]
+
+
+def read(response: TestResponse) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the state and the files of an answer, which is a form (RFC 7578)."""
+    message = message_from_bytes(
+        b"Content-Type: " + response.headers["Content-Type"].encode() + b"\n\n" + response.body
+    )
+    parts: dict[str, bytes] = {}
+    for part in message.get_payload():
+        assert isinstance(part, Message)
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        parts[str(part.get_param("name", header="Content-Disposition"))] = content
+    return json.loads(parts.pop("state")), parts
+
+
+@pytest.fixture
+def desk(app: TestApp, make: Factory) -> Desk:
+    return Desk(app, make)
+
+
+def test_page_starts_with_the_draft(desk: Desk) -> None:
+    page = desk.app.get(f"{desk.here}/editor")
+    start = json.loads(page.html.find(id="editor-start").string)
+    assert start["document"] == desk.draft.canonical()
+    assert start["base"] == desk.base
+    assert "trusted-types htmx default" in page.headers["Content-Security-Policy"]
+    assert "default" not in desk.app.get(desk.here).headers["Content-Security-Policy"].partition("trusted-types")[2]
+
+
+def test_text_of_a_template_cannot_end_the_script_element(desk: Desk) -> None:
+    desk.replace("/layers/0/name", "</script><b>x")
+    page = desk.app.get(f"{desk.here}/editor")
+    assert "</script><b>" not in page.text
+    assert json.loads(page.html.find(id="editor-start").string)["document"]["layers"][0]["name"] == "</script><b>x"
+
+
+def test_operations_change_the_draft_and_nothing_else(desk: Desk) -> None:
+    state = desk.replace("/canvas/width", 320)
+    assert (desk.draft.canvas.width, desk.published.canvas.width) == (320, 300)
+    assert (state["hasDraft"], state["canUndo"], state["canRedo"]) == (True, True, False)
+    assert state["document"] is None, "the script knows it already"
+    assert desk.log[-1] == "template.draft"
+
+
+def test_answer_has_each_tile_once(desk: Desk) -> None:
+    state, files = read(desk.post())
+    digests = {layer["tile"]["digest"] for layer in state["layers"] if layer["tile"]} | {state["background"]["digest"]}
+    assert set(files) == digests
+    assert all(file.startswith(b"\x89PNG") for file in files.values())
+    _, files = read(desk.post(have=sorted(digests)))
+    assert not files
+
+
+def test_only_the_changed_layer_is_answered(desk: Desk) -> None:
+    state, files = read(desk.post())
+    have = sorted(files)
+    titles = [layer["name"] for layer in state["layers"]]
+    at = titles.index("Title")
+    operations = [{"op": "replace", "path": f"/layers/{at}/text", "value": "Another"}]
+    state, files = read(desk.post(operations=operations, have=have))
+    assert set(files) == {state["layers"][at]["tile"]["digest"]}
+
+
+def test_a_document_that_is_not_what_the_script_expects_is_answered(desk: Desk) -> None:
+    override = {"op": "add", "path": "/layers/0/pins", "value": {"horizontal": "right"}}
+    state = desk.edit(operations=[override])
+    assert state["document"]["layers"][0]["pins"] == {"horizontal": "right", "vertical": "top"}
+
+
+def test_change_of_another_document_is_refused_with_the_new_one(desk: Desk) -> None:
+    first = desk.base
+    desk.replace("/canvas/width", 320)
+    state, _ = read(desk.post(409, base=first, operations=[{"op": "replace", "path": "/canvas/height", "value": 99}]))
+    assert state["document"]["canvas"]["width"] == 320
+    assert desk.draft.canvas.height != 99
+
+
+@pytest.mark.parametrize("action", ["undo", "publish", "discard"])
+def test_action_on_another_document_is_refused(desk: Desk, action: str) -> None:
+    first = desk.base
+    desk.replace("/canvas/width", 320)
+    desk.post(409, base=first, action=action)
+    assert (desk.draft.canvas.width, desk.published.canvas.width) == (320, 300)
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ({"op": "replace", "path": "/canvas/width", "value": -1}, "canvas.width"),
+        ({"op": "replace", "path": "/canvas/background", "value": "red"}, "#rrggbb"),
+        ({"op": "remove", "path": "/layers/99"}, "99"),
+        ({"op": "add", "path": "/nothing/here", "value": 1}, "nothing"),
+        ({"op": "replace", "path": "", "value": []}, ""),
+        ({"op": "test", "path": "/canvas/width", "value": 1}, ""),
+        ({"op": "add", "path": "/layers/x", "value": 1}, ""),
+    ],
+)
+def test_invalid_operation_changes_nothing_and_says_why(desk: Desk, operation: dict[str, Any], message: str) -> None:
+    before = desk.draft
+    operations = [{"op": "replace", "path": "/canvas/height", "value": 77}, operation]
+    problem = desk.post(422, operations=operations).json
+    assert message in problem["detail"]
+    assert desk.draft == before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"operations": [{"op": "copy", "from": "/layers", "path": "/layers/0"}]},
+        {"operations": [{"op": "move", "from": "/layers/0", "path": "/layers/1"}]},
+        {"operations": [{"op": "remove", "path": "/layers/0"}] * 1001},
+        {"operations": [{"op": "remove", "path": "layers"}]},
+        {"action": "delete"},
+        {"base": "nothing"},
+        {"unknown": 1},
+        {"row": 0},
+        {"have": ["../../x"]},
+    ],
+)
+def test_request_of_another_form_is_refused(desk: Desk, values: dict[str, Any]) -> None:
+    assert desk.post(422, **values).json["code"] == "invalid_request"
+
+
+def test_large_request_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editor, "MAX_BODY", 1000)
+    desk.post(413, change="x" * 2000)
+
+
+def test_form_of_the_designer_changes_the_draft(desk: Desk) -> None:
+    state = desk.edit(form={"do": "add", "type": "text"})
+    assert state["layer"] == "Text"
+    assert state["document"]["layers"][-1]["name"] == "Text"
+    problem = desk.post(422, form={"do": "properties", "name": "Text", "x": "far"}, layer="Text").json
+    assert "x" in problem["errors"]
+
+
+def test_undo_and_redo(desk: Desk) -> None:
+    desk.replace("/canvas/width", 320)
+    state = desk.edit(action="undo")
+    assert (state["document"]["canvas"]["width"], state["canRedo"], state["hasDraft"]) == (300, True, False)
+    assert desk.edit(action="redo")["document"]["canvas"]["width"] == 320
+
+
+def test_publish_keeps_undo(desk: Desk) -> None:
+    desk.replace("/canvas/width", 320)
+    state = desk.edit(action="publish")
+    assert (state["version"], state["hasDraft"], state["canUndo"]) == (2, False, True)
+    assert desk.published.canvas.width == 320
+    assert desk.log[-1] == "template.edit"
+
+
+def test_discard_can_be_undone(desk: Desk) -> None:
+    desk.replace("/canvas/width", 320)
+    assert desk.edit(action="discard")["document"]["canvas"]["width"] == 300
+    assert desk.log[-1] == "template.discard"
+    assert desk.edit(action="undo")["document"]["canvas"]["width"] == 320
+
+
+def test_row_of_a_feed_is_shown(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space)
+    state = desk.edit(feed=str(feed.id), row=2)
+    assert state["values"]["title"] == "Two"
+    other = desk.make.feed(desk.make.workspace())
+    assert desk.edit(feed=str(other.id), row=2)["values"]["title"] != "Two"
+
+
+def test_findings_are_answered_when_asked_for(desk: Desk) -> None:
+    assert desk.edit()["findings"] is None
+    at = [layer.name for layer in desk.draft.layers].index("Title")
+    desk.replace(f"/layers/{at}/text", "word " * 200)
+    assert desk.edit(checks=True)["findings"]
+
+
+def test_layer_that_is_not_shown_is_named(desk: Desk) -> None:
+    name = desk.draft.layers[0].name
+    state = desk.replace("/layers/0/show_if", "false")
+    assert [each["name"] for each in state["absent"]] == [name]
+    assert name not in [layer["name"] for layer in state["layers"]]
+
+
+def test_support_cannot_edit(app: TestApp, make: Factory) -> None:
+    desk = Desk(app, make, Role.SUPPORT)
+    app.get(f"{desk.here}/editor", status=403)
+    app.get(f"{desk.here}/editor-properties", status=403)
+    desk.post(403, operations=[{"op": "replace", "path": "/canvas/width", "value": 320}])
+
+
+def test_request_without_the_token_is_refused(desk: Desk) -> None:
+    desk.post(400, token="0" * 64, operations=[{"op": "replace", "path": "/canvas/width", "value": 320}])
+    assert desk.draft.canvas.width == 300
+
+
+def test_template_of_another_workspace_is_not_found(desk: Desk) -> None:
+    other = desk.make.template(desk.make.workspace())
+    desk.here = f"/w/{desk.space.slug}/templates/{other.id}"
+    desk.post(404)
+
+
+def test_properties_of_a_layer(desk: Desk) -> None:
+    name = desk.draft.layers[0].name
+    panel = desk.app.get(f"{desk.here}/editor-properties", {"layer": name})
+    assert "hx-post" not in panel.text
+    assert panel.html.find(id="p-name")["value"] == name
