@@ -13,6 +13,7 @@ from cwz_web.generation.image_service import check_complete
 from cwz_web.generation.image_sources import FetchLimits
 from cwz_web.generation.images import find_image, read_image, record_images
 from cwz_web.generation.models import Image
+from cwz_web.generation.photo_processing import record_processings
 from cwz_web.generation.template_cache import TemplatePlan
 from cwz_web.generation.usage import Quota, check_room, count
 from cwz_web.imaging.encoders import Output
@@ -75,11 +76,11 @@ class OnDemandRendering:
     @property
     def digest(self) -> str:
         """The digest of everything that the image is made of."""
-        return self._image.digest
+        return self._image.processed.name_of(self._image.digest)
 
     @property
     def lacks_photo(self) -> bool:
-        """Whether a photo that the data names could not be loaded."""
+        """Whether a photo that the data names could not be loaded, or not be processed."""
         return self._image.lacks_photo
 
     @property
@@ -107,11 +108,12 @@ class OnDemandRendering:
                 check_complete(self._image, cached.findings)
             return cached, True
         check_room(self._services.database, self._quota)
+        self._image = image_service.process(self._image)
         rendered = image_service.render(self._image)
         if must_be_complete:
             check_complete(self._image, rendered.findings)
         with self._services.database.transaction(workspace_id) as db:
-            count(db, self._quota)
+            count(db, self._quota, 1 + record_processings(db, workspace_id, self._image.processed.processings))
         image_service.cache(workspace_id, self._image, rendered)
         return rendered, False
 
@@ -136,6 +138,7 @@ class OnDemandRendering:
         if self._quota.is_limited and not self._is_stored():
             check_room(services.database, self._quota)
         bucket = services.providers.open(self._connection.spec)
+        self._image = services.image_service.process(self._image)
         stored, findings = services.image_service.store(
             workspace_id, bucket, self._image, must_be_complete=must_be_complete
         )
@@ -150,7 +153,7 @@ class OnDemandRendering:
             )
             image, is_new = recorded[stored.digest]
             if is_new:
-                count(db, self._quota)
+                count(db, self._quota, 1 + record_processings(db, workspace_id, self._image.processed.processings))
                 about = {
                     "run": None,
                     "template": str(template.id),

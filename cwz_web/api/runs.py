@@ -92,7 +92,9 @@ class RunPlanInfo(ResponseModel):
     """What a run will do. `removed` and `invalid` are numbers of rows, the others of images.
 
     `to_render` images count against this month's quota. With `refresh_photos`, the photos of `checked` images are
-    compared; the quota must have room for all of them, and those that have not changed are refunded.
+    compared; the quota must have room for all of them, and those that have not changed are refunded. `processing_cost`
+    is how many images each of them counts as at most beside itself, for photos that image processors change; each photo
+    counts once.
     """
 
     rows: int
@@ -104,6 +106,7 @@ class RunPlanInfo(ResponseModel):
     removed: int
     invalid: int
     to_render: int
+    processing_cost: int
 
 
 class RunInfo(ResponseModel):

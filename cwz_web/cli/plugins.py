@@ -1,20 +1,23 @@
-"""`cwz plugins`: list and check the installed storage plugins."""
+"""`cwz plugins`: list the installed plugins, and check those of storage providers."""
 
 from typing import Any
 
 import click
 
+from cwz_web.imaging.processors import installed_processors
 from cwz_web.settings import Settings
 from cwz_web.storage.contract import StorageError, StorageProvider
 from cwz_web.storage.plugins import ProviderRegistry
 
 
 def list_plugins(settings: Settings) -> None:
-    """Print the loaded providers, and the plugins that were not loaded, with the reason."""
+    """Print the loaded providers and image processors, and the plugins that were not loaded, with the reason."""
     providers = ProviderRegistry.of(settings)
     for provider in providers:
         capabilities = ", ".join(sorted(provider.capabilities)) or "no optional capabilities"
         click.echo(f"{provider.name:12} {provider.label:24} {capabilities}")
+    for processor in installed_processors().values():
+        click.echo(f"{processor.name:12} {'image processor':24} version {processor.version}, cost {processor.cost}")
     for plugin, reason in providers.load_errors.items():
         click.echo(f"{plugin:12} not loaded: {reason}")
 

@@ -54,4 +54,5 @@ def run(settings: RenderWorkerSettings, *, with_parent: bool) -> None:
         url = settings.database.queue_url.get_secret_value()
         asyncio.run(run_worker(url, [group], context, search_path=SEARCH_PATH))
     finally:
+        image_service.close()
         render_pool.close()

@@ -1,11 +1,12 @@
 """Rendering of images for workspaces: the engine, the sources and the cache of finished images combined."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from cwz_web.generation.image_sources import UNLIMITED, FetchLimits, ImageSources, PhotoState
 from cwz_web.generation.images import StoredImage
+from cwz_web.generation.photo_processing import NOT_PROCESSED, PhotoProcessing, ProcessedPhotos
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
@@ -14,6 +15,7 @@ from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.placement import LoadedSources
+from cwz_web.imaging.processors import installed_processors
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key
@@ -45,6 +47,7 @@ class PreparedImage:
     Attributes:
         data: the row's values, without the template's defaults.
         unmapped: the fields that are empty in every row, since no column fills them.
+        processed: the photos that image processors have changed; none before they were processed.
     """
 
     plan: Plan
@@ -53,7 +56,14 @@ class PreparedImage:
     sources: LoadedSources
     output: Output
     digest: str
+    workspace_id: UUID
     unmapped: Collection[str] = ()
+    processed: ProcessedPhotos = NOT_PROCESSED
+
+    @property
+    def all_sources(self) -> LoadedSources:
+        """The sources with the processed photos."""
+        return {**self.sources, **self.processed.sources} if self.processed.sources else self.sources
 
     @property
     def temporary_error(self) -> SourceMissingError | None:
@@ -63,8 +73,8 @@ class PreparedImage:
 
     @property
     def lacks_photo(self) -> bool:
-        """Whether a photo that the data names could not be loaded."""
-        errors = (source for source in self.sources.values() if isinstance(source, SourceMissingError))
+        """Whether a photo that the data names could not be loaded or processed."""
+        errors = (source for source in self.all_sources.values() if isinstance(source, SourceMissingError))
         return any(not error.is_unnamed for error in errors)
 
     @property
@@ -105,12 +115,20 @@ class ImageService:
 
     Args:
         render_pool: the child processes that render; None renders in this process.
+        processing: processes photos; None uses the installed processors.
     """
 
-    def __init__(self, engine: Engine, sources: ImageSources, render_pool: RenderPool | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sources: ImageSources,
+        render_pool: RenderPool | None = None,
+        processing: PhotoProcessing | None = None,
+    ) -> None:
         self._engine = engine
         self._sources = sources
         self._render_pool = render_pool
+        self._processing = processing or PhotoProcessing(installed_processors())
         self._finished: ByteCache[RenderedImage] = ByteCache(FINISHED_BYTES)
 
     def prepare(
@@ -155,22 +173,35 @@ class ImageService:
         values = plan.fill_values(data, output, photos)
         sources = plan.load_sources(values, load, photos)
         digest = plan.image_digest(values, sources, output)
-        return PreparedImage(plan, data, values, sources, output, digest, unmapped)
+        digest = self._processing.extend_digest(digest, plan.processed_photos(values))
+        return PreparedImage(plan, data, values, sources, output, digest, uploads.workspace_id, unmapped)
+
+    def process(self, image: PreparedImage) -> PreparedImage:
+        """Return the image with its photos processed by image processors, as far as that is possible."""
+        photos = image.plan.processed_photos(image.values)
+        if not photos or image.processed.sources:
+            return image
+        return replace(image, processed=self._processing.process(image.workspace_id, photos, image.sources))
+
+    def close(self) -> None:
+        """End the child processes of image processors."""
+        self._processing.close()
 
     def render(self, image: PreparedImage) -> RenderedImage:
         """Render an image and encode it. Raises ImagingError."""
+        sources = self.process(image).all_sources
         with RENDER_DURATION.time():
             if self._render_pool is None:
-                return image.plan.render(image.values, image.sources, image.output)
-            return self._render_pool.render(image.plan, image.values, image.sources, image.output)
+                return image.plan.render(image.values, sources, image.output)
+            return self._render_pool.render(image.plan, image.values, sources, image.output)
 
     def preview(self, image: PreparedImage, width: int | None = None) -> bytes:
         """Render an image in this process, at most `width` pixels wide. Raises ImagingError."""
-        return image.plan.compose(image.values, image.sources).encode(image.output, width)
+        return image.plan.compose(image.values, self.process(image).all_sources).encode(image.output, width)
 
     def lint(self, image: PreparedImage) -> list[Finding]:
         """Return the findings of an image."""
-        return image.plan.lint(image.values, image.sources)
+        return image.plan.lint(image.values, self.process(image).all_sources)
 
     def store(
         self,
@@ -198,8 +229,11 @@ class ImageService:
             ImagingError: the image cannot be rendered.
             StorageError: the storage failed.
         """
+        image = self.process(image)
         format = image.output.format
-        key = image_key(workspace_id, image.digest, format)
+        # An image without a processed photo has another name, so that a later attempt replaces it.
+        digest = image.processed.name_of(image.digest)
+        key = image_key(workspace_id, digest, format)
         size = None if force else _stored_size(bucket, key)
         if size is None:
             rendered = self.render(image)
@@ -208,11 +242,11 @@ class ImageService:
             bucket.put(key, rendered.data, content_type=format.content_type)
             size, findings = rendered.nbytes, rendered.findings
         else:
-            findings = faults(image.plan.compose(image.values, image.sources).findings)
+            findings = faults(image.plan.compose(image.values, image.all_sources).findings)
             if must_be_complete:
                 check_complete(image, findings)
         stored = StoredImage(
-            digest=image.digest,
+            digest=digest,
             key=key,
             content_type=format.content_type,
             width=image.plan.width,
@@ -229,8 +263,9 @@ class ImageService:
         return rendered
 
     def cache(self, workspace_id: UUID, image: PreparedImage, rendered: RenderedImage) -> None:
-        """Cache a finished image."""
-        self._finished.put((workspace_id, image.digest), rendered)
+        """Cache a finished image, unless a later attempt may process a photo that it shows as it is."""
+        if not image.processed.has_failures:
+            self._finished.put((workspace_id, image.digest), rendered)
 
 
 def check_complete(image: PreparedImage, findings: Sequence[Finding]) -> None:

@@ -180,6 +180,21 @@ class UsageDay(Base):
     used: Mapped[int] = mapped_column(BigInteger)
 
 
+class ProcessedPhoto(Base):
+    """A photo that an image processor has changed, and how many images it counted as, so that it counts once.
+
+    `digest` names the photo with the processor and its version.
+    """
+
+    __tablename__ = "processed_photos"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    cost: Mapped[int]
+
+    __table_args__ = (CheckConstraint("cost > 0", name="cost"),)
+
+
 class IdempotencyKey(Base):
     """A request with an `Idempotency-Key`, and its response once there is one.
 

@@ -213,6 +213,11 @@ def read_image_size(data: bytes) -> tuple[int, int]:
     return _displayed_size(_read_header(data))
 
 
+def has_alpha(data: bytes) -> bool:
+    """Return whether an image has transparency. Raises InvalidImageError."""
+    return bool(_read_header(data).hasalpha())
+
+
 def _read_header(data: bytes) -> pyvips.Image:
     """Read an image's header without decoding it. Raises InvalidImageError for an image that will not be decoded."""
     if not data:

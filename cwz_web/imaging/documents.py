@@ -5,6 +5,7 @@ older versions are converted on load by `document_migrations.py`.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from graphlib import CycleError, TopologicalSorter
@@ -30,6 +31,7 @@ from cwz_web.imaging.layers import (
     FieldName,
     Fill,
     GroupLayer,
+    ImageLayer,
     Layer,
     Length,
     Position,
@@ -54,6 +56,8 @@ MAX_EXPRESSIONS = 250
 MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
 # Each of their photos is decoded before an image is rendered.
 MAX_EXAMINED_PHOTOS = 5
+# How many photos of an image can be processed. Each can take seconds.
+MAX_PROCESSED_PHOTOS = 10
 # What values of a type can be equal to in an expression, beside another value.
 _LITERALS = {"text": "string", "image": "string", "color": "string", "number": "number", "money": "number"}
 # The name of the canvas's own size, beside the template's other sizes.
@@ -258,6 +262,11 @@ class ImageTemplate(DocumentPart):
                 f"The repeated stacks show up to {shown} layers; the limit is {MAX_REPEATED_LAYERS}."
                 " Use a lower limit or fewer layers"
             )
+        if (processed := self.count_processed().total()) > MAX_PROCESSED_PHOTOS:
+            raise ValueError(
+                f"The image layers process up to {processed} photos; the limit is {MAX_PROCESSED_PHOTOS}."
+                " Use a lower limit of the repeated stacks, or process fewer photos"
+            )
         evaluated = sum(map(_count_repeated_expressions, self.layers))
         if evaluated > MAX_REPEATED_EXPRESSIONS:
             raise ValueError(
@@ -332,6 +341,10 @@ class ImageTemplate(DocumentPart):
         """Return which fields the layer of this name cannot use."""
         unknown = used - self.field_names
         return frozenset(each for each in unknown if not (self.is_repeated(name) and is_entry_name(each)))
+
+    def count_processed(self) -> Counter[str]:
+        """Return how many photos an image shows at most of each image processor."""
+        return Counter(name for layer in self.layers for name in _processors(layer))
 
     def find_size(self, name: str) -> TemplateSize | None:
         """Return the additional size of this name, if there is one."""
@@ -472,6 +485,17 @@ def _count_repeated(layer: Layer) -> int:
         return 1
     repeats = layer.repeat.limit if isinstance(layer, StackLayer) and layer.repeat else 1
     return 1 + repeats * sum(map(_count_repeated, layer.layers))
+
+
+def _processors(layer: Layer) -> Iterator[str]:
+    """Yield the image processors of a layer and those in it, as often as they are shown."""
+    if layer.hidden:
+        return
+    if isinstance(layer, ImageLayer) and layer.process:
+        yield layer.process
+    if isinstance(layer, Container):
+        repeats = layer.repeat.limit if isinstance(layer, StackLayer) and layer.repeat else 1
+        yield from (name for child in layer.layers for name in _processors(child) for _ in range(repeats))
 
 
 def _count_repeated_expressions(layer: Layer, repeats: int = 0) -> int:

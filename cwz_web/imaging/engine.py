@@ -323,6 +323,16 @@ class Plan:
             raise ImageTooLargeError(f"The images of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB in total")
         return sources
 
+    def processed_photos(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return the processor and the reference of each photo that a row shows processed."""
+        shown = (each for layer in self._layers for each in layer.for_row(values).walk(values))
+        photos = (
+            (planned.layer.process, planned.content(row).strip())
+            for planned, row in shown
+            if isinstance(planned.layer, ImageLayer) and planned.layer.process
+        )
+        return list(dict.fromkeys(photos))
+
     def image_digest(self, values: Mapping[str, str], sources: LoadedSources, output: Output) -> str:
         """Return the digest that names the image. It is equal if and only if all inputs of the image are equal."""
         layers = [planned.for_row(values) for planned in self._layers]

@@ -17,6 +17,7 @@ class FindingCode(StrEnum):
     PHOTO_MISSING = "photo_missing"
     ROW_EMPTY = "row_empty"
     PHOTO_CUT_OFF = "photo_cut_off"
+    PHOTO_UNPROCESSED = "photo_unprocessed"
     OVERFLOW = "overflow"
     BELOW_MINIMUM = "below_minimum"
     TOO_HIGH = "too_high"

@@ -21,7 +21,7 @@ from cwz_web.imaging.effects import (
     outline_patch,
 )
 from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
-from cwz_web.imaging.findings import Finding, FindingCode
+from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
 from cwz_web.imaging.layers import (
     CodeLayer,
@@ -37,6 +37,7 @@ from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_findings, text_findin
 from cwz_web.imaging.masking import enclose, mask_patches
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
+from cwz_web.imaging.processors import processed_reference
 from cwz_web.imaging.shapes import (
     elliptic_mask,
     polygon_mask,
@@ -276,9 +277,9 @@ class LayerRenderer:
     def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> Rendering:
         box = (layer.left, layer.top, layer.width, layer.height)
         patches: list[Patch] = [render_box(*box, layer.background)] if layer.background else []
-        findings = []
+        findings: list[Finding] = []
         try:
-            image = self._fit_image(layer, available(sources[reference]))
+            image = self._fit_image(layer, self._process(layer, reference, sources, findings))
         except (InvalidImageError, SourceMissingError) as error:
             if not _is_optional(layer, error):
                 findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
@@ -308,6 +309,19 @@ class LayerRenderer:
         if layer.outline:
             patches.insert(0, outline_patch(merge_patches(patches), layer.outline))
         return Rendering(tuple(patches), tuple(findings))
+
+    def _process(self, layer: ImageLayer, reference: str, sources: LoadedSources, findings: list[Finding]) -> Source:
+        """Return the processed photo of a layer; if there is none, the photo as it is, with a finding."""
+        photo = available(sources[reference])
+        if layer.process is None:
+            return photo
+        processed = sources.get(processed_reference(layer.process, reference))
+        if isinstance(processed, Source):
+            return processed
+        reason = processed.clause if processed else "it was not processed"
+        message = f"shows the photo as it is, without {layer.process}: {reason}"
+        findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, message[:MAX_MESSAGE_LENGTH], layer.name))
+        return photo
 
     def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
         try:
@@ -355,6 +369,8 @@ def _source_state(layer: Layer, texts: Sequence[str], sources: LoadedSources) ->
     references: list[str] = []
     if isinstance(layer, ImageLayer):
         references = [texts[0].strip(), *([layer.fallback] if layer.missing == "fallback" else [])]
+        processed = processed_reference(layer.process, references[0]) if layer.process else ""
+        references += [processed] if processed in sources else []
     elif isinstance(layer, TextLayer):
         references = [font for font in layer.fonts() if font not in FAMILIES]
     found = (sources[reference] for reference in references)

@@ -18,6 +18,7 @@ from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.icons import check_icon
 from cwz_web.imaging.line_breaking import can_hyphenate
+from cwz_web.imaging.processors import PROCESSOR_NAME
 
 MAX_SIDE = 4096
 MAX_LAYERS = 100
@@ -522,6 +523,8 @@ class ImageLayer(Layer):
     (`attention`), or a point in fractions of the image. `missing` decides what happens if the image is not available:
     render a placeholder, skip the layer, fail the row, or use the image that `fallback` refers to.
     `outline` follows the visible pixels: it is that of a cut-out, a circle or a polygon.
+    `process` names an image processor that changes the photo first, such as `cutout`; if it fails, the photo is shown
+    as it is.
     """
 
     type: Literal["image"]
@@ -529,6 +532,7 @@ class ImageLayer(Layer):
     fit: Literal["cover", "contain", "fill", "trim", "extend"] = "cover"
     trim_padding: Annotated[float, Field(ge=0, le=0.45)] = new_key(0.08)
     focus: Literal["center", "attention"] | Point = "center"
+    process: Annotated[str | None, Field(pattern=PROCESSOR_NAME)] = new_key(None)
     mask: ImageMask = "box"
     mask_points: Annotated[tuple[Point, ...], Field(max_length=60)] = new_key(())
     grayscale: bool = False

@@ -44,6 +44,7 @@ class Run(WorkspaceOwned, Base):
         force: whether every image is rendered again, also those that have not changed.
         refresh_photos: whether the photos of unchanged rows are fetched again if they have changed.
         design_digests: for each output, the digest of what its images show of the template.
+        processing_cost: how many images each of its images reserves for the processing of photos.
         key_id: the API key that started it, and that its images count against.
         usage_month: the month that its images count in (generation/usage.py).
         retries: how often it was retried after it had ended; render workers' results of earlier attempts name a lower
@@ -76,6 +77,7 @@ class Run(WorkspaceOwned, Base):
     on_missing_photo: Mapped[str] = mapped_column(default=OnMissingPhoto.KEEP, server_default=OnMissingPhoto.KEEP)
     design_digests: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     retries: Mapped[int] = mapped_column(default=0, server_default="0")
+    processing_cost: Mapped[int] = mapped_column(default=0, server_default="0")
     key_id: Mapped[UUID | None]
     usage_month: Mapped[date] = mapped_column(default=month_of, server_default=text("date_trunc('month', now())::date"))
     canceled_at: Mapped[datetime | None]
@@ -98,6 +100,11 @@ class Run(WorkspaceOwned, Base):
     @property
     def pending(self) -> int:
         return self.total - self.done - self.incomplete - self.failed
+
+    @property
+    def reserved(self) -> int:
+        """How many images are counted for the pending ones, until they are rendered."""
+        return self.pending * (1 + self.processing_cost)
 
     @property
     def is_rendering(self) -> bool:

@@ -18,11 +18,13 @@ from uuid_utils.compat import uuid7
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.generation.models import Template
+from cwz_web.generation.photo_processing import processing_cost
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, check_writable, count, month_of, refund
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
+from cwz_web.imaging.processors import installed_processors
 from cwz_web.jobs import PREPARE_QUEUE, app
 from cwz_web.runs.mapping import field_formats, formats_of, used_mapping
 from cwz_web.runs.missing_photos import OnMissingPhoto
@@ -172,6 +174,7 @@ class RunPlan:
         changed: images that differ from those of an earlier run.
         unchanged: images that exist already.
         checked: images that exist already, and are rendered again if one of their photos has changed.
+        processing_cost: how many images each of them counts as at most beside itself, for the processing of its photos.
         removed: rows with images that are not in the feed any more.
         invalid: rows that the feed's last import rejected.
     """
@@ -184,6 +187,7 @@ class RunPlan:
     removed: int
     invalid: int
     checked: int = 0
+    processing_cost: int = 0
 
     @property
     def to_render(self) -> int:
@@ -192,8 +196,11 @@ class RunPlan:
 
     @property
     def reserved(self) -> int:
-        """How many images the quota must have room for; those whose photos have not changed are refunded."""
-        return self.to_render + self.checked
+        """How many images the quota must have room for; those whose photos have not changed are refunded.
+
+        So is what is reserved for the processing of photos that were processed before.
+        """
+        return (self.to_render + self.checked) * (1 + self.processing_cost)
 
 
 def plan_takes_long(db: Session, spec: RunSpec) -> bool:
@@ -224,6 +231,7 @@ def plan_run(db: Session, spec: RunSpec) -> RunPlan:
         changed=changed,
         unchanged=unchanged,
         checked=checked,
+        processing_cost=run.processing_cost,
         removed=db.scalar(_COUNT_REMOVED, removed) or 0,
         invalid=db.scalar(last_import) or 0,
     )
@@ -311,7 +319,7 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
         return
     run.usage_month = month_of()
     db.flush()
-    count(db, quota, run.pending)
+    count(db, quota, run.reserved)
 
 
 def fail_unprepared_run(db: Session, run: Run, error_message: str) -> None:
@@ -357,6 +365,7 @@ def start_image_run(
     _check_outputs(db, template, [output], version)
     run = _new_run_of(db, template, [output])
     run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
+    run.processing_cost = _processing_cost(load_design(db, template, version).document, [output])
     run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
     run.on_missing_photo, run.request_metadata = on_missing_photo, dict(metadata or {})
     db.add(run)
@@ -364,7 +373,7 @@ def start_image_run(
     row = {"key": template.name, "data": dict(data)}
     db.add(RunItem(workspace_id=run.workspace_id, run_id=run.id, position=1, chunk=0, **row))
     db.flush()
-    count(db, quota, 1)
+    count(db, quota, run.reserved)
     enqueue_chunks(db, run, [0])
     return run
 
@@ -379,7 +388,7 @@ def retry_run(db: Session, run: Run, quota: Quota | None = None) -> int:
     """
     _lock(db, run)
     quota = quota or quota_of(run)
-    pending, retried = run.pending, run.failed + run.incomplete
+    reserved, retried = run.reserved, run.failed + run.incomplete
     if not retried:
         return 0
     if run.finished_at:
@@ -395,10 +404,10 @@ def retry_run(db: Session, run: Run, quota: Quota | None = None) -> int:
     run.findings -= _reopen(db, run)
     run.failed = run.incomplete = 0
     # All pending items count in one month: from now on in the current one.
-    refund(db, quota_of(run), pending, run.usage_month)
+    refund(db, quota_of(run), reserved, run.usage_month)
     run.usage_month, run.key_id = month_of(), quota.key_id
     enqueue_chunks(db, run, sorted(chunks))
-    count(db, quota, run.pending)
+    count(db, quota, run.reserved)
     return retried
 
 
@@ -421,7 +430,7 @@ def cancel_run(db: Session, run: Run) -> int | None:
     if not run.prepared:
         run.incomplete = _count_incomplete(db, run)
     else:
-        refund(db, quota_of(run), run.pending, run.usage_month)
+        refund(db, quota_of(run), run.reserved, run.usage_month)
         delete_chunks_later(db, run)
     left_out = run.pending
     run.failed += left_out
@@ -468,6 +477,7 @@ def _new_run(db: Session, spec: RunSpec) -> Run:
     run.formats = dump_formats(field_formats(mapping, formats_of(db, spec.feed)))
     run.force, run.refresh_photos, run.on_missing_photo = spec.force, spec.refresh_photos, spec.on_missing_photo
     run.design_digests, run.request_metadata = _design_digests(document, spec.outputs), dict(spec.metadata)
+    run.processing_cost = _processing_cost(document, spec.outputs)
     return run
 
 
@@ -501,6 +511,12 @@ def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], v
 def _design_digests(document: ImageTemplate, outputs: Sequence[Output]) -> list[str]:
     """Return the digests of what the images of each output show of a template."""
     return [document.in_size(output.size).visible().digest for output in outputs]
+
+
+def _processing_cost(document: ImageTemplate, outputs: Sequence[Output]) -> int:
+    """Return how many images the processing of photos counts as at most, for an image of any of the outputs."""
+    processors = installed_processors()
+    return max(processing_cost(document.in_size(output.size), processors) for output in outputs)
 
 
 def _used_mapping(mapping: Mapping[str, str], document: ImageTemplate, outputs: Sequence[Output]) -> dict[str, str]:

@@ -18,7 +18,8 @@ from uuid_utils.compat import uuid7
 from cwz_web.generation.image_service import MAX_PHOTOS
 from cwz_web.generation.image_sources import PhotoState
 from cwz_web.generation.images import StoredImage
-from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.generation.photo_processing import Processing
+from cwz_web.imaging.documents import MAX_PROCESSED_PHOTOS, ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import MAX_FINDINGS, Finding
 from cwz_web.runs.missing_photos import OnMissingPhoto
@@ -56,6 +57,7 @@ class ItemResult(Message):
         findings: what is wrong with the image.
         is_incomplete: whether a photo is missing in the image.
         photos: the state of its photos; None if it is not known.
+        processings: its photos that image processors have changed.
         is_unchanged: whether the item's earlier image is kept, since its photos have not changed.
         is_postponed: whether the item waits for another attempt; `error` says why.
         retry_after: how many seconds the photo's host wants it to wait.
@@ -67,6 +69,7 @@ class ItemResult(Message):
     findings: Annotated[tuple[Finding, ...], Field(max_length=MAX_FINDINGS)] = ()
     is_incomplete: bool = False
     photos: Annotated[tuple[PhotoState, ...], Field(max_length=MAX_PHOTOS)] | None = None
+    processings: Annotated[tuple[Processing, ...], Field(max_length=MAX_PROCESSED_PHOTOS)] = ()
     is_unchanged: bool = False
     error: Explanation | None = None
     is_postponed: bool = False

@@ -222,6 +222,7 @@ class _Chunk:
 
     def _store(self, item: RenderItem, prepared: PreparedImage) -> ItemResult:
         """Render and store an image. Raise IncompleteImageError if a photo is missing and the run must fail then."""
+        prepared = self.image_service.process(prepared)
         image, findings = self.image_service.store(
             self.workspace_id,
             self.open_bucket(self.specification.connections[0]),
@@ -236,6 +237,7 @@ class _Chunk:
             findings=findings[:MAX_REPORTED_FINDINGS],
             is_incomplete=bool(prepared.missing(findings)),
             photos=prepared.photos,
+            processings=prepared.processed.processings,
         )
 
 

@@ -15,6 +15,7 @@ from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.generation.image_sources import PhotoState
 from cwz_web.generation.images import StoredImage, record_images
 from cwz_web.generation.models import Image, Template
+from cwz_web.generation.photo_processing import Processing, record_processings
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import refund
@@ -159,7 +160,7 @@ def apply_report(db: Session, report: Report, signed_urls: SignedUrls) -> None:
     finished = _finish_items(db, run, [item for item in items if not _is_postponed(item, results)], results)
     if not finished:
         return
-    free = sum(item.is_free for item in finished)
+    free = sum(item.is_free for item in finished) + _unused_for_processing(db, run, finished)
     if free:
         refund(db, quota_of(run), free, run.usage_month)
     run.done += sum(item.state == "done" for item in finished)
@@ -226,6 +227,17 @@ class _FinishedItem(NamedTuple):
     is_unchanged: bool = False
     is_new: bool = False
     is_free: bool = True
+    processings: tuple[Processing, ...] = ()
+
+
+def _unused_for_processing(db: Session, run: Run, finished: Sequence[_FinishedItem]) -> int:
+    """Record the photos that were processed for images, and return how much of what they reserved is left."""
+    reserved = len(finished) * run.processing_cost
+    if not reserved:
+        return 0
+    # A worker with another version of a processor cannot count more than was reserved.
+    processings = [each for item in finished if not item.is_free for each in item.processings]
+    return reserved - min(record_processings(db, run.workspace_id, processings), reserved)
 
 
 def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_urls: SignedUrls) -> None:
@@ -350,6 +362,7 @@ def _finish_image(run: Run, item: RunItem, result: ItemResult, image: Image, *, 
         result.photos,
         is_new=is_new,
         is_free=not is_counted,
+        processings=result.processings,
     )
 
 

@@ -31,7 +31,7 @@ OPTIONAL = {
 # Optional parts that a check box turns on.
 SWITCHES = {"adjust", "duotone", "fade", "shadow"}
 # Values that a layer can do without.
-CLEARABLE = {"icon", "language", "max_size", "min_size", "stroke_width"}
+CLEARABLE = {"icon", "language", "max_size", "min_size", "process", "stroke_width"}
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
 NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers"})
@@ -279,6 +279,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 attention="Automatic",
                 **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
             ),
+            FormField("process", "Image processor", "text", help="such as cutout, which removes a uniform ground"),
             _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon", layer="Another layer"),
             FormField("mask_points", "Points", "text", help="of a polygon, for example 0.5,0 1,1 0,1"),
         ),

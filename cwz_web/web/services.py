@@ -118,8 +118,9 @@ class Services:
         )
 
     def close(self) -> None:
-        """Stop the render processes, and close the database connections."""
+        """Stop the child processes, and close the database connections."""
         self.render_pool.close()
+        self.image_service.close()
         if self.billing:
             self.billing.stripe.close()
         self.database.dispose()

@@ -103,7 +103,7 @@ def test_unsigned_url_may_have_open_parameters_only(app: TestApp, make: Factory)
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
 SETTING = r"\bcwz\.([a-z][a-z_.]*[a-z])"
 # A file name, and settings of a PostgreSQL session.
-NO_SETTINGS = {"ini", "backup_session", "workspace_id"}
+NO_SETTINGS = {"ini", "backup_session", "workspace_id", "image_processors"}
 # Settings that only development.ini has.
 DEVELOPMENT = {"database.embedded", "demo"}
 # Settings whose names continue with a name of the operator's choice, and their collections.

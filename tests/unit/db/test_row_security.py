@@ -16,6 +16,7 @@ from cwz_web.feeds.row_writes import put_items
 from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
+from cwz_web.generation.photo_processing import Processing, record_processings
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, count
 from cwz_web.notify.models import SlackLink, Webhook
@@ -159,6 +160,7 @@ def fill(make: Factory, space: Workspace) -> None:
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         build_sort_index(db, space.id, feed.id, "title")
         count(db, Quota(space.id))
+        record_processings(db, space.id, [Processing(digest="0" * 64, cost=1)])
         hook = Webhook(workspace_id=space.id, url="https://shop.example/hook", events=[Event.RUN_FINISHED])
         db.add(hook)
         db.flush()
