@@ -3,10 +3,16 @@
 PostgreSQL is the embedded one, started once for all workers; each has a clone of the migrated template database, which
 is emptied after each test that used it.
 """
+# ruff: noqa: E402
+
+import gc
+
+# Modules live as long as the session: collecting garbage rarely, and never among them, saves seconds. Before they are
+# imported, since a quarter of their import is a search for garbage.
+gc.set_threshold(20_000, 20, 1000)
 
 import dataclasses
 import fcntl
-import gc
 import json
 import os
 import re
@@ -79,9 +85,6 @@ hypothesis.settings.register_profile("reproducible", deadline=None, derandomize=
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 
-# Modules live as long as the session: collecting garbage rarely, and never among them, saves seconds.
-gc.set_threshold(20_000, 20, 20)
-
 # As `configure_logs` has it. Rich tracebacks take seconds.
 PLAIN_CONSOLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN_CONSOLE])
@@ -116,6 +119,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    gc.set_threshold(20_000, 20, 20)
     gc.collect()
     gc.freeze()
 

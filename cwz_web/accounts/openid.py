@@ -8,11 +8,10 @@ import secrets
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.requests_client import OAuth2Session
 from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -22,6 +21,9 @@ from cwz_web.accounts.registration import normalize_email
 from cwz_web.net.client import BlockedRequestError, check_url
 from cwz_web.net.deadlines import DeadlineAdapter
 from cwz_web.net.guard import OutboundPolicy
+
+if TYPE_CHECKING:
+    from authlib.integrations.requests_client import OAuth2Session
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 SCOPE = "openid email profile"
@@ -169,7 +171,9 @@ class OpenIDProvider:
         )
         return verified_profile(claims)
 
-    def _client(self) -> OAuth2Session:
+    def _client(self) -> "OAuth2Session":
+        from authlib.integrations.requests_client import OAuth2Session  # slow, and no worker needs it
+
         client = OAuth2Session(
             self._client_id,
             self._client_secret,
@@ -189,7 +193,7 @@ class OpenIDProvider:
         client.max_redirects = 0
         return client
 
-    def _load_configuration(self, client: OAuth2Session) -> dict[str, Any]:
+    def _load_configuration(self, client: "OAuth2Session") -> dict[str, Any]:
         if self._configuration is None:
             try:
                 found = _json(client.get(self._discovery_url, withhold_token=True))

@@ -1,5 +1,6 @@
 """The `cwz` command, a click group; each command's work is in a module of this package, imported when it runs."""
 
+import gc
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +35,8 @@ class Deployment:
         return self._load(RenderWorkerSettings)
 
     def _load(self, model: type[S]) -> S:
-        """Load settings. Raise ClickException when they are not valid."""
+        """Load settings, once the command is imported. Raise ClickException when they are not valid."""
+        gc.enable()
         try:
             settings = model.load(self.loader.get_wsgi_app_settings())
         except SettingsError as error:
@@ -55,6 +57,9 @@ class Deployment:
 @click.pass_context
 def main(context: click.Context, config: Path) -> None:
     """Run and operate a ConnectWyze installation."""
+    # Commands import much, and modules stay: searching them for garbage takes a quarter of the time of their import.
+    gc.disable()
+    context.call_on_close(gc.enable)
     context.obj = Deployment(config)
 
 

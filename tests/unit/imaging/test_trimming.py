@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,20 +77,20 @@ def red_box(pixels: Any) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize(
-    "data",
+    "make",
     [
-        encode(photo()),
-        encode(photo(shadow=True)),
-        encode(photo(ground=(246, 245, 242), shadow=True, noise=3), quality=60),
-        encode(photo(ground=(90, 140, 190))),
-        encode(cutout(), "PNG"),
-        encode(photo(box=(500, 0, 700, 300))),  # touches the edge
-        encode(photo(size=(1600, 1200), box=(100, 800, 300, 1100)), "WEBP"),
+        lambda: encode(photo()),
+        lambda: encode(photo(shadow=True)),
+        lambda: encode(photo(ground=(246, 245, 242), shadow=True, noise=3), quality=60),
+        lambda: encode(photo(ground=(90, 140, 190))),
+        lambda: encode(cutout(), "PNG"),
+        lambda: encode(photo(box=(500, 0, 700, 300))),  # touches the edge
+        lambda: encode(photo(size=(1600, 1200), box=(100, 800, 300, 1100)), "WEBP"),
     ],
     ids=["white", "shadow", "noise", "color", "cutout", "edge", "small"],
 )
-def test_product_is_centered_with_even_padding(data: bytes) -> None:
-    fitted = fit_image(layer(trim_padding=0.1), data)
+def test_product_is_centered_with_even_padding(make: Callable[[], bytes]) -> None:
+    fitted = fit_image(layer(trim_padding=0.1), make())
     pixels = fitted.patch.color
     assert isinstance(pixels, np.ndarray)
     assert pixels.shape == (200, 300, 4)
@@ -111,9 +112,9 @@ def test_ground_of_a_cutout_stays_transparent() -> None:
     assert patch.mask()[100, 150] == 255
 
 
-@pytest.mark.parametrize("image", [scene(), Image.new("RGB", (800, 600), (200, 30, 30))], ids=["scene", "plain"])
-def test_photo_without_a_product_on_a_ground_is_contained(image: Image.Image) -> None:
-    data = encode(image)
+@pytest.mark.parametrize("make", [scene, lambda: Image.new("RGB", (800, 600), (200, 30, 30))], ids=["scene", "plain"])
+def test_photo_without_a_product_on_a_ground_is_contained(make: Callable[[], Image.Image]) -> None:
+    data = encode(make())
     trimmed, contained = (fit_image(layer(fit=fit), data).patch for fit in ("trim", "contain"))
     assert (trimmed.x, trimmed.y) == (contained.x, contained.y)
     assert isinstance(trimmed.color, np.ndarray)
@@ -134,21 +135,21 @@ def test_trimming_reports_the_enlargement_of_the_product() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"),
+    ("make", "expected"),
     [
-        (encode(photo()), "white"),
-        (encode(photo(shadow=True, noise=2)), "white"),
-        (encode(photo(ground=(240, 190, 80))), "uniform"),
-        (encode(cutout(), "PNG"), "cutout"),
-        (encode(scene()), "lifestyle"),
-        (encode(photo(ground=(238, 238, 238), color=(185, 185, 185))), "placeholder"),
-        (encode(Image.new("RGB", (400, 400), (255, 255, 255))), "placeholder"),
-        (encode(photo(color=(10, 10, 10))), "white"),  # a black logo
-        (encode(gray_product()), "white"),
+        (lambda: encode(photo()), "white"),
+        (lambda: encode(photo(shadow=True, noise=2)), "white"),
+        (lambda: encode(photo(ground=(240, 190, 80))), "uniform"),
+        (lambda: encode(cutout(), "PNG"), "cutout"),
+        (lambda: encode(scene()), "lifestyle"),
+        (lambda: encode(photo(ground=(238, 238, 238), color=(185, 185, 185))), "placeholder"),
+        (lambda: encode(Image.new("RGB", (400, 400), (255, 255, 255))), "placeholder"),
+        (lambda: encode(photo(color=(10, 10, 10))), "white"),  # a black logo
+        (lambda: encode(gray_product()), "white"),
     ],
 )
-def test_background_of_a_photo(data: bytes, expected: str) -> None:
-    facts = read_photo_facts(data)
+def test_background_of_a_photo(make: Callable[[], bytes], expected: str) -> None:
+    facts = read_photo_facts(make())
     assert facts.background == expected
     assert not facts.too_small
 
