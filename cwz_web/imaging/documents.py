@@ -195,13 +195,18 @@ class ImageTemplate(DocumentPart):
             raise ValueError(f"Computed fields depend on one another: {cycle}") from None
         for layer in self.layers:
             _check_layer_fields(layer, known)
-        for source in self._expressions():
-            self._check_expression(parse_expression(source))
+        for owner, source in self._expressions():
+            try:
+                self._check_expression(parse_expression(source))
+            except ValueError as error:
+                raise ValueError(f"In the {owner}: {error}") from None
         return self
 
-    def _expressions(self) -> Iterator[str]:
-        yield from (field.value for field in self.computed)
-        yield from (source for layer in walk_layers(self.layers) for source in layer.expressions())
+    def _expressions(self) -> Iterator[tuple[str, str]]:
+        """Yield all expressions, each with what it belongs to."""
+        yield from ((f"computed field “{field.name}”", field.value) for field in self.computed)
+        for layer in walk_layers(self.layers):
+            yield from ((f"layer “{layer.name}”", source) for source in layer.expressions())
 
     def _check_expression(self, expression: Expression) -> None:
         """Check what depends on the fields' types and on the tables, and would be wrong in every row."""
@@ -242,7 +247,7 @@ class ImageTemplate(DocumentPart):
 
     @model_validator(mode="after")
     def _check_examined_photos(self) -> Self:
-        photos = frozenset[str]().union(*(parse_expression(source).photos for source in self._expressions()))
+        photos = frozenset[str]().union(*(parse_expression(source).photos for _, source in self._expressions()))
         if len(photos) > MAX_EXAMINED_PHOTOS:
             raise ValueError(
                 f"The expressions use parts of the photos in {len(photos)} fields; the limit is {MAX_EXAMINED_PHOTOS}"
@@ -282,14 +287,19 @@ class ImageTemplate(DocumentPart):
 
     @model_validator(mode="after")
     def _check_overrides(self) -> Self:
-        known = {layer.name for layer in walk_layers(self.layers)}
+        layers = {layer.name: layer for layer in walk_layers(self.layers)}
         stacks = {layer.name for layer in walk_layers(self.layers) if isinstance(layer, StackLayer)}
         for size in self.sizes:
             if size.name == DEFAULT_SIZE:
                 raise ValueError(f"The size name “{DEFAULT_SIZE}” is reserved for the canvas. Choose another name")
-            if unknown := set(size.overrides) - known:
+            if unknown := set(size.overrides) - layers.keys():
                 raise ValueError(f"The size {size.name} overrides an unknown layer: {', '.join(sorted(unknown))}")
             turned = {name for name, override in size.overrides.items() if override.direction} - stacks
+            for name, override in sorted(size.overrides.items()):
+                fields = type(layers[name]).model_fields
+                for key, value in (("gap", override.gap), ("padding", override.padding)):
+                    if value is not None and key not in fields:
+                        raise ValueError(f"The size {size.name} has a {key} for {name}, which has none. Remove it")
             if turned:
                 raise ValueError(f"The size {size.name} has a direction for {min(turned)}, which is no stack")
         return self
@@ -301,7 +311,7 @@ class ImageTemplate(DocumentPart):
 
     def examined_photos(self) -> frozenset[str]:
         """Return the fields of whose photos the visible layers use parts in expressions, such as photo.width."""
-        sources = self.visible()._expressions()
+        sources = (source for _, source in self.visible()._expressions())
         return frozenset[str]().union(*(parse_expression(source).photos for source in sources))
 
     @property
@@ -438,9 +448,13 @@ def _unknown_fields(part: str, unknown: AbstractSet[str], known: AbstractSet[str
 
 
 def _check_parent(layer: Layer, parent: Layer | None) -> None:
-    """Check that only layers in a stack fill its room."""
+    """Check that only layers in a stack fill its room, and that only other layers have pins."""
     if "fill" in (layer.sizing.width, layer.sizing.height) and not isinstance(parent, StackLayer):
         raise ValueError(f"The layer “{layer.name}” has the sizing fill, which needs a stack around it. Use pins")
+    if layer.pins and isinstance(parent, StackLayer):
+        raise ValueError(
+            f"The layer “{layer.name}” has pins, but the stack “{parent.name}” places it. Remove them, and use sizing"
+        )
     if isinstance(layer, Container):
         for child in layer.layers:
             _check_parent(child, layer)

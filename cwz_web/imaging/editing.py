@@ -243,6 +243,8 @@ def unwrap_container(template: ImageTemplate, name: str, boxes: Mapping[str, Box
     spot.siblings[spot.index : spot.index + 1] = layers
     _remove_overrides(document, {name})
     if spot.is_in_stack:
+        for layer in layers:
+            layer["pins"] = None
         _remove_lost_masks(document)
         return ImageTemplate.model_validate(document)
     placed, inner = _placed_container(container, boxes or {})

@@ -34,6 +34,7 @@ from cwz_web.imaging.compositing import (
     parse_color,
 )
 from cwz_web.imaging.decoding import Source, read_photo_facts
+from cwz_web.imaging.design_checks import check_design
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.effects import shrink
 from cwz_web.imaging.encoders import Localization, Output, encode
@@ -159,7 +160,7 @@ class Engine:
             raise UnknownSizeError(size, template.size_names) from None
         if sized.canvas.width * sized.canvas.height * scale**2 > MAX_PIXELS:
             raise ImageTooLargeError(f"The image would have more than {MAX_PIXELS // 10**6} million pixels")
-        plan = Plan(sized, scale, self._pixels)
+        plan = Plan(sized, scale, self._pixels, check_design(template, size))
         with self._lock:
             self._plans[key] = plan
         return plan
@@ -172,10 +173,13 @@ class Plan:
         template: the template in one size, unscaled.
         scale: how many pixels of the image correspond to one pixel of the canvas.
         pixels: the cache for decoded images and rendered static layers.
+        design: the findings of the template that do not depend on a row.
     """
 
-    def __init__(self, template: ImageTemplate, scale: int, pixels: ByteCache[Any]) -> None:
-        self.template, self.scale = template, scale
+    def __init__(
+        self, template: ImageTemplate, scale: int, pixels: ByteCache[Any], design: Sequence[Finding] = ()
+    ) -> None:
+        self.template, self.scale, self._design = template, scale, design
         self.digest = _digest([template.visible().canonical(), scale])
         self._pixels = pixels
         scaled = template.scaled(scale)
@@ -403,7 +407,7 @@ class Plan:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         check_time = _start_clock()
         placement = self._placement(sources, check_time)
-        findings = [*self._unclear_fields(values)]
+        findings = [*self._design, *self._unclear_fields(values)]
         codes: list[RenderedCode] = []
         canvas = self._background().opaque_pixels()
         for planned in (layer.for_row(values) for layer in self._layers):

@@ -27,11 +27,12 @@ class FindingCode(StrEnum):
     UNSCANNABLE = "unscannable"
     BAD_CODE = "bad_code"
     VALUE_UNCLEAR = "value_unclear"
+    NO_EFFECT = "no_effect"
 
 
 # Advice on the design. It is shown before rendering, in the designer and the check before a run, and is not a fault of
 # a rendered image.
-ADVICE = frozenset({FindingCode.UPSCALED, FindingCode.LOW_CONTRAST})
+ADVICE = frozenset({FindingCode.UPSCALED, FindingCode.LOW_CONTRAST, FindingCode.NO_EFFECT})
 
 
 @dataclass(frozen=True)

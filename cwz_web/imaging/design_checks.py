@@ -1,0 +1,99 @@
+"""Checks of a design: what its document says without any effect, in any row.
+
+What documents could contain from the beginning is reported here. What came later is refused by `documents.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from cwz_web.imaging.documents import ImageTemplate, Override
+from cwz_web.imaging.findings import Finding, FindingCode
+from cwz_web.imaging.layers import (
+    AnyLayer,
+    Condition,
+    Container,
+    ImageLayer,
+    Layer,
+    StackLayer,
+    TextLayer,
+)
+
+SIDES = ("width", "height")
+COMPARING = ("equal", "contains", "more", "less")
+
+
+def check_design(template: ImageTemplate, size: str) -> list[Finding]:
+    """Return the findings of a template in one of its sizes. Raises KeyError if it does not have this size."""
+    sized = template.in_size(size)
+    own = template.find_size(size)
+    overrides = own.overrides if own else {}
+    messages = [
+        *((name, text) for name, each in overrides.items() for text in _check_override(sized, name, each)),
+        *_check_layers(sized.layers),
+        *((layer.name, "is outside of the canvas") for layer in sized.layers if _is_outside(layer, sized)),
+    ]
+    return [Finding(FindingCode.NO_EFFECT, text, name) for name, text in messages]
+
+
+def _check_override(sized: ImageTemplate, name: str, override: Override) -> Iterator[str]:
+    """Yield what an override changes without effect."""
+    layer, containers = sized.find_layer(name), sized.find_containers(name)
+    if layer is None:
+        return
+    changed = [key for key, value in override if value is not None and key != "hidden"]
+    if unknown := [key for key in changed if key not in type(layer).model_fields]:
+        yield f"has an override of its {_list(unknown)}, which a layer of the type {layer.type} does not have"
+    in_stack = bool(containers) and isinstance(containers[-1], StackLayer)
+    if placed := [key for key in changed if key in ("x", "y", "anchor") and in_stack]:
+        yield f"has an override of its {_list(placed)}, but its stack places it. Override the stack"
+    if sized_sides := [side for side in SIDES if side in changed and getattr(layer.sizing, side) != "fixed"]:
+        yield f"has an override of its {_list(sized_sides)}, but its sizing decides about that"
+
+
+def _check_layers(layers: Sequence[AnyLayer]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each layer that is not hidden with what is wrong with it."""
+    for layer in layers:
+        if layer.hidden:
+            continue
+        yield from ((layer.name, text) for text in _check_layer(layer))
+        if isinstance(layer, Container):
+            yield from _check_layers(layer.layers)
+
+
+def _check_layer(layer: AnyLayer) -> Iterator[str]:
+    for side in SIDES:
+        limits = [f"{end}_{side}" for end in ("min", "max") if getattr(layer.sizing, f"{end}_{side}") is not None]
+        if limits and getattr(layer.sizing, side) == "fixed":
+            yield f"has a {_list(limits)}, but its {side} is fixed. Use the sizing hug or fill"
+    if isinstance(layer, TextLayer) and layer.min_size is not None:
+        yield from _check_minimum(layer, layer.min_size)
+    if isinstance(layer, ImageLayer) and layer.fallback and layer.missing != "fallback":
+        yield f"has a fallback image, but its missing is {layer.missing}. Use the missing fallback"
+    condition = layer.show_if
+    if isinstance(condition, Condition) and condition.test in COMPARING and not condition.value:
+        yield f"compares the field “{condition.field}” with an empty value. Use the condition empty or filled"
+
+
+def _check_minimum(layer: TextLayer, minimum: int) -> Iterator[str]:
+    if minimum > layer.size:
+        yield f"has a min_size of {minimum}, which is larger than its size of {layer.size}. Enter at most {layer.size}"
+    elif layer.fit in ("ellipsis", "clip") and minimum < layer.size:
+        yield f"has a min_size, but its fit is {layer.fit}. Use the fit shrink"
+
+
+def _is_outside(layer: Layer, sized: ImageTemplate) -> bool:
+    """Return whether a layer, which nothing moves, is beside the canvas."""
+    is_fixed = layer.sizing.width == layer.sizing.height == "fixed" and not layer.rotation % 360
+    if layer.hidden or not is_fixed or set(layer.decided()) & {"x", "y", "width", "height", "rotation"}:
+        return False
+    if isinstance(layer, Container) or layer.shadow:
+        return False
+    return (
+        layer.left >= sized.canvas.width
+        or layer.top >= sized.canvas.height
+        or layer.left + layer.width <= 0
+        or layer.top + layer.height <= 0
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join(names)
