@@ -60,13 +60,22 @@ MIN_SECRET_LENGTH = 32
 EMBEDDED_ROLES = {"url": "cwz_app", "owner_url": "cwz_owner", "queue_url": "cwz_render"}
 # The plans that ship; `cwz.plan.<name>.<field>` changes one, or adds one. 0 is unlimited.
 PLANS: dict[str, dict[str, object]] = {
-    "free": {"label": "Free", "images": 100, "members": 2, "connections": 1, "feeds": 2, "history_days": 30},
+    "free": {
+        "label": "Free",
+        "images": 100,
+        "members": 2,
+        "connections": 1,
+        "feeds": 2,
+        "uploads": 100,
+        "history_days": 30,
+    },
     "pro": {
         "label": "Pro",
         "images": 10_000,
         "members": 10,
         "connections": 5,
         "feeds": 50,
+        "uploads": 1000,
         "history_days": 180,
         "prices": "connectwyze_pro_monthly connectwyze_pro_yearly",
     },
@@ -76,6 +85,7 @@ PLANS: dict[str, dict[str, object]] = {
         "members": 50,
         "connections": 20,
         "feeds": 500,
+        "uploads": 5000,
         "history_days": 365,
         "prices": "connectwyze_scale_monthly connectwyze_scale_yearly",
     },
@@ -281,7 +291,7 @@ class Retention(SettingsGroup):
     history_days: int = Field(default=365, ge=7, description="feed imports and earlier values of rows")
     delivery_days: int = Field(default=30, ge=4, description="webhook deliveries; they are retried for three days")
     usage_days: int = Field(default=1100, ge=60, description="monthly image counts")
-    deleted_row_days: int = Field(default=30, ge=1, description="deleted feed rows")
+    deleted_row_days: int = Field(default=30, ge=1, description="deleted feed rows and uploads")
     export_days: int = Field(default=7, ge=1, description="exports that can be downloaded")
 
 
@@ -373,6 +383,7 @@ class Plan(SettingsGroup):
     members: int = Field(ge=0)
     connections: int = Field(ge=0, description="storage connections")
     feeds: int = Field(ge=0)
+    uploads: int = Field(default=0, ge=0, description="uploaded images and fonts whose files are stored")
     history_days: int = Field(default=0, ge=0, description="days of feed imports and earlier values of rows")
     prices: StringTuple = ()
 

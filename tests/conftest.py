@@ -63,7 +63,10 @@ DATA = Path(__file__).parent / "data"
 ENCRYPTION_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"  # 32 bytes
 # An installation with billing, and plans that are soon full.
 STRIPE_SECRETS = {"stripe_secret_key": SECRET_KEY, "stripe_webhook_secrets": f"whsec_another,{WEBHOOK_SECRET}"}
-SMALL_PLANS = {"pro": {"images": 3, "feeds": 2}, "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1}}
+SMALL_PLANS = {
+    "pro": {"images": 3, "feeds": 2},
+    "free": {"images": 1, "members": 2, "connections": 1, "feeds": 1, "uploads": 2},
+}
 # Each process takes seconds of CPU to start.
 ONE_RENDER_PROCESS = {"rendering.processes": "1"}
 # They show Stripe's prices, for which one request at a time waits.

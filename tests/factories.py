@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import sha256
 from io import BytesIO
 from string import ascii_letters
 from typing import Any
@@ -27,13 +26,14 @@ from cwz_web.feeds.imports import create_feed, import_file
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.api_keys import KeyTerms, Scope, create_key
-from cwz_web.generation.fonts import add_font
 from cwz_web.generation.images import StoredImage, record_images
-from cwz_web.generation.models import Font, Image, Template
+from cwz_web.generation.models import Image, Template, Upload
 from cwz_web.generation.templates import create_template
+from cwz_web.generation.uploads import complete_upload, reserve_upload
 from cwz_web.generation.usage import Quota
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.uploads import prepare_upload
 from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
@@ -317,13 +317,25 @@ class Factory:
             )
             return recorded[digest][0]
 
-    def font(self, workspace: Workspace) -> Font:
+    def font(self, workspace: Workspace) -> Upload:
         """Upload a font to a workspace."""
-        data = small_font()
-        key = upload_key(workspace.id, sha256(data).hexdigest())
-        local_bucket(self.services).put(key, data, content_type="font/ttf")
+        return self.upload(workspace, small_font(), "")
+
+    def upload(self, workspace: Workspace, data: bytes, name: str = "Logo") -> Upload:
+        """Upload a file to a workspace."""
+        prepared = prepare_upload(data)
+        key = upload_key(workspace.id, prepared.source.digest)
+        local_bucket(self.services).put(key, prepared.source.data, content_type="application/octet-stream")
         with self.database.transaction(workspace.id) as db:
-            return add_font(db, workspace.id, data)
+            reserved = reserve_upload(
+                db,
+                workspace.id,
+                prepared,
+                name=name or prepared.title,
+                created_by=None,
+                check_limit=lambda: None,
+            )
+            return complete_upload(db, workspace.id, reserved.id)
 
     def email_domain(self, workspace: Workspace, domain: str = "example.org", **more: Any) -> EmailDomain:
         """Add an email domain, which is not verified."""

@@ -18,6 +18,7 @@ from cwz_web.api.feeds import ColumnFormatsRequest, FeedRequest, ItemKeysRequest
 from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
 from cwz_web.api.runs import RunRequest
+from cwz_web.api.uploads import UploadUrlRequest
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import list_designs
 from cwz_web.resources.application import DocsRoot
@@ -171,6 +172,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         ItemRequest: {"data": row},
         ItemsRequest: {"items": [{"key": "mug-1", "data": row}]},
         ItemKeysRequest: {"keys": ["mug-1"]},
+        UploadUrlRequest: {"url": "https://shop.example/logo.svg", "name": "Logo"},
         ColumnFormatsRequest: {"formats": {"price": {"locale": "de", "currency": "EUR"}}},
     }
     return bodies[operation.body] if operation.body else None

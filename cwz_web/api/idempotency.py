@@ -6,9 +6,11 @@ again after a few minutes. The keys of two callers do not meet: a caller is an A
 retry can be sent with a rotated API key.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -17,9 +19,11 @@ from sqlalchemy import ColumnElement, delete, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from webob.multidict import MultiDict
 
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import IdempotencyKey
+from cwz_web.web.form_body import MULTIPART, read_multipart
 from cwz_web.web.problems import ProblemError, problem_response
 from cwz_web.web.request import Request
 
@@ -77,10 +81,23 @@ def _fingerprint(request: Request) -> str:
     identity = [request.method, request.path_qs, *(request.headers.get(name, "") for name in ("Accept", "Prefer"))]
     digest = sha256(json.dumps(identity).encode())
     request.body_file_seekable.seek(0)
+    if request.content_type == MULTIPART:
+        _hash_form(digest, read_multipart(request))
+        request.body_file_seekable.seek(0)
+        return digest.hexdigest()
     while chunk := request.body_file_seekable.read(1024 * 1024):
         digest.update(chunk)
     request.body_file_seekable.seek(0)
     return digest.hexdigest()
+
+
+def _hash_form(digest: "hashlib._Hash", fields: MultiDict[str, Any]) -> None:
+    """Add the fields of a form: their bytes differ in each attempt, by the boundary that a client chooses."""
+    for name, value in fields.items():
+        is_file = hasattr(value, "file")
+        digest.update(json.dumps([name, is_file, value.filename if is_file else value]).encode())
+        if is_file:
+            digest.update(hashlib.file_digest(value.file, "sha256").digest())
 
 
 def _reserve(request: Request, api_key: ApiKeyIdentity, key: str, fingerprint: str) -> Response | None:

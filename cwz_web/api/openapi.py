@@ -11,7 +11,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api import feeds, image_requests, images, runs, templates, usage
+from cwz_web.api import feeds, image_requests, images, runs, templates, uploads, usage
 from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGE_TYPES
 from cwz_web.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, POSITION_PATTERN
@@ -27,6 +27,8 @@ from cwz_web.api.webhook_events import WEBHOOK_EVENTS
 from cwz_web.feeds.encodings import ENCODING_LABELS
 from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE, MAX_HEADER_ROW, QUOTE_LABELS
 from cwz_web.generation.api_keys import SCOPE_LABELS, Scope
+from cwz_web.generation.uploads import MAX_NAME
+from cwz_web.imaging.uploads import UploadKind
 from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.api import ApiRoot
 from cwz_web.web.problems import PROBLEM_JSON
@@ -36,6 +38,11 @@ MAX_AGE_SECONDS = 3600
 REF = "#/components/schemas/{model}"
 UUID_PATTERN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+UPLOAD_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": BINARY["schema"], "name": {"type": "string", "maxLength": MAX_NAME}},
+}
 
 
 class ProblemInfo(BaseModel):
@@ -58,6 +65,7 @@ class Operation:
         responses: the model of the response body by status; None for a response without one.
         is_paginated: whether it takes `limit` and `after`.
         accepts_file: whether the body is a file of any type, or empty.
+        accepts_form: whether the body can also be a form (multipart/form-data) with a file.
         problems: the codes of problems that not every operation has.
         description: what the summary does not say.
         descriptions: what the responses are, by status; by default, the summary.
@@ -71,6 +79,7 @@ class Operation:
     body: type[BaseModel] | None = None
     is_paginated: bool = False
     accepts_file: bool = False
+    accepts_form: bool = False
     problems: tuple[str, ...] = ()
     description: str = ""
     descriptions: dict[int, str] = field(default_factory=dict)
@@ -99,11 +108,13 @@ TAGS = {
     "templates": "Templates",
     "feeds": "Feeds",
     "runs": "Runs",
+    "uploads": "Uploads",
     "usage": "Usage",
 }
 TEMPLATE = ("template_not_allowed", "unknown_template")
 RUN = (*TEMPLATE, "cannot_render", "nothing_to_render", "unknown_feed")
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
+UPLOADS_WRITE = Scope.UPLOADS_WRITE
 OPERATIONS = (
     Operation(
         "post",
@@ -230,6 +241,21 @@ OPERATIONS = (
         {200: runs.RunInfo},
         problems=("quota_exceeded",),
     ),
+    Operation("get", "/uploads", "List uploads", READ, {200: uploads.UploadPage}, is_paginated=True),
+    Operation(
+        "post",
+        "/uploads",
+        "Upload an image or a font",
+        UPLOADS_WRITE,
+        {200: uploads.UploadInfo, 201: uploads.UploadInfo},
+        uploads.UploadUrlRequest,
+        accepts_form=True,
+        problems=("invalid_file", "plan_limit_reached", "storage_unavailable", "uploads_full"),
+        description="Send the file as multipart/form-data, or the URL of the file as JSON.",
+        descriptions={200: "The upload, which the workspace had already", 201: "The new upload"},
+    ),
+    Operation("get", "/uploads/{id}", "Get an upload and its uses", READ, {200: uploads.UploadDetails}),
+    Operation("delete", "/uploads/{id}", "Delete an upload", UPLOADS_WRITE, {204: None}, problems=("upload_in_use",)),
     Operation("get", "/usage", "Get this month's usage and quotas", READ, {200: usage.UsageInfo}),
 )
 
@@ -304,7 +330,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         | {"default": _problem([])},
     }
     if operation.body is not None:
-        entry["requestBody"] = {"required": True, "content": {"application/json": _model(operation.body)}}
+        form = {"multipart/form-data": {"schema": UPLOAD_FORM}} if operation.accepts_form else {}
+        entry["requestBody"] = {"required": True, "content": {"application/json": _model(operation.body)} | form}
     if operation.accepts_file:
         entry["requestBody"] = {"required": False, "content": {"application/octet-stream": BINARY}}
     return entry
@@ -336,6 +363,10 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         format = _parameter("query", "format", {"type": "string", "enum": formats})
         parameters.append(format | {"description": "Return the image itself, in this format, whatever Accept says"})
         parameters.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
+    if operation.path == "/uploads" and operation.method == "get":
+        name = {"type": "string", "maxLength": MAX_NAME}
+        parameters.append(_parameter("query", "name", name) | {"description": "A text in the name, in any case"})
+        parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(UploadKind)}))
     if operation.path == "/runs/{id}/items":
         parameters.append(_parameter("query", "state", {"type": "string", "enum": list(runs.ITEM_STATES)}))
     return parameters

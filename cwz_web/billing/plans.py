@@ -1,4 +1,4 @@
-"""Limits of a plan besides images: members, storage connections, feeds."""
+"""Limits of a plan besides images: members, storage connections, feeds, uploads."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Upload
 from cwz_web.settings import FREE, Plan, Settings
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
@@ -21,6 +22,7 @@ class PlanLimit(StrEnum):
     MEMBERS = "members"
     CONNECTIONS = "connections"
     FEEDS = "feeds"
+    UPLOADS = "uploads"
 
 
 class PlanLimitError(Exception):
@@ -33,14 +35,23 @@ def find_plan(settings: Settings, name: str) -> Plan:
 
 
 def count_usage(db: Session, workspace_id: UUID) -> Mapping[PlanLimit, int]:
-    """Count what a workspace uses of each limit; open invitations count as members, included storage does not count."""
+    """Count what a workspace uses of each limit.
+
+    Open invitations count as members, and deleted uploads as long as their files are stored. Included storage does not
+    count.
+    """
     members = _count(Membership, workspace_id)
     invited = _count(Invitation, workspace_id).where(Invitation.ended_at.is_(None), Invitation.expires_at > func.now())
     feeds = _count(Feed, workspace_id).where(Feed.deleted_at.is_(None))
     connections = _count(Connection, workspace_id).where(Connection.provider != INCLUDED)
-    counts: tuple[Any, ...] = (members, invited, connections, feeds)
+    counts: tuple[Any, ...] = (members, invited, connections, feeds, _count(Upload, workspace_id))
     row = db.execute(select(*(each.scalar_subquery() for each in counts))).one()
-    return {PlanLimit.MEMBERS: row[0] + row[1], PlanLimit.CONNECTIONS: row[2], PlanLimit.FEEDS: row[3]}
+    return {
+        PlanLimit.MEMBERS: row[0] + row[1],
+        PlanLimit.CONNECTIONS: row[2],
+        PlanLimit.FEEDS: row[3],
+        PlanLimit.UPLOADS: row[4],
+    }
 
 
 def check_plan_limit(db: Session, settings: Settings, workspace_id: UUID, limit: PlanLimit) -> None:

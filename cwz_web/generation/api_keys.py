@@ -37,13 +37,15 @@ class Scope(StrEnum):
     GENERATE = "generate"
     READ = "read"
     FEEDS_WRITE = "feeds.write"
+    UPLOADS_WRITE = "uploads.write"
     ADMIN = "admin"
 
 
 SCOPE_LABELS = {
     Scope.GENERATE: "Create images and start runs",
-    Scope.READ: "Read feeds, templates, runs, images and usage",
+    Scope.READ: "Read feeds, templates, runs, images, uploads and usage",
     Scope.FEEDS_WRITE: "Write feed items and start imports",
+    Scope.UPLOADS_WRITE: "Add and delete uploads",
     Scope.ADMIN: "Full access to the API",
 }
 

@@ -7,14 +7,16 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Text,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
@@ -48,13 +50,14 @@ class Template(WorkspaceOwned, Base):
 
 
 class TemplateVersion(WorkspaceOwned, Base):
-    """A published version of a template; immutable."""
+    """A published version of a template; immutable. `uploads` are the digests that its document refers to."""
 
     __tablename__ = "template_versions"
 
     template_id: Mapped[UUID]
     number: Mapped[int]
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    uploads: Mapped[list[str]] = mapped_column(ARRAY(Text), Computed("upload_digests(document)", persisted=True))
     published_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
 
     __table_args__ = (
@@ -66,7 +69,10 @@ class TemplateVersion(WorkspaceOwned, Base):
 
 
 class TemplateStep(Base):
-    """A step in the draft of a template: the whole document after it, and what it changed."""
+    """A step in the draft of a template: the whole document after it, and what it changed.
+
+    `uploads` are the digests that the document refers to.
+    """
 
     __tablename__ = "template_steps"
 
@@ -75,6 +81,7 @@ class TemplateStep(Base):
     number: Mapped[int] = mapped_column(primary_key=True)
     change: Mapped[str]
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    uploads: Mapped[list[str]] = mapped_column(ARRAY(Text), Computed("upload_digests(document)", persisted=True))
     changed_at: Mapped[datetime]
 
     __table_args__ = (
@@ -84,27 +91,37 @@ class TemplateStep(Base):
     )
 
 
-class Font(WorkspaceOwned, Base):
-    """An uploaded font. Its file is an upload, named by its SHA-256."""
+class Upload(WorkspaceOwned, Base):
+    """An uploaded image or font. Templates refer to its file by the SHA-256 of its content, which never changes.
 
-    __tablename__ = "fonts"
+    A deleted upload is kept for a while, so that it can be restored; `is_purging` is set while its file is removed from
+    the storage. `created_by` is NULL for an upload of an API key. `width` and `height` are NULL for fonts. `thumbnail`
+    is a WebP image; fonts that were uploaded before there were thumbnails have none.
+    """
 
-    digest: Mapped[str]
-    family: Mapped[str]
-    style: Mapped[str]
+    __tablename__ = "uploads"
+
+    kind: Mapped[str]
+    name: Mapped[str]
+    content_type: Mapped[str]
     size: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    digest: Mapped[str]
+    thumbnail: Mapped[bytes | None] = mapped_column(deferred=True)
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    deleted_at: Mapped[datetime | None]
+    is_purging: Mapped[bool] = mapped_column(default=False, server_default="false")
 
-    __table_args__ = (UniqueConstraint("workspace_id", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "digest"),
+        CheckConstraint("kind IN ('image', 'font')", name="kind"),
+    )
 
     @property
     def reference(self) -> str:
-        """The value of a template's `font` that refers to it."""
+        """The value of a template's `source` or `font` that refers to it."""
         return f"upload:{self.digest}"
-
-    @property
-    def name(self) -> str:
-        """The name that the interface shows."""
-        return f"{self.family} {self.style}"
 
 
 class Image(WorkspaceOwned, Base):

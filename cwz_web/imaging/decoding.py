@@ -32,8 +32,8 @@ MAX_SCANS = 20
 DECODE_SECONDS = 8.0
 # At most two images with more pixels are decoded at the same time.
 LARGE_PIXELS = 12_000_000
-JPEG, WEBP = "jpegload_buffer", "webpload_buffer"
-LOADERS = {JPEG, WEBP, "pngload_buffer", "gifload_buffer", "heifload_buffer"}
+JPEG, WEBP, GIF = "jpegload_buffer", "webpload_buffer", "gifload_buffer"
+LOADERS = {JPEG, WEBP, GIF, "pngload_buffer", "heifload_buffer"}
 SUPPORTED_FORMATS = "JPEG, PNG, WebP, GIF or AVIF"
 JPEG_END = b"\xff\xd9"
 # Without 0xff, which begins a marker.
@@ -90,15 +90,46 @@ class FittedImage:
         return self.patch.nbytes
 
 
-def thumbnail(data: bytes, width: int) -> bytes:
-    """Return an image as WebP, at most `width` pixels wide, without metadata. Raises InvalidImageError."""
+def thumbnail(data: bytes, width: int, height: int | None = None) -> bytes:
+    """Return an image as WebP without metadata, reduced to at most a width and, if given, a height in pixels.
+
+    Raises:
+        InvalidImageError: the image cannot be decoded.
+    """
     header = _read_header(data)
     full_width, full_height = _displayed_size(header)
-    width = min(width, full_width)
-    height = max(round(full_height * width / full_width), 1)
+    lowest = full_height if height is None else height
+    if full_height * min(width, full_width) > full_width * lowest:
+        width, height = max(full_width * lowest // full_height, 1), lowest
+    else:
+        width = min(width, full_width)
+        height = max(round(full_height * width / full_width), 1)
     try:
         image = _resize(_decode(data, header, width, height)[0], width, height)
         encoded: bytes = image.webpsave_buffer(Q=80, effort=2, keep="icc")
+    except pyvips.Error:
+        raise InvalidImageError("The image is damaged and cannot be decoded") from None
+    return encoded
+
+
+def reencode_upright(data: bytes) -> bytes:
+    """Return an image that is neither rotated by its metadata nor a GIF: such an image is encoded again.
+
+    A rotated JPEG remains one, with hardly visible losses; others become PNG.
+
+    Raises:
+        InvalidImageError: the image cannot be decoded.
+    """
+    header = _read_header(data)
+    loader = header.get("vips-loader")
+    if _orientation(header) == 1 and loader != GIF:
+        return data
+    try:
+        image = _decode(data, header, *_displayed_size(header))[0]
+        if loader == JPEG:
+            encoded: bytes = image.jpegsave_buffer(Q=95, keep="icc")
+        else:
+            encoded = image.pngsave_buffer(keep="icc")
     except pyvips.Error:
         raise InvalidImageError("The image is damaged and cannot be decoded") from None
     return encoded

@@ -1,4 +1,7 @@
-"""Uploaded images: what is stored of them. An SVG image is rendered once, here, and stored as PNG."""
+"""Uploaded images: what is stored of them, upright and without metadata.
+
+An SVG image is rendered once, here, and stored as PNG. So is the first frame of a GIF image.
+"""
 
 import os
 import signal
@@ -6,9 +9,10 @@ import subprocess
 import sys
 from threading import Lock
 
-from cwz_web.imaging.decoding import read_image_size
+from cwz_web.imaging.decoding import MAX_BYTES, reencode_upright
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.file_types import is_svg
+from cwz_web.imaging.metadata import strip_metadata
 from cwz_web.imaging.svg import MAX_SVG_BYTES
 from cwz_web.imaging.svg_process import MAX_MEMORY, REFUSED
 
@@ -24,8 +28,8 @@ WAIT_SECONDS = 2
 _is_rendering = Lock()
 
 
-def prepare_upload(data: bytes) -> bytes:
-    """Return an uploaded image as it is stored: an SVG image as PNG, any other one as it is.
+def prepare_image(data: bytes) -> bytes:
+    """Return an uploaded image as it is stored: JPEG, PNG, WebP or AVIF, upright and without metadata.
 
     Raises:
         InvalidImageError: The image is not supported, damaged or takes too much to render; the message says which.
@@ -34,8 +38,10 @@ def prepare_upload(data: bytes) -> bytes:
         raise InvalidImageError(f"The image is larger than {MAX_UPLOAD_BYTES // 1024**2} MB")
     if is_svg(data):
         return _render_svg(data)
-    read_image_size(data)
-    return data
+    stored = strip_metadata(reencode_upright(data))
+    if len(stored) > MAX_BYTES:
+        raise InvalidImageError(f"The rotated image is larger than {MAX_BYTES // 1024**2} MB. Rotate and save it again")
+    return stored
 
 
 def _render_svg(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ missing objects; its JSON Schema is in the zip, too.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -27,8 +27,9 @@ from zipstream import ZIP_DEFLATED, ZIP_STORED, ZipStream
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
 from cwz_web.db.session import Database, enter_workspace, lock_name, raw_connection
-from cwz_web.generation.models import Font, Image
+from cwz_web.generation.models import Image, Upload
 from cwz_web.generation.templates import list_templates, load_design
+from cwz_web.imaging.uploads import EXTENSIONS, UploadKind
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.ops.models import Export, ExportState
@@ -302,10 +303,11 @@ def _collect(
             document = load_design(db, template).document.model_dump_json(indent=1).encode()
             content.documents[f"templates/{template.slug}.json"] = document
         connections = {c.id: c.spec for c in list_connections(db, workspace_id)}
-        fonts = {font.digest: font.name for font in db.scalars(select(Font).where(Font.workspace_id == workspace_id))}
+        own_uploads = select(Upload).where(Upload.workspace_id == workspace_id)
+        uploads = {upload.digest: upload for upload in db.scalars(own_uploads)}
         query = select(Image.id, Image.name, Image.key, Image.connection_id).where(Image.workspace_id == workspace_id)
         images = db.execute(query.order_by(Image.id)).all() if with_images else []
-    content.objects += _uploads(providers, workspace_id, connections.values(), fonts)
+    content.objects += _uploads(providers, workspace_id, connections.values(), uploads)
     content.objects += [
         ExportObject("images", f"{row.id}-{_file_name(row.name, row.key)}", row.key, connections[row.connection_id])
         for row in images
@@ -356,9 +358,12 @@ def _to_text(value: Any) -> str:
 
 
 def _uploads(
-    providers: ProviderRegistry, workspace_id: UUID, connections: Iterable[ConnectionSpec], fonts: dict[str, str]
+    providers: ProviderRegistry,
+    workspace_id: UUID,
+    connections: Iterable[ConnectionSpec],
+    uploads: Mapping[str, Upload],
 ) -> Iterator[ExportObject]:
-    """Yield the uploads of all connections; fonts under their own names."""
+    """Yield the uploads of all connections under their own names; sample images are no uploads and have none."""
     seen = set()
     for spec in connections:
         for info in providers.open(spec).list(upload_key(workspace_id, "")):
@@ -366,10 +371,14 @@ def _uploads(
             if digest in seen:
                 continue
             seen.add(digest)
-            if digest in fonts:
-                yield ExportObject("fonts", f"{slugify(fonts[digest])}-{digest[:8]}.ttf", info.key, spec)
-            else:
-                yield ExportObject("uploads", digest, info.key, spec)
+            upload = uploads.get(digest)
+            folder = "fonts" if upload and upload.kind == UploadKind.FONT else "uploads"
+            yield ExportObject(folder, _upload_file_name(upload) if upload else digest, info.key, spec)
+
+
+def _upload_file_name(upload: Upload) -> str:
+    name = slugify(upload.name, max_length=80) or upload.kind
+    return f"{name}-{upload.digest[:8]}.{EXTENSIONS.get(upload.content_type, 'bin')}"
 
 
 def _file_name(name: str, key: str) -> str:

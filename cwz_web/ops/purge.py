@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account
 from cwz_web.db.base import Base
 from cwz_web.db.session import Database, execute_update
-from cwz_web.generation.models import Font
+from cwz_web.generation.models import Upload
 from cwz_web.imaging.fonts import delete_font_file
+from cwz_web.imaging.uploads import UploadKind
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
@@ -72,7 +73,8 @@ def purge(database: Database, providers: ProviderRegistry, tombstone: Tombstone)
             table.name: db.scalar(select(func.count()).select_from(table).where(table.c.workspace_id == tombstone.id))
             for table in tables
         }
-        fonts = list(db.scalars(select(Font.digest).where(Font.workspace_id == tombstone.id)))
+        own_fonts = Upload.workspace_id == tombstone.id, Upload.kind == UploadKind.FONT
+        fonts = list(db.scalars(select(Upload.digest).where(*own_fonts)))
         jobs = execute_update(db, _DELETE_JOBS.bindparams(id=str(tombstone.id)))
         db.execute(delete(Workspace).where(Workspace.id == tombstone.id))
         report = {"rows": {name: count for name, count in counts.items() if count}, "objects": objects, "jobs": jobs}

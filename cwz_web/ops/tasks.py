@@ -9,6 +9,7 @@ from cwz_web.ops.backup_store import BackupStore
 from cwz_web.ops.exports import delete_expired_exports, run_export
 from cwz_web.ops.purge import purge_due
 from cwz_web.ops.retention import RetentionPolicy, delete_expired_records
+from cwz_web.ops.upload_purge import purge_deleted_uploads
 
 EXPORT_MAX_ATTEMPTS = 6
 
@@ -51,11 +52,12 @@ def purge(context: JobContext, timestamp: int) -> None:
 @app.periodic(cron="53 3 * * *")
 @app.task(name="ops.delete_expired", queueing_lock="delete_expired", pass_context=True)
 def delete_expired(context: JobContext, timestamp: int) -> None:
-    """Delete old history and expired exports."""
+    """Delete old history, expired exports, and the files of uploads that were deleted a while ago."""
     extra = context.additional_context
     policy: RetentionPolicy = extra["retention"]
     delete_expired_records(extra["database"], policy)
     delete_expired_exports(extra["database"], extra["providers"], policy.exports)
+    purge_deleted_uploads(extra["database"], extra["providers"], policy.deleted)
 
 
 @app.task(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
-from cwz_web.generation.models import Image, Template
+from cwz_web.generation.models import Image, Template, Upload
 from cwz_web.resources.base import Area, Resource, parse_uuid
 from cwz_web.resources.permissions import (
     API_PERMISSIONS,
@@ -144,6 +144,12 @@ class ApiImage(WorkspaceItem):
     row: Image
 
 
+class ApiUpload(WorkspaceItem):
+    """`/v1/uploads/{id}`."""
+
+    row: Upload
+
+
 class ApiFeedCollection(ApiCollection):
     model, item_class = Feed, ApiFeed
 
@@ -188,6 +194,10 @@ class ApiImageCollection(ApiCollection):
     model, item_class = Image, ApiImage
 
 
+class ApiUploadCollection(ApiCollection):
+    model, item_class = Upload, ApiUpload
+
+
 class SchemaCollection(Resource):
     """`/v1/schemas`: JSON Schemas; public."""
 
@@ -203,6 +213,7 @@ class ApiRoot(Resource):
         "runs": ApiRunCollection,
         "image-requests": ApiImageRequestCollection,
         "images": ApiImageCollection,
+        "uploads": ApiUploadCollection,
     }
 
     def __acl__(self) -> list[Any]:

@@ -15,6 +15,7 @@ class Permission(StrEnum):
     GENERATE = "image.generate"
     API_READ = "api.read"
     API_FEEDS_WRITE = "api.feeds.write"
+    API_UPLOADS_WRITE = "api.uploads.write"
     VIEW = "workspace.view"
     FEED_EDIT = "feed.edit"
     TEMPLATE_EDIT = "template.edit"
@@ -39,13 +40,14 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
     Scope.GENERATE: P.GENERATE,
     Scope.READ: P.API_READ,
     Scope.FEEDS_WRITE: P.API_FEEDS_WRITE,
+    Scope.UPLOADS_WRITE: P.API_UPLOADS_WRITE,
 }
 API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
 # The permissions that a role can have, as the members page lists them.
 PERMISSION_LABELS: dict[Permission, str] = {
-    P.VIEW: "View feeds, templates, runs and images",
+    P.VIEW: "View feeds, templates, runs, images and uploads",
     P.FEED_EDIT: "Add and edit feeds",
-    P.TEMPLATE_EDIT: "Edit templates",
+    P.TEMPLATE_EDIT: "Edit templates and uploads",
     P.RUN_START: "Start runs",
     P.RUN_RETRY: "Retry failed runs and imports",
     P.MEMBER_VIEW: "View members",

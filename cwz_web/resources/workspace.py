@@ -7,7 +7,7 @@ from pyramid.authorization import DENY_ALL, Allow
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.models import ApiKey, Font, Image, Template
+from cwz_web.generation.models import ApiKey, Image, Template, Upload
 from cwz_web.notify.models import Webhook
 from cwz_web.ops.models import Export
 from cwz_web.resources.base import Resource, parse_uuid
@@ -73,8 +73,8 @@ class ConnectionResource(WorkspaceItem):
     row: Connection
 
 
-class FontResource(WorkspaceItem):
-    row: Font
+class UploadResource(WorkspaceItem):
+    row: Upload
 
 
 class WebhookResource(WorkspaceItem):
@@ -121,8 +121,10 @@ class ConnectionCollection(WorkspaceItemCollection):
     model, item_class = Connection, ConnectionResource
 
 
-class FontCollection(WorkspaceItemCollection):
-    model, item_class = Font, FontResource
+class UploadCollection(WorkspaceItemCollection):
+    """Uploads, deleted ones included, which can be restored."""
+
+    model, item_class = Upload, UploadResource
 
 
 class WebhookCollection(WorkspaceItemCollection):
@@ -179,7 +181,7 @@ class WorkspaceResource(Resource):
         "images": ImageCollection,
         "keys": KeyCollection,
         "webhooks": WebhookCollection,
-        "fonts": FontCollection,
+        "uploads": UploadCollection,
         "storage": ConnectionCollection,
         "members": MemberCollection,
         "invitations": InvitationCollection,

@@ -19,6 +19,7 @@ from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.audit import (
     AUDIT_LABELS,
+    FORMER_LABELS,
     PAGE_SIZE,
     AuditFilter,
     export_rows,
@@ -128,7 +129,7 @@ def _row(entry: AuditEntry) -> EntryRow:
 
 
 def _label(action: str) -> str:
-    return AUDIT_LABELS.get(action, action)
+    return AUDIT_LABELS.get(action) or FORMER_LABELS.get(action, action)
 
 
 def _format_details(details: Mapping[str, Any]) -> str:

@@ -238,6 +238,7 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
             Usage("Members", counts[PlanLimit.MEMBERS], panel.plan.members),
             Usage("Storage connections", counts[PlanLimit.CONNECTIONS], panel.plan.connections),
             Usage("Feeds", counts[PlanLimit.FEEDS], panel.plan.feeds),
+            Usage("Uploads", counts[PlanLimit.UPLOADS], panel.plan.uploads),
         ],
         resets_on=next_month(month_of()),
         days=[DayUsage(day, used, round(used * 100 / highest)) for day, used in days],

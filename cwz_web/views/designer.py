@@ -28,23 +28,21 @@ from cwz_web.generation.drafts import (
     save_draft,
     undo,
 )
-from cwz_web.generation.fonts import list_fonts
-from cwz_web.generation.image_service import UPLOAD
 from cwz_web.generation.models import Template
-from cwz_web.imaging.decoding import Source
+from cwz_web.generation.uploads import list_fonts
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import Box, change_layer
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError, InvalidImageError
 from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.fonts import FAMILIES
-from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES, prepare_upload
+from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.imaging.layers import AnyLayer, Container, StackLayer
 from cwz_web.imaging.placement import PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer
+from cwz_web.imaging.uploads import UploadKind
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
-from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import sample_values, uploads_of
@@ -54,6 +52,7 @@ from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
+from cwz_web.web.uploads import UPLOAD_ERRORS, store_upload
 from cwz_web.workspaces.audit import record
 
 LAYER_ICONS = {
@@ -262,7 +261,7 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     request_method="POST",
     renderer="designer/show.jinja2",
     permission=Permission.TEMPLATE_EDIT,
-    rate_limit="image-upload",
+    rate_limit="upload",
 )
 def upload_image(context: TemplateResource, request: Request) -> DesignerPage | Response:
     """Upload an image and show it in the selected layer. The only field is a file, which form models do not hold."""
@@ -272,8 +271,8 @@ def upload_image(context: TemplateResource, request: Request) -> DesignerPage | 
     try:
         if not data:
             raise InvalidImageError("Choose an image")
-        reference = _store_image(request, data)
-    except (InvalidImageError, StorageError) as error:
+        reference = _store_image(request, data, file.filename)
+    except UPLOAD_ERRORS as error:
         enter_workspace(request.db, template.workspace_id)
         request.response.status = 422
         return designer_page(request, template, {"file": str(error)})
@@ -316,17 +315,14 @@ def design_path(request: Request, template: Template, selection: Selection | Non
     return f"{path}?{query}" if query else path
 
 
-def _store_image(request: Request, data: bytes) -> str:
-    """Store an image in the workspace's bucket and return its reference. Raises InvalidImageError and StorageError."""
-    workspace_id = request.workspace.workspace_id
-    spec = get_default_connection(request.db, workspace_id).spec
+def _store_image(request: Request, data: bytes, file_name: str) -> str:
+    """Add an image to the workspace's uploads and return its reference. Raises UPLOAD_ERRORS."""
     release_connection(request)
-    # A hostile SVG image, and a slow bucket, keep a thread for seconds.
-    with request.services.outbound.slot():
-        stored = Source.of(prepare_upload(data))
-        key = upload_key(workspace_id, stored.digest)
-        request.services.providers.open(spec).put(key, stored.data, content_type="application/octet-stream")
-    return f"{UPLOAD}{stored.digest}"
+    workspace_id = request.workspace.workspace_id
+    upload, _ = store_upload(request, workspace_id, data, file_name, created_by=request.user.account.id)
+    if upload.kind != UploadKind.IMAGE:
+        raise InvalidImageError("This file is a font, which is among the uploads now. Choose an image")
+    return upload.reference
 
 
 def _show_upload(request: Request, template: Template, layer_name: str, reference: str) -> None:

@@ -30,7 +30,6 @@ CONFLICTS = {
     "uq_email_domains_verified": "Another workspace has just verified this domain. Remove it there first",
     "uq_email_domains_workspace_id_domain": "This domain was just added. Reload the page",
     "uq_feed_imports_workspace_id_feed_id_number": "Another import of this feed was just started. Try again",
-    "uq_fonts_workspace_id_digest": "This font was just added. Reload the page",
     "uq_images_workspace_id_digest": "This image was just rendered. Try again",
     "uq_invitations_open": "This person was just invited. Reload the page",
     "uq_items_workspace_id_feed_id_key": "An item with this key was just added. Try again",

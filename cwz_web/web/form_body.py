@@ -31,17 +31,31 @@ def read_form_body(request: Request) -> MultiDict[str, Any]:
     """
     if is_api_request(request) or request.method != "POST":
         return MultiDict()
-    content_type, options = parse_options_header(request.headers.get("Content-Type", ""))
+    content_type = parse_options_header(request.headers.get("Content-Type", ""))[0]
     try:
         if content_type == URLENCODED:
             return _fields(request)
-        if content_type == MULTIPART:
-            return _parts(request, options.get("boundary", ""))
+    except ParserLimitReached:
+        raise HTTPBadRequest("The form has too many fields, or field names that are too long") from None
+    except ValueError:  # bytes that are not UTF-8
+        raise HTTPBadRequest("The form is invalid") from None
+    return read_multipart(request) if content_type == MULTIPART else MultiDict()
+
+
+def read_multipart(request: Request) -> MultiDict[str, Any]:
+    """Return the fields of a multipart body (RFC 7578), of a page or the API.
+
+    Raises:
+        HTTPBadRequest: The form is invalid, or has too many fields.
+        HTTPRequestEntityTooLarge: Its text fields are too large.
+    """
+    options = parse_options_header(request.headers.get("Content-Type", ""))[1]
+    try:
+        return _parts(request, options.get("boundary", ""))
     except ParserLimitReached:
         raise HTTPBadRequest("The form has too many fields, or field names that are too long") from None
     except ValueError:  # invalid parts, and bytes that are not UTF-8
         raise HTTPBadRequest("The form is invalid") from None
-    return MultiDict()
 
 
 def _fields(request: Request) -> MultiDict[str, Any]:

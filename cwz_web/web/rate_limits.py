@@ -85,8 +85,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "storage": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
     # Tests of saved connections: those of a role leave the tests of other roles to them.
     "storage-test": {"workspace-role": "60 per hour", "user": "30 per hour", "network": "120 per hour"},
-    # Uploads of images, which are decoded, and rendered if they are SVG.
-    "image-upload": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
+    # Uploads of images and fonts, which are decoded: one for each file.
+    "upload": {"workspace": "600 per hour", "user": "600 per hour", "network": "600 per hour"},
     # Testing, connecting and changing the URL of a feed, which fetches it.
     "feed-source": {"workspace": "240 per hour", "user": "60 per hour", "network": "240 per hour"},
     # Fetching a feed, and sending a webhook delivery again, on request: a job each.

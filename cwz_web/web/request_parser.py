@@ -54,7 +54,7 @@ PROBLEM_CODES = {
 # The share of the connections that may be open before waiting ones are closed.
 MAX_WAITING_SHARE = 0.8
 MANY_BLANKS = re.compile(rb"[ \t]{100}")
-FILE_PATHS = re.compile(r"/w/[^/]+/feeds/(?:new|[^/]+/import)|/v1/feeds/[^/]+/imports")
+FILE_PATHS = re.compile(r"/w/[^/]+/(?:feeds/(?:new|[^/]+/import)|uploads)|/v1/feeds/[^/]+/imports")
 # Two of them would have two meanings.
 SINGLE_HEADERS = (b"host", b"content-length", b"transfer-encoding")
 

@@ -49,8 +49,6 @@ AUDIT_LABELS = {
     "feed.source": "Changed feed source",
     "feed.settings": "Changed feed settings",
     "feed.upload": "Uploaded feed",
-    "font.add": "Added font",
-    "font.remove": "Removed font",
     "key.create": "Created API key",
     "key.revoke": "Revoked API key",
     "key.rotate": "Rotated API key",
@@ -91,6 +89,11 @@ AUDIT_LABELS = {
     "template.rollback": "Restored template version",
     "template.sample": "Added sample template",
     "template.storage": "Changed template storage",
+    "upload.add": "Added upload",
+    "upload.delete": "Deleted upload",
+    "upload.purge": "Deleted upload permanently",
+    "upload.rename": "Renamed upload",
+    "upload.restore": "Restored upload",
     "webhook.add": "Added webhook",
     "webhook.delete": "Deleted webhook",
     "webhook.disable": "Disabled webhook",
@@ -105,6 +108,8 @@ AUDIT_LABELS = {
     "workspace.restore": "Canceled workspace deletion",
     "workspace.settings": "Changed workspace settings",
 }
+# Of actions that earlier entries have.
+FORMER_LABELS = {"font.add": "Added font", "font.remove": "Removed font"}
 
 
 @dataclass(frozen=True)

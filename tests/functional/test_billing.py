@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from cwz_web.db.session import raw_connection
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.uploads import reserve_upload
+from cwz_web.imaging.uploads import prepare_upload
 from cwz_web.jobs import BILLING_QUEUE
 from cwz_web.settings import FREE, SettingsError
 from cwz_web.web.services import Services
@@ -31,7 +34,7 @@ from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.invitations import invite
 from cwz_web.workspaces.models import Role, Workspace
 from tests.conftest import STRIPE_SECRETS, make_settings
-from tests.factories import Factory, sign_in
+from tests.factories import Factory, jpeg, sign_in
 from tests.jobs import run_jobs
 from tests.mailbox import Mailbox, text_of
 from tests.stripe_server import PAGES, SECRET_KEY, WEBHOOK_SECRET, StripeServer, signed
@@ -623,6 +626,24 @@ def test_concurrent_requests_do_not_exceed_plan_limit(subscriber: StripeCustomer
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(take, range(4))) == 1
+
+
+def test_concurrent_uploads_do_not_exceed_plan_limit(subscriber: StripeCustomer) -> None:
+    started, settings = threading.Barrier(5), subscriber.services.settings
+    files = [prepare_upload(jpeg(9 + number, 9)) for number in range(5)]
+
+    def reserve(number: int) -> bool:
+        started.wait()
+        try:
+            with subscriber.services.database.transaction(subscriber.space.id) as db:
+                check = partial(check_plan_limit, db, settings, subscriber.space.id, PlanLimit.UPLOADS)
+                reserve_upload(db, subscriber.space.id, files[number], name="Logo", created_by=None, check_limit=check)
+            return True
+        except PlanLimitError:
+            return False
+
+    with ThreadPoolExecutor(5) as pool:
+        assert sum(pool.map(reserve, range(5))) == 2
 
 
 def test_page_shows_daily_usage_and_invoices(subscriber: StripeCustomer, app: TestApp, make: Factory) -> None:

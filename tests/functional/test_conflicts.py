@@ -41,6 +41,7 @@ NO_CONFLICT = {
     "pk_file_parts": "belongs to a new import",
     "pk_invalid_rows": "belongs to a new import",
     "pk_run_items": "belongs to a new run",
+    "uq_uploads_workspace_id_digest": "an advisory lock serializes uploads",
 }
 IMPORTS = {
     "FeedCollection/new", "FeedCollection/connect", "FeedResource/import", "FeedResource/apply", "FeedResource/source",
@@ -84,7 +85,6 @@ VIEWS = {
     "uq_email_domains_verified": {"EmailDomainResource/verify"},
     "uq_email_domains_workspace_id_domain": {"EmailDomainCollection/"},
     "uq_feed_imports_workspace_id_feed_id_number": IMPORTS,
-    "uq_fonts_workspace_id_digest": {"FontCollection/"},
     "uq_images_workspace_id_digest": NEW_IMAGES,
     "uq_invitations_open": {"MemberCollection/"},
     "uq_items_workspace_id_feed_id_key": IMPORTS | ROW_WRITES,

@@ -9,17 +9,15 @@ from sqlalchemy import text
 from webtest import TestApp, Upload
 
 from cwz_web.demo.starters import list_starters
-from cwz_web.generation.models import Font, Template
+from cwz_web.generation.models import Template
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.fonts import MAX_FONT_BYTES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.storage.connections import upload_key
-from cwz_web.storage.contract import StorageError
 from cwz_web.web.outbound import OutboundRequests
 from cwz_web.web.slow_requests import SlowRequestLimitError
 from cwz_web.workspaces.models import AuditEntry, Role
-from tests.factories import FONT, Factory, api, jpeg, local_bucket, nested_document, sign_in, small_document
+from tests.factories import FONT, Factory, api, jpeg, local_bucket, nested_document, sign_in, small_document, small_font
 
 
 class Studio:
@@ -369,51 +367,12 @@ def test_support_agent_cannot_edit_templates(app: TestApp, make: Factory) -> Non
     app.get(f"{studio.here}/design", status=403)
 
 
-def test_font_is_uploaded_used_and_removed(studio: Studio) -> None:
-    fonts = f"/w/{studio.space.slug}/fonts"
-    form = next(form for form in studio.app.get(fonts).forms.values() if "file" in form.fields)
-    form["file"] = Upload("caveat.ttf", FONT.read_bytes())
-    page = form.submit().follow()
-    assert "Caveat" in page.html.table.text
-    again = next(form for form in page.forms.values() if "file" in form.fields)
-    again["file"] = Upload("other-name.ttf", FONT.read_bytes())
-    again.submit()
-    assert studio.make.count(Font, studio.space.id) == 1
+def test_uploaded_font_can_be_chosen(studio: Studio) -> None:
+    studio.make.font(studio.space)
     options = studio.page("layer=Title").html.find(id="p-font").select("optgroup")[0].select("option")
     assert [option.text for option in options] == ["Caveat Bold"]
-    page = change(studio, font=options[0]["value"])
-    with_font = studio.app.get(page.html.find(id="stage-image")["src"]).body
-    page = studio.app.get(fonts)
-    next(form for form in page.forms.values() if form.action.endswith("/delete")).submit()
-    assert studio.app.get(studio.page().html.find(id="stage-image")["src"]).body == with_font
-    assert "Removed font" in studio.page("layer=Title").text
-    change(studio, x="12")
-    assert studio.log == ["font.add", "font.add", "template.draft", "font.remove"]
-
-
-@pytest.mark.parametrize("data", [b"", b"no font", FONT.read_bytes()[:900], b"\0\1\0\0" + bytes(MAX_FONT_BYTES)])
-def test_invalid_font_is_rejected_with_message(studio: Studio, data: bytes) -> None:
-    form = next(f for f in studio.app.get(f"/w/{studio.space.slug}/fonts").forms.values() if "file" in f.fields)
-    form["file"] = Upload("font.ttf", data)
-    assert form.submit(status=422).html.find(id="file-error") is not None
-    assert studio.make.count(Font, studio.space.id) == 0
-
-
-def test_fonts_are_listed_when_another_one_cannot_be_stored(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    fonts = f"/w/{studio.space.slug}/fonts"
-    form = next(form for form in studio.app.get(fonts).forms.values() if "file" in form.fields)
-    form["file"] = Upload("caveat.ttf", FONT.read_bytes())
-    page = form.submit().follow()
-
-    def put(*_: object, **__: object) -> None:
-        raise StorageError("The bucket is not reachable")
-
-    monkeypatch.setattr(type(local_bucket(studio.make.services)), "put", put)
-    again = next(form for form in page.forms.values() if "file" in form.fields)
-    again["file"] = Upload("other-name.ttf", FONT.read_bytes())
-    page = again.submit(status=422)
-    assert page.html.find(id="file-error").text == "The bucket is not reachable"
-    assert "Caveat" in page.html.table.text
+    change(studio, font=options[0]["value"])
+    assert studio.log == ["template.draft"]
 
 
 def upload_image(studio: Studio, name: str, data: bytes, status: int) -> Any:
@@ -429,13 +388,13 @@ def test_uploads_leave_threads_to_other_requests(studio: Studio, monkeypatch: py
         raise SlowRequestLimitError
 
     page = studio.page("layer=Image")
-    fonts = studio.app.get(f"/w/{studio.space.slug}/fonts")
+    uploads = studio.app.get(f"/w/{studio.space.slug}/uploads")
     monkeypatch.setattr(OutboundRequests, "slot", slot)
     form = next(f for f in page.forms.values() if "/upload?" in f.action)
     form["file"] = Upload("photo.jpg", jpeg())
     assert form.submit(status=503).headers["Retry-After"]
-    form = next(f for f in fonts.forms.values() if "file" in f.fields)
-    form["file"] = Upload("caveat.ttf", FONT.read_bytes())
+    form = next(f for f in uploads.forms.values() if "file" in f.fields)
+    form["file"] = [Upload("caveat.ttf", FONT.read_bytes())]
     assert form.submit(status=503).headers["Retry-After"]
 
 
@@ -447,7 +406,7 @@ def test_svg_is_uploaded_as_png_and_shown(studio: Studio) -> None:
     assert (upload, read_image_size(stored), stored[:4]) == ("upload", (2048, 1024), b"\x89PNG")
     shown = pyvips.Image.new_from_buffer(studio.app.get(page.html.find(id="stage-image")["src"]).body, "")
     assert shown(shown.width * 3 // 4, shown.height // 2)[:3] == pytest.approx([255, 0, 0], abs=4)
-    assert studio.log == ["template.draft"]
+    assert studio.log == ["upload.add", "template.draft"]
 
 
 @pytest.mark.parametrize(
@@ -457,15 +416,16 @@ def test_svg_is_uploaded_as_png_and_shown(studio: Studio) -> None:
         (b"%PDF-1.7", "a PDF document"),
         (b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><script>alert(1)</script></svg>', "<script>"),
         (b"<svg " + bytes(MAX_UPLOAD_BYTES), "larger than 16 MB"),
+        (small_font(), "This file is a font"),
     ],
-    ids=["empty", "pdf", "script", "large"],
+    ids=["empty", "pdf", "script", "large", "font"],
 )
 def test_invalid_image_is_rejected_with_message(studio: Studio, data: bytes, message: str) -> None:
     page = upload_image(studio, "logo.svg", data, 422)
     assert page.html.find(id="file")["aria-describedby"] == "file-error"
     assert message in page.html.find(id="file-error").text
     assert studio.form(page, "properties")["source"].value == "{{ image }}"
-    assert studio.log == []
+    assert "template.draft" not in studio.log
 
 
 def test_image_is_uploaded_for_an_image_layer_only(studio: Studio) -> None:

@@ -407,7 +407,7 @@ SECRET_NAMES = ("seal", "secret", "digest", "token", "password", "fingerprint", 
 # Columns whose name suggests a secret, but that are none.
 HARMLESS_COLUMNS = {
     "images.digest": "of the image's content",
-    "fonts.digest": "of the font's content",
+    "uploads.digest": "of the upload's content",
     "feed_sources.digest": "of the latest file",
     "audit_entries.digest": "chains the activity log",
     "workspaces.audit_chain_digest": "chains the activity log",

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from cwz_web.imaging import image_uploads
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.errors import InvalidImageError
-from cwz_web.imaging.image_uploads import prepare_upload
+from cwz_web.imaging.image_uploads import prepare_image
 from cwz_web.imaging.svg import ELEMENTS, sanitize_svg
-from tests.factories import jpeg
 
 SQUARE = '<rect width="10" height="10" fill="#ff0000"/>'
 DOCTYPE = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">'
@@ -31,17 +30,12 @@ def render(data: bytes) -> Any:
 
 
 def test_svg_is_stored_as_png_with_transparent_ground() -> None:
-    stored = prepare_upload(svg(before='<?xml version="1.0"?>\n<!-- A logo -->\n' + DOCTYPE))
+    stored = prepare_image(svg(before='<?xml version="1.0"?>\n<!-- A logo -->\n' + DOCTYPE))
     assert stored.startswith(b"\x89PNG")
     image = pyvips.Image.new_from_buffer(stored, "")
     assert (image.width, image.height) == (2048, 1024)
     assert image(512, 512) == [255, 0, 0, 255]
     assert image(1536, 512)[3] == 0
-
-
-def test_other_images_are_stored_as_they_are() -> None:
-    data = jpeg()
-    assert prepare_upload(data) is data
 
 
 @pytest.mark.parametrize(
@@ -117,12 +111,12 @@ def test_unsupported_svg_is_refused(data: bytes, message: str) -> None:
 
 def test_reason_of_the_process_is_the_message() -> None:
     with pytest.raises(InvalidImageError, match=r"^The SVG image contains <script>, which is not supported"):
-        prepare_upload(svg("<script/>"))
+        prepare_image(svg("<script/>"))
 
 
 def test_large_svg_is_refused_without_a_process() -> None:
     with pytest.raises(InvalidImageError, match="larger than 1 MB"):
-        prepare_upload(svg(" " * 1_100_000))
+        prepare_image(svg(" " * 1_100_000))
 
 
 HOSTILE_USES = "".join(
@@ -154,7 +148,7 @@ def test_hostile_svg_ends_with_its_process(
 ) -> None:
     monkeypatch.setattr(image_uploads, "MAX_SECONDS", 1)
     with pytest.raises(InvalidImageError, match=message):
-        prepare_upload(make())
+        prepare_image(make())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""Uploading a file, from a page or the API: checked, stored in the workspace's default connection, and recorded."""
+
+from functools import partial
+from uuid import UUID
+
+from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
+from cwz_web.generation.models import Upload
+from cwz_web.generation.uploads import (
+    ReservedUpload,
+    UploadError,
+    clean_name,
+    complete_upload,
+    release_upload,
+    reserve_upload,
+)
+from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.uploads import PreparedUpload, prepare_upload
+from cwz_web.storage.connections import get_default_connection, upload_key
+from cwz_web.storage.contract import StorageError
+from cwz_web.storage.plugins import ConnectionSpec
+from cwz_web.web.request import Request
+from cwz_web.workspaces.audit import record
+
+# The reasons why a file is not uploaded; their messages are for people.
+UPLOAD_ERRORS = (ImagingError, StorageError, UploadError, PlanLimitError)
+
+
+def store_upload(
+    request: Request, workspace_id: UUID, data: bytes, file_name: str, *, name: str = "", created_by: UUID | None
+) -> tuple[Upload, bool]:
+    """Check a file, store it, and add it to the workspace's uploads. The request has no open transaction.
+
+    Args:
+        request: the request; it occupies a slot of those that wait for other servers, since a hostile image, and a slow
+            bucket, keep a thread for seconds.
+        workspace_id: the workspace.
+        data: the file.
+        file_name: its name, as the client states it. A font is named as it names itself.
+        name: the name of the upload, which comes before.
+        created_by: the account that uploads it; None for an API key.
+
+    Returns:
+        The upload, and whether it is new: the same file is stored once.
+
+    Raises:
+        ImagingError: the file is not supported, damaged or too large.
+        StorageError: the workspace has no storage connection, or it does not work.
+        UploadError: a limit is reached, or the file is being removed from the storage.
+        PlanLimitError: the plan allows no more uploads.
+        SlowRequestLimitError: too many requests wait for other servers.
+    """
+    services = request.services
+    with services.outbound.slot():
+        prepared = prepare_upload(data)
+        with services.database.transaction(workspace_id) as db:
+            spec = get_default_connection(db, workspace_id).spec
+            reserved = reserve_upload(
+                db,
+                workspace_id,
+                prepared,
+                name=name or prepared.title or clean_name(file_name),
+                created_by=created_by,
+                check_limit=partial(check_plan_limit, db, services.settings, workspace_id, PlanLimit.UPLOADS),
+            )
+        _put(request, spec, prepared, reserved)
+    with services.database.transaction(workspace_id) as db:
+        upload = complete_upload(db, workspace_id, reserved.id)
+        record(db, workspace_id, request.actor, "upload.add", upload.name, {"digest": upload.digest})
+    return upload, reserved.is_new
+
+
+def _put(request: Request, spec: ConnectionSpec, prepared: PreparedUpload, reserved: ReservedUpload) -> None:
+    """Store the file of a reserved upload. Raises StorageError, and releases the upload then."""
+    services, workspace_id = request.services, spec.workspace_id
+    try:
+        # Never the type of the file: a bucket that is open to the public shows no upload in a browser.
+        services.providers.open(spec).put(
+            upload_key(workspace_id, prepared.source.digest),
+            prepared.source.data,
+            content_type="application/octet-stream",
+        )
+    except StorageError:
+        with services.database.transaction(workspace_id) as db:
+            release_upload(db, workspace_id, reserved)
+        raise
