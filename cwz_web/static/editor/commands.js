@@ -66,11 +66,13 @@ export function combination(event) {
   const parts = [];
   if (IS_MAC ? event.metaKey : event.ctrlKey) parts.push("Mod");
   if (event.altKey) parts.push("Alt");
-  const isLetter = /^[a-z]$/i.test(event.key);
+  // With Alt, a Mac has other characters on its keys.
+  const key = event.altKey && /^Key[A-Z]$/.test(event.code) ? event.code.slice(3) : event.key;
+  const isLetter = /^[a-z]$/i.test(key);
   // Shift is a part of the characters that need it, such as "?".
   if (event.shiftKey && (isLetter || event.key.length > 1 || /^Digit/.test(event.code))) parts.push("Shift");
   const isDigit = event.shiftKey && /^Digit/.test(event.code);
-  parts.push(isLetter ? event.key.toUpperCase() : isDigit ? event.code.slice(5) : event.key === " " ? "Space" : event.key);
+  parts.push(isLetter ? key.toUpperCase() : isDigit ? event.code.slice(5) : event.key === " " ? "Space" : event.key);
   return parts.join("+");
 }
 

@@ -1,5 +1,6 @@
 // The editor: connects the draft, the stage and the panels. Loaded as a module on the editor's page only.
 
+import { installArrange } from "./arrange.js";
 import { Commands } from "./commands.js";
 import { installLayerPanel } from "./layer-panel.js";
 import {
@@ -445,6 +446,7 @@ const root = document.getElementById("editor");
 if (root) {
   const editor = new Editor(root);
   installPointer(editor);
+  installArrange(editor);
   installTopBar(editor);
   installLayerPanel(editor);
   installProperties(editor);

@@ -1,0 +1,130 @@
+// Commands that arrange layers: group, stack, align, distribute, tidy up.
+
+import { align, distribute, edgesOf, tidy } from "./alignment.js";
+import { groupLayers } from "./grouping.js";
+import { containerOf, outermost, setValues } from "./model.js";
+import { moveOnCanvas } from "./pointer.js";
+import { stackLayers } from "./stacking.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./alignment.js").Edge} Edge */
+/** @typedef {import("./alignment.js").Deltas} Deltas */
+/** @typedef {import("./grouping.js").Shown} Shown */
+
+/** @type {[Edge, string, string][]} */
+const EDGES = [
+  ["left", "Align left", "Alt+A"],
+  ["center", "Align horizontal centers", "Alt+H"],
+  ["right", "Align right", "Alt+D"],
+  ["top", "Align top", "Alt+W"],
+  ["middle", "Align vertical centers", "Alt+V"],
+  ["bottom", "Align bottom", "Alt+S"],
+];
+
+/** @param {Editor} editor */
+export function installArrange(editor) {
+  const { commands, root } = editor;
+  const toolbar = /** @type {HTMLElement} */ (root.querySelector("#arrange"));
+  const several = /** @type {HTMLElement} */ (toolbar.querySelector("[data-several]"));
+  const hasUnlocked = () => unlockedNames(editor).length > 0;
+  const hasMovable = (/** @type {number} */ count) => () => Object.keys(movableFrames(editor)).length >= count;
+
+  /**
+   * @param {"Grouped" | "Stacked"} done
+   * @param {typeof groupLayers} change
+   */
+  function wrap(done, change) {
+    const names = unlockedNames(editor);
+    const shown = shownOf(editor);
+    let name = "";
+    editor.edit(`${done.toLowerCase()} ${names.join(", ")}`, (copy) => { name = change(copy, names, shown); });
+    editor.select([name]);
+    editor.announce(`${done} ${names.join(", ")}`);
+  }
+
+  commands.add(
+    { id: "group", label: "Group", group: "Arrange", keys: ["Mod+G"], run: () => wrap("Grouped", groupLayers), isEnabled: hasUnlocked },
+    { id: "stack", label: "Stack", group: "Arrange", keys: ["Shift+A"], run: () => wrap("Stacked", stackLayers), isEnabled: hasUnlocked },
+  );
+  for (const [edge, label, keys] of EDGES) {
+    commands.add({ id: `align-${edge}`, label, group: "Align", keys: [keys], run: () => alignTo(editor, edge, label), isEnabled: hasMovable(1) });
+  }
+  commands.add(
+    { id: "distribute-x", label: "Distribute horizontally", group: "Align", keys: ["Alt+Shift+H"], run: () => moveEach(editor, "Distributed", distribute(movableFrames(editor), "x")), isEnabled: hasMovable(3) },
+    { id: "distribute-y", label: "Distribute vertically", group: "Align", keys: ["Alt+Shift+V"], run: () => moveEach(editor, "Distributed", distribute(movableFrames(editor), "y")), isEnabled: hasMovable(3) },
+    { id: "tidy", label: "Tidy up", group: "Align", keys: ["Alt+Shift+T"], run: () => moveEach(editor, "Tidied up", tidy(movableFrames(editor))), isEnabled: hasMovable(2) },
+  );
+  editor.addEventListener("select", () => {
+    toolbar.hidden = editor.selection.length === 0;
+    several.hidden = editor.selection.length < 2;
+  });
+}
+
+/** @param {Editor} editor */
+function unlockedNames(editor) {
+  return outermost(editor.document, editor.selection).filter((name) => editor.isUnlocked(name));
+}
+
+/**
+ * Return the frames of the selected layers that can be moved.
+ * @param {Editor} editor
+ */
+function movableFrames(editor) {
+  return Object.fromEntries(outermost(editor.document, editor.selection).flatMap((name) => {
+    const entry = editor.stage.find(name);
+    return entry && editor.isMovable(name) ? [[name, entry.frame]] : [];
+  }));
+}
+
+/**
+ * Return what the stage shows.
+ * @param {Editor} editor
+ * @returns {Shown}
+ */
+export function shownOf(editor) {
+  const entries = [...editor.stage.entries.values()].filter((each) => !each.layer.instance);
+  const inks = entries.flatMap(({ layer: { name, tile }, matrix }) => {
+    const [, , , , x, y] = matrix.getMatrix();
+    return tile ? [[name, { left: tile.x + x, top: tile.y + y, width: tile.width, height: tile.height }]] : [];
+  });
+  return { size: editor.size, frames: Object.fromEntries(entries.map((each) => [each.layer.name, each.frame])), inks: Object.fromEntries(inks) };
+}
+
+/**
+ * Align the selected layers to their edges, or one layer to its container.
+ * @param {Editor} editor
+ * @param {Edge} edge
+ * @param {string} label
+ */
+function alignTo(editor, edge, label) {
+  const frames = movableFrames(editor);
+  const names = Object.keys(frames);
+  const parent = names.length === 1 ? containerOf(editor.document, names[0]) : undefined;
+  const outer = parent && editor.stage.find(parent.name)?.frame;
+  const { width, height } = editor.stage;
+  const canvas = { left: 0, top: 0, right: width, bottom: height };
+  const box = names.length > 1 ? edgesOf(Object.values(frames)) : outer ? edgesOf([outer]) : canvas;
+  moveEach(editor, label, align(frames, edge, box));
+}
+
+/**
+ * Move layers by a distance of their own each.
+ * @param {Editor} editor
+ * @param {string} done
+ * @param {Deltas} deltas
+ */
+export function moveEach(editor, done, deltas) {
+  const moves = Object.entries(deltas).flatMap(([name, { x, y }]) => {
+    const delta = { x: Math.round(x), y: Math.round(y) };
+    return moveOnCanvas(editor, [name], delta).map(({ values }) => ({ name, delta, values }));
+  });
+  for (const { name, delta, values } of moves) {
+    editor.stage.commitMove([name], delta);
+    editor.remember(name, values);
+  }
+  const names = moves.map((each) => each.name).join(", ");
+  editor.edit(`${done.toLowerCase()} ${names}`, (copy) => {
+    for (const { name, values } of moves) setValues(copy, name, values, editor.size);
+  }, { moves: true });
+  editor.announce(`${done}: ${names}`);
+}
