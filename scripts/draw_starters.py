@@ -90,7 +90,7 @@ def save(lines: list[list[Image.Image | None]], name: str, width: int | None = N
                 sheet.paste(image, (left, top))
             left += (width or (image.width if image else 0)) + GAP
         top += height + GAP
-    sheet.save(FOLDER / name, quality=80, optimize=True)
+    sheet.save(FOLDER / name, quality=72, optimize=True)
 
 
 def wrap(images: Iterator[Image.Image]) -> list[list[Image.Image | None]]:

@@ -32,7 +32,7 @@ CATEGORIES = {
     "collection": "Collection",
     "story": "Story",
     "banner": "Banner",
-    "quote": "Quote",
+    "quote": "Social",
     "event": "Event",
     "certificate": "Certificate",
     "email": "Email header",

@@ -31,6 +31,19 @@ function fillKey(input) {
   }
 }
 
+// Load an image again that the server refused since it renders too many others.
+const RETRIES = 3;
+function retry(image) {
+  const tries = Number(image.dataset.retry || 0);
+  if (tries >= RETRIES) return;
+  image.dataset.retry = String(tries + 1);
+  setTimeout(() => { image.src = image.getAttribute("src"); }, 1500 * (tries + 1));
+}
+
+// Errors of images do not bubble.
+document.addEventListener("error", (event) => {
+  if (event.target instanceof HTMLImageElement && "retry" in event.target.dataset) retry(event.target);
+}, true);
 document.addEventListener("input", (event) => {
   if (event.target.matches("[data-key-placeholder]")) fillKey(event.target);
 });

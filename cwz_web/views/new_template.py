@@ -1,27 +1,39 @@
-"""New templates: from a starter, blank, or imported from a file."""
+"""New templates: from a starter of the gallery, blank, or imported from a file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from uuid import UUID
 
-from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pydantic import ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.demo.starters import Starter, StarterEntry, StarterUploads, list_starters, open_starter
+from cwz_web.demo.feed_rows import FeedRows, find_rows
+from cwz_web.demo.starters import CATEGORIES, Starter, StarterEntry, StarterSize, list_starters, open_starter
+from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
-from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
+from cwz_web.runs.mapping import SAMPLE
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
-from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view
+from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
-THUMBNAIL = 480
+# In the query: the sample rows of the starters, and no feed.
+SAMPLE_DATA = "sample"
+MAX_FEEDS = 100
+# How many rows of a feed the page of a starter shows.
+MAX_ROWS = 3
+MAX_TILE_RATIO = 3
 BLANK = {
     "canvas": {"width": 1200, "height": 630, "background": "#ffffff"},
     "fields": [{"name": "title", "label": "Title", "default": "Your title"}],
@@ -33,11 +45,88 @@ BLANK = {
 
 
 @dataclass(frozen=True)
+class PreviewImage:
+    """An image of a starter: its path, and its size in pixels."""
+
+    path: str
+    size: StarterSize
+
+
+@dataclass(frozen=True)
+class StarterTile:
+    """A starter in the gallery.
+
+    Attributes:
+        problem: why the image shows sample data, if a feed is chosen.
+    """
+
+    entry: StarterEntry
+    category: str
+    image: PreviewImage
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class PreviewFeed:
+    """The feed whose rows are shown, and the first of them; no feed for the sample rows of the starters."""
+
+    feed: Feed | None
+    items: Sequence[Item]
+
+    @property
+    def value(self) -> str:
+        """The value of the query."""
+        return str(self.feed.id) if self.feed else SAMPLE_DATA
+
+    def find_rows(self, entry: StarterEntry, limit: int) -> FeedRows:
+        """Return the rows that a starter can show."""
+        if self.feed is None:
+            return FeedRows()
+        return find_rows(entry, self.feed.columns, [item.data for item in self.items], limit)
+
+
+@dataclass(frozen=True)
 class NewTemplatePage:
     """The view model of templates/new.jinja2."""
 
     form: SubmittedForm[Any]
-    starters: list[StarterEntry]
+    tiles: list[StarterTile]
+    categories: list[tuple[str, str, str]]
+    category: str
+    feeds: list[Feed]
+    preview: PreviewFeed
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """A row that the page of a starter shows, in all sizes."""
+
+    label: str
+    images: list[PreviewImage]
+
+
+@dataclass(frozen=True)
+class StarterPage:
+    """The view model of templates/starter.jinja2."""
+
+    entry: StarterEntry
+    category: str
+    rows: list[PreviewRow]
+    feeds: list[Feed]
+    preview: PreviewFeed
+    problem: str
+    back: str
+
+
+class GalleryQuery(Form):
+    """What the gallery and the page of a starter show. Without a feed, it is the newest one."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[str, Field(max_length=60)] = ""
+    category: Literal[(*CATEGORIES, "")] = ""  # type: ignore[valid-type]
+    feed: UUID | Literal["sample", ""] = ""
 
 
 class StarterForm(Form):
@@ -53,7 +142,19 @@ class ImportForm(Form):
 
 
 def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
-    return NewTemplatePage(form, list(list_starters().values()))
+    query = read_form(GalleryQuery, request.GET).value or GalleryQuery()
+    feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
+    preview = _preview_feed(request, query, feeds)
+    entries = [entry for entry in list_starters().values() if query.category in ("", entry.category)]
+    paths = {category: _query(category=category, feed=preview.value) for category in ("", *CATEGORIES)}
+    return NewTemplatePage(
+        form,
+        [_tile(request, entry, preview, query.category) for entry in entries],
+        [("", "All", paths[""]), *((category, label, paths[category]) for category, label in CATEGORIES.items())],
+        query.category,
+        feeds,
+        preview,
+    )
 
 
 @view_config(
@@ -66,6 +167,27 @@ def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any
 def new_template_page(context: TemplateCollection, request: Request) -> NewTemplatePage:
     """Show the gallery of starters."""
     return _page(context, request, empty_form())
+
+
+@view_config(
+    context=TemplateCollection,
+    name="starter",
+    request_method="GET",
+    renderer="templates/starter.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
+    """Show a starter in all its sizes, with a few rows."""
+    query = read_form(GalleryQuery, request.GET).value or GalleryQuery()
+    entry = list_starters().get(query.name)
+    if entry is None:
+        raise HTTPNotFound
+    feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
+    preview = _preview_feed(request, query, feeds)
+    found = preview.find_rows(entry, MAX_ROWS)
+    back = request.path_in("templates", "new") + _query(category=query.category, feed=preview.value)
+    rows = _preview_rows(request, entry, preview, found)
+    return StarterPage(entry, CATEGORIES[entry.category], rows, feeds, preview, found.problem, back)
 
 
 @form_view(
@@ -109,20 +231,61 @@ def import_template(context: TemplateCollection, request: Request, form: ImportF
     return _create(request, form.name, document)
 
 
-@view_config(context=TemplateCollection, name="starter", request_method="GET", permission=Permission.VIEW)
-def starter_image(context: TemplateCollection, request: Request) -> Response:
-    """Return the image of a starter with its default values."""
-    try:
-        starter = open_starter(request.GET.get("name", ""))
-    except KeyError:
-        raise HTTPUnprocessableEntity(f"There is no such starter; there are {', '.join(list_starters())}") from None
-    image_service, output = request.services.image_service, Output()
-    prepared = image_service.prepare(StarterUploads(starter), starter.document, {}, output)
-    response = Response(content_type=output.format.content_type, conditional_response=True)
-    response.etag = prepared.digest
-    response.headers["Cache-Control"] = "private, max-age=86400"
-    response.body = image_service.preview(prepared, THUMBNAIL)
-    return response
+def _preview_feed(request: Request, query: GalleryQuery, feeds: Sequence[Feed]) -> PreviewFeed:
+    """Return the chosen feed, or the newest one; none if there is no such feed."""
+    feed = next((feed for feed in feeds if query.feed in ("", feed.id)), None)
+    return PreviewFeed(feed, list_items(request.db, feed, limit=SAMPLE) if feed else [])
+
+
+def _tile(request: Request, entry: StarterEntry, preview: PreviewFeed, category: str) -> StarterTile:
+    found = preview.find_rows(entry, 1)
+    size = _tile_size(entry)
+    if found.numbers:
+        image = _feed_image(request, entry, size, preview, found.numbers[0])
+    else:
+        image = _sample_image(request, entry, size)
+    path = request.path_in("templates", "starter") + _query(name=entry.slug, category=category, feed=preview.value)
+    return StarterTile(entry, CATEGORIES[entry.category], image, path, found.problem)
+
+
+def _tile_size(entry: StarterEntry) -> StarterSize:
+    """Return the first size, or the one nearest to a square if that is too flat for a tile, as those of banners are."""
+    first = entry.sizes[0]
+    if first.width <= MAX_TILE_RATIO * first.height:
+        return first
+    return min(entry.sizes, key=lambda size: max(size.width, size.height) / min(size.width, size.height))
+
+
+def _preview_rows(request: Request, entry: StarterEntry, preview: PreviewFeed, found: FeedRows) -> list[PreviewRow]:
+    if not found.numbers:
+        return [
+            PreviewRow(f"Sample {row + 1}", [_sample_image(request, entry, size, row) for size in entry.sizes])
+            for row in range(entry.rows)
+        ]
+    return [
+        PreviewRow(
+            f"Row {preview.items[number].key}",
+            [_feed_image(request, entry, size, preview, number) for size in entry.sizes],
+        )
+        for number in found.numbers
+    ]
+
+
+def _sample_image(request: Request, entry: StarterEntry, size: StarterSize, row: int = 0) -> PreviewImage:
+    query = _query(name=entry.slug, size=size.name, row=row, version=entry.version)
+    return PreviewImage(request.path_in("templates", "starter-image") + query, size)
+
+
+def _feed_image(
+    request: Request, entry: StarterEntry, size: StarterSize, preview: PreviewFeed, number: int
+) -> PreviewImage:
+    query = _query(name=entry.slug, size=size.name, row=preview.items[number].position, feed=preview.value)
+    return PreviewImage(request.path_in("templates", "starter-preview") + query, size)
+
+
+def _query(**values: object) -> str:
+    """Return a query without what is empty."""
+    return "?" + urlencode({name: value for name, value in values.items() if value != ""})
 
 
 def _store_illustrations(request: Request, starter: Starter) -> None:

@@ -5,11 +5,8 @@ from typing import Any
 
 import pytest
 import pyvips
-from sqlalchemy import text
 from webtest import TestApp, Upload
 
-from cwz_web.demo.starters import list_starters
-from cwz_web.generation.models import Template
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
@@ -306,29 +303,6 @@ def test_invalid_template_file_is_rejected_with_message(studio: Studio, data: by
     page = form.submit(status=422)
     assert saying in page.html.find(id="file-error").text
     assert page.html.find(id="name")["value"] == "Broken"
-
-
-def test_new_template_from_starter(studio: Studio) -> None:
-    page = studio.app.get(f"{studio.base}/new")
-    starters = [button["value"] for button in page.html.select('button[name="starter"]')]
-    assert starters == [*list_starters(), "blank"]
-    image = page.html.select_one(".starters img")
-    assert studio.app.get(image["src"]).content_type == "image/jpeg"
-    for starter in ("lookbook", "blank"):
-        form = next(form for form in page.forms.values() if "starter" in form.fields)
-        designer = form.submit("starter", value=starter).follow()
-        assert designer.html.select(".finding") == []
-        assert studio.app.get(designer.html.find(id="stage-image")["src"]).content_type == "image/jpeg"
-    studio.app.get(f"{studio.base}/starter?name=../../etc/passwd", status=422)
-
-
-def test_starter_without_storage_shows_error(studio: Studio) -> None:
-    with studio.make.database.transaction(studio.space.id) as db:
-        db.execute(text("UPDATE connections SET is_default = false"))
-    form = next(f for f in studio.app.get(f"{studio.base}/new").forms.values() if "starter" in f.fields)
-    page = form.submit("starter", value="quote", status=422)
-    assert page.html.select_one(".banner") is not None
-    assert studio.make.count(Template, studio.space.id) == 1
 
 
 def test_template_is_renamed_duplicated_deleted_and_restored(studio: Studio) -> None:

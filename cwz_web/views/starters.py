@@ -1,0 +1,123 @@
+"""Images of starters: with their sample rows, and with rows of a feed of the workspace."""
+
+from functools import lru_cache
+from typing import Annotated, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.demo.starters import Starter, StarterUploads, list_starters, open_starter
+from cwz_web.generation.image_service import ImageService, PreparedImage
+from cwz_web.imaging.documents import DEFAULT_SIZE
+from cwz_web.imaging.encoders import Format, Output
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateCollection
+from cwz_web.storage.connections import list_connections_first
+from cwz_web.storage.contract import InvalidSettingsError
+from cwz_web.storage.uploads import Uploads
+from cwz_web.views.previews import sample_values
+from cwz_web.web.request import Request
+from cwz_web.web.transactions import release_connection
+
+# Twice the displayed width, for high-density screens.
+THUMBNAIL = 560
+MAX_CACHED = 512
+
+Q = TypeVar("Q", bound="StarterImageQuery")
+
+
+class StarterImageQuery(BaseModel):
+    """What to render. `version` is not read: it makes the URL of each version different."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(max_length=60)]
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
+    row: Annotated[int, Field(ge=0)] = 0
+    version: Annotated[str, Field(max_length=64)] = ""
+
+
+class FeedImageQuery(StarterImageQuery):
+    """The same with a row of a feed, which is its position there."""
+
+    feed: UUID
+    version: Literal[""] = ""
+
+
+@view_config(context=TemplateCollection, name="starter-image", request_method="GET", permission=Permission.VIEW)
+def starter_image(context: TemplateCollection, request: Request) -> Response:
+    """Return the image of a starter with one of its sample rows."""
+    query = _read_query(StarterImageQuery, request)
+    if query.row >= list_starters()[query.name].rows:
+        raise HTTPNotFound
+    digest, image = _render_sample(request.services.image_service, query.name, query.size, query.row)
+    response = Response(content_type=Format.WEBP.content_type, conditional_response=True)
+    response.etag = digest
+    response.headers["Cache-Control"] = "private, max-age=604800, immutable" if query.version else "private, no-cache"
+    response.body = image
+    return response
+
+
+@view_config(context=TemplateCollection, name="starter-preview", request_method="GET", permission=Permission.VIEW)
+def starter_preview(context: TemplateCollection, request: Request) -> Response:
+    """Return the image of a starter with a row of a feed, private and revalidated by its ETag."""
+    query = _read_query(FeedImageQuery, request)
+    document = open_starter(query.name).document
+    data = sample_values(request, document, query.feed, query.row)
+    if not data:
+        raise HTTPNotFound
+    uploads = _uploads_of(request)
+    release_connection(request)  # rendering may fetch photos
+    image_service = request.services.image_service
+    prepared = image_service.prepare(uploads, document, data, _output(query.size))
+    response = Response(content_type=Format.WEBP.content_type, conditional_response=True)
+    response.etag = prepared.digest
+    response.headers["Cache-Control"] = "private, no-cache"
+    if response.etag not in request.if_none_match:
+        response.body = image_service.preview(prepared, THUMBNAIL)
+    return response
+
+
+@lru_cache(maxsize=MAX_CACHED)
+def _render_sample(image_service: ImageService, slug: str, size: str, row: int) -> tuple[str, bytes]:
+    """Return the digest and the image of a starter's sample row; each is rendered once per process."""
+    prepared = _prepare_sample(image_service, open_starter(slug), size, row)
+    return prepared.digest, image_service.preview(prepared, THUMBNAIL)
+
+
+def _prepare_sample(image_service: ImageService, starter: Starter, size: str, row: int) -> PreparedImage:
+    return image_service.prepare(StarterUploads(starter), starter.document, starter.rows[row], _output(size))
+
+
+def _output(size: str) -> Output:
+    return Output(size=size, format=Format.WEBP)
+
+
+def _read_query(model: type[Q], request: Request) -> Q:
+    """Return the query of an existing starter and size.
+
+    Raises:
+        HTTPNotFound: there is no such starter or size.
+        HTTPUnprocessableEntity: the query is not valid.
+    """
+    try:
+        query = model.model_validate(dict(request.GET))
+    except ValidationError:
+        raise HTTPUnprocessableEntity("This preview URL is not valid") from None
+    entry = list_starters().get(query.name)
+    if entry is None or query.size not in {size.name for size in entry.sizes}:
+        raise HTTPNotFound
+    return query
+
+
+def _uploads_of(request: Request) -> Uploads:
+    """Return the uploads of the workspace; none without a connection."""
+    workspace_id = request.workspace.workspace_id
+    try:
+        connections = list_connections_first(request.db, workspace_id, None)
+    except InvalidSettingsError:
+        connections = []
+    return Uploads(workspace_id, [each.spec for each in connections], request.services.providers.open)
