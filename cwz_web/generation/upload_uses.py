@@ -11,6 +11,7 @@ from sqlalchemy import Text, cast, exists, select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Item
+from cwz_web.generation.drafts import has_draft
 from cwz_web.generation.models import Template, TemplateStep, TemplateVersion, Upload
 
 _COUNT = text("""
@@ -23,7 +24,7 @@ _COUNT = text("""
         SELECT t.id, unnest(s.uploads)
         FROM templates t JOIN template_steps s
             ON s.workspace_id = t.workspace_id AND s.template_id = t.id AND s.number = t.step
-        WHERE t.workspace_id = :workspace_id AND t.deleted_at IS NULL
+        WHERE t.workspace_id = :workspace_id AND t.deleted_at IS NULL AND t.step <> t.published_step
     ) used WHERE digest = ANY(:digests) GROUP BY digest
 """)
 
@@ -42,6 +43,11 @@ class UploadUse:
     in_draft: bool = False
     in_history: bool = False
     versions: list[int] = field(default_factory=list)
+
+    @property
+    def has_draft(self) -> bool:
+        """Whether the template has unpublished changes."""
+        return has_draft(self.template)
 
     @property
     def in_published(self) -> bool:
@@ -91,7 +97,7 @@ def find_uses(db: Session, upload: Upload) -> list[UploadUse]:
     for row in steps:
         use = uses[row.template_id]
         use.in_history = True
-        use.in_draft |= row.number == use.template.step
+        use.in_draft |= has_draft(use.template) and row.number == use.template.step
     return sorted(uses.values(), key=lambda use: (use.template.name.casefold(), use.template.id))
 
 

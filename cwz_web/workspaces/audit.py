@@ -93,6 +93,7 @@ AUDIT_LABELS = {
     "upload.delete": "Deleted upload",
     "upload.purge": "Deleted upload permanently",
     "upload.rename": "Renamed upload",
+    "upload.replace": "Replaced upload",
     "upload.restore": "Restored upload",
     "webhook.add": "Added webhook",
     "webhook.delete": "Deleted webhook",

@@ -52,7 +52,8 @@ NEW_TEMPLATES = {
     "TemplateCollection/new", "TemplateCollection/import", "TemplateResource/duplicate", "TemplateResource/restore",
     "WorkspaceResource/setup-template",
 }  # fmt: skip
-PUBLISHING = {"TemplateResource/publish", "TemplateResource/document", "TemplateResource/versions"}
+REPLACEMENTS = {"UploadResource/replace", "UploadResource/undo-replace"}
+PUBLISHING = {"TemplateResource/publish", "TemplateResource/document", "TemplateResource/versions"} | REPLACEMENTS
 NEW_IMAGES = {"ApiImageCollection/", "HooksRoot/render"}
 USES_OF_PASSKEYS = {
     "PasskeyCollection/",
@@ -72,7 +73,7 @@ VIEWS = {
     "pk_removed_members": {"MemberResource/remove"},
     "pk_slack_links": {"SlackCallback/callback"},
     "pk_subscriptions": {"BillingResource/", "HooksRoot/stripe"},
-    "pk_template_steps": {"TemplateResource/design", "TemplateResource/upload"},
+    "pk_template_steps": {"TemplateResource/design", "TemplateResource/upload"} | REPLACEMENTS,
     "pk_used_challenges": USES_OF_PASSKEYS,
     "pk_tombstones": {"WorkspaceResource/delete", "AccountRoot/delete"},
     "uq_accounts_email_lower": {"Root/signup", "Root/email", "GoogleSignIn/callback", "WorkspaceSignOn/callback"},

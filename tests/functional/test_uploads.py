@@ -8,7 +8,8 @@ import pytest
 from webtest import TestApp
 from webtest import Upload as File
 
-from cwz_web.generation.models import Upload
+from cwz_web.generation.drafts import has_draft
+from cwz_web.generation.models import Template, Upload
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.storage.connections import upload_key
@@ -209,3 +210,64 @@ def test_uploads_of_another_workspace_do_not_exist(library: Library) -> None:
     for name in ("", "/thumbnail", "/file"):
         library.app.get(f"{library.path}/{foreign.id}{name}", status=404)
     library.post(foreign, "delete", status=404)
+
+
+class TestReplacement:
+    """Replacing an upload on its page."""
+
+    def template(self, library: Library, upload: Upload) -> Template:
+        document = small_document()
+        document["fields"][1]["default"] = upload.reference
+        return library.make.template(library.space, document, name="Sale card")
+
+    def form(self, library: Library, upload: Upload) -> Any:
+        page = library.app.get(f"{library.path}/{upload.id}").click("Replace in all templates")
+        assert page.html.select_one("tbody th").text.strip() == "Sale card"
+        assert "A draft, or version 2 if you publish" in page.text
+        return next(form for form in page.forms.values() if "publish" in form.fields)
+
+    def test_new_file_takes_the_place_and_is_undone(self, library: Library) -> None:
+        upload = library.make.upload(library.space, jpeg())
+        template = self.template(library, upload)
+        form = self.form(library, upload)
+        form["file"] = File("new.jpg", jpeg(30, 40))
+        page = form.submit()
+        assert page.html.h1.text == "Replaced in 1 template"
+        assert "The new image has other proportions" in page.text
+        assert has_draft(library.make.reload(template))
+        assert [each.name for each in library.uploads] == ["Logo", "new"]
+        undo = next(form for form in page.forms.values() if form.action.endswith("/undo-replace"))
+        assert "Sale card shows Logo again" in " ".join(undo.submit().html.main.text.split())
+        assert not has_draft(library.make.reload(template))
+        assert library.log == ["upload.add", "upload.replace", "template.draft", "template.draft"]
+
+    def test_another_upload_is_published(self, library: Library) -> None:
+        upload, other = library.make.upload(library.space, jpeg()), library.make.upload(library.space, jpeg(90, 60))
+        template = self.template(library, upload)
+        form = self.form(library, upload)
+        form["upload"], form["publish"] = str(other.id), True
+        page = form.submit()
+        assert "Version 2 was published" in page.text
+        assert "other proportions" not in page.text
+        undo = next(form for form in page.forms.values() if form.action.endswith("/undo-replace"))
+        undo.submit()
+        assert library.make.reload(template).version == 3
+
+    def test_invalid_choice_changes_nothing(self, library: Library) -> None:
+        upload = library.make.upload(library.space, jpeg())
+        foreign = library.make.upload(library.make.workspace(), jpeg())
+        template = self.template(library, upload)
+        assert "Choose a file or another upload" in library.post(upload, "replace", status=422).text
+        assert "was deleted" in library.post(upload, "replace", status=422, upload=str(foreign.id)).text
+        assert "is the same" in library.post(upload, "replace", status=422, upload=str(upload.id)).text
+        assert not has_draft(library.make.reload(template))
+
+    def test_forged_undo_touches_no_foreign_template(self, library: Library) -> None:
+        upload = library.make.upload(library.space, jpeg())
+        foreign = library.make.template(library.make.workspace())
+        fields = {f"step.{foreign.id}": "1", "step.x": "1", f"version.{foreign.id}": "9" * 20}
+        assert "Undone in 0 templates" in library.post(upload, "undo-replace", status=200, **fields).text
+
+    def test_unused_upload_has_nothing_to_replace(self, library: Library) -> None:
+        upload = library.make.upload(library.space, jpeg())
+        assert "Nothing to replace" in library.app.get(f"{library.path}/{upload.id}/replace").text

@@ -192,6 +192,10 @@ class TestUses:
             [use] = find_uses(db, upload)
             assert (use.in_draft, use.is_current) == (True, True)
             assert count_templates(db, space.id, [upload]) == {upload.digest: 1}
+            discard_draft(db, db.get_one(Template, (space.id, template.id)))
+            [use] = find_uses(db, upload)
+            assert (use.in_draft, use.in_history) == (False, True)
+            assert count_templates(db, space.id, [upload]) == {}
 
     @pytest.mark.parametrize(
         "place",
