@@ -142,17 +142,21 @@ def google_error(status: int, message: str) -> str:
     return json.dumps({"error": {"code": status, "message": message, "errors": []}})
 
 
-def service_account(**changed: object) -> str:
-    """Return the key file of a service account with a new private key."""
+@cache
+def private_key() -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
+
+
+def service_account(**changed: object) -> str:
+    """Return the key file of a service account."""
     info = {
         "type": "service_account",
         "project_id": "a-project",
         "private_key_id": "0123456789abcdef",
-        "private_key": pem,
+        "private_key": private_key(),
         "client_email": "images@a-project.iam.gserviceaccount.com",
         "client_id": "1",
         "token_uri": "https://oauth2.googleapis.com/token",

@@ -62,8 +62,16 @@ def with_second_factor(make: Factory, account: Account) -> pyotp.TOTP:
     return pyotp.TOTP(secret)
 
 
+def csrf_token(browser: TestApp, tokens: dict[str, str] = {}) -> str:  # noqa: B006 - kept on purpose
+    """Return the CSRF token, from a page that is requested only once for the cookies of a browser."""
+    if str(browser.cookies) not in tokens:
+        token = token_of(browser, "/forgot")
+        tokens[str(browser.cookies)] = token
+    return tokens[str(browser.cookies)]
+
+
 def post(browser: TestApp, path: str, **fields: str) -> int:
-    answer = browser.post(path, {"csrf_token": token_of(browser, "/forgot"), **fields}, status="*")
+    answer = browser.post(path, {"csrf_token": csrf_token(browser), **fields}, status="*")
     return int(answer.status_int)
 
 

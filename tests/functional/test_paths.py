@@ -69,9 +69,9 @@ def test_paths_and_methods_cause_no_server_error(app: TestApp, make: Factory, pa
     cookie = "; ".join(f"{name}={value}" for name, value in app.cookies.items())
     unusual = changed(paths, UNUSUAL, ["/", "/more", ".json", "/%ff", "/%00"])
     methods = sorted(METHODS - {"GET"})
-    for number, path in enumerate({*unusual, *changed(paths, AMBIGUOUS, AT_THE_END)}):
-        for method in ("GET", methods[number % len(methods)]):
-            assert send(app, method, path, HTTP_COOKIE=cookie).status_int < 500, f"{method} {path}"
+    for number, path in enumerate([*unusual, *changed(paths, AMBIGUOUS, AT_THE_END)]):
+        method = "GET" if number % 2 else methods[number // 2 % len(methods)]
+        assert send(app, method, path, HTTP_COOKIE=cookie).status_int < 500, f"{method} {path}"
 
 
 def test_prefix_and_resource_agree(app: TestApp, paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,30 @@
 """Production: cookies for this host over TLS only, HSTS, no development pages."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+from pyramid.router import Router
 from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.web.services import Services
-from tests.conftest import change_settings
+from tests.conftest import change_settings, share_templates
 from tests.factories import Factory, sign_in
 
 URL = "https://images.example.org"
 
 
-@pytest.fixture
-def app(shared_services: Services, services: Services) -> TestApp:
+@pytest.fixture(scope="module")
+def wsgi(shared_services: Services, shared_folder: Path) -> Router:
     settings = change_settings(
         shared_services.settings, {"environment": "production", "url": URL, "mail.transport": "smtp"}
     )
-    wsgi = create_app(dataclasses.replace(shared_services, settings=settings))
+    return share_templates(create_app(dataclasses.replace(shared_services, settings=settings)), shared_folder)
+
+
+@pytest.fixture
+def app(wsgi: Router, services: Services) -> TestApp:
     return TestApp(wsgi, extra_environ={"wsgi.url_scheme": "https", "HTTP_HOST": "images.example.org"})
 
 

@@ -42,9 +42,14 @@ def app_with(services: Services, **settings: object) -> TestApp:
     return TestApp(create_app(dataclasses.replace(services, settings=change_settings(services.settings, settings))))
 
 
+@pytest.fixture(scope="module")
+def wsgi_named(shared_services: Services) -> Any:
+    return app_with(shared_services, operator=Operator.model_validate(OPERATOR)).app
+
+
 @pytest.fixture
-def named(services: Services) -> TestApp:
-    return app_with(services, operator=Operator.model_validate(OPERATOR))
+def named(wsgi_named: Any, services: Services) -> TestApp:
+    return TestApp(wsgi_named)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -53,8 +53,8 @@ from tests.unit.db.test_row_security import fill
 
 
 @dataclass
-class FullWorkspace:
-    """A workspace with one of everything, its admin, and a browser in which the admin is signed in."""
+class OwnWorkspace:
+    """A workspace, its admin, and a browser in which the admin is signed in."""
 
     make: Factory
     app: TestApp
@@ -103,42 +103,48 @@ def stored_image(make: Factory, services: Services, template: Template) -> Image
 
 
 @pytest.fixture
-def full(app: TestApp, make: Factory) -> FullWorkspace:
+def own(app: TestApp, make: Factory) -> OwnWorkspace:
     space = make.workspace()
-    fill(make, space)
     admin = make.member(space)
     sign_in(app, admin)
-    return FullWorkspace(make, app, space, admin)
+    return OwnWorkspace(make, app, space, admin)
 
 
-def test_deletion_requires_the_name_of_the_workspace(full: FullWorkspace) -> None:
-    page = full.app.get(f"{full.path}/delete")
+@pytest.fixture
+def full(own: OwnWorkspace) -> OwnWorkspace:
+    """With a row in every table."""
+    fill(own.make, own.space)
+    return own
+
+
+def test_deletion_requires_the_name_of_the_workspace(own: OwnWorkspace) -> None:
+    page = own.app.get(f"{own.path}/delete")
     assert "for 14 days" in page.text
     form = last_form(page)
     form["confirm"] = "something else"
     page = form.submit(status=422)
-    assert f"Type {full.space.name} to confirm" in page.html.find(id="confirm-error").text
-    assert full.app.get(full.path).status_int == 200
+    assert f"Type {own.space.name} to confirm" in page.html.find(id="confirm-error").text
+    assert own.app.get(own.path).status_int == 200
 
 
 def test_deletion_closes_pages_api_and_urls_until_it_is_restored(
-    full: FullWorkspace, make: Factory, services: Services, wsgi: Any
+    own: OwnWorkspace, make: Factory, services: Services, wsgi: Any
 ) -> None:
-    app, key = full.app, make.key(full.space, Scope.ADMIN)
-    template, feed = make.template(full.space), make.feed(full.space)
+    app, key = own.app, make.key(own.space, Scope.ADMIN)
+    template, feed = make.template(own.space), make.feed(own.space)
     image = stored_image(make, services, template)
     make.run(feed, template)
     member, anonymous = TestApp(wsgi), TestApp(wsgi)
-    sign_in(member, make.member(full.space, Role.USER))
+    sign_in(member, make.member(own.space, Role.USER))
     signed_urls = SignedUrls(services.settings.secrets.signing.get_secret_value())
-    signed_url = signed_urls.on_demand_image(full.space.id, template.id, Format.PNG, {"title": "x"})
-    image_url, table = signed_urls.image(image), signed_urls.output_feed(full.space, feed.id, template.id)
+    signed_url = signed_urls.on_demand_image(own.space.id, template.id, Format.PNG, {"title": "x"})
+    image_url, table = signed_urls.image(image), signed_urls.output_feed(own.space, feed.id, template.id)
 
     def statuses() -> list[int]:
         bearer = {"Authorization": f"Bearer {key}"}
         return [
-            member.get(full.path, status="*").status_int,
-            app.get(f"{full.path}/settings", status="*").status_int,
+            member.get(own.path, status="*").status_int,
+            app.get(f"{own.path}/settings", status="*").status_int,
             anonymous.get("/v1/templates", headers=bearer, status="*").status_int,
             api(anonymous, key, {"template": template.slug}, status="*").status_int,  # type: ignore[arg-type]
             anonymous.get(signed_url, status="*").status_int,
@@ -147,58 +153,58 @@ def test_deletion_closes_pages_api_and_urls_until_it_is_restored(
         ]
 
     assert statuses() == [200] * 7
-    response = full.delete()
+    response = own.delete()
     assert response.headers["Location"].endswith("/w?done=deleted")
     assert statuses() == [404, 404, 401, 401, 404, 404, 404]
     with make.database.transaction() as db:
         for function in ("find_due_feeds()", "orphaned_chunks()", "orphaned_runs()"):
             found = db.scalars(text(f"SELECT workspace_id FROM {function}")).all()  # noqa: S608
-            assert full.space.id not in found
+            assert own.space.id not in found
 
     page = response.follow()
     assert "Workspace deleted." in page.text
     last_form(page).submit(status=303).follow(status=200)
     assert statuses() == [200] * 7
-    with make.database.transaction(full.space.id) as db:
+    with make.database.transaction(own.space.id) as db:
         actions = db.scalars(select(AuditEntry.action).order_by(AuditEntry.number.desc()).limit(2)).all()
         assert actions == ["workspace.restore", "workspace.delete"]
-        assert find_chain_break(db, full.space.id) is None
+        assert find_chain_break(db, own.space.id) is None
 
 
-def test_only_admins_restore_a_workspace(full: FullWorkspace, make: Factory, wsgi: Any) -> None:
-    user, stranger = make.member(full.space, Role.USER), make.account()
-    full.delete()
+def test_only_admins_restore_a_workspace(own: OwnWorkspace, make: Factory, wsgi: Any) -> None:
+    user, stranger = make.member(own.space, Role.USER), make.account()
+    own.delete()
     for account in (user, stranger):
         browser = TestApp(wsgi)
         sign_in(browser, account)
         page = browser.get("/w")
-        assert full.space.name not in page.text
+        assert own.space.name not in page.text
         token = page.html.find("input", {"name": "csrf_token"})["value"]
-        form = {"csrf_token": token, "workspace": str(full.space.id)}
+        form = {"csrf_token": token, "workspace": str(own.space.id)}
         browser.post("/w/restore", form, status=303)
-        browser.get(full.path, status=404)
+        browser.get(own.path, status=404)
 
 
-def test_workspace_is_not_restored_after_the_grace_period(full: FullWorkspace) -> None:
-    page = full.delete().follow()
-    full.age(14)
+def test_workspace_is_not_restored_after_the_grace_period(own: OwnWorkspace) -> None:
+    page = own.delete().follow()
+    own.age(14)
     assert last_form(page).submit(status=303).headers["Location"].endswith("/w")
-    full.app.get(full.path, status=404)
+    own.app.get(own.path, status=404)
 
 
 def test_failed_purge_does_not_delay_others(
-    full: FullWorkspace, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
+    own: OwnWorkspace, make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = make.workspace()
     make.member(other)
-    full.delete()
+    own.delete()
     with make.database.transaction(other.id) as db:
         actor = Actor(None, "test", "")
         delete_workspace(db, db.get_one(Workspace, other.id), actor, with_images=False)
-    full.age(15)
+    own.age(15)
 
     def one_fails(database: Any, providers: Any, tombstone: Tombstone) -> bool:
-        if tombstone.id == full.space.id:
+        if tombstone.id == own.space.id:
             raise OperationalError("", {}, Exception("the disk is full"))
         return purge(database, providers, tombstone)
 
@@ -226,14 +232,14 @@ def test_demo_command_restores_only_the_demo_workspace(make: Factory, services: 
         assert [deletion.workspace_id for deletion in list_deletions(db, account_id)] == [other.id]
 
 
-def test_admins_are_emailed_about_the_deletion(full: FullWorkspace, mailbox: Mailbox) -> None:
-    full.delete()
-    mail = mailbox.last(full.admin.email)
-    assert mail["Subject"] == f"{full.space.name} was deleted"
+def test_admins_are_emailed_about_the_deletion(own: OwnWorkspace, mailbox: Mailbox) -> None:
+    own.delete()
+    mail = mailbox.last(own.admin.email)
+    assert mail["Subject"] == f"{own.space.name} was deleted"
     assert "restore it" in text_of(mail)
 
 
-def test_purge_leaves_only_a_report_without_names(full: FullWorkspace, services: Services, make: Factory) -> None:
+def test_purge_leaves_only_a_report_without_names(full: OwnWorkspace, services: Services, make: Factory) -> None:
     bucket = local_bucket(services)
     key = f"{full.space.id}/images/aa/image.jpg"
     bucket.put(key, b"an image", content_type="image/jpeg")
@@ -263,40 +269,40 @@ def test_purge_leaves_only_a_report_without_names(full: FullWorkspace, services:
 
 @pytest.mark.parametrize(("with_images", "deleted_count"), [(True, 1), (False, 0)])
 def test_purge_empties_customer_storage_on_request_only(
-    full: FullWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch, with_images: bool, deleted_count: int
+    own: OwnWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch, with_images: bool, deleted_count: int
 ) -> None:
-    use_customer_storage(full)
-    full.delete(**({"with_images": "true"} if with_images else {}))
-    full.age(14)
-    bucket = FakeBucket(full.space)
+    use_customer_storage(own)
+    own.delete(**({"with_images": "true"} if with_images else {}))
+    own.age(14)
+    bucket = FakeBucket(own.space)
     monkeypatch.setattr(services.providers, "open", lambda spec: bucket)
     assert purge_due(services.database, services.providers) == 1
     assert len(bucket.deleted) == deleted_count
 
 
 def test_unavailable_storage_delays_the_purge_until_the_deadline(
-    full: FullWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch
+    own: OwnWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_customer_storage(full)
-    full.delete(with_images="true")
-    full.age(14)
+    use_customer_storage(own)
+    own.delete(with_images="true")
+    own.age(14)
 
     def fail_to_open(spec: object) -> None:
         raise StorageUnreachableError("The storage does not answer")
 
     monkeypatch.setattr(services.providers, "open", fail_to_open)
-    before = full.rows()
+    before = own.rows()
     assert purge_due(services.database, services.providers) == 0
-    assert full.rows() == before
-    full.age(16)
+    assert own.rows() == before
+    own.age(16)
     assert purge_due(services.database, services.providers) == 1
     with services.database.transaction() as db:
-        assert db.get_one(Tombstone, full.space.id).report["storage_errors"] == ["local: The storage does not answer"]
+        assert db.get_one(Tombstone, own.space.id).report["storage_errors"] == ["local: The storage does not answer"]
 
 
-def use_customer_storage(full: FullWorkspace) -> None:
+def use_customer_storage(own: OwnWorkspace) -> None:
     """Give the connection credentials, as a storage of the customer has."""
-    with full.make.database.transaction(full.space.id) as db:
+    with own.make.database.transaction(own.space.id) as db:
         db.execute(text("UPDATE connections SET encrypted_credentials = 'x'"))
 
 
@@ -314,7 +320,7 @@ class FakeBucket:
 
 
 def test_account_deletion_purges_its_workspace_and_leaves_tombstones(
-    full: FullWorkspace, make: Factory, services: Services
+    own: OwnWorkspace, make: Factory, services: Services
 ) -> None:
     owned = make.workspace()
     account = make.member(owned)
@@ -342,17 +348,17 @@ def worker_context(services: Services, **more: object) -> dict[str, object]:
     }
 
 
-def export(full: FullWorkspace, services: Services, **fields: str) -> zipfile.ZipFile:
+def export(own: OwnWorkspace, services: Services, **fields: str) -> zipfile.ZipFile:
     """Start an export, run its job, and download the zip file."""
-    form = last_form(full.app.get(f"{full.path}/exports"))
+    form = last_form(own.app.get(f"{own.path}/exports"))
     for name, value in fields.items():
         form[name] = value
     form.submit(status=303)
     assert export_task.queue == EXPORT_QUEUE
     run_jobs(services.settings.database.url.get_secret_value(), EXPORT_QUEUE, worker_context(services))
-    page = full.app.get(f"{full.path}/exports")
+    page = own.app.get(f"{own.path}/exports")
     [link] = [a["href"] for a in page.html.select("table a")]
-    response = full.app.get(link)
+    response = own.app.get(link)
     assert response.content_type == "application/zip"
     return zipfile.ZipFile(io.BytesIO(response.body))
 
@@ -361,7 +367,7 @@ def export_rows(found: zipfile.ZipFile, table: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in found.read(f"tables/{table}.jsonl").splitlines()]
 
 
-def test_export_contains_every_row(full: FullWorkspace, services: Services, make: Factory) -> None:
+def test_export_contains_every_row(full: OwnWorkspace, services: Services, make: Factory) -> None:
     bucket = local_bucket(services)
     original = jpeg()
     bucket.put(f"{full.space.id}/uploads/{sha256(original).hexdigest()}", original, content_type="image/jpeg")
@@ -391,11 +397,11 @@ def test_export_contains_every_row(full: FullWorkspace, services: Services, make
     assert not [name for name in found.namelist() if name.startswith("images/")]
 
 
-def test_export_with_images_lists_missing_ones(full: FullWorkspace, services: Services, make: Factory) -> None:
-    template = make.template(full.space)
+def test_export_with_images_lists_missing_ones(own: OwnWorkspace, services: Services, make: Factory) -> None:
+    template = make.template(own.space)
     missing = make.image(template)
     stored_image(make, services, template)
-    found = export(full, services, with_images="true")
+    found = export(own, services, with_images="true")
     images = [name for name in found.namelist() if name.startswith("images/")]
     manifest = json.loads(found.read("manifest.json"))
     assert [found.read(name) for name in images] == [jpeg()]
@@ -409,6 +415,7 @@ HARMLESS_COLUMNS = {
     "images.digest": "of the image's content",
     "uploads.digest": "of the upload's content",
     "feed_sources.digest": "of the latest file",
+    "processed_photos.digest": "of the photo's content",
     "audit_entries.digest": "chains the activity log",
     "workspaces.audit_chain_digest": "chains the activity log",
     "runs.design_digests": "of the template's document",
@@ -418,7 +425,7 @@ HARMLESS_COLUMNS = {
 }
 
 
-def test_no_secret_column_is_exported(full: FullWorkspace, services: Services) -> None:
+def test_no_secret_column_is_exported(full: OwnWorkspace, services: Services) -> None:
     found = export(full, services)
     for name in found.namelist():
         if not name.startswith("tables/"):
@@ -430,7 +437,7 @@ def test_no_secret_column_is_exported(full: FullWorkspace, services: Services) -
             assert not {column for column in EXCLUDED_COLUMNS.get(table, ()) if column in row}
 
 
-def test_query_strings_of_urls_are_not_exported(full: FullWorkspace, services: Services, make: Factory) -> None:
+def test_query_strings_of_urls_are_not_exported(full: OwnWorkspace, services: Services, make: Factory) -> None:
     make.webhook(full.space, "https://shop.example/hook?key=a-planted-secret")
     with make.database.transaction(full.space.id) as db:
         db.execute(text("UPDATE feed_sources SET url = 'https://shop.example/feed?key=a-planted-secret'"))
@@ -440,9 +447,9 @@ def test_query_strings_of_urls_are_not_exported(full: FullWorkspace, services: S
     assert b"https://shop.example/feed" in found.read("tables/feed_sources.jsonl")
 
 
-def test_export_needs_storage_and_no_pending_export(full: FullWorkspace, make: Factory, wsgi: Any) -> None:
-    last_form(full.app.get(f"{full.path}/exports")).submit(status=303)
-    page = full.app.get(f"{full.path}/exports")
+def test_export_needs_storage_and_no_pending_export(own: OwnWorkspace, make: Factory, wsgi: Any) -> None:
+    last_form(own.app.get(f"{own.path}/exports")).submit(status=303)
+    page = own.app.get(f"{own.path}/exports")
     assert "already in progress" in last_form(page).submit(status=422).text
     bare = make.workspace()
     with make.database.transaction(bare.id) as db:
@@ -453,26 +460,26 @@ def test_export_needs_storage_and_no_pending_export(full: FullWorkspace, make: F
 
 
 def test_finished_export_is_emailed_and_deleted_when_it_expires(
-    full: FullWorkspace, services: Services, mailbox: Mailbox, make: Factory
+    own: OwnWorkspace, services: Services, mailbox: Mailbox, make: Factory
 ) -> None:
-    export(full, services)
-    assert mailbox.last(full.admin.email)["Subject"] == f"The export of {full.space.name} is ready"
-    with make.database.transaction(full.space.id) as db:
+    export(own, services)
+    assert mailbox.last(own.admin.email)["Subject"] == f"The export of {own.space.name} is ready"
+    with make.database.transaction(own.space.id) as db:
         [key] = db.scalars(select(Export.key).where(Export.state == "done")).all()
         assert key is not None
     assert delete_expired_exports(services.database, services.providers, days=7) == 0
-    with make.database.transaction(full.space.id) as db:
+    with make.database.transaction(own.space.id) as db:
         db.execute(text("UPDATE exports SET created_at = now() - interval '8 days'"))
     assert delete_expired_exports(services.database, services.providers, days=7) == 1
     assert [found.key for found in local_bucket(services).list(key)] == []
-    assert "Deleted" in full.app.get(f"{full.path}/exports").text
+    assert "Deleted" in own.app.get(f"{own.path}/exports").text
 
 
 def test_expired_export_of_a_deleted_connection_is_deleted(
-    full: FullWorkspace, services: Services, make: Factory
+    own: OwnWorkspace, services: Services, make: Factory
 ) -> None:
-    export(full, services)
-    with make.database.transaction(full.space.id) as db:
+    export(own, services)
+    with make.database.transaction(own.space.id) as db:
         db.execute(text("UPDATE exports SET created_at = now() - interval '8 days', connection_id = gen_random_uuid()"))
         for table in ("run_items", "images", "auto_runs", "runs", "connections"):
             db.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - the names are constants
@@ -493,23 +500,23 @@ def test_export_fails_when_its_connection_was_deleted(make: Factory) -> None:
 
 
 def test_failed_export_shows_the_error_message(
-    full: FullWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox, make: Factory
+    own: OwnWorkspace, services: Services, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox, make: Factory
 ) -> None:
-    last_form(full.app.get(f"{full.path}/exports")).submit(status=303)
+    last_form(own.app.get(f"{own.path}/exports")).submit(status=303)
 
     def fail_to_open(spec: object) -> None:
         raise StorageUnreachableError("The storage does not answer")
 
     monkeypatch.setattr(services.providers, "open", fail_to_open)
-    with make.database.transaction(full.space.id) as db:
+    with make.database.transaction(own.space.id) as db:
         export_id = db.scalars(select(Export.id).order_by(Export.id.desc())).first()
     assert export_id is not None
-    arguments = (services.database, services.providers, full.space.id, export_id)
+    arguments = (services.database, services.providers, own.space.id, export_id)
     with pytest.raises(StorageUnreachableError):
         run_export(*arguments, is_last_attempt=False, url="")
     run_export(*arguments, is_last_attempt=True, url="")
-    assert "The storage does not answer" in full.app.get(f"{full.path}/exports").text
-    assert mailbox.last(full.admin.email)["Subject"].endswith("failed")
+    assert "The storage does not answer" in own.app.get(f"{own.path}/exports").text
+    assert mailbox.last(own.admin.email)["Subject"].endswith("failed")
 
 
 @pytest.mark.parametrize("sizes", [(1, 7), (3,), (100,)])
@@ -523,8 +530,8 @@ def test_iterator_file_reads_chunks(sizes: tuple[int, ...]) -> None:
     assert IteratorFile([b"ab", b"c"]).read() == b"abc"
 
 
-def test_purge_jobs_use_the_maintenance_queue(full: FullWorkspace, services: Services) -> None:
-    full.delete()
+def test_purge_jobs_use_the_maintenance_queue(own: OwnWorkspace, services: Services) -> None:
+    own.delete()
     with services.database.transaction() as db:
         count = db.scalar(
             text("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = :q AND status = 'todo'"),

@@ -33,6 +33,8 @@ BucketName = Annotated[str, AfterValidator(_check_bucket)]
 def read_service_account(text: str) -> dict[str, Any]:
     """Return the service account of a JSON key file, with Google's own URLs in place of those in the file.
 
+    The private key is not read here, which takes longer than all else: GoogleCredentials has checked it.
+
     Raises:
         ValueError: The text is no such file. Other types of credentials name a URL or a file to read.
     """
@@ -51,7 +53,6 @@ def read_service_account(text: str) -> dict[str, Any]:
     missing = [name for name in required if not isinstance(info.get(name), str)]
     if missing:
         raise ValueError(f"The key file lacks {', '.join(missing)}")
-    _check_private_key(info["private_key"])
     values = {name: info[name] for name in (*required, "client_id") if isinstance(info.get(name), str)}
     return {**values, "type": "service_account", "token_uri": TOKEN_URL, "universe_domain": UNIVERSE}
 
@@ -89,7 +90,7 @@ class GoogleCredentials(Fields):
     @field_validator("service_account")
     @classmethod
     def _check_key_file(cls, value: SecretStr) -> SecretStr:
-        read_service_account(value.get_secret_value())
+        _check_private_key(read_service_account(value.get_secret_value())["private_key"])
         return value
 
 
