@@ -21,16 +21,31 @@ ROTATION_MARGIN = 2
 MAX_PIXELS_AT_ONCE = 1_000_000
 # A Gaussian blur ends where its amplitude is below this part. libvips takes 20 times as long for more numbers in a row.
 MIN_AMPLITUDE, MAX_KERNEL = 0.02, 1024
+# A shadow of a layer that is larger than any image is blurred with at most this standard deviation, on fewer pixels.
+MAX_LARGE_SIGMA = 16
 # A wider outline is computed on a smaller mask: the time grows with the square of the width.
 MAX_EXACT_OUTLINE = 12
 
 
-def apply_effects(layer: Layer, patches: Sequence[Patch]) -> Sequence[Patch]:
-    """Apply the shadows, the rotation, the opacity and the blend mode of a layer to its patches."""
+def apply_effects(layer: Layer, patches: Sequence[Patch], visible: Window | None = None) -> Sequence[Patch]:
+    """Apply the shadows, the rotation, the opacity and the blend mode of a layer to its patches.
+
+    Args:
+        layer: the layer.
+        patches: its pixels.
+        visible: what `find_window` returns for a very large layer: its shadows are not rendered beyond.
+    """
     if not patches:
         return patches
     if layer.shadow:
-        patches = [*cast_shadows(layer, merge_patches(patches)), *patches]
+        patches = [*cast_shadows(layer, merge_patches(patches), visible), *patches]
+    if visible:
+        reach = _reach(layer)
+        left, top, width, height = visible
+        inner = (left + reach, top + reach, width - 2 * reach, height - 2 * reach)
+        patches = [inside for patch in patches if (inside := patch.cropped(*inner))]
+    if not patches:
+        return patches
     if layer.rotation % 360:
         center = (layer.left + layer.width / 2, layer.top + layer.height / 2)
         patches = [rotate(merge_patches(patches), layer.rotation, center)]
@@ -57,13 +72,50 @@ def find_window(layer: Layer, window: Window) -> Window:
         left, top = (int(min(corner[axis] for corner in turned)) - ROTATION_MARGIN for axis in (0, 1))
         right, bottom = (ceil(max(corner[axis] for corner in turned)) + ROTATION_MARGIN for axis in (0, 1))
         width, height = right - left, bottom - top
-    reach = max((ceil(each.blur * 3) + max(abs(each.x), abs(each.y)) for each in layer.shadows), default=0)
+    reach = _reach(layer)
     return left - reach, top - reach, width + 2 * reach, height + 2 * reach
 
 
-def cast_shadows(layer: Layer, patch: Patch) -> list[Patch]:
+def _reach(layer: Layer) -> int:
+    """Return how far the shadows of a layer extend beyond it at most."""
+    return max((ceil(each.blur * 3) + max(abs(each.x), abs(each.y)) for each in layer.shadows), default=0)
+
+
+def cast_shadows(layer: Layer, patch: Patch, visible: Window | None = None) -> list[Patch]:
     """Return the shadows of a layer with the shape of a patch, the lowest first."""
-    return [cast_shadow(patch, shadow) for shadow in reversed(layer.shadows)]
+    shadows = reversed(layer.shadows)
+    if visible is None:
+        return [cast_shadow(patch, shadow) for shadow in shadows]
+    return [inside for shadow in shadows if (inside := _cast_within(patch, shadow, visible))]
+
+
+def _cast_within(patch: Patch, shadow: Shadow, visible: Window) -> Patch | None:
+    """Return the shadow of a very large patch as far as it is visible; None if it is not."""
+    color, opacity = parse_color(shadow.color)
+    margin, (left, top, width, height) = ceil(shadow.blur * 3), visible
+    rows = _room(patch.y - top, patch.shape[0], height, margin)
+    columns = _room(patch.x - left, patch.shape[1], width, margin)
+    mask = np.pad(patch.mask(), (rows, columns))
+    if shadow.blur:
+        mask = _blur_reduced(mask, shadow.blur)
+    cast = Patch(patch.x - columns[0] + shadow.x, patch.y - rows[0] + shadow.y, color, mask).faded(opacity)
+    return cast.cropped(*visible)
+
+
+def _room(before: int, length: int, whole: int, margin: int) -> tuple[int, int]:
+    """Return how far a blurred part of a line extends beyond itself on both sides, up to the ends of the line."""
+    return min(max(before, 0), margin), min(max(whole - before - length, 0), margin)
+
+
+def _blur_reduced(mask: Pixels, sigma: float) -> Pixels:
+    """Return a mask with a Gaussian blur, a wide one computed on fewer pixels."""
+    factor = ceil(sigma / MAX_LARGE_SIGMA)
+    if factor == 1:
+        return _blur(mask, sigma)
+    height, width = mask.shape
+    reduced = to_pixels(from_pixels(mask).shrink(factor, factor, ceil=True))
+    enlarged = from_pixels(_blur(reduced, sigma / factor)).resize(factor, kernel="cubic")
+    return compute_pixels(enlarged)[:height, :width]
 
 
 def cast_shadow(patch: Patch, shadow: Shadow) -> Patch:

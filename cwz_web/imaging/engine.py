@@ -36,7 +36,7 @@ from cwz_web.imaging.compositing import (
 from cwz_web.imaging.decoding import Source, read_photo_facts
 from cwz_web.imaging.design_checks import check_design
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
-from cwz_web.imaging.effects import shrink
+from cwz_web.imaging.effects import Window, shrink
 from cwz_web.imaging.encoders import Localization, Output, encode
 from cwz_web.imaging.errors import (
     ImageTooLargeError,
@@ -55,7 +55,7 @@ from cwz_web.imaging.filters import decode_html
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.icons import icons_version
-from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, available, check_contrast
+from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering, available, check_contrast
 from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, ShapeLayer, TextLayer, walk_layers
 from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
@@ -209,6 +209,11 @@ class Plan:
     def height(self) -> int:
         """The height of the image in pixels."""
         return self._canvas.height
+
+    @property
+    def _window(self) -> Window:
+        """What can be seen."""
+        return 0, 0, self.width, self.height
 
     @property
     def used_fields(self) -> frozenset[str]:
@@ -431,7 +436,7 @@ class Plan:
         check_time()
         layer = placed.layer
         try:
-            rendering = self._renderer.render_own(placed, sources, check_time)
+            rendering = self._renderer.render_own(placed, sources, self._window, check_time)
         except InvalidBarcodeError as error:
             yield Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name)
             return
@@ -511,7 +516,7 @@ class Plan:
     def _render_base(self, values: Mapping[str, str], sources: LoadedSources, check_time: CheckTime) -> Composition:
         base = self._blend(self._background(), self._base_layers, values, sources, check_time)
         if self._base_box:
-            for patch in self._renderer.render_box(self._base_box.layer).patches:
+            for patch in self._renderer.render_box(self._base_box.layer, self._window).patches:
                 blend_patch(base.pixels, patch, has_alpha=base.has_alpha)
         return base
 
@@ -541,12 +546,11 @@ class Plan:
         for planned in layers:
             if not planned.is_shown(values):
                 continue
-            rendering = self._renderer.render(
-                placement.place(planned, values), sources, (0, 0, self.width, self.height), check_time
-            )
+            rendering = self._renderer.render(placement.place(planned, values), sources, self._window, check_time)
             findings += rendering.findings
             codes += rendering.codes
-            in_base = len(self._renderer.render_box(planned.layer).patches) if planned is self._base_box else 0
+            box = self._renderer.render_box(planned.layer, self._window) if planned is self._base_box else Rendering()
+            in_base = len(box.patches)
             for patch in rendering.patches[in_base:]:
                 blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
             check_time()

@@ -61,6 +61,8 @@ FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale", "adjus
 
 # A longer text is in a key of the cache by its digest.
 MAX_KEY_TEXT = 500
+# A layer with more pixels, which is larger than any image, is rendered only where it can be seen.
+MAX_WHOLE_PIXELS = 25_000_000
 # Raises RenderTimeoutError once an image has taken too long.
 CheckTime = Callable[[], None]
 
@@ -106,7 +108,7 @@ class LayerRenderer:
             ImagingError: the layer cannot be rendered.
         """
         check_time()
-        own = self.render_own(placed, sources, check_time)
+        own = self.render_own(placed, sources, window, check_time)
         layer = placed.layer
         if not isinstance(layer, Container):
             return own
@@ -131,16 +133,19 @@ class LayerRenderer:
             ),
         )
 
-    def render_own(self, placed: PlacedLayer, sources: LoadedSources, check_time: CheckTime) -> Rendering:
+    def render_own(
+        self, placed: PlacedLayer, sources: LoadedSources, window: Window, check_time: CheckTime
+    ) -> Rendering:
         """Render a layer of a row without the layers in it. Raises ImagingError."""
         layer = placed.layer
         if isinstance(layer, Container):
-            return replace(self.render_box(layer), findings=tuple(_find_overflow(placed)))
+            return replace(self.render_box(layer, window), findings=tuple(_find_overflow(placed)))
         texts, unclear = placed.planned.resolve(placed.values)
         mask = self._tree_inputs(placed.mask, sources) if placed.mask else ()
-        key = ("layer", *self._inputs(placed, texts, sources), *mask)
+        visible = find_window(layer, window) if layer.width * layer.height > MAX_WHOLE_PIXELS else None
+        key = ("layer", visible, *self._inputs(placed, texts, sources), *mask)
         rendering: Rendering = self._pixels.get_or_create(
-            key, lambda: self._render_content(placed, texts, sources, check_time)
+            key, lambda: self._render_content(placed, texts, sources, visible, check_time)
         )
         findings = tuple(unclear)
         return replace(rendering, findings=(*rendering.findings, *findings)) if findings else rendering
@@ -154,7 +159,7 @@ class LayerRenderer:
             rendering = (
                 self.render(placed, sources, window, check_time)
                 if is_whole
-                else self.render_own(placed, sources, check_time)
+                else self.render_own(placed, sources, window, check_time)
             )
             return Tile.of(rendering.patches, window)
 
@@ -207,12 +212,13 @@ class LayerRenderer:
         parts = (*placed.children, *([placed.mask] if placed.mask else []))
         return (*own, *(self._tree_inputs(part, sources) for part in parts))
 
-    def render_box(self, layer: Layer) -> Rendering:
+    def render_box(self, layer: Layer, window: Window) -> Rendering:
         """Render the box of a stack with its shadow; other containers have none."""
         if not isinstance(layer, StackLayer) or not (layer.background or layer.border):
             return Rendering()
-        key = ("box", self._identity(layer), layer.left, layer.top, layer.width, layer.height)
-        box: Rendering = self._pixels.get_or_create(key, lambda: _render_stack_box(layer))
+        visible = find_window(layer, window) if layer.width * layer.height > MAX_WHOLE_PIXELS else None
+        key = ("box", visible, self._identity(layer), layer.left, layer.top, layer.width, layer.height)
+        box: Rendering = self._pixels.get_or_create(key, lambda: _render_stack_box(layer, visible))
         return box
 
     def _clip_content(self, layer: Container, patch: Patch) -> Patch | None:
@@ -251,12 +257,17 @@ class LayerRenderer:
         return mask_patches(patches, mask.patches, placed.layer.layer_mask), mask.findings
 
     def _render_content(
-        self, placed: PlacedLayer, texts: tuple[str, ...], sources: LoadedSources, check_time: CheckTime
+        self,
+        placed: PlacedLayer,
+        texts: tuple[str, ...],
+        sources: LoadedSources,
+        visible: Window | None,
+        check_time: CheckTime,
     ) -> Rendering:
         layer, content = placed.layer, texts[0] if texts else ""
         match layer:
             case ShapeLayer():
-                rendering = Rendering((render_shape(layer),))
+                rendering = Rendering((render_shape(layer, visible),))
             case TextLayer():
                 fitted = placed.text or fit_layer_text(layer, texts, layer.width, layer.height, sources)
                 text = place_text(layer, fitted, layer.left, layer.top, layer.width, layer.height)
@@ -269,9 +280,10 @@ class LayerRenderer:
                 rendering = _render_rating(layer, content)
             case _:
                 raise AssertionError(layer)
-        patches, findings = self._mask(rendering.patches, placed, sources, check_time)
+        own = [patch.cropped(*visible) if visible else patch for patch in rendering.patches]
+        patches, findings = self._mask([patch for patch in own if patch], placed, sources, check_time)
         return replace(
-            rendering, patches=tuple(apply_effects(layer, patches)), findings=(*rendering.findings, *findings)
+            rendering, patches=tuple(apply_effects(layer, patches, visible)), findings=(*rendering.findings, *findings)
         )
 
     def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> Rendering:
@@ -401,10 +413,11 @@ def _decided_value(layer: Layer, name: str) -> Hashable:
     return value
 
 
-def _render_stack_box(layer: StackLayer) -> Rendering:
+def _render_stack_box(layer: StackLayer, window: Window | None) -> Rendering:
     """Render the background and the border of a stack, with its shadows."""
-    box = render_box(layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
-    return Rendering((*cast_shadows(layer, box), box))
+    place = (layer.left, layer.top, layer.width, layer.height)
+    box = render_box(*place, layer.background, layer.radius, layer.border, window)
+    return Rendering((*cast_shadows(layer, box, window), box))
 
 
 def check_contrast(placed: PlacedLayer, layer: TextLayer, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from cwz_web.imaging.compositing import STRIP, Patch, Pixels, merge_patches, parse_color
-from cwz_web.imaging.effects import to_pixels
+from cwz_web.imaging.effects import Window, to_pixels
 from cwz_web.imaging.figures import outline_points
 from cwz_web.imaging.icons import GRID, LINE_WIDTH, read_icon
 from cwz_web.imaging.layers import Border, Fill, Gradient, Point, RatingLayer, ShapeLayer
@@ -19,13 +19,13 @@ STAR_INNER = 0.42
 CONIC_COLORS = 4096
 
 
-def render_shape(layer: ShapeLayer) -> Patch:
-    """Render the shape of a layer."""
+def render_shape(layer: ShapeLayer, window: Window | None = None) -> Patch:
+    """Render the shape of a layer, or only what is in a window of the canvas."""
     width, height = layer.width, layer.height
     if layer.shape == "rectangle":
-        return render_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border)
+        return render_box(layer.left, layer.top, width, height, layer.fill, layer.radius, layer.border, window)
     if layer.shape == "icon":
-        return _render_icon(layer)
+        return _render_icon(layer, window)
     border_width = layer.border.width if layer.border else 0
     points = layer.points if layer.shape in ("line", "polygon") else outline_points(layer, border_width / 2)
     if layer.shape == "ellipse":
@@ -39,11 +39,18 @@ def render_shape(layer: ShapeLayer) -> Patch:
     fill = None if layer.shape == "line" else layer.fill
     # Half of the stroke of a line or a polygon is outside of the box.
     margin = ceil(border_width / 2) if layer.points else 0
-    return _render_shape(layer.left, layer.top, width, height, geometry, fill, layer.border, margin)
+    return _render_shape(layer.left, layer.top, width, height, geometry, fill, layer.border, margin, window)
 
 
 def render_box(
-    x: int, y: int, width: int, height: int, fill: Fill | None, radius: float = 0, border: Border | None = None
+    x: int,
+    y: int,
+    width: int,
+    height: int,
+    fill: Fill | None,
+    radius: float = 0,
+    border: Border | None = None,
+    window: Window | None = None,
 ) -> Patch:
     """Render a rectangle with round corners; its border is inside.
 
@@ -55,33 +62,36 @@ def render_box(
         fill: the color or gradient; None for none.
         radius: the radius of the corners, in pixels.
         border: the border; None for none.
+        window: what can be seen; nothing is rendered beyond it.
     """
+    part = _visible_part(x, y, width, height, 0, window)
     if (
         isinstance(fill, Gradient)
         and not radius
         and not border
-        and (gradient := _straight_gradient(fill, width, height))
+        and (gradient := _straight_gradient(fill, width, height, part))
     ):
-        return Patch(x, y, *gradient)
+        return Patch(x + part[0], y + part[1], *gradient)
     line = border.width if border else 0
     inner_width, inner_height = max(width - line, 0), max(height - line, 0)
     corner = min(max(radius - line / 2, 0), inner_width / 2, inner_height / 2)
     geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{inner_width}" height="{inner_height}" rx="{corner}"'
-    return _render_shape(x, y, width, height, geometry, fill, border)
+    return _render_shape(x, y, width, height, geometry, fill, border, 0, window)
 
 
-def _render_icon(layer: ShapeLayer) -> Patch:
+def _render_icon(layer: ShapeLayer, window: Window | None) -> Patch:
     """Render the icon of a layer in the middle of its box."""
     width, height = layer.width, layer.height
     scale = min(width, height) / GRID
     line = LINE_WIDTH if layer.stroke_width is None else layer.stroke_width / scale
     transform = f"translate({(width - GRID * scale) / 2:.2f} {(height - GRID * scale) / 2:.2f}) scale({scale:.4f})"
     style = f'fill="none" stroke="#000" stroke-width="{line:.4f}" stroke-linecap="round" stroke-linejoin="round"'
-    mask = _render(width, height, f'<g transform="{transform}" {style}>{read_icon(layer.icon or "")}</g>')[..., 3]
+    part = _visible_part(layer.left, layer.top, width, height, 0, window)
+    mask = _render_part(part, f'<g transform="{transform}" {style}>{read_icon(layer.icon or "")}</g>')[..., 3].copy()
     if isinstance(layer.fill, Gradient):
-        return render_box(layer.left, layer.top, width, height, layer.fill).clipped(mask.copy())
+        return render_box(layer.left, layer.top, width, height, layer.fill, window=window).clipped(mask)
     color, opacity = parse_color(layer.fill or "")
-    return Patch(layer.left, layer.top, color, mask.copy()).faded(opacity)
+    return Patch(layer.left + part[0], layer.top + part[1], color, mask).faded(opacity)
 
 
 def render_placeholder(x: int, y: int, width: int, height: int, color: str) -> Patch:
@@ -139,15 +149,24 @@ def polygon_mask(width: int, height: int, points: Sequence[Point]) -> Pixels:
     return _render(width, height, f'<polygon points="{corners}"/>')[..., 3].copy()
 
 
-def _straight_gradient(fill: Gradient, width: int, height: int) -> tuple[Pixels, Pixels] | None:
-    """Compute the colors and the alpha of a vertical or horizontal linear gradient; return None for any other."""
+def _straight_gradient(fill: Gradient, width: int, height: int, part: Window) -> tuple[Pixels, Pixels] | None:
+    """Compute the colors and the alpha of a vertical or horizontal linear gradient; return None for any other.
+
+    Args:
+        fill: the gradient.
+        width: the width of the box in pixels.
+        height: its height.
+        part: the part of the box that is computed.
+    """
     if fill.type != "linear" or fill.angle not in (0, 90, 180, 270):
         return None
     down = fill.angle in (90, 270)
     side = height if down else width
     offsets = (np.arange(side) + 0.5) / side
     line = _gradient_colors(fill, offsets, is_reversed=fill.angle >= 180)
-    pixels = np.repeat(line[:, None] if down else line[None, :], width if down else height, axis=1 if down else 0)
+    first, length, across = (part[1], part[3], part[2]) if down else (part[0], part[2], part[3])
+    line = line[first : first + length]
+    pixels = np.repeat(line[:, None] if down else line[None, :], across, axis=1 if down else 0)
     return pixels, pixels[..., 3].copy()
 
 
@@ -160,9 +179,10 @@ def _gradient_colors(fill: Gradient, offsets: NDArray[np.float64], *, is_reverse
     return np.rint(np.stack(values, axis=-1)).astype(np.uint8)
 
 
-def _conic_pixels(fill: Gradient, width: int, height: int) -> Pixels:
-    """Compute the colors of a conic gradient, which SVG does not have."""
-    x, y = np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2
+def _conic_pixels(fill: Gradient, center: tuple[float, float], part: Window) -> Pixels:
+    """Compute the colors of a part of a conic gradient, which SVG does not have."""
+    left, top, width, height = part
+    x, y = np.arange(left, left + width) + 0.5 - center[0], np.arange(top, top + height) + 0.5 - center[1]
     colors = _gradient_colors(fill, (np.arange(CONIC_COLORS) + 0.5) / CONIC_COLORS)
     pixels = np.empty((height, width, 4), np.uint8)
     # In strips: floating-point numbers of all pixels would take several times the memory of the result.
@@ -182,15 +202,30 @@ def _render_shape(
     fill: Fill | None,
     border: Border | None,
     margin: int = 0,
+    window: Window | None = None,
 ) -> Patch:
-    """Render an SVG element with a fill and a border, at (x, y) without its margin."""
+    """Render an SVG element with a fill and a border, at (x, y) without its margin, as far as it is in a window."""
     if isinstance(fill, Gradient) and fill.type == "conic":
-        mask = _render(width, height, _paint_shape(geometry, "#ffffff", None))[..., 3]
-        pixels = _conic_pixels(fill, width, height)
-        inside = Patch(x, y, pixels, pixels[..., 3].copy()).clipped(mask)
-        return merge_patches([inside, _render_shape(x, y, width, height, geometry, None, border, margin)])
-    pixels = _render(width, height, _paint_shape(geometry, fill, border), margin)
-    return Patch(x - margin, y - margin, pixels, pixels[..., 3].copy())
+        inner = _visible_part(x, y, width, height, 0, window)
+        mask = _render_part(inner, _paint_shape(geometry, "#ffffff", None))[..., 3]
+        pixels = _conic_pixels(fill, (width / 2, height / 2), inner)
+        inside = Patch(x + inner[0], y + inner[1], pixels, pixels[..., 3].copy()).clipped(mask)
+        return merge_patches([inside, _render_shape(x, y, width, height, geometry, None, border, margin, window)])
+    part = _visible_part(x, y, width, height, margin, window)
+    pixels = _render_part(part, _paint_shape(geometry, fill, border))
+    return Patch(x + part[0], y + part[1], pixels, pixels[..., 3].copy())
+
+
+def _visible_part(x: int, y: int, width: int, height: int, margin: int, window: Window | None) -> Window:
+    """Return which part of a shape with its margin is in a window, relative to (x, y): one pixel if there is none."""
+    sides = []
+    for position, length, at in ((x, width, 0), (y, height, 1)):
+        first, last = -margin, length + margin
+        if window is not None:
+            first = min(max(window[at] - position, first), last - 1)
+            last = max(min(window[at] + window[at + 2] - position, last), first + 1)
+        sides.append((first, last - first))
+    return sides[0][0], sides[1][0], sides[0][1], sides[1][1]
 
 
 def _star(x: float, y: float, radius: float) -> str:
@@ -206,10 +241,15 @@ def _patch(x: int, y: int, pixels: Pixels) -> Patch:
     return Patch(x, y, pixels, pixels[..., 3].copy())
 
 
-def _render(width: int, height: int, body: str, margin: int = 0) -> Pixels:
-    """Render an SVG fragment with a margin in pixels on every side."""
-    width, height = width + 2 * margin, height + 2 * margin
-    view = f'viewBox="{-margin} {-margin} {width} {height}"'
+def _render(width: int, height: int, body: str) -> Pixels:
+    """Render an SVG fragment."""
+    return _render_part((0, 0, width, height), body)
+
+
+def _render_part(part: Window, body: str) -> Pixels:
+    """Render the part of an SVG fragment in a box."""
+    left, top, width, height = part
+    view = f'viewBox="{left} {top} {width} {height}"'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {view}>{body}</svg>'
     return to_pixels(pyvips.Image.svgload_buffer(svg.encode()))
 

@@ -6,7 +6,9 @@ import pytest
 from cwz_web.imaging import effects
 from cwz_web.imaging.adjustments import adjust_pixels
 from cwz_web.imaging.compositing import Patch, blend_patch, new_canvas
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import apply_effects, cast_shadow, outline, outline_patch, rotate, shrink
+from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.layers import ImageLayer, Outline, Shadow, ShapeLayer
 from cwz_web.imaging.shapes import render_shape
 
@@ -137,3 +139,55 @@ def test_outline_surrounds_a_patch_evenly(width: int) -> None:
     assert patch.mask()[80 - patch.y, 80 - patch.x] == 255
     corner = patch.mask()[50 - width - patch.y, 50 - width - patch.x]
     assert corner < 128, "corners are round"
+
+
+HUGE = {"type": "shape", "name": "s", "x": -2000, "y": -2000, "width": 4096, "height": 4096}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"fill": "#cc3300", "radius": 2040},
+        {"fill": {"start": "#ff0000", "end": "#0000ff", "angle": 90}},
+        {"fill": {"start": "#ff0000", "end": "#0000ff", "angle": 30}, "shape": "ellipse"},
+        {"fill": {"type": "conic", "start": "#ff0000", "end": "#0000ff"}, "border": {"color": "#00ff00", "width": 9}},
+        {"fill": "#cc3300", "shape": "burst", "corners": 30},
+        {"fill": "#cc3300", "shape": "icon", "icon": "heart", "stroke_width": 150},
+        {"fill": "#cc3300", "points": [[0, 0], [1, 1]], "shape": "line", "border": {"color": "#000000", "width": 60}},
+    ],
+)
+def test_part_of_a_huge_shape_looks_as_in_the_whole(values: dict[str, Any]) -> None:
+    layer, window = ShapeLayer.model_validate({**HUGE, **values}), (1400, 1400, 120, 100)
+    whole, part = render_shape(layer).cropped(*window), render_shape(layer, window)
+    assert whole is not None
+    assert (part.x, part.y, part.shape) == (whole.x, whole.y, whole.shape)
+    # Cairo computes the edges of a clipped path with other roundings.
+    assert np.abs(part.mask().astype(int) - whole.mask()).max() <= 16
+    if not isinstance(part.color, tuple):
+        inside = np.minimum(part.mask(), whole.mask()) == 255
+        assert np.abs(part.color[inside].astype(int) - np.asarray(whole.color)[inside]).max(initial=0) <= 2
+
+
+@pytest.mark.parametrize("rotation", [0, 30])
+def test_huge_layer_is_rendered_where_it_can_be_seen(rotation: float) -> None:
+    """Its edges and its shadow look as those of a smaller layer with the same edges in the image."""
+    shadow = {"shadow": {"x": 20, "y": 10, "blur": 8, "color": "#000000"}}
+    common = {"type": "shape", "name": "s", "fill": "#ff0000", "rotation": rotation, **shadow}
+
+    def compose(side: int, scale: int) -> Any:
+        layer = {**common, "x": 30 - side // 2, "y": 20 - side // 2, "width": side, "height": side}
+        layers = [layer | {"x": 30 - side, "y": 20 - side} if not rotation else layer]
+        document = {"canvas": {"width": 80, "height": 60}, "layers": layers}
+        plan = Engine().plan(ImageTemplate.model_validate(document), scale=scale)
+        return plan.compose({}, {}).pixels[..., :3].astype(int)
+
+    # 3,800 pixels long at a scale of two; a layer of 400 pixels is rendered as a whole.
+    assert np.abs(compose(3800, 2) - compose(400, 2)).max() <= 3
+
+
+def test_group_of_a_huge_layer_has_its_effects() -> None:
+    group = {"type": "group", "name": "g", "rotation": 45, "opacity": 0.5, "x": 0, "y": 0, "width": 80, "height": 60}
+    inner = {"type": "stack", "name": "k", "background": "#ff0000", "layers": [], "shadow": {"blur": 100}, **HUGE}
+    document = {"canvas": {"width": 80, "height": 60}, "layers": [group | {"layers": [inner | {"type": "stack"}]}]}
+    plan = Engine().plan(ImageTemplate.model_validate(document), scale=3)
+    assert (plan.compose({}, {}).pixels[..., :3] == (255, 127, 127)).all()
