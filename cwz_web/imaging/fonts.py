@@ -85,6 +85,20 @@ KEPT_TABLES = {
     "fpgm", "fvar", "gasp", "glyf", "gvar", "head", "hhea", "hmtx", "kern", "loca", "maxp", "name", "post", "prep",
 }  # fmt: skip
 
+# Letters that a font has if it supports a script, or a group of languages.
+SCRIPTS = {
+    "Latin": "aZéñß",
+    "Central European": "ąčěłőř",
+    "Vietnamese": "ạếỡữ",
+    "Cyrillic": "Яжы",
+    "Greek": "Ωλή",
+    "Hebrew": "אש",
+    "Arabic": "اعي",
+    "Devanagari": "अकह",
+    "Thai": "กฮ",
+}
+_style_folder = re.compile(r"\A([1-9]00)[A-Za-z]+?(_Italic)?\Z")
+
 CONFIGURATION = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
 <fontconfig>
@@ -239,6 +253,23 @@ def font_families(family: str, text: str, language: str | None = None) -> str:
     elif han is None and any("\uac00" <= character <= "\ud7a3" for character in text):
         han = "Noto Sans KR"
     return ",".join([family, *others, han or "Noto Sans SC"])
+
+
+def list_font_files(family: str) -> dict[str, str]:
+    """Return the files of a built-in font by weight (`700`, `700 italic`): `inter/700Bold/Inter_700Bold.ttf`."""
+    package = _installed[family]
+    files = {}
+    for folder in sorted(package.iterdir()):
+        if found := _style_folder.match(folder.name):
+            path = min(folder.glob("*.ttf"))
+            files[f"{found[1]} italic" if found[2] else found[1]] = f"{package.name}/{folder.name}/{path.name}"
+    return files
+
+
+def list_scripts(family: str) -> list[str]:
+    """Return the names of the scripts that a font supports without a fallback."""
+    supported = _supported_characters(family)
+    return [script for script, letters in SCRIPTS.items() if supported.issuperset(letters)]
 
 
 def check_font(data: bytes) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patc
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.filters import FILTERS
 from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.layers import Layer, walk_layers
 from cwz_web.imaging.tiles import Tile, TiledLayer, without_mixing
@@ -144,6 +145,8 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "page": request.path,
         "operations": request.path_in("templates", template.id, "operations"),
         "properties": request.path_in("templates", template.id, "editor-properties"),
+        "fonts": request.path_in("templates", template.id, "editor-fonts"),
+        "filters": {name: each.example or name for name, each in FILTERS.items()},
         "csrf": get_csrf_token(request),
         "base": document.digest,
         "document": document.canonical(),

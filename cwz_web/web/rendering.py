@@ -124,7 +124,12 @@ def includeme(config: Configurator) -> None:
     environment.globals["static"] = static_path()
     max_age = 0 if services.settings.development else YEAR
     config.add_static_view(f"{static_path()}/app", "cwz_web:static", cache_max_age=max_age)
-    packages = (("htmx", "htmx.org/dist"), ("inter", "@fontsource-variable/inter/files"), ("konva", "konva"))
+    packages = (
+        ("fonts", "@expo-google-fonts"),  # those that the editor shows texts in
+        ("htmx", "htmx.org/dist"),
+        ("inter", "@fontsource-variable/inter/files"),
+        ("konva", "konva"),
+    )
     for name, package in packages:
         config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)
     config.add_view_predicate("partial", PartialPredicate)

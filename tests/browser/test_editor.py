@@ -207,3 +207,29 @@ def test_changes_made_offline_are_sent_later(
     editor.is_saved()
     assert editor.layer("Word")["x"] == MIXED["layers"][1]["x"] + 1
     console_errors.clear()  # those of the requests that failed
+
+
+def test_text_is_edited_in_place(make_editor: Any) -> None:
+    field = {"name": "price", "label": "Price", "type": "text", "default": "49 €"}
+    word = {"type": "text", "name": "Word", "x": 60, "y": 70, "width": 400, "height": 60, "size": 44, "text": "Sale"}
+    editor = make_editor({**MIXED, "fields": [field], "layers": [word]})
+    keyboard, text = editor.page.keyboard, editor.page.locator("#text-box")
+    editor.page.mouse.dblclick(*editor.point("Word"))
+    expect(text).to_have_text("Sale")
+    keyboard.press("End")
+    keyboard.type(" from @pri")
+    keyboard.press("Enter")
+    keyboard.type(" now")
+    expect(text).to_contain_text("from Price now")
+    for _ in range(3):
+        keyboard.press("Shift+ArrowLeft")
+    editor.page.get_by_role("button", name="Bold").click()
+    keyboard.press("Escape")
+    editor.is_saved()
+    parts = [(each["text"], each["weight"]) for each in editor.layer("Word")["spans"]]
+    assert parts == [("Sale from {{ price }} ", None), ("now", 700)]
+    keyboard.press("Enter")
+    keyboard.press("Control+Shift+X")
+    keyboard.press("Control+Enter")
+    editor.is_saved()
+    assert all(each["strike"] for each in editor.layer("Word")["spans"])

@@ -3,6 +3,7 @@
 import json
 from email import message_from_bytes
 from email.message import Message
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -262,3 +263,14 @@ def test_properties_of_a_layer(desk: Desk) -> None:
     panel = desk.app.get(f"{desk.here}/editor-properties", {"layer": name})
     assert "hx-post" not in panel.text
     assert panel.html.find(id="p-name")["value"] == name
+
+
+def test_fonts_are_listed_with_files_that_are_sent(desk: Desk) -> None:
+    font = desk.make.font(desk.space)
+    uploaded, *built_in = desk.app.get(f"{desk.here}/editor-fonts").json["fonts"]
+    assert uploaded["reference"] == font.reference
+    assert sha256(desk.app.get(uploaded["files"]["400"]).body).hexdigest() == font.digest
+    lora = next(font for font in built_in if font["reference"] == "Lora")
+    assert {"400", "700", "700 italic"} <= lora["files"].keys()
+    assert "Cyrillic" in lora["scripts"]
+    assert desk.app.get(lora["files"]["700 italic"]).body[:4] == b"\0\1\0\0"

@@ -11,6 +11,7 @@ import { installPointer, moveOnCanvas } from "./pointer.js";
 import { installProperties } from "./properties.js";
 import { Session, InvalidChangeError } from "./session.js";
 import { Stage } from "./stage.js";
+import { installText } from "./text-editing.js";
 import { Tiles } from "./tiles.js";
 import { installTopBar } from "./top-bar.js";
 
@@ -447,9 +448,10 @@ if (root) {
   const editor = new Editor(root);
   installPointer(editor);
   installArrange(editor);
-  installTopBar(editor);
   installLayerPanel(editor);
   installProperties(editor);
+  installText(editor);
+  installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.
   Object.assign(root, { editor });
   editor.session.open();

@@ -50,6 +50,8 @@ export class Stage extends EventTarget {
     /** @type {string[]} */
     this.selected = [];
     this.hovered = "";
+    /** The layer whose tile is hidden while its content is edited in place. */
+    this.concealed = "";
     /** The layers whose move or resize is shown, until the exact tiles arrive. */
     /** @type {{names: string[], matrix: Konva.Transform} | null} */
     this.active = null;
@@ -179,6 +181,7 @@ export class Stage extends EventTarget {
       const blend = /** @type {GlobalCompositeOperation} */ (layer.blend === "normal" ? "source-over" : layer.blend);
       image.setAttrs({ image: bitmap, x: layer.tile.x, y: layer.tile.y, width: bitmap.width, height: bitmap.height });
       image.opacity(layer.opacity);
+      image.visible(layer.name !== this.concealed);
       image.globalCompositeOperation(blend);
     }
     const [x, y] = layer.center;
@@ -194,6 +197,16 @@ export class Stage extends EventTarget {
    */
   find(name) {
     return this.entries.get(`${name}#0`);
+  }
+
+  /**
+   * Hide the tile of a layer that is edited in place.
+   * @param {string} name empty for none
+   */
+  conceal(name) {
+    this.concealed = name;
+    for (const entry of this.entries.values()) entry.image?.visible(entry.layer.name !== name);
+    this.image.batchDraw();
   }
 
   /**

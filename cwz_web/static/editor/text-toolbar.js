@@ -1,0 +1,70 @@
+// The toolbar of a text that is edited in place: shows and changes the style of the selected characters.
+
+import { weightsOf } from "./fonts.js";
+
+/** @typedef {import("./text-editing.js").TextEditing} TextEditing */
+
+const WEIGHTS = /** @type {{[weight: number]: string}} */ ({
+  100: "Thin", 200: "Extra light", 300: "Light", 400: "Regular", 500: "Medium", 600: "Semibold", 700: "Bold",
+  800: "Extra bold", 900: "Black",
+});
+
+/** @param {TextEditing} editing */
+export function installTextToolbar(editing) {
+  const { toolbar } = editing;
+  const part = (/** @type {string} */ id) => /** @type {any} */ (toolbar.querySelector(id));
+  /** @type {HTMLSelectElement} */
+  const weight = part("#text-weight");
+  /** @type {HTMLInputElement} */
+  const scale = part("#text-scale");
+  const pressed = /** @type {{[command: string]: (style: any) => boolean}} */ ({
+    "text-bold": (style) => style.weight >= 600, "text-italic": (style) => style.italic === true,
+    "text-underline": (style) => style.underline === true, "text-strike": (style) => style.strike === true,
+    "text-super": (style) => style.position === "super", "text-sub": (style) => style.position === "sub",
+  });
+
+  async function show() {
+    if (!editing.isOpen || !editing.layer) return;
+    const style = editing.style();
+    for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (toolbar.querySelectorAll("[data-command]"))) {
+      const { command = "" } = button.dataset;
+      button.disabled = false;
+      if (command in pressed) button.setAttribute("aria-pressed", String(pressed[command](style)));
+    }
+    scale.value = style.scale === undefined ? "" : String(Math.round(style.scale * 100));
+    scale.placeholder = style.scale === undefined ? "Mixed" : "";
+    await showWeights(style.font, style.weight);
+  }
+
+  /**
+   * @param {string | undefined} reference
+   * @param {number | undefined} current
+   */
+  async function showWeights(reference, current) {
+    const font = reference ? await editing.fonts.find(reference) : undefined;
+    const weights = font && !font.isUploaded ? weightsOf(font) : Object.keys(WEIGHTS).map(Number);
+    if (current && !weights.includes(current)) weights.push(current);
+    const options = weights.sort((a, b) => a - b).map((each) => new Option(WEIGHTS[each] ?? String(each), String(each)));
+    weight.replaceChildren(...(current ? [] : [new Option("Mixed", "")]), ...options);
+    weight.value = current ? String(current) : "";
+  }
+
+  // Buttons leave the focus, and with it the selection, in the text.
+  toolbar.addEventListener("pointerdown", (event) => {
+    if (/** @type {HTMLElement} */ (event.target).closest("button")) event.preventDefault();
+  });
+  toolbar.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    editing.box.focus({ preventScroll: true });
+    editing.select(...editing.range);
+  });
+  weight.addEventListener("change", () => weight.value && editing.format({ weight: Number(weight.value) }));
+  scale.addEventListener("change", () => {
+    const value = Math.min(Math.max(Number(scale.value) || 100, 10), 400) / 100;
+    editing.format({ scale: value });
+  });
+  editing.addEventListener("open", show);
+  editing.addEventListener("range", show);
+}
