@@ -20,6 +20,7 @@ from cwz_web.imaging.adjustments import adjust_pixels
 from cwz_web.imaging.compositing import Patch, Pixels
 from cwz_web.imaging.effects import from_pixels
 from cwz_web.imaging.errors import InvalidImageError
+from cwz_web.imaging.faces import FACES_SIDE, find_faces
 from cwz_web.imaging.file_types import may_be_decoded, name_file_type
 from cwz_web.imaging.layers import ImageLayer
 from cwz_web.imaging.photo_facts import PhotoFacts
@@ -150,6 +151,14 @@ def find_product(data: bytes) -> Box | None:
     return ground.product if ground else None
 
 
+def find_face(data: bytes) -> tuple[float, float] | None:
+    """Return the middle of the faces in a photo, in fractions; None if there is no face, or it cannot be decoded."""
+    try:
+        return find_faces(_examined_pixels(data, _read_header(data), FACES_SIDE))
+    except (InvalidImageError, pyvips.Error):
+        return None
+
+
 def fit_image(layer: ImageLayer, data: bytes, find: Callable[[bytes], Box | None] = find_product) -> FittedImage:
     """Decode an image and fit it into the layer's box.
 
@@ -212,11 +221,11 @@ def _fit_product(layer: ImageLayer, data: bytes, header: pyvips.Image, product: 
     return FittedImage(Patch(0, 0, pixels, None if opaque else pixels[..., 3].copy()), scale, is_cut_off)
 
 
-def _examined_pixels(data: bytes, header: pyvips.Image) -> Pixels:
-    """Return an image in sRGB with alpha, small enough to be examined. Raises pyvips.Error."""
+def _examined_pixels(data: bytes, header: pyvips.Image, side: int = EXAMINED_SIDE) -> Pixels:
+    """Return an image in sRGB with alpha, at most `side` pixels long. Raises pyvips.Error."""
     size = _displayed_size(header)
-    scale = min(EXAMINED_SIDE / max(size), 1)
-    width, height = (max(round(side * scale), 1) for side in size)
+    scale = min(side / max(size), 1)
+    width, height = (max(round(each * scale), 1) for each in size)
     image = _resize(_decode(data, header, width, height)[0], width, height)
     return _to_srgb_pixels(image, grayscale=False)[0]
 
@@ -303,11 +312,11 @@ def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> tuple[pyvips.I
     scale = _scale(layer, size)
     full = box if layer.fit == "fill" else tuple(max(round(side * scale), 1) for side in size)
     image, is_cut_off = _decode(data, header, *full)
-    if layer.fit == "cover" and layer.focus == "attention":
+    if layer.fit == "cover" and layer.focus in ("attention", "face"):
         image = _resize(image, *full).smartcrop(*box, interesting="attention")
     elif layer.fit == "cover":
         # Cropping first leaves fewer pixels to resize.
-        focus = (0.5, 0.5) if layer.focus == "center" else layer.focus
+        focus = (0.5, 0.5) if isinstance(layer.focus, str) else layer.focus
         sides = (image.width, image.height)
         kept = [max(round(side * part / whole), 1) for side, part, whole in zip(sides, box, full, strict=True)]
         corner = [

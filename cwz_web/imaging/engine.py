@@ -50,6 +50,7 @@ from cwz_web.imaging.errors import (
 )
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.expressions import parse_expression
+from cwz_web.imaging.faces import faces_version
 from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.filters import decode_html
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode, faults
@@ -188,6 +189,8 @@ class Plan:
         self._layers = plan_layers(scaled.layers, scale)
         parts = [[*planned.definitions()] for planned in self._layers]
         self._renderer = LayerRenderer(pixels, chain.from_iterable(parts), self._defaults)
+        images = [each for each in chain.from_iterable(parts) if isinstance(each, ImageLayer)]
+        self._may_have_faces = any(image.focus == "face" or "focus" in image.bound for image in images)
         self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in chain.from_iterable(parts))
         self._reader = RowReader(template, [layer for layer in scaled.layers if not layer.hidden])
         self._examined = sorted(template.examined_photos())
@@ -351,6 +354,8 @@ class Plan:
         used += [finding.message for planned in layers for finding in planned.unclear_conditions(values)]
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version(), *([icons_version()] if self._has_icons else [])]
+        if self._may_have_faces and any(_is_on_face(each) for layer in layers for each, _ in layer.walk(values)):
+            engine.append(f"faces {faces_version()}")
         # The plan's digest covers the size, and what the layers show covers the market.
         options = output.model_dump(mode="json", exclude={"size", *Localization.model_fields})
         return _digest([engine, self.digest, used, digests, options])
@@ -555,6 +560,11 @@ class Plan:
                 blend_patch(below.pixels, patch, has_alpha=below.has_alpha)
             check_time()
         return replace(below, findings=tuple(findings), codes=tuple(codes))
+
+
+def _is_on_face(planned: PlannedLayer) -> bool:
+    """Return whether the faces in a photo decide how it is cropped."""
+    return isinstance(planned.layer, ImageLayer) and planned.layer.focus == "face"
 
 
 def _photo_reference(text: str) -> str:

@@ -11,7 +11,7 @@ from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, merge_patches
-from cwz_web.imaging.decoding import FittedImage, Source, find_product, fit_image
+from cwz_web.imaging.decoding import FittedImage, Source, find_face, find_product, fit_image
 from cwz_web.imaging.effects import (
     Window,
     apply_effects,
@@ -21,6 +21,7 @@ from cwz_web.imaging.effects import (
     outline_patch,
 )
 from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, SourceMissingError
+from cwz_web.imaging.faces import MISSING, faces_version
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
 from cwz_web.imaging.layers import (
@@ -311,6 +312,9 @@ class LayerRenderer:
             if image.is_cut_off:
                 message = "is cut off: the file of the image ends too early"
                 findings.append(Finding(FindingCode.PHOTO_CUT_OFF, message, layer.name))
+            if layer.focus == "face" and layer.fit == "cover" and faces_version() is None:
+                message = f"is cropped around its most salient part and not around faces: {MISSING}"
+                findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, message, layer.name))
             if image.enlargement > MAX_ENLARGEMENT:
                 message = f"is enlarged {image.enlargement:.1f} times and will look blurred"
                 findings.append(Finding(FindingCode.UPSCALED, message, layer.name))
@@ -350,9 +354,17 @@ class LayerRenderer:
             )
             return found[0]
 
+        if layer.focus == "face" and layer.fit == "cover":
+            layer = layer.model_copy(update={"focus": self._find_face(source) or "attention"})
         key = (source.digest, *(getattr(layer, name) for name in FITTED))
         image: FittedImage = self._pixels.get_or_create(key, lambda: fit_image(layer, source.data, find))
         return image
+
+    def _find_face(self, source: Source) -> tuple[float, float] | None:
+        found: tuple[tuple[float, float] | None] = self._pixels.get_or_create(
+            ("face", source.digest), lambda: (find_face(source.data),)
+        )
+        return found[0]
 
     def _clip(self, layer: ImageLayer, patch: Patch) -> Patch:
         """Clip a patch to the layer's mask or round corners, and fade it out."""

@@ -277,6 +277,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 "Focal point",
                 center="Center",
                 attention="Automatic",
+                face="Faces",
                 **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
             ),
             FormField("process", "Image processor", "text", help="such as cutout, which removes a uniform ground"),
