@@ -187,6 +187,25 @@ class ImageService:
         """End the child processes of image processors."""
         self._processing.close()
 
+    def read_values(
+        self, uploads: Uploads, template: ImageTemplate, data: Mapping[str, str], output: Output
+    ) -> dict[str, str]:
+        """Return the values of a row with the results of expressions, without what only an image needs.
+
+        Args:
+            uploads: the uploads of the workspace.
+            template: the template document.
+            data: values of the template's fields.
+            output: the size, the locale and the currency.
+
+        Raises:
+            ImagingError: the values cannot be read.
+            StorageError: the storage of the uploads failed.
+        """
+        plan = self._engine.plan(template, output.size, output.scale)
+        photos = plan.load_photos(data, lambda reference: self._sources.load(uploads, reference))
+        return plan.fill_values(data, output, photos)
+
     def render(self, image: PreparedImage) -> RenderedImage:
         """Render an image and encode it. Raises ImagingError."""
         sources = self.process(image).all_sources

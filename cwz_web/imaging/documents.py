@@ -43,7 +43,7 @@ from cwz_web.imaging.layers import (
 )
 from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, field_of
 from cwz_web.imaging.pins import pin_layer
-from cwz_web.values.formats import Unclear
+from cwz_web.values.formats import CurrencyCode, LocaleCode, Unclear, ValueFormat, format_of, with_format
 
 MAX_DOCUMENT_BYTES = 500_000
 # How many layers an image can show, those of repeated stacks counted as often as they can repeat.
@@ -83,16 +83,34 @@ class Canvas(DocumentPart):
 
 
 class TemplateField(DocumentPart):
-    """An input of the template: a value that differs from image to image."""
+    """An input of the template: a value that differs from image to image.
+
+    `locale` says how its numbers, prices and dates are written, and `currency` what amounts are in, where neither the
+    value, its column, the request nor the workspace does.
+    """
 
     name: FieldName
     label: Annotated[str, Field(min_length=1, max_length=60)]
     type: FieldType = "text"
     default: Annotated[str, Field(max_length=2000)] = ""
+    locale: LocaleCode | None = new_key(None)
+    currency: CurrencyCode | None = new_key(None)
+
+    @property
+    def formatted_default(self) -> str:
+        """The default, as the locale and the currency of the field say."""
+        return self.with_own_format(self.default)
+
+    def with_own_format(self, text: str) -> str:
+        """Return a value with the locale and the currency of the field, as far as it has none."""
+        if self.locale is None and self.currency is None:
+            return text
+        own = ValueFormat(locale=self.locale, currency=self.currency)
+        return with_format(text, format_of(text).with_defaults(own))
 
     @model_validator(mode="after")
     def _check_default(self) -> Self:
-        value = read_field(self.type, self.default)
+        value = read_field(self.type, self.formatted_default)
         if isinstance(value, Unclear):
             raise ValueError(f"The default of the field “{self.name}” {value.reason}")
         return self

@@ -185,7 +185,7 @@ class Plan:
         self._pixels = pixels
         scaled = template.scaled(scale)
         self._canvas = scaled.canvas
-        self._defaults = {field.name: field.default for field in template.fields}
+        self._defaults = {field.name: field.formatted_default for field in template.fields}
         self._layers = plan_layers(scaled.layers, scale)
         parts = [[*planned.definitions()] for planned in self._layers]
         self._renderer = LayerRenderer(pixels, chain.from_iterable(parts), self._defaults)
@@ -264,7 +264,8 @@ class Plan:
         unknown = sorted(set(data) - set(self._defaults))
         if unknown:
             raise UnknownFieldsError(unknown, list(self._defaults))
-        row = {**self._defaults, **data}
+        own = (field for field in self.template.fields if field.name in data)
+        row = {**self._defaults, **{field.name: field.with_own_format(data[field.name]) for field in own}}
         if output.output_currency:
             row = {name: _with_currency(text, output.output_currency) for name, text in row.items()}
         values = self._reader.fit(row)

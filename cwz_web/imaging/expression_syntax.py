@@ -117,8 +117,7 @@ def read_syntax(source: str) -> Syntax:
     """Read and check an expression. Raises ExpressionError."""
     if len(source) > MAX_LENGTH:
         raise ExpressionError(f"The expression has {len(source):,} characters. Use at most {MAX_LENGTH}")
-    tokens = [token for token in _split(source) if token.kind != "blank"]
-    tokens = list(_join_parts(list(_join_members(tokens))))
+    tokens = read_tokens(source)
     if not tokens:
         raise ExpressionError("Enter an expression, such as price > 10")
     if len(tokens) > MAX_TOKENS:
@@ -145,6 +144,12 @@ def read_syntax(source: str) -> Syntax:
         _check_parts(tokens, macro_names),
         frozenset(_comparisons(tokens)),
     )
+
+
+def read_tokens(source: str) -> list[Token]:
+    """Return the tokens of an expression, which need not be valid otherwise. Raises ExpressionError."""
+    tokens = [token for token in _split(source) if token.kind != "blank"]
+    return list(_join_parts(list(_join_members(tokens))))
 
 
 def _split(source: str) -> Iterator[Token]:

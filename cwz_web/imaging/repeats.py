@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -21,6 +22,8 @@ from cwz_web.values.formats import UNKNOWN, ValueFormat, format_of, with_format
 
 # Where the values of an entry say which entry of which lists they belong to. No field has this name.
 ENTRY_KEY = "==entry"
+# What follows an expression in the name of its result for an entry.
+_path = re.compile(r"(?:/[\w.]+:\d+:\d+)*")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,13 @@ def entry_values(repeat: Repeat, use: EntryUse, values: Mapping[str, str]) -> It
     for entry in _read_entries(repeat, use, values):
         results = {result_key(source): values[_entry_key(source, entry)] for source in use.sources}
         yield {**entry, **results}
+
+
+def find_results(values: Mapping[str, str], source: str) -> list[FieldText]:
+    """Return the results of an expression for a row: one, or one for each entry of a repeated stack."""
+    key = result_key(source)
+    found = [text for name, text in values.items() if name.startswith(key) and _path.fullmatch(name[len(key) :])]
+    return [text for text in found if isinstance(text, FieldText)]
 
 
 def _read_entries(repeat: Repeat, use: EntryUse, values: Mapping[str, str]) -> Iterator[dict[str, str]]:

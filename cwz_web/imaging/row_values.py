@@ -31,7 +31,9 @@ class RowReader:
 
     def fit(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the values with the defaults of fields in the place of those that do not fit their type."""
-        fitted = {field.name: fit_field(field.type, values[field.name], field.default) for field in self._typed}
+        fitted = {
+            field.name: fit_field(field.type, values[field.name], field.formatted_default) for field in self._typed
+        }
         return {**values, **fitted}
 
     def evaluate(

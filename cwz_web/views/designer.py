@@ -5,8 +5,8 @@ content. The selection is part of the URL, the draft is stored in the database.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -46,7 +46,17 @@ from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import sample_values, uploads_of
-from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design, is_in_stack, parse_selection
+from cwz_web.web.bound_forms import BoundPanel, bound_panel
+from cwz_web.web.condition_forms import ConditionPanel, condition_panel
+from cwz_web.web.data_forms import DataPanel, data_panel
+from cwz_web.web.design_forms import (
+    PANEL_CHANGES,
+    InvalidDesignError,
+    Selection,
+    change_design,
+    is_in_stack,
+    parse_selection,
+)
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer
 from cwz_web.web.rendering import page_view
@@ -148,17 +158,6 @@ class OpenGroup:
 
 
 @dataclass(frozen=True)
-class FieldRow:
-    """A row of the fields form: its legend, and the values of its inputs."""
-
-    legend: str
-    name: str
-    label: str
-    type: str
-    default: str
-
-
-@dataclass(frozen=True)
 class FontGroup:
     """Fonts with a common title, as pairs of reference and name."""
 
@@ -179,6 +178,11 @@ class DesignerPage:
         container: The group or stack that a new layer is added to, if any.
         scale: The factor of the zoom level.
         error_message: Why the draft cannot be checked, if so.
+        condition: The condition of the selected layer.
+        bound: The bound properties of the selected layer.
+        data: The fields, computed fields and tables.
+        panel_url: Where the forms of panels are posted.
+        panel_target: The selector of what the response replaces; empty if the page's script sends the forms.
     """
 
     template: Template
@@ -191,8 +195,6 @@ class DesignerPage:
     typed: dict[str, str]
     errors: dict[str, str]
     canvas: dict[str, object]
-    field_rows: list[FieldRow]
-    fields_error: str
     feeds: list[Feed]
     feed: Feed | None
     font_groups: list[FontGroup]
@@ -208,6 +210,11 @@ class DesignerPage:
     issue_count: int
     layers_with_issues: str
     error_message: str
+    condition: ConditionPanel | None
+    bound: BoundPanel | None
+    data: DataPanel | None
+    panel_url: str
+    panel_target: str
 
 
 class StepForm(Form):
@@ -380,8 +387,8 @@ def designer_page(
     feeds = list_feeds(db, template.workspace_id)
     values = sample_values(request, document, selection.feed or None, selection.row)
     groups = list_groups(layer, in_stack=is_in_stack(document, layer.name)) if layer else []
-    errors = errors or {}
-    if not errors or typed is None:
+    errors, typed, panels = _split_panel(errors or {}, typed or {})
+    if not errors or not typed:
         typed = serialize_layer(layer) if layer else {}
     fonts = [
         FontGroup("Uploaded fonts", [(font.reference, font.name) for font in list_fonts(db, template.workspace_id)])
@@ -390,9 +397,8 @@ def designer_page(
     undoable, redoable = can_undo(db, template), can_redo(db, template)
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
-    findings, placed, error_message = (
-        _check_draft(request, document, selection, values, uploads) if checks else ({}, [], "")
-    )
+    check = _check_draft if checks else _read_draft
+    findings, placed, read, error_message = check(request, document, selection, values, uploads)
     around = [each.name for each in document.find_containers(selection.layer)]
     return DesignerPage(
         template=template,
@@ -405,8 +411,6 @@ def designer_page(
         typed=typed,
         errors=errors,
         canvas=_canvas_values(shown, typed if errors and typed.get("do") == "canvas" else {}),
-        field_rows=_field_rows(document, typed if errors and typed.get("do") == "fields" else {}),
-        fields_error=next(iter(errors.values()), "") if typed.get("do") == "fields" else "",
         feeds=feeds,
         feed=next((each for each in feeds if each.id == selection.feed), None),
         font_groups=[group for group in fonts if group.fonts],
@@ -422,20 +426,55 @@ def designer_page(
         issue_count=sum(map(len, findings.values())),
         layers_with_issues=", ".join(findings),
         error_message=error_message,
+        condition=condition_panel(document, layer, read, *panels.of("condition")) if layer else None,
+        bound=bound_panel(document, layer, read, *panels.of("bind")) if layer else None,
+        data=None if layer else data_panel(document, read, panels.typed, panels.errors),
+        panel_url=design_path(request, template, selection),
+        panel_target="#designer" if checks else "",
     )
+
+
+@dataclass(frozen=True)
+class _RefusedPanel:
+    """The form of a panel that was refused, if any, with its errors."""
+
+    typed: Mapping[str, str]
+    errors: Mapping[str, str]
+
+    def of(self, change: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Return the form and the errors of the panel with this change."""
+        return (self.typed, self.errors) if self.typed.get("do") == change else ({}, {})
+
+
+def _split_panel(errors: dict[str, str], typed: dict[str, str]) -> tuple[dict[str, str], dict[str, str], _RefusedPanel]:
+    """Return the refused form of the page itself, and that of a panel: one of them is empty."""
+    if typed.get("do") in PANEL_CHANGES:
+        return {}, {}, _RefusedPanel(typed, errors)
+    return errors, typed, _RefusedPanel({}, {})
 
 
 def _check_draft(
     request: Request, document: ImageTemplate, selection: Selection, values: dict[str, str], uploads: Uploads
-) -> tuple[dict[str, list[Finding]], list[PlacedLayer], str]:
-    """Return the findings by layer and the placed layers, or an error message if the draft cannot be checked."""
+) -> tuple[dict[str, list[Finding]], list[PlacedLayer], Mapping[str, str], str]:
+    """Return the findings by layer, the placed layers and the row, or an error message if it cannot be checked."""
     image_service = request.services.image_service
     try:
         prepared = image_service.prepare(uploads, document, values, Output(size=selection.size))
         placed = prepared.plan.place(prepared.values, prepared.sources)
-        return _group_by_layer(image_service.lint(prepared)), placed, ""
+        return _group_by_layer(image_service.lint(prepared)), placed, prepared.values, ""
     except (ImagingError, StorageError) as error:
-        return {}, [], str(error)
+        return {}, [], {}, str(error)
+
+
+def _read_draft(
+    request: Request, document: ImageTemplate, selection: Selection, values: dict[str, str], uploads: Uploads
+) -> tuple[dict[str, list[Finding]], list[PlacedLayer], Mapping[str, str], str]:
+    """Return the row with the results of expressions only, or an error message if it cannot be read."""
+    output = Output(size=selection.size)
+    try:
+        return {}, [], request.services.image_service.read_values(uploads, document, values, output), ""
+    except (ImagingError, StorageError) as error:
+        return {}, [], {}, str(error)
 
 
 def _layer_rows(
@@ -534,18 +573,6 @@ def _canvas_values(shown: ImageTemplate, typed: dict[str, str]) -> dict[str, obj
         "background": shown.canvas.background,
     }
     return canvas | {name: typed[name] for name in canvas if name in typed}
-
-
-def _field_rows(document: ImageTemplate, typed: dict[str, str]) -> list[FieldRow]:
-    """Return the rows of the fields form, the last one empty: as typed if they were invalid, else the document's."""
-    rows = [FieldRow(field.label, field.name, field.label, field.type, field.default) for field in document.fields]
-    rows.append(FieldRow("New field", "", "", "text", ""))
-    return [
-        replace(
-            row, **{key: typed[f"{n}.{key}"] for key in ("name", "label", "type", "default") if f"{n}.{key}" in typed}
-        )
-        for n, row in enumerate(rows)
-    ]
 
 
 def _preview_path(request: Request, template: Template, selection: Selection, digest: str) -> str:

@@ -1,11 +1,9 @@
 """Forms of the designer: what the page shows, and the change of the document that a form requests. No database."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
-from urllib.parse import urlencode
-from uuid import UUID
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.editing import (
@@ -25,43 +23,25 @@ from cwz_web.imaging.editing import (
     wrap_in_stack,
 )
 from cwz_web.imaging.layers import MAX_LAYERS, StackLayer
+from cwz_web.web.bound_forms import change_bound
+from cwz_web.web.condition_forms import change_condition
+from cwz_web.web.data_forms import change_computed, change_field, change_table
+from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed, parse_selection
 from cwz_web.web.forms import error_messages
 from cwz_web.web.layer_forms import NOT_IN_FORM, find_bound_fields, read_layer
 
-MAX_FIELDS = 50
+__all__ = [
+    "CHANGES",
+    "PANEL_CHANGES",
+    "InvalidDesignError",
+    "Selection",
+    "change_design",
+    "is_in_stack",
+    "parse_selection",
+]
+
 # The key of an error that names a field which a layer uses and the template lacks: the page offers to add it.
 MISSING_FIELD = "missing-field"
-
-
-class Selection(BaseModel):
-    """What the designer shows: a layer, a size, a row of a feed and a zoom level. Stored in the page's query."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    layer: Annotated[str, Field(max_length=60)] = ""
-    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
-    feed: UUID | Literal[""] = ""
-    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
-    zoom: Literal["fit", "50", "100", "200"] = "fit"
-
-    def query(self, **changes: object) -> str:
-        """Return the query string, with some values replaced."""
-        selection = self.model_copy(update=changes).model_dump(mode="json", exclude_defaults=True)
-        return urlencode({name: value for name, value in selection.items() if value != ""})
-
-    def within(self, document: ImageTemplate) -> "Selection":
-        """Return the selection without a layer or size that the document does not have."""
-        layer = self.layer if document.find_layer(self.layer) else ""
-        size = self.size if document.find_size(self.size) else DEFAULT_SIZE
-        return self.model_copy(update={"layer": layer, "size": size})
-
-
-class InvalidDesignError(Exception):
-    """A change is not possible; `errors` has a message for each invalid form field."""
-
-    def __init__(self, errors: dict[str, str]) -> None:
-        self.errors = errors
-        super().__init__("; ".join(errors.values()))
 
 
 Pixels = Annotated[int, Field(ge=-100_000, le=100_000)]
@@ -69,17 +49,6 @@ Pixels = Annotated[int, Field(ge=-100_000, le=100_000)]
 BOXES: TypeAdapter[dict[str, Box]] = TypeAdapter(
     Annotated[dict[str, tuple[Pixels, Pixels, Pixels, Pixels]], Field(max_length=MAX_LAYERS)]
 )
-Change = tuple[ImageTemplate, Selection, str]
-Typed = Mapping[str, str]
-
-
-def parse_selection(query: Mapping[str, str]) -> Selection:
-    """Parse a query string; invalid values are replaced by defaults."""
-    try:
-        return Selection.model_validate(dict(query))
-    except ValidationError as error:
-        invalid = {str(problem["loc"][0]) for problem in error.errors()}
-        return Selection.model_validate({name: value for name, value in query.items() if name not in invalid})
 
 
 def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
@@ -205,16 +174,6 @@ def _canvas(document: ImageTemplate, selection: Selection, typed: Typed) -> Chan
     return change_canvas(document, values, selection.size), selection, f"canvas {sorted(values)}"
 
 
-def _fields(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
-    fields = []
-    for number in range(MAX_FIELDS + 1):
-        field = {key: typed.get(f"{number}.{key}", "").strip() for key in ("name", "label", "type", "default")}
-        if field["name"]:
-            label = field["label"] or field["name"].replace("_", " ").capitalize()
-            fields.append({**field, "label": label, "type": field["type"] or "text"})
-    return change_fields(document, fields), selection, "fields"
-
-
 def _add_size(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     width, height = typed.get("width", ""), typed.get("height", "")
     sides = [int(side[:5]) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
@@ -230,7 +189,16 @@ def _remove_size(document: ImageTemplate, selection: Selection, typed: Typed) ->
     )
 
 
+# The changes of panels: forms that every page about a template can include.
+PANEL_CHANGES: dict[str, Callable[[ImageTemplate, Selection, Typed], Change]] = {
+    "condition": change_condition,
+    "bind": change_bound,
+    "field": change_field,
+    "computed": change_computed,
+    "table": change_table,
+}
 CHANGES: dict[str, Callable[[ImageTemplate, Selection, Typed], Change]] = {
+    **PANEL_CHANGES,
     "add": _add,
     "duplicate": _duplicate,
     "remove": _remove,
@@ -242,7 +210,6 @@ CHANGES: dict[str, Callable[[ImageTemplate, Selection, Typed], Change]] = {
     "lock": _toggle,
     "properties": _properties,
     "canvas": _canvas,
-    "fields": _fields,
     "add-size": _add_size,
     "remove-size": _remove_size,
 }

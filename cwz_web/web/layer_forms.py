@@ -25,7 +25,6 @@ OPTIONAL = {
     "pins": ("pins.horizontal", "pins.vertical"),
     "repeat": ("repeat.field",),
     "shadow": ("shadow.on",),
-    "show_if": ("show_if.field",),
     "stroke": ("stroke.width",),
 }
 # Optional parts that a check box turns on.
@@ -34,7 +33,7 @@ SWITCHES = {"adjust", "duotone", "fade", "shadow"}
 CLEARABLE = {"icon", "language", "max_size", "min_size", "process", "stroke_width"}
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
-NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers"})
+NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound"})
 
 
 @dataclass(frozen=True)
@@ -185,24 +184,6 @@ MASK = _group(
     "Mask",
     FormField("mask.layer", "Mask layer", "text", help="the name of a layer beside this one; it is not rendered"),
     _select("mask.mode", "Shows", alpha="Where the mask is opaque", luminance="Where the mask is bright"),
-    folded=True,
-)
-CONDITION = _group(
-    "Visibility",
-    FormField("show_if.field", "Show if", "field", (("", "Always"),)),
-    _select(
-        "show_if.is",
-        "Condition",
-        filled="is set",
-        empty="is empty",
-        equal="equals",
-        different="does not equal",
-        contains="contains",
-        more="is more than",
-        less="is less than",
-    ),
-    FormField("show_if.value", "Value", "text"),
-    FormField("show_if", "Or an expression", "text", help="such as stock < 5 && filled(price)"),
     folded=True,
 )
 CONTENT: dict[str, tuple[FieldGroup, ...]] = {
@@ -433,7 +414,6 @@ OPENING_FIELDS = {
     "mask.layer",
     "padding",
     "radius",
-    "show_if",
     "sizing.height",
     "sizing.width",
 }
@@ -449,7 +429,7 @@ def list_groups(layer: AnyLayer, *, in_stack: bool = False) -> list[FieldGroup]:
     place = [SIZE, STACKED_SIZING] if in_stack else [POSITION, SIZING, PINS]
     # Several shadows are edited in the exported document.
     shadow = [] if isinstance(layer.shadow, tuple) else [SHADOW]
-    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, MASK, CONDITION]
+    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, MASK]
 
 
 def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
@@ -530,10 +510,8 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
             values[whole] = _read_mask(typed)
         elif part:
             values.setdefault(whole, {} if _is_present(whole, typed) else None)
-            if values[whole] is not None and part != "on" and (text or name == "show_if.value"):
+            if values[whole] is not None and part != "on" and text:
                 values[whole][part] = text
-        elif name == "show_if":
-            values[name] = text or values.get(name)
         elif name in CHECKS:
             values[name] = bool(text)
         elif name in POINT_LISTS:

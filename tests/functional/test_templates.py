@@ -202,16 +202,97 @@ def test_sizes_share_layers_with_own_positions(studio: Studio) -> None:
     )
 
 
+def panel_form(page: Any, do: str, old: str) -> Any:
+    """Return the form of a panel for what has this name, or for a new one."""
+    forms = (form for form in page.forms.values() if "old" in form.fields and form.fields["do"][0].value == do)
+    return next(form for form in forms if form["old"].value == old)
+
+
 def test_fields_are_edited_and_used_field_stays(studio: Studio) -> None:
-    form = studio.form(studio.page(), "fields")
-    form["2.name"], form["2.label"], form["2.default"] = "price", "Price", "€ 5"
+    form = panel_form(studio.page(), "field", "")
+    form["name"], form["label"], form["default"], form["currency"] = "price", "Price", "5", "EUR"
     page = form.submit().follow()
-    assert studio.form(page, "fields")["2.label"].value == "Price"
-    form = studio.form(page, "fields")
-    form["0.name"] = ""
-    refused = form.submit(status=422)
+    assert panel_form(page, "field", "price")["currency"].value == "EUR"
+    refused = panel_form(page, "field", "title").submit("change", value="remove", status=422)
     assert "uses the unknown field title" in refused.text
-    assert studio.form(studio.page(), "fields")["0.name"].value == "title"
+    page = panel_form(page, "field", "price").submit("change", value="remove").follow()
+    assert panel_form(page, "field", "title")["label"].value
+    form = panel_form(page, "field", "")
+    form["name"] = "title"
+    assert "Two fields have the same name" in form.submit(status=422).text
+
+
+def test_computed_fields_and_tables_are_edited_with_live_results(studio: Studio) -> None:
+    form = panel_form(studio.page(), "table", "")
+    form["name"], form["0.key"], form["0.value"] = "words", "Hello", "Hallo"
+    form = panel_form(form.submit().follow(), "computed", "")
+    form["name"], form["value"] = "word", 'translate("Hello", "words") + "!"'
+    page = form.submit().follow()
+    assert "Hallo!" in page.html.find(id="computed-word").find("summary").text
+    form = panel_form(page, "computed", "word")
+    form["value"] = "length("
+    refused = form.submit(status=422)
+    assert "The expression is not complete" in refused.text or "is not closed" in refused.text
+    assert panel_form(refused, "computed", "word")["value"].value == "length("
+    page = panel_form(page, "computed", "word").submit("change", value="remove").follow()
+    assert page.html.find(id="computed-word") is None
+
+
+def condition_form(page: Any, *, is_text: bool = False) -> Any:
+    forms = (form for form in page.forms.values() if "do" in form.fields and form.fields["do"][0].value == "condition")
+    return next(form for form in forms if ("expression" in form.fields) == is_text)
+
+
+def test_condition_is_built_without_scripts(studio: Studio) -> None:
+    page = studio.page("layer=Title")
+    assert "Always shown" in page.html.find(id="panel-condition").text
+    page = condition_form(page).submit("change", value="add-group").follow()
+    form = condition_form(page)
+    form["row.0.0.operator"].force_value("equal")
+    refused = form.submit(status=422)
+    assert "Enter a value" in refused.html.find(id="row.0.0.error").text
+    form = condition_form(refused)
+    form["row.0.0.value"] = "Goodbye"
+    page = form.submit().follow()
+    assert "Hidden for this row" in page.html.find(id="panel-condition").text
+    page = condition_form(page).submit("change", value="add-row:0").follow()
+    form = condition_form(page)
+    form["group.0.match"] = "any"
+    page = form.submit().follow()
+    assert "Shown for this row" in page.html.find(id="panel-condition").text
+    form = condition_form(page, is_text=True)
+    assert form["expression"].value == 'same(title, "Goodbye") || filled(title)'
+    form["expression"] = "length(title) > 2 + 1"
+    page = form.submit().follow()
+    assert "more than rows can show" in page.html.find(id="panel-condition").text
+    form = condition_form(page, is_text=True)
+    form["expression"] = "title >"
+    refused = form.submit(status=422)
+    assert condition_form(refused, is_text=True)["expression"].value == "title >"
+    assert "not complete" in refused.html.find(id="condition-error").text
+
+
+def test_property_is_bound_with_a_default(studio: Studio) -> None:
+    def form_of(page: Any, name: str) -> Any:
+        forms = (form for form in page.forms.values() if "property" in form.fields)
+        return next(form for form in forms if form.id == name or form["property"].value == name)
+
+    page = studio.page("layer=Title")
+    form = next(form for form in page.forms.values() if "property" in form.fields)
+    form["property"], form["expression"] = "size", "length(title) * 10"
+    page = form.submit().follow()
+    form = form_of(page, "size")
+    form["default"] = "31"
+    page = form.submit().follow()
+    panel = page.html.find(id="panel-bound")
+    assert panel.find(class_="live-result").text.strip() == "For this row: 50"
+    form = form_of(page, "size")
+    assert form["default"].value == "31"
+    form["expression"] = "nothing"
+    refused = form.submit(status=422)
+    assert "unknown field nothing" in refused.html.find(id="bound.size.error").text
+    page = form_of(page, "size").submit("change", value="unbind").follow()
+    assert page.html.find(id="panel-bound").find(class_="live-result") is None
 
 
 def test_preview_shows_draft_with_feed_row(studio: Studio) -> None:

@@ -13,7 +13,7 @@ from cwz_web.imaging.expressions import FieldValue
 from cwz_web.imaging.field_values import FieldText, FieldType, computed_text, read_field
 from cwz_web.imaging.findings import FindingCode
 from cwz_web.imaging.lists import split_list
-from cwz_web.values.formats import FormattedText, Unclear, ValueFormat, json_number
+from cwz_web.values.formats import DecimalSign, FormattedText, Unclear, ValueFormat, json_number, with_format
 from cwz_web.values.numbers import Money
 
 
@@ -197,3 +197,34 @@ def test_market_of_an_image_that_shows_no_number_has_no_effect_on_its_digest() -
     digests = {market.image_digest(market.fill_values({"x": "a"}, output), {}, output) for output in outputs}
     assert len(digests) == 1
     assert "output_locale" not in Output().model_dump()
+
+
+def test_field_says_how_its_values_are_written_where_nothing_else_does() -> None:
+    field = {"name": "x", "label": "X", "type": "money", "default": "1.299", "locale": "de", "currency": "EUR"}
+    layer = {"type": "text", "name": "t", "text": "{{ x | currency }}", "size": 12, "width": 90, "height": 20}
+    document = ImageTemplate.model_validate(
+        {
+            "canvas": {"width": 90, "height": 20},
+            "fields": [field],
+            "layers": [layer],
+            "computed": [{"name": "y", "value": "money(x * 2)"}],
+        }
+    )
+    plan = Engine().plan(document)
+
+    def shown(text: str | None = None, output: Output | None = None) -> tuple[str, str]:
+        values = plan.fill_values({} if text is None else {"x": text}, output or Output())
+        return plan.template.layers[0].bound_texts()[0].resolve(values)[0], values["y"]
+
+    assert shown() == ("€1,299", "€2,598")
+    assert shown("2.500") == ("€2,500", "€5,000")
+    assert shown("2.50 USD") == ("$2.50", "$5")
+    assert shown(with_format("2.500", ValueFormat(decimal=DecimalSign.POINT, currency="USD"))) == ("$2.50", "$5")
+    assert shown("3", Output(output_currency="USD")) == ("$3", "$6")
+    plain = {**field, "default": "", "locale": None, "currency": None}
+    assert (
+        "locale"
+        not in ImageTemplate.model_validate({**document.canonical(), "fields": [plain]}).canonical()["fields"][0]
+    )
+    with pytest.raises(ValidationError, match="is not a locale"):
+        ImageTemplate.model_validate({**document.canonical(), "fields": [{**field, "locale": "xx-1"}]})

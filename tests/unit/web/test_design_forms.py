@@ -64,23 +64,6 @@ def test_missing_field_can_be_added_with_the_change(document: ImageTemplate) -> 
         change_design(document, Selection(layer="Title"), {**typed, "add": "title"})
 
 
-def test_fields_without_name_are_ignored_and_labels_are_derived(document: ImageTemplate) -> None:
-    typed = {
-        "do": "fields",
-        "0.name": "title",
-        "1.name": "image",
-        "1.type": "image",
-        "2.name": " ",
-        "3.name": "old_price",
-    }
-    columns = change_design(document, Selection(), typed)[0].fields
-    assert [(column.name, column.label, column.type) for column in columns] == [
-        ("title", "Title", "text"),
-        ("image", "Image", "image"),
-        ("old_price", "Old price", "text"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("typed", "field"),
     [
@@ -93,7 +76,6 @@ def test_fields_without_name_are_ignored_and_labels_are_derived(document: ImageT
         ({"do": "move", "layer": "Title", "to": "up"}, "to"),
         ({"do": "canvas", "width": "0"}, "width"),
         ({"do": "canvas", "width": "wide"}, "width"),
-        ({"do": "fields"}, ""),
         ({"do": "add-size", "width": "0", "height": "10"}, "width"),
         ({"do": "add-size", "name": "square", "width": "10", "height": "10"}, ""),
     ],

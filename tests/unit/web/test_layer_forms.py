@@ -41,6 +41,7 @@ def test_form_covers_every_property_of_every_layer_type() -> None:
         "hidden",
         "layers",
         "locked",
+        "show_if",
         "spans",
         "type",
     }
@@ -109,7 +110,6 @@ def test_invalid_nested_value_names_its_form_field(typed: dict[str, str], field:
         ({"border.width": "3", "border.color": "#000000"}, "border", {"width": "3", "color": "#000000"}),
         ({"background.type": "none", "background.start": "#000000"}, "background", None),
         ({"background.type": "solid", "background.start": "#112233"}, "background", "#112233"),
-        ({"show_if.column": "", "show_if.is": "filled"}, "show_if", None),
         ({"min_size": ""}, "min_size", None),
         ({"italic": "on"}, "italic", True),
     ],
@@ -134,15 +134,13 @@ def test_focus_accepts_any_point() -> None:
     assert list(read_layer(layer, {**serialize_layer(layer), "focus": "9,9"})[1]) == ["focus"]
 
 
-def test_condition_is_a_comparison_or_an_expression() -> None:
-    comparison = {"show_if.field": "price", "show_if.is": "filled", "show_if.value": ""}
-    values, errors = text_layer(**comparison, show_if="price > 5")
-    assert (values["show_if"], errors) == ("price > 5", {})
-    assert text_layer(**comparison, show_if="")[0]["show_if"]["field"] == "price"
-    assert "not complete" in text_layer(show_if="price >")[1]["show_if"]
-    layer = _layer.validate_python(values)
-    assert serialize_layer(layer)["show_if"] == "price > 5"
-    assert read_layer(layer, serialize_layer(layer))[0]["show_if"] == "price > 5"
+def test_condition_and_bound_properties_are_kept() -> None:
+    """Their forms are panels."""
+    more = {"show_if": "price > 5", "bound": {"x": "price"}}
+    layer = _layer.validate_python({**every_layer()[0].model_dump(mode="json"), **more})
+    values, errors = read_layer(layer, serialize_layer(layer))
+    assert errors == {}
+    assert _layer.validate_python(values) == layer
 
 
 def test_several_shadows_keep_their_values() -> None:
