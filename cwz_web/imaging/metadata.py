@@ -12,12 +12,14 @@ import pyvips
 
 from cwz_web.imaging.errors import InvalidImageError
 
-# The JPEG markers without a length: TEM and RST0 to RST7.
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Segments or chunks of a file: more than any encoder writes.
+MAX_PARTS = 100_000
 _SOS, _EOI, _COMMENT = 0xDA, 0xD9, 0xFE
 # Application segments that say how pixels are to be read, by their marker: JFIF, an ICC profile, Adobe's color model.
 _APPLICATIONS = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 _FIRST_APPLICATION, _LAST_APPLICATION = 0xE0, 0xEF
+# The next segment of a JPEG. Decoders skip fill bytes and markers without a length (TEM, RST, SOI).
+_segment = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 # The end of a scan: a marker that is neither a stuffed 0xff nor a restart.
 _marker = re.compile(rb"\xff(?=[^\x00\xff\xd0-\xd7])")
 _PNG_CHUNKS = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP bKGD pHYs acTL fcTL fdAT".split())
@@ -45,23 +47,21 @@ def strip_metadata(data: bytes) -> bytes:
 
 def _strip_jpeg(data: bytes) -> bytes:
     parts, at = [data[:2]], 2
-    # Decoders skip what is not a marker, and fill bytes before one.
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        marker = data[at + 1]
-        if marker in (0x00, 0xFF):
-            at += 1
-            continue
+    for _ in range(MAX_PARTS):
+        found = _segment.search(data, at)
+        if found is None:
+            return b"".join(parts)  # cut off, which the decoder judges
+        at, marker = found.start(), data[found.start() + 1]
         if marker == _EOI:
-            return b"".join([*parts, data[at : at + 2]])
-        length = 0 if marker in _STANDALONE else int.from_bytes(data[at + 2 : at + 4])
-        end = at + 2 + length
+            return b"".join([*parts, found[0]])
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         if marker == _SOS:
             following = _marker.search(data, end)
             end = following.start() if following else len(data)
         if _is_kept(marker, data[at + 4 : end]):
             parts.append(data[at:end])
         at = end
-    return b"".join(parts)  # cut off, which the decoder judges
+    raise _too_many_parts()
 
 
 def _is_kept(marker: int, content: bytes) -> bool:
@@ -73,7 +73,9 @@ def _is_kept(marker: int, content: bytes) -> bool:
 
 def _strip_png(data: bytes) -> bytes:
     parts, at = [data[:8]], 8
-    while at + 12 <= len(data):
+    for _ in range(MAX_PARTS):
+        if at + 12 > len(data):
+            raise _damaged()
         end = at + 12 + int.from_bytes(data[at : at + 4])
         name = data[at + 4 : at + 8]
         if name in _PNG_CHUNKS:
@@ -81,13 +83,16 @@ def _strip_png(data: bytes) -> bytes:
         if name == b"IEND":
             return b"".join(parts)
         at = end
-    raise _damaged()
+    raise _too_many_parts()
 
 
 def _strip_webp(data: bytes) -> bytes:
     parts, at = [b"WEBP"], 12
     last = min(8 + int.from_bytes(data[4:8], "little"), len(data))
-    while at + 8 <= last:
+    for _ in range(MAX_PARTS):
+        if at + 8 > last:
+            body = b"".join(parts)
+            return b"RIFF" + len(body).to_bytes(4, "little") + body
         name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         end = at + 8 + length + length % 2
         chunk = data[at:end]
@@ -96,8 +101,7 @@ def _strip_webp(data: bytes) -> bytes:
         if name in _WEBP_CHUNKS:
             parts.append(chunk)
         at = end
-    body = b"".join(parts)
-    return b"RIFF" + len(body).to_bytes(4, "little") + body
+    raise _too_many_parts()
 
 
 def _strip_avif(data: bytes) -> bytes:
@@ -123,3 +127,7 @@ def _read_avif_metadata(data: bytes) -> list[bytes]:
 
 def _damaged() -> InvalidImageError:
     return InvalidImageError("The image is damaged and cannot be decoded")
+
+
+def _too_many_parts() -> InvalidImageError:
+    return InvalidImageError(f"The image consists of more than {MAX_PARTS:,} parts. Save it again")

@@ -127,6 +127,7 @@ class UploadDetailPage:
         creator: the name of the account that uploaded it; empty if it is gone, or an API key did.
         uses: the templates that use it, deleted ones and earlier versions included.
         removed_on: when the file of a deleted upload is removed from the storage.
+        deleted_days: for how many days a deleted one can be restored.
     """
 
     item: UploadItem
@@ -135,6 +136,7 @@ class UploadDetailPage:
     uses: list[UploadUse]
     error_message: str
     removed_on: datetime | None
+    deleted_days: int
 
 
 @page_view("uploads/list.jinja2", "uploads/_page.jinja2", context=UploadCollection, permission=Permission.VIEW)
@@ -364,6 +366,7 @@ def _detail_page(
         uses=find_uses(db, upload),
         error_message=error_message,
         removed_on=upload.deleted_at + days if upload.deleted_at else None,
+        deleted_days=days.days,
     )
 
 

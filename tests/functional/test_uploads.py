@@ -177,7 +177,8 @@ def test_panel_of_the_editor(library: Library) -> None:
     item = new.html.li
     assert (item["data-upload-id"], item["data-address"]) == (str(upload.id), upload.reference)
     assert (item["data-width"], item["data-height"], item["data-kind"]) == ("60", "40", "image")
-    assert item.select_one("[draggable=true] img")["src"] == f"{library.path}/{upload.id}/thumbnail"
+    assert (item["draggable"], item.img["src"]) == ("true", f"{library.path}/{upload.id}/thumbnail")
+    assert " ".join(item.button.text.split()) == "Add logo"
     panel = library.app.get(f"{library.path}/panel?kind=image&name=logo")
     assert str(panel.html.li) == str(item)
     assert "<html" not in panel.text

@@ -99,7 +99,9 @@ def test_invalid_url_gets_a_response(url: str) -> None:
     assert parser.error is None or parser.error.code == 400
 
 
-@pytest.mark.parametrize("path", ["/w/demo/feeds/new", "/w/demo/feeds/1-2/import", "/v1/feeds/1-2/imports?x=1"])
+@pytest.mark.parametrize(
+    "path", ["/w/demo/feeds/new", "/w/demo/feeds/1-2/import", "/w/demo/uploads", "/v1/feeds/1-2/imports?x=1"]
+)
 def test_file_urls_accept_large_bodies(path: str) -> None:
     assert start_request(path, MAX_FILE_BODY - 1).error is None
     error = start_request(path, MAX_FILE_BODY).error
@@ -114,6 +116,7 @@ def test_file_urls_accept_large_bodies(path: str) -> None:
         ("POST", "/v1/feeds/1-2/imports/1"),
         ("POST", "/w/demo/feeds/new/x"),
         ("POST", "/x/w/demo/feeds/new"),
+        ("POST", "/w/demo/uploads/file"),
     ],
 )
 def test_other_urls_reject_large_bodies(method: str, path: str) -> None:

@@ -14,7 +14,6 @@ from tests.factories import jpeg
 
 GPS = "52/1 31/1 12/1 (52, 31, 12, Rational, 3 components, 24 bytes)"
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>the photographer</x:xmpmeta>"
-# What an XMP packet of each format is recognized by.
 SUFFIXES = [".jpg", ".png", ".webp", ".avif"]
 
 
@@ -64,6 +63,24 @@ def test_comments_are_removed() -> None:
     data = jpeg()
     comment = b"\xff\xfe" + (2 + 28).to_bytes(2) + b"<?php system($_GET['x']); ?>"
     assert strip_metadata(data[:2] + comment + data[2:]) == strip_metadata(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff\xfe\x00\x02" * 150_000 + jpeg()[2:],
+        photo(".png")[:33] + (b"\0\0\0\0tEXt" + b"\0\0\0\0") * 150_000 + photo(".png")[33:],
+    ],
+    ids=["jpeg", "png"],
+)
+def test_number_of_parts_is_limited(data: bytes) -> None:
+    with pytest.raises(InvalidImageError, match="more than 100,000 parts"):
+        strip_metadata(data)
+
+
+def test_fill_bytes_are_skipped_at_once() -> None:
+    assert strip_metadata(b"\xff\xd8" + b"\xff" * 8_000_000 + jpeg()[2:]) == strip_metadata(jpeg())
+    assert strip_metadata(b"\xff\xd8" + b"\xff\xd0" * 4_000_000 + jpeg()[2:]) == strip_metadata(jpeg())
 
 
 def test_color_profile_is_kept() -> None:
