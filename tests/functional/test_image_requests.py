@@ -131,6 +131,7 @@ def test_run_is_previewed_and_rendered_in_several_outputs(wsgi: Router, make: Fa
         "removed": 0,
         "invalid": 0,
         "to_render": 6,
+        "processing_cost": 0,
     }
     assert make.count(Run, program.space.id) == 0
     run = program.send(body | {"webhook": "https://shop.example/"}, 201, path="/v1/runs").json
