@@ -8,7 +8,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import LayerNotFoundError, change_layer
 from cwz_web.imaging.layers import BINDABLE, SOURCE, AnyLayer, Gradient
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed
-from cwz_web.web.live_results import LiveResult, expression_result
+from cwz_web.web.live_results import LiveResult, property_result
 
 # The properties in the order of the form.
 PROPERTIES = (
@@ -127,7 +127,7 @@ def _bound_property(layer: AnyLayer, name: str, values: Mapping[str, str], typed
         label=property_label(name),
         expression=typed.get("expression", source),
         default=None if default is None else typed.get("default", default),
-        result=None if error else expression_result(source, values),
+        result=None if error else property_result(layer, name, values),
         error=error,
     )
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.field_values import FieldText, result_key
-from cwz_web.imaging.layers import AnyLayer
+from cwz_web.imaging.layers import AnyLayer, TextLayer
 from cwz_web.imaging.repeats import find_results
 
 MAX_SHOWN = 60
@@ -30,6 +31,19 @@ def expression_result(source: str, values: Mapping[str, str]) -> LiveResult | No
         return LiveResult(f"“{source[:MAX_SHOWN]}” {problem.reason}", is_problem=True)
     shown = ", ".join(_show(result) for result in results[:MAX_RESULTS])
     return LiveResult(f"{shown}, …" if len(results) > MAX_RESULTS else shown)
+
+
+def property_result(layer: AnyLayer, name: str, values: Mapping[str, str]) -> LiveResult | None:
+    """Return the value of a bound property, or why its default is used; None if it was not evaluated."""
+    source = layer.bound[name]
+    # Spans have bindings of their own.
+    spans = {"spans": ()} if isinstance(layer, TextLayer) else {}
+    alone = layer.model_copy(update={"bound": {name: source}, **spans})
+    for result in find_results(values, source):
+        _, problems = resolve_layer(alone, {result_key(source): result}, scale=1)
+        if problems:
+            return LiveResult(f"“{source[:MAX_SHOWN]}” {problems[name][1].reason}", is_problem=True)
+    return expression_result(source, values)
 
 
 def computed_result(name: str, values: Mapping[str, str]) -> LiveResult | None:

@@ -12,6 +12,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.expressions import ExpressionError, parse_expression
+from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.lists import split_list
 from cwz_web.imaging.placement import PlacedLayer
 from cwz_web.values.formats import ValueFormat, with_format
@@ -245,3 +246,10 @@ def test_members_in_expressions(source: str, fields: set[str]) -> None:
 def test_invalid_members_in_expressions(source: str, message: str) -> None:
     with pytest.raises(ExpressionError, match=message):
         parse_expression(source)
+
+
+def test_bound_styles_of_spans_use_the_entry() -> None:
+    spans = [{"text": "{{ item }}", "color": {"value": 'item == "new" ? "#ff0000" : "#0000ff"', "default": "#111111"}}]
+    placed = place(Engine().plan(template(stack(text("", text=None, spans=spans)))))
+    colors = [each.layer.spans[0].color for each in placed if isinstance(each.layer, TextLayer)]
+    assert colors == ["#ff0000", "#0000ff", "#0000ff"]

@@ -156,6 +156,13 @@ def test_property_is_bound_changed_and_unbound() -> None:
     assert document.find_layer("Dot").width == 7  # type: ignore[union-attr]
 
 
+def test_value_that_a_property_cannot_have_is_named() -> None:
+    document = change(template(), do="bind", property="fill", expression="price * 2")
+    [fill] = bound(document).properties
+    assert fill.result.is_problem
+    assert fill.result.text.startswith("“price * 2” is “10”, which cannot be used")
+
+
 def test_refused_bound_property_is_shown_as_typed() -> None:
     assert errors_of(template(), do="bind", property="name", expression="title") == {"property": "Choose a property"}
     assert "expression" in errors_of(template(), do="bind", property="width", expression=" ")
