@@ -8,7 +8,8 @@ import pyvips
 
 from cwz_web.imaging.compositing import Pixels, parse_color
 from cwz_web.imaging.effects import compute_pixels, from_pixels
-from cwz_web.imaging.layers import Adjustments, Duotone, Fade, ImageLayer
+from cwz_web.imaging.layers import ImageLayer
+from cwz_web.imaging.styles import Adjustments, Duotone, Fade
 
 # The weight of each channel in a gray, as in the saturation matrix of the specification.
 GRAY = np.array([0.2126, 0.7152, 0.0722])

@@ -11,8 +11,11 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from cwz_web.imaging.bindings import LOCALE_KEY
+from cwz_web.imaging.document_parts import PIXELS
 from cwz_web.imaging.field_values import FieldText, result_key
-from cwz_web.imaging.layers import OF_LOCALE, PIXELS, SOURCE, Layer, StackLayer, TextLayer, TextSpan
+from cwz_web.imaging.layer_base import OF_LOCALE, SOURCE, Layer
+from cwz_web.imaging.layers import StackLayer
+from cwz_web.imaging.text_layers import TextLayer, TextSpan
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, is_right_to_left
 
 MAX_SHOWN = 40

@@ -15,7 +15,7 @@ from typing import Literal
 from cwz_web.imaging.bindings import ENTRY_MEMBER
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.expression_syntax import ExpressionError, Token, read_tokens
-from cwz_web.imaging.layers import Condition
+from cwz_web.imaging.layer_base import Condition
 from cwz_web.imaging.photo_facts import field_of
 
 MAX_GROUPS, MAX_ROWS = 6, 20

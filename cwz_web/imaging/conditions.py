@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cwz_web.imaging.field_values import FieldText, result_key
 from cwz_web.imaging.filters import decode_html
-from cwz_web.imaging.layers import Condition
+from cwz_web.imaging.layer_base import Condition
 from cwz_web.values.formats import Unclear, format_of, with_format
 from cwz_web.values.numbers import read_number
 

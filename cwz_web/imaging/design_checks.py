@@ -7,15 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from cwz_web.imaging.documents import ImageTemplate, Override
 from cwz_web.imaging.findings import Finding, FindingCode
-from cwz_web.imaging.layers import (
-    AnyLayer,
-    Condition,
-    Container,
-    ImageLayer,
-    Layer,
-    StackLayer,
-    TextLayer,
-)
+from cwz_web.imaging.layer_base import Condition, Layer
+from cwz_web.imaging.layers import AnyLayer, Container, ImageLayer, StackLayer
+from cwz_web.imaging.text_layers import TextLayer
 
 SIDES = ("width", "height")
 COMPARING = ("equal", "contains", "more", "less")

@@ -17,32 +17,33 @@ from pydantic import Field, model_validator
 from cwz_web.imaging.bindings import ENTRY_NAMES, FIELD_NAME, is_entry_name
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
-from cwz_web.imaging.expressions import Expression, parse_expression
-from cwz_web.imaging.field_values import FieldType, read_field
-from cwz_web.imaging.layers import (
-    MAX_DEPTH,
-    MAX_LAYERS,
+from cwz_web.imaging.document_parts import (
     MAX_SIDE,
     Anchor,
-    AnyLayer,
-    Container,
     DocumentPart,
     ExpressionText,
     FieldName,
-    Fill,
-    GroupLayer,
-    ImageLayer,
-    Layer,
     Length,
     Position,
-    StackLayer,
-    count_expressions,
     new_key,
+)
+from cwz_web.imaging.expressions import Expression, parse_expression
+from cwz_web.imaging.field_values import FieldType, read_field
+from cwz_web.imaging.layer_base import Layer, count_expressions
+from cwz_web.imaging.layers import (
+    MAX_DEPTH,
+    MAX_LAYERS,
+    AnyLayer,
+    Container,
+    GroupLayer,
+    ImageLayer,
+    StackLayer,
     pair_masks,
     walk_layers,
 )
 from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, field_of
 from cwz_web.imaging.pins import pin_layer
+from cwz_web.imaging.styles import Fill
 from cwz_web.values.formats import CurrencyCode, LocaleCode, Unclear, ValueFormat, format_of, with_format
 
 MAX_DOCUMENT_BYTES = 500_000

@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, Override
-from cwz_web.imaging.layers import MAX_SIDE, AnyLayer, Container, GroupLayer, Layer, StackLayer, TextLayer
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import AnyLayer, Container, GroupLayer, StackLayer
 from cwz_web.imaging.scaling import scale_layers
+from cwz_web.imaging.text_layers import TextLayer
 
 LayerType = Literal["text", "image", "shape", "code", "rating", "group", "stack"]
 # The left, top, width and height of a layer, in pixels of the canvas.

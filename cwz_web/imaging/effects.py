@@ -10,7 +10,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from cwz_web.imaging.compositing import STRIP, Patch, Pixels, merge_patches, parse_color
-from cwz_web.imaging.layers import Layer, Outline, Shadow
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.styles import Outline, Shadow
 
 # The left and upper edge of a box, its width and its height, in pixels of the canvas.
 Window: TypeAlias = tuple[int, int, int, int]

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.compositing import WHITE, Pixels, flatten
+from cwz_web.imaging.document_parts import DocumentPart, new_key
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.errors import ImageTooLargeError
-from cwz_web.imaging.layers import DocumentPart, new_key
 from cwz_web.values.formats import CurrencyCode, LocaleCode
 
 DEFAULT_QUALITY = 84

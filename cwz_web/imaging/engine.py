@@ -56,8 +56,9 @@ from cwz_web.imaging.filters import decode_html
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.icons import icons_version
+from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering, available, check_contrast
-from cwz_web.imaging.layers import Gradient, ImageLayer, Layer, ShapeLayer, TextLayer, walk_layers
+from cwz_web.imaging.layers import ImageLayer, ShapeLayer, walk_layers
 from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
 from cwz_web.imaging.planned_layers import PlannedLayer, plan_layers, unclear_value
@@ -66,7 +67,9 @@ from cwz_web.imaging.row_values import RowReader
 from cwz_web.imaging.shapes import (
     render_box,
 )
+from cwz_web.imaging.styles import Gradient
 from cwz_web.imaging.text_fitting import FittedText
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.tiles import Tile, TiledLayer, tile_layers
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, format_of, with_format
 

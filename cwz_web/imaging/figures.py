@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from math import cos, pi, sin
 
-from cwz_web.imaging.layers import Point, ShapeLayer
+from cwz_web.imaging.document_parts import Point
+from cwz_web.imaging.layers import ShapeLayer
 
 # The points of each round corner of a speech bubble.
 CORNER_POINTS = 9

@@ -13,9 +13,9 @@ import numpy as np
 import pyvips
 
 from cwz_web.imaging.compositing import RGB, Pixels
+from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.imaging.effects import to_pixels
 from cwz_web.imaging.fonts import REPLACEMENT, font_families, has_color_glyphs
-from cwz_web.imaging.layers import MAX_SIDE
 from cwz_web.imaging.line_breaking import SOFT_HYPHEN
 from cwz_web.imaging.text_markup import PANGO_SCALE, build_markup, build_runs, deepest_ink
 from cwz_web.imaging.text_runs import (

@@ -24,16 +24,8 @@ from cwz_web.imaging.errors import InvalidBarcodeError, InvalidImageError, Sourc
 from cwz_web.imaging.faces import MISSING, faces_version
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
-from cwz_web.imaging.layers import (
-    CodeLayer,
-    Container,
-    ImageLayer,
-    Layer,
-    RatingLayer,
-    ShapeLayer,
-    StackLayer,
-    TextLayer,
-)
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import CodeLayer, Container, ImageLayer, RatingLayer, ShapeLayer, StackLayer
 from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_findings, text_findings
 from cwz_web.imaging.masking import enclose, mask_patches
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer
@@ -50,6 +42,7 @@ from cwz_web.imaging.shapes import (
 )
 from cwz_web.imaging.text import place_text
 from cwz_web.imaging.text_fitting import FittedText, fit_text
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import Typeface
 from cwz_web.imaging.tiles import Tile
 from cwz_web.imaging.trimming import Box

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from cwz_web.imaging.layers import MAX_SIDE
+from cwz_web.imaging.document_parts import MAX_SIDE
 
 HIGHEST_SHRINK = 9
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.findings import Finding, FindingCode
-from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.luminance import relative_luminance
 from cwz_web.imaging.text import RenderedText
 from cwz_web.imaging.text_fitting import MAX_CHARACTERS
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import RunStyle, Typeface
 
 # WCAG 2.2, success criterion 1.4.3: large text is at least 24 pixels high, or 19 pixels if it is bold.

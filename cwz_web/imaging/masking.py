@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cwz_web.imaging.compositing import Patch, Pixels, merge_patches
-from cwz_web.imaging.layers import LayerMask
+from cwz_web.imaging.layer_base import LayerMask
 
 # The weight of each channel in the luminance of a color.
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)

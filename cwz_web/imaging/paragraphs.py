@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.imaging.glyphs import NO_INK, RenderedGlyphs, TextStyle, count_plain_lines, render_glyphs
-from cwz_web.imaging.layers import MAX_SIDE
 from cwz_web.imaging.text_runs import Run, RunStyle, split_runs
 
 # The distance between a marker and its lines, relative to the font size.

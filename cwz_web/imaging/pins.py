@@ -2,7 +2,8 @@
 
 from typing import Any, TypeVar
 
-from cwz_web.imaging.layers import Layer, Pins, TextLayer
+from cwz_web.imaging.layer_base import Layer, Pins
+from cwz_web.imaging.text_layers import TextLayer
 
 MIN_FONT_SIZE = 6
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from cwz_web.imaging.decoding import Source, read_image_size
+from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.imaging.errors import InvalidImageError, SourceMissingError
-from cwz_web.imaging.layers import MAX_SIDE, Container, GroupLayer, ImageLayer, Layer, StackLayer, TextLayer
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import Container, GroupLayer, ImageLayer, StackLayer
 from cwz_web.imaging.layout import Flex, align, arrange, break_rows, distribute
 from cwz_web.imaging.pins import pin_layer
 from cwz_web.imaging.planned_layers import PlannedLayer
 from cwz_web.imaging.text_fitting import FittedText
+from cwz_web.imaging.text_layers import TextLayer
 
 # The sources of an image by reference, with the error in the place of each one that is missing.
 LoadedSources = Mapping[str, Source | SourceMissingError]

@@ -8,7 +8,8 @@ from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
-from cwz_web.imaging.layers import SOURCE, AnyLayer, Container, Layer, RatingLayer, StackLayer, pair_masks
+from cwz_web.imaging.layer_base import SOURCE, Layer
+from cwz_web.imaging.layers import AnyLayer, Container, RatingLayer, StackLayer, pair_masks
 from cwz_web.imaging.repeats import EntryUse, entry_values
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating

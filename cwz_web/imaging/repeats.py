@@ -16,7 +16,8 @@ from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.expressions import Expression, FieldValue, parse_expression
 from cwz_web.imaging.field_values import FieldText, computed_text, result_key
 from cwz_web.imaging.filters import decode_html
-from cwz_web.imaging.layers import Container, Layer, Repeat, StackLayer
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import Container, Repeat, StackLayer
 from cwz_web.imaging.lists import split_list
 from cwz_web.values.formats import UNKNOWN, ValueFormat, format_of, with_format
 

@@ -9,7 +9,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.field_values import computed_text, fit_field, result_key, value_of
-from cwz_web.imaging.layers import Layer
+from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.repeats import repeated_expressions, row_expressions
 

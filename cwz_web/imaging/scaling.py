@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from math import sqrt
 from typing import Any
 
-from cwz_web.imaging.layers import MAX_FONT_SIZE, MAX_SIDE, AnyLayer, GroupLayer, Layer, StackLayer
+from cwz_web.imaging.document_parts import MAX_FONT_SIZE, MAX_SIDE
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import AnyLayer, GroupLayer, StackLayer
 from cwz_web.imaging.pins import MIN_FONT_SIZE, pin_layer
 
 MAX_PADDING = 500

@@ -8,10 +8,12 @@ import pyvips
 from numpy.typing import NDArray
 
 from cwz_web.imaging.compositing import STRIP, Patch, Pixels, merge_patches, parse_color
+from cwz_web.imaging.document_parts import Point
 from cwz_web.imaging.effects import Window, to_pixels
 from cwz_web.imaging.figures import outline_points
 from cwz_web.imaging.icons import GRID, LINE_WIDTH, read_icon
-from cwz_web.imaging.layers import Border, Fill, Gradient, Point, RatingLayer, ShapeLayer
+from cwz_web.imaging.layers import RatingLayer, ShapeLayer
+from cwz_web.imaging.styles import Border, Fill, Gradient
 
 # The distance of a star's inner corners from its center, relative to its outer ones.
 STAR_INNER = 0.42

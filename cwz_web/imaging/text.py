@@ -10,10 +10,11 @@ from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import outline, shrink_mask
 from cwz_web.imaging.fonts import has_color_glyphs
 from cwz_web.imaging.glyphs import NO_INK, RenderedGlyphs, TextStyle
-from cwz_web.imaging.layers import Gradient, TextLayer
 from cwz_web.imaging.paragraphs import render_text_glyphs
 from cwz_web.imaging.shapes import render_box
+from cwz_web.imaging.styles import Gradient
 from cwz_web.imaging.text_fitting import FittedText, fit_text
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import (
     Run,
     RunStyle,

@@ -14,6 +14,7 @@ from math import ceil
 from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.compositing import parse_color
+from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.imaging.errors import ImageTooLargeError
 from cwz_web.imaging.fonts import REPLACEMENT, find_missing_characters
 from cwz_web.imaging.glyphs import (
@@ -24,9 +25,9 @@ from cwz_web.imaging.glyphs import (
     measure_letters,
     render_glyphs,
 )
-from cwz_web.imaging.layers import MAX_SIDE, TextLayer
 from cwz_web.imaging.line_breaking import MARKS, can_hyphenate, character_ends, mark_breaks, mark_hyphens
 from cwz_web.imaging.paragraphs import count_lines, find_indent, render_text_glyphs
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import (
     Run,
     Typeface,

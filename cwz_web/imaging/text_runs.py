@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cwz_web.imaging.fonts import font_metrics
-from cwz_web.imaging.layers import Gradient, TextLayer, TextSpan
 from cwz_web.imaging.line_breaking import MARKS, character_ends
+from cwz_web.imaging.styles import Gradient
+from cwz_web.imaging.text_layers import TextLayer, TextSpan
 
 # The size of superscripts and subscripts, unless the span has a scale of its own.
 SCRIPT_SCALE = 0.6

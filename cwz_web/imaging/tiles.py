@@ -19,7 +19,8 @@ from cwz_web.imaging.compositing import Patch, Pixels, merge_patches
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import Window, has_effects
 from cwz_web.imaging.encoders import Format, Output, encode
-from cwz_web.imaging.layers import AnyLayer, Container, Layer, StackLayer, walk_layers
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import AnyLayer, Container, StackLayer, walk_layers
 from cwz_web.imaging.placement import PlacedLayer
 
 TILE_OUTPUT = Output(format=Format.PNG)

@@ -41,7 +41,8 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.filters import FILTERS
 from cwz_web.imaging.findings import Finding
-from cwz_web.imaging.layers import Layer, walk_layers
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import walk_layers
 from cwz_web.imaging.tiles import Tile, TiledLayer, without_mixing
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource

@@ -6,7 +6,9 @@ from typing import Any
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import LayerNotFoundError, change_layer
-from cwz_web.imaging.layers import BINDABLE, SOURCE, AnyLayer, Gradient
+from cwz_web.imaging.layer_base import BINDABLE, SOURCE
+from cwz_web.imaging.layers import AnyLayer
+from cwz_web.imaging.styles import Gradient
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed
 from cwz_web.web.live_results import LiveResult, property_result
 

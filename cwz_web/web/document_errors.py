@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.layers import Layer
+from cwz_web.imaging.layer_base import Layer
 from cwz_web.web.forms import MESSAGES
 
 TEXTS = {

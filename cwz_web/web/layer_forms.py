@@ -10,7 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cwz_web.imaging.blending import BlendMode
-from cwz_web.imaging.layers import AnyLayer, Layer
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import AnyLayer
 from cwz_web.web.forms import error_messages
 
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)

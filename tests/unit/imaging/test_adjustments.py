@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cwz_web.imaging.adjustments import adjust_pixels, fade_mask
-from cwz_web.imaging.layers import Fade, ImageLayer
+from cwz_web.imaging.layers import ImageLayer
+from cwz_web.imaging.styles import Fade
 
 factors = st.floats(0, 4, allow_nan=False)
 

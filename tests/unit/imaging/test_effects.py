@@ -9,8 +9,9 @@ from cwz_web.imaging.compositing import Patch, blend_patch, new_canvas
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import apply_effects, cast_shadow, outline, outline_patch, rotate, shrink
 from cwz_web.imaging.engine import Engine
-from cwz_web.imaging.layers import ImageLayer, Outline, Shadow, ShapeLayer
+from cwz_web.imaging.layers import ImageLayer, ShapeLayer
 from cwz_web.imaging.shapes import render_shape
+from cwz_web.imaging.styles import Outline, Shadow
 
 
 def square(**values: Any) -> ShapeLayer:

@@ -23,8 +23,8 @@ from cwz_web.imaging.errors import (
     UnknownSizeError,
 )
 from cwz_web.imaging.filters import FILTERS, Filter
-from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.text_fitting import FittedText, fit_text
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.values.formats import Unclear
 from tests.factories import FONT, jpeg, small_document
 

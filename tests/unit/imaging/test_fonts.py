@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cwz_web.imaging import fonts, text, text_runs
 from cwz_web.imaging.errors import InvalidFontError
-from cwz_web.imaging.layers import TextLayer
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.woff2 import check_decompressed_size, end_of_directory
 from tests.factories import FONT
 from tests.installation import ROOT

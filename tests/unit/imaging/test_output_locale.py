@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan
-from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.line_breaking import SOFT_HYPHEN
+from cwz_web.imaging.text_layers import TextLayer
 
 BOX = {"x": 0, "y": 0, "width": 200, "height": 100}
 

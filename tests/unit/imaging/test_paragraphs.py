@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.text import RenderedText, render_text
 from cwz_web.imaging.text_fitting import FittedText, fit_text
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import Typeface
 
 INTER = {"Inter": Typeface("Inter")}

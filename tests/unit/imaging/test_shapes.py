@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cwz_web.imaging.compositing import Patch, blend_patch, new_canvas
-from cwz_web.imaging.layers import Gradient, RatingLayer, ShapeLayer
+from cwz_web.imaging.layers import RatingLayer, ShapeLayer
 from cwz_web.imaging.shapes import render_box, render_rating, render_shape
+from cwz_web.imaging.styles import Gradient
 
 
 def shape(**values: Any) -> np.ndarray:

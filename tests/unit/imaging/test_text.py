@@ -11,8 +11,8 @@ from cwz_web.imaging import text_fitting
 from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.errors import ImageTooLargeError, RenderTimeoutError
 from cwz_web.imaging.fonts import FAMILIES
-from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.text import RenderedText, place_text, render_text
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import Typeface
 
 

@@ -14,8 +14,8 @@ from cwz_web.imaging.compositing import Patch
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.findings import FindingCode
-from cwz_web.imaging.layers import TextLayer
 from cwz_web.imaging.text import RenderedText, render_text
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.text_runs import Typeface, join_spans
 
 SAMPLES = [

@@ -7,7 +7,8 @@ from pydantic import TypeAdapter
 from cwz_web.demo.starters import open_starter
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_layer
-from cwz_web.imaging.layers import AnyLayer, Layer, walk_layers
+from cwz_web.imaging.layer_base import Layer
+from cwz_web.imaging.layers import AnyLayer, walk_layers
 from cwz_web.web.layer_forms import CHECKS, list_groups, read_layer, serialize_layer
 from tests.factories import nested_document, small_document
 

@@ -6,7 +6,7 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.engine import Engine
-from cwz_web.imaging.layers import BINDABLE
+from cwz_web.imaging.layer_base import BINDABLE
 from cwz_web.web.bound_forms import PROPERTIES, bound_panel
 from cwz_web.web.condition_forms import condition_panel
 from cwz_web.web.data_forms import data_panel, list_functions
