@@ -1,6 +1,6 @@
 """Conditions as rows: what is written in CEL is read as the same rows, and is valid."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from cwz_web.imaging.condition_builder import (
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.expressions import parse_expression
+from cwz_web.imaging.field_values import FieldType
 
 TYPES = {kind: kind for kind in OPERATORS} | {"item": "text", "index": "number", "count": "number"}
 
@@ -194,3 +195,7 @@ def test_layers_compare_fields_computed_fields_and_entries() -> None:
         "index": "number",
         "count": "number",
     }
+
+
+def test_every_type_of_a_field_has_operators() -> None:
+    assert set(get_args(FieldType)) == OPERATORS.keys() - {"computed"}
