@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.field_values import FieldText, result_key
-from cwz_web.imaging.layers import AnyLayer, TextLayer
+from cwz_web.imaging.layers import AnyLayer
 from cwz_web.imaging.repeats import find_results
+from cwz_web.imaging.text_layers import TextLayer
 
 MAX_SHOWN = 60
 MAX_RESULTS = 5
