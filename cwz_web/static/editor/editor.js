@@ -1,6 +1,7 @@
 // The editor: connects the draft, the stage and the panels. Loaded as a module on the editor's page only.
 
 import { installArrange } from "./arrange.js";
+import { installColors } from "./color-picker.js";
 import { Commands } from "./commands.js";
 import { installLayerPanel } from "./layer-panel.js";
 import {
@@ -53,6 +54,9 @@ export class Editor extends EventTarget {
     this.dropper = undefined;
     /** @type {(() => void) | undefined} */
     this.cancelDrag = undefined;
+    /** Opens the color picker. */
+    /** @type {((request: import("./color-picker.js").ColorRequest) => void) | undefined} */
+    this.pickColor = undefined;
     this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
     this.session.addEventListener("state", (event) => {
       this.stage.show(/** @type {CustomEvent} */ (event).detail);
@@ -450,6 +454,7 @@ if (root) {
   installArrange(editor);
   installLayerPanel(editor);
   installProperties(editor);
+  installColors(editor);
   installText(editor);
   installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.

@@ -220,10 +220,11 @@ export class TextEditing extends EventTarget {
    * @param {Part[]} parts
    * @param {number} start
    * @param {number} [end]
+   * @param {{isContinued?: boolean}} [options] isContinued: one step with the change before
    */
-  change(parts, start, end = start) {
+  change(parts, start, end = start, { isContinued = false } = {}) {
     if (parts.length > MAX_SPANS) return this.editor.toast(`A text can have at most ${MAX_SPANS} styles`);
-    this.undoSteps.push({ parts: this.parts, range: this.range });
+    if (!isContinued) this.undoSteps.push({ parts: this.parts, range: this.range });
     this.undoSteps.splice(0, Math.max(this.undoSteps.length - MAX_STEPS, 0));
     this.redoSteps = [];
     this.parts = parts;
@@ -255,15 +256,16 @@ export class TextEditing extends EventTarget {
   /**
    * Change the style of the selection, or of what is typed next.
    * @param {Style} values
+   * @param {{isContinued?: boolean}} [options]
    */
-  format(values) {
+  format(values, options) {
     const [start, end] = this.ordered;
     if (start === end) {
       this.pending = { ...this.pending, ...values };
       return this.emit("range");
     }
     const [anchor, focus] = this.range;
-    this.change(formatParts(this.parts, start, end, values), anchor, focus);
+    this.change(formatParts(this.parts, start, end, values), anchor, focus, options);
     this.loadFonts();
     this.emit("range");
   }
@@ -275,6 +277,36 @@ export class TextEditing extends EventTarget {
     const all = /** @type {const} */ ([0, joinText(this.parts).length]);
     this.change(clearParts(this.parts, ...(start === end ? all : /** @type {const} */ ([start, end]))), anchor, focus);
     this.emit("range");
+  }
+
+  /**
+   * Choose a color of the selection.
+   * @param {"color" | "highlight"} key
+   */
+  pickColor(key) {
+    const style = this.style();
+    let isContinued = false;
+    const format = (/** @type {Style} */ values) => {
+      this.format(values, { isContinued });
+      isContinued = true;
+    };
+    this.editor.pickColor?.({
+      anchor: /** @type {HTMLElement} */ (this.toolbar.querySelector(`[data-command="text-${key}"]`)),
+      value: style[key] ?? (key === "color" ? this.layer?.color : "#fff3a0"),
+      label: key === "color" ? "Text color" : "Highlight",
+      choose: (color) => format(key === "color" ? { color, gradient: undefined } : { highlight: color }),
+      clear: () => format({ [key]: undefined }),
+      field: style.bound?.[key],
+      bind: (field) => format(field ? { bound: { [key]: field } } : { [key]: style[key] ?? undefined }),
+      close: () => this.focus(),
+    });
+  }
+
+  /** Give the focus back to the text, with its selection. */
+  focus() {
+    if (!this.isOpen) return;
+    this.box.focus({ preventScroll: true });
+    this.select(...this.range);
   }
 
   /** Return the style of the selection; undefined values differ within it. */
@@ -652,6 +684,8 @@ export class TextEditing extends EventTarget {
       { id: "text-strike", label: "Strike through", group, keys: ["Mod+Shift+X"], run: toggle("strike", true, false), isEnabled },
       { id: "text-super", label: "Superscript", group, keys: ["Mod+."], run: place("super"), isEnabled },
       { id: "text-sub", label: "Subscript", group, keys: ["Mod+,"], run: place("sub"), isEnabled },
+      { id: "text-color", label: "Text color", group, run: () => this.pickColor("color"), isEnabled },
+      { id: "text-highlight", label: "Highlight", group, run: () => this.pickColor("highlight"), isEnabled },
       { id: "text-field", label: "Insert field", group, keys: ["Mod+J"], run: () => this.startField(), isEnabled },
       { id: "text-clear", label: "Clear formatting", group, keys: ["Mod+\\"], run: () => this.clearFormat(), isEnabled },
     );

@@ -31,6 +31,8 @@ export function installTextToolbar(editing) {
       button.disabled = false;
       if (command in pressed) button.setAttribute("aria-pressed", String(pressed[command](style)));
     }
+    toolbar.style.setProperty("--text-color", style.color ?? "transparent");
+    toolbar.style.setProperty("--highlight", style.highlight ?? "transparent");
     scale.value = style.scale === undefined ? "" : String(Math.round(style.scale * 100));
     scale.placeholder = style.scale === undefined ? "Mixed" : "";
     await showWeights(style.font, style.weight);
@@ -57,8 +59,7 @@ export function installTextToolbar(editing) {
     event.stopPropagation();
     if (event.key !== "Escape") return;
     event.preventDefault();
-    editing.box.focus({ preventScroll: true });
-    editing.select(...editing.range);
+    editing.focus();
   });
   weight.addEventListener("change", () => weight.value && editing.format({ weight: Number(weight.value) }));
   scale.addEventListener("change", () => {
