@@ -3,6 +3,7 @@
 import { installArrange } from "./arrange.js";
 import { installColors } from "./color-picker.js";
 import { Commands } from "./commands.js";
+import { installDropper } from "./dropper.js";
 import { installLayerPanel } from "./layer-panel.js";
 import {
   DEFAULT_SIZE, changed, containerOf, findLayer, locate, insertLayers, outermost, removeLayers, setValues, walkLayers,
@@ -452,6 +453,7 @@ if (root) {
   const editor = new Editor(root);
   installPointer(editor);
   installArrange(editor);
+  installDropper(editor);
   installLayerPanel(editor);
   installProperties(editor);
   installColors(editor);

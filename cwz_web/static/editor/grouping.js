@@ -208,11 +208,14 @@ export function ownLengths(layer, place) {
  * @param {string} to the name of the container; empty for the canvas
  * @param {number} index before which of its layers, counted without those that are moved
  * @param {Shown} shown
+ * @param {import("./stage.js").Point} delta by how much they move on the canvas of the shown size
  */
-export function moveLayers(document, names, to, index, shown) {
+export function moveLayers(document, names, to, index, shown, delta = { x: 0, y: 0 }) {
   const before = sizeNames(document).map((size) => ({ size, places: placesIn(document, size, shown.frames) }));
   const frames = new Map(before.map(({ size, places }) => [size, new Map(names.map((name) => {
-    return [name, frameIn(document, places, name, size, shown)];
+    const frame = frameIn(document, places, name, size, shown);
+    const isMoving = frame && (size === shown.size || followsDefault(document, name, size, shown));
+    return [name, isMoving ? { ...frame, x: frame.x + delta.x, y: frame.y + delta.y } : frame];
   }))]));
   const outer = new Map(before.map(({ size, places }) => [size, to ? frameIn(document, places, to, size, shown) : undefined]));
   const moved = names.flatMap((name) => takeOut(document, name, to) ?? []);
@@ -259,10 +262,23 @@ function takeOut(document, name, to) {
  * @param {Shown} shown
  */
 function frameIn(document, places, name, size, shown) {
+  if (size === shown.size && shown.frames[name]) return shown.frames[name];
   const designed = frameOnCanvas(document, places, name);
   // The default values are those that every size begins with, so that they are known for layers of stacks, too.
-  if (designed || (size !== shown.size && size !== DEFAULT_SIZE)) return designed;
-  return shown.frames[name];
+  return designed ?? (size === DEFAULT_SIZE ? shown.frames[name] : undefined);
+}
+
+/**
+ * Return whether a layer moves in a size because it has no position of its own there.
+ * @param {TemplateDocument} document
+ * @param {string} name
+ * @param {string} size
+ * @param {Shown} shown
+ */
+function followsDefault(document, name, size, shown) {
+  const overrides = document.sizes.find((each) => each.name === size)?.overrides ?? {};
+  const own = Object.hasOwn(overrides, name) ? overrides[name] : {};
+  return (shown.size === DEFAULT_SIZE || size === DEFAULT_SIZE) && own.x == null && own.y == null;
 }
 
 /**

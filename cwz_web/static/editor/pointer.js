@@ -156,7 +156,8 @@ export function installPointer(editor) {
    * @param {() => void} click what a release without a move does
    */
   function drag(start, point, click) {
-    const names = outermost(editor.session.document, editor.selection).filter((name) => editor.isMovable(name));
+    const dragged = outermost(editor.session.document, editor.selection).filter((name) => editor.isUnlocked(name));
+    const names = dragged.filter((name) => editor.isMovable(name));
     let isMoving = false;
     let delta = { x: 0, y: 0 };
     const cancel = () => {
@@ -175,7 +176,7 @@ export function installPointer(editor) {
         if (event.shiftKey) delta = Math.abs(delta.x) > Math.abs(delta.y) ? { x: delta.x, y: 0 } : { x: 0, y: delta.y };
         const isDropping = editor.dropper?.over(editor.selection, now, event) ?? false;
         if (!isDropping && editor.snapper) delta = editor.snapper.snapMove(names, delta, event);
-        stage.previewMove(isDropping ? outermost(editor.session.document, editor.selection) : names, delta);
+        stage.previewMove(isDropping ? dragged : names, delta);
         editor.emit("dragging", { names, delta });
       },
       end: (event) => {
