@@ -390,10 +390,17 @@ class Plan:
 
     def draw_background(self) -> Tile | None:
         """Render the background of the canvas as a tile; None if it is transparent."""
-        background = self._background()
-        alpha = background.pixels[..., 3] if background.has_alpha else None
-        patch = Patch(0, 0, background.pixels, alpha)
-        return Tile.of([patch], (0, 0, self.width, self.height)) if self._canvas.opacity else None
+        if not self._canvas.opacity:
+            return None
+
+        def create() -> Tile | None:
+            background = self._background()
+            alpha = background.pixels[..., 3] if background.has_alpha else None
+            return Tile.of([Patch(0, 0, background.pixels, alpha)], (0, 0, self.width, self.height))
+
+        key = ("background", self._canvas.model_dump_json())
+        tile: Tile | None = self._pixels.get_or_create(key, create)
+        return tile
 
     def draw_tiles(
         self, values: Mapping[str, str], sources: LoadedSources, template: ImageTemplate

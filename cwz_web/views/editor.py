@@ -58,6 +58,7 @@ from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 MAX_BODY = 2 * 1024 * 1024
+PANELS = {"layers": ("layers", "Layers"), "data": ("table-2", "Data")}
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 
 
@@ -121,10 +122,16 @@ class Draft:
 
 @dataclass(frozen=True)
 class EditorPage:
-    """The view model of editor/show.jinja2: `start` is what the script starts with, as JSON."""
+    """The view model of editor/show.jinja2.
+
+    Attributes:
+        panels: the tabs of the left panel: their icons and labels.
+        start: what the script starts with, as JSON.
+    """
 
     template: Template
     feeds: list[Feed]
+    panels: dict[str, tuple[str, str]]
     layer_icons: dict[str, str]
     layer_types: dict[str, str]
     start: str
@@ -148,6 +155,10 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "properties": request.path_in("templates", template.id, "editor-properties"),
         "fonts": request.path_in("templates", template.id, "editor-fonts"),
         "filters": {name: each.example or name for name, each in FILTERS.items()},
+        "rows": request.path_in("templates", template.id, "editor-rows"),
+        "stress": request.path_in("templates", template.id, "editor-stress"),
+        "findings": request.path_in("templates", template.id, "editor-findings"),
+        "preview": request.path_in("templates", template.id, "preview"),
         "csrf": get_csrf_token(request),
         "base": document.digest,
         "document": document.canonical(),
@@ -156,7 +167,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
     # No "<" can end the element that the text is in.
     text = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
-    return EditorPage(template, feeds, LAYER_ICONS, LAYER_TYPES, text)
+    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, text)
 
 
 @view_config(

@@ -274,3 +274,35 @@ def test_fonts_are_listed_with_files_that_are_sent(desk: Desk) -> None:
     assert {"400", "700", "700 italic"} <= lora["files"].keys()
     assert "Cyrillic" in lora["scripts"]
     assert desk.app.get(lora["files"]["700 italic"]).body[:4] == b"\0\1\0\0"
+
+
+def test_rows_are_found_by_their_text(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space)
+    found = desk.app.get(f"{desk.here}/editor-rows", {"feed": str(feed.id), "text": "tw"})
+    assert [button["data-row"] for button in found.html.select("[data-row]")] == ["2"]
+    assert (
+        "No row contains this text"
+        in desk.app.get(f"{desk.here}/editor-rows", {"feed": str(feed.id), "text": "zz"}).text
+    )
+
+
+def test_difficult_rows_are_shown_in_a_size(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space, b"sku,title\n1,One\n2,A much longer title\n3,\n")
+    strip = desk.app.get(f"{desk.here}/editor-stress", {"feed": str(feed.id)})
+    assert [button["data-row"] for button in strip.html.select("[data-row]")] == ["1", "2", "3"]
+    image = strip.html.find("img")["src"]
+    assert desk.app.get(image).content_type == "image/jpeg"
+
+
+def test_issues_of_a_row(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space, b"sku,title\n1,One\n2," + b"word " * 300 + b"\n")
+    for row, has_issues in ((1, False), (2, True)):
+        answer = desk.app.get(f"{desk.here}/editor-findings", {"feed": str(feed.id), "row": row}).json
+        assert any(message.startswith("Title") for message in answer["messages"]) == has_issues
+
+
+@pytest.mark.parametrize("name", ["editor-rows", "editor-stress"])
+def test_feed_of_another_workspace_is_not_found(desk: Desk, name: str) -> None:
+    feed = desk.make.feed(desk.make.workspace())
+    desk.app.get(f"{desk.here}/{name}", {"feed": str(feed.id)}, status=404)
+    desk.app.get(f"{desk.here}/{name}", {"feed": "x"}, status=422)

@@ -3,6 +3,7 @@
 import { installArrange } from "./arrange.js";
 import { installColors } from "./color-picker.js";
 import { Commands } from "./commands.js";
+import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
 import { installLayerPanel } from "./layer-panel.js";
 import {
@@ -12,7 +13,9 @@ import { valuesInParent, valuesOfFrame } from "./placing.js";
 import { installPointer, moveOnCanvas } from "./pointer.js";
 import { installProperties } from "./properties.js";
 import { Session, InvalidChangeError } from "./session.js";
+import { installSnapping } from "./snapping.js";
 import { Stage } from "./stage.js";
+import { installTabs } from "./tabs.js";
 import { installText } from "./text-editing.js";
 import { Tiles } from "./tiles.js";
 import { installTopBar } from "./top-bar.js";
@@ -58,6 +61,11 @@ export class Editor extends EventTarget {
     /** Opens the color picker. */
     /** @type {((request: import("./color-picker.js").ColorRequest) => void) | undefined} */
     this.pickColor = undefined;
+    /** Whether Ctrl (or Command) is held, which holds snapping off. */
+    this.isModifierDown = false;
+    for (const type of /** @type {const} */ (["keydown", "keyup"])) {
+      addEventListener(type, (event) => { this.isModifierDown = event.ctrlKey || event.metaKey; }, { capture: true });
+    }
     this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
     this.session.addEventListener("state", (event) => {
       this.stage.show(/** @type {CustomEvent} */ (event).detail);
@@ -458,6 +466,9 @@ if (root) {
   installProperties(editor);
   installColors(editor);
   installText(editor);
+  installSnapping(editor);
+  installTabs(root);
+  installDataPanel(editor);
   installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.
   Object.assign(root, { editor });

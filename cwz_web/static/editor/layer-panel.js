@@ -208,7 +208,7 @@ export function installLayerPanel(editor) {
 
   tree.addEventListener("keydown", (event) => {
     const items = /** @type {HTMLElement[]} */ ([...tree.querySelectorAll("[role=treeitem]")]);
-    const at = items.findIndex((each) => each === document.activeElement);
+    const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
     if (at < 0) return;
     const name = items[at].dataset.name ?? "";
     const layer = findLayer(editor.document, name);

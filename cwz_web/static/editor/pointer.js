@@ -18,6 +18,7 @@ export function installPointer(editor) {
   /** @type {Map<number, PointerEvent>} */
   const touches = new Map();
 
+  addEventListener("keydown", () => delete container.dataset.pointer, { capture: true });
   addEventListener("keydown", (event) => {
     const isField = /** @type {HTMLElement} */ (event.target).closest("input, textarea, select, button, a, [contenteditable]");
     if (event.key !== " " || isField) return;
@@ -35,6 +36,7 @@ export function installPointer(editor) {
     const event = /** @type {PointerEvent} */ (/** @type {any} */ (konvaEvent.evt));
     // A handle of the frame.
     if (konvaEvent.target !== stage.konva) return;
+    container.dataset.pointer = "";
     container.focus({ preventScroll: true });
     if (event.pointerType === "touch") {
       touches.set(event.pointerId, event);
@@ -45,7 +47,7 @@ export function installPointer(editor) {
   });
 
   stage.konva.on("pointermove", () => {
-    if (isPanning) return;
+    if (isPanning || editor.cancelDrag) return stage.highlight("");
     const name = editor.targetAt(stage.pointer());
     stage.highlight(name);
   });

@@ -52,6 +52,8 @@ export class Stage extends EventTarget {
     this.hovered = "";
     /** The layer whose tile is hidden while its content is edited in place. */
     this.concealed = "";
+    /** Whether the whole canvas is shown, and stays so when the window changes. */
+    this.isFitted = true;
     /** The layers whose move or resize is shown, until the exact tiles arrive. */
     /** @type {{names: string[], matrix: Konva.Transform} | null} */
     this.active = null;
@@ -97,23 +99,33 @@ export class Stage extends EventTarget {
   }
 
   applyColors() {
-    const style = getComputedStyle(document.documentElement);
-    // Konva needs a color that the canvas can parse; a variable can be a light-dark().
-    const probe = document.createElement("span");
-    probe.className = "accent-probe";
-    this.container.append(probe);
-    const accent = getComputedStyle(probe).color || style.color;
-    probe.remove();
+    const accent = this.readColor("accent-color");
     this.accent = accent;
     this.hover.stroke(accent);
     this.transformer.borderStroke(accent);
     this.transformer.anchorStroke(accent);
     this.sheet.fill("#ffffff");
     this.overlay.batchDraw();
+    this.emit("camera");
+  }
+
+  /**
+   * Return the color of a class as a canvas can parse it: a variable can be a light-dark().
+   * @param {string} name
+   */
+  readColor(name) {
+    const probe = document.createElement("span");
+    probe.className = name;
+    this.container.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
   }
 
   resize() {
     this.konva.size({ width: this.container.clientWidth, height: this.container.clientHeight });
+    if (this.isFitted) this.fit();
+    else this.emit("camera");
   }
 
   /**
@@ -424,6 +436,7 @@ export class Stage extends EventTarget {
     const margin = Math.min(FIT_MARGIN, clientWidth / 12);
     const zoom = Math.min((clientWidth - 2 * margin) / this.width, (clientHeight - 2 * margin) / this.height, 1);
     this.center(clamp(zoom), { x: this.width / 2, y: this.height / 2 });
+    this.isFitted = true;
   }
 
   /**
@@ -447,6 +460,7 @@ export class Stage extends EventTarget {
    */
   center(zoom, point) {
     const { clientWidth, clientHeight } = this.container;
+    this.isFitted = false;
     this.konva.scale({ x: zoom, y: zoom });
     // Whole pixels, so that tiles at 100 % are shown as they are.
     this.konva.position({
@@ -464,6 +478,7 @@ export class Stage extends EventTarget {
   zoomTo(zoom, at = { x: this.container.clientWidth / 2, y: this.container.clientHeight / 2 }) {
     const before = { x: (at.x - this.konva.x()) / this.zoom, y: (at.y - this.konva.y()) / this.zoom };
     const scale = clamp(zoom);
+    this.isFitted = false;
     this.konva.scale({ x: scale, y: scale });
     this.konva.position({ x: Math.round(at.x - before.x * scale), y: Math.round(at.y - before.y * scale) });
     this.emit("camera");
@@ -471,6 +486,7 @@ export class Stage extends EventTarget {
 
   /** @param {Point} delta in pixels of the container */
   pan(delta) {
+    this.isFitted = false;
     this.konva.position({ x: Math.round(this.konva.x() + delta.x), y: Math.round(this.konva.y() + delta.y) });
     this.emit("camera");
   }

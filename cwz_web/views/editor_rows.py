@@ -1,0 +1,156 @@
+"""Rows of feeds in the editor: the search for one, those that stress a design, and what is wrong with an image."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import RowQuery, find_items, list_items
+from cwz_web.generation.drafts import load_draft
+from cwz_web.generation.models import Template
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
+from cwz_web.imaging.encoders import Output
+from cwz_web.imaging.errors import ImagingError
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import TemplateResource
+from cwz_web.runs.mapping import SAMPLE, apply_mapping, formats_of, guess_mapping
+from cwz_web.runs.stress_rows import StressRow, find_stress_rows
+from cwz_web.storage.contract import StorageError
+from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.web.request import Request
+from cwz_web.web.transactions import release_connection
+
+# Stress rows are those among the first ones: a request does not take longer for a larger feed.
+SCANNED_ROWS = 2000
+FOUND_ROWS = 20
+
+
+class RowsQuery(BaseModel):
+    """Which rows to show. `draft` is not read: it makes the URL of each draft different."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    feed: UUID
+    text: Annotated[str, Field(max_length=200)] = ""
+    size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
+    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+
+
+@dataclass(frozen=True)
+class FoundRow:
+    """A row of a feed: its number, its key and the beginning of its first values."""
+
+    number: int
+    key: str
+    values: str
+
+
+@dataclass(frozen=True)
+class FoundRows:
+    """The view model of editor/_rows.jinja2; `has_more` if there are more rows than shown."""
+
+    rows: list[FoundRow]
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class StressRows:
+    """The view model of editor/_stress.jinja2.
+
+    Attributes:
+        scanned: how many rows were compared.
+        is_part: whether the feed has more.
+        previews: the path of the images, without the row.
+    """
+
+    rows: list[StressRow]
+    feed: Feed
+    scanned: int
+    is_part: bool
+    previews: str
+
+
+@view_config(
+    context=TemplateResource,
+    name="editor-rows",
+    request_method="GET",
+    renderer="editor/_rows.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def search_rows(context: TemplateResource, request: Request) -> FoundRows:
+    """List the rows that contain a text; the first ones without a text."""
+    query = _read_query(request)
+    feed = _find_feed(request, query.feed)
+    page = find_items(request.db, feed, RowQuery(text=query.text.strip()), limit=FOUND_ROWS)
+    rows = [
+        FoundRow(item.position, item.key, " · ".join(filter(None, (text[:60] for text in item.data.values())))[:160])
+        for item in page.items
+    ]
+    return FoundRows(rows, bool(page.next_after))
+
+
+@view_config(
+    context=TemplateResource,
+    name="editor-stress",
+    request_method="GET",
+    renderer="editor/_stress.jinja2",
+    permission=Permission.TEMPLATE_EDIT,
+)
+def show_stress_rows(context: TemplateResource, request: Request) -> StressRows:
+    """Show the draft with the rows that stress it."""
+    query, template = _read_query(request), context.row
+    feed = _find_feed(request, query.feed)
+    document = load_draft(request.db, template).document
+    items = list_items(request.db, feed, limit=SCANNED_ROWS)
+    mapping = guess_mapping(document.fields, feed.columns, [item.data for item in items[:SAMPLE]])
+    formats = formats_of(request.db, feed)
+    rows = [apply_mapping(mapping, item.data, formats) for item in items]
+    mapped = [field for field in document.fields if field.name in mapping]
+    path = request.path_in("templates", template.id, "preview")
+    size = query.size if document.find_size(query.size) else DEFAULT_SIZE
+    previews = f"{path}?draft={document.digest[:16]}&feed={feed.id}&size={size}&width=320"
+    return StressRows(find_stress_rows(mapped, rows), feed, len(items), feed.item_count > len(items), previews)
+
+
+@view_config(
+    context=TemplateResource, name="editor-findings", request_method="GET", permission=Permission.TEMPLATE_EDIT
+)
+def list_findings(context: TemplateResource, request: Request) -> Response:
+    """Return what is wrong with the draft's image of a row, as JSON."""
+    query, template = _read_query(request), context.row
+    document = load_draft(request.db, template).document
+    size = query.size if document.find_size(query.size) else DEFAULT_SIZE
+    values = sample_values(request, document, query.feed, query.row)
+    return Response(json_body={"messages": _check(request, template, document, size, values)})
+
+
+def _check(
+    request: Request, template: Template, document: ImageTemplate, size: str, values: dict[str, str]
+) -> list[str]:
+    uploads = uploads_of(request, template)
+    release_connection(request)  # rendering may fetch photos
+    image_service = request.services.image_service
+    try:
+        findings = image_service.lint(image_service.prepare(uploads, document, values, Output(size=size)))
+    except (ImagingError, StorageError) as error:
+        return [str(error)]
+    return [f"{finding.layer} {finding.message}".strip() for finding in findings]
+
+
+def _read_query(request: Request) -> RowsQuery:
+    try:
+        return RowsQuery.model_validate(dict(request.GET))
+    except ValidationError:
+        raise HTTPUnprocessableEntity("Choose one of the workspace's feeds") from None
+
+
+def _find_feed(request: Request, feed_id: UUID) -> Feed:
+    feed = request.db.get(Feed, (request.workspace.workspace_id, feed_id))
+    if feed is None or feed.deleted_at is not None:
+        raise HTTPNotFound
+    return feed
