@@ -12,7 +12,17 @@ from playwright.sync_api import Page
 PUBLIC_PAGES = ["/", "/pricing", "/security", "/privacy", "/signin", "/signup", "/forgot", "/verify?token=x"]
 PUBLIC_PAGES += ["/invitation?token=x", "/dev/mail"]
 ACCOUNT_PAGES = ["/account", "/account/delete", "/account/second-factor", "/account/prove", "/w", "/w/new"]
-WORKSPACE_PAGES = ["", "/templates", "/templates/new", "/uploads", "/feeds", "/feeds/new", "/feeds/connect", "/runs"]
+WORKSPACE_PAGES = [
+    "",
+    "/templates",
+    "/templates/new",
+    "/templates/starter?name=launch",
+    "/uploads",
+    "/feeds",
+    "/feeds/new",
+    "/feeds/connect",
+    "/runs",
+]
 WORKSPACE_PAGES += ["/runs/new", "/images", "/keys", "/webhooks", "/members", "/members/leave", "/audit?check=1"]
 WORKSPACE_PAGES += ["/settings", "/setup", "/exports", "/delete"]
 WORKSPACE_PAGES += ["/storage", "/storage/new", "/storage/new?provider=s3"]
