@@ -2,8 +2,9 @@
 
 /**
  * @typedef {{id: string, label: string, group: string, keys?: string[], run: (event?: Event) => void,
- *   isEnabled?: () => boolean, isHidden?: boolean}} Command
+ *   isEnabled?: () => boolean, isHidden?: boolean, isNative?: boolean}} Command
  * `keys` are combinations such as "Mod+Shift+Z": Mod is Ctrl, or Command on a Mac. A hidden command is in no list.
+ * The keys of a native command are left to the browser, whose event it handles.
  */
 
 const IS_MAC = navigator.platform.startsWith("Mac");
@@ -44,7 +45,7 @@ export class Commands {
     if (event.defaultPrevented || isTyping(event)) return;
     const pressed = combination(event);
     for (const command of this.commands.values()) {
-      if (!command.keys?.includes(pressed) || !(command.isEnabled?.() ?? true)) continue;
+      if (command.isNative || !command.keys?.includes(pressed) || !(command.isEnabled?.() ?? true)) continue;
       event.preventDefault();
       command.run(event);
       return;

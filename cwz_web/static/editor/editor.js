@@ -2,6 +2,7 @@
 
 import { installArrange } from "./arrange.js";
 import { installColors } from "./color-picker.js";
+import { installClipboard } from "./clipboard.js";
 import { Commands } from "./commands.js";
 import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
@@ -462,6 +463,7 @@ if (root) {
   installPointer(editor);
   installArrange(editor);
   installDropper(editor);
+  installClipboard(editor);
   installLayerPanel(editor);
   installProperties(editor);
   installColors(editor);
