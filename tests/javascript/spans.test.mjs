@@ -85,6 +85,12 @@ test("a text in one style is a text again, and the layer has the style", () => {
   assert.deepEqual(layer, { name: "T", text: "Sale now", weight: 700 });
 });
 
+test("what all parts have is the layer's", () => {
+  const layer = { name: "T", text: "Sale now", weight: 400, font: "Inter" };
+  writeParts(layer, [{ text: "Sale", style: { font: "Lora", weight: 700 } }, { text: " now", style: { font: "Lora" } }]);
+  assert.deepEqual([layer.font, ...layer.spans.map((span) => span.font)], ["Lora", null, null]);
+});
+
 test("a style that no layer has stays in a span", () => {
   const layer = { name: "T", text: "Sale" };
   writeParts(layer, formatParts(readParts(layer), 0, 4, { highlight: "#ffee00" }));

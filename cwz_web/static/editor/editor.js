@@ -6,6 +6,9 @@ import { installClipboard } from "./clipboard.js";
 import { Commands } from "./commands.js";
 import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
+import { installFonts } from "./font-picker.js";
+import { Fonts } from "./fonts.js";
+import { installGradients } from "./gradient-handles.js";
 import { installLayerPanel } from "./layer-panel.js";
 import {
   DEFAULT_SIZE, changed, containerOf, findLayer, locate, insertLayers, outermost, removeLayers, setValues, walkLayers,
@@ -67,6 +70,10 @@ export class Editor extends EventTarget {
     for (const type of /** @type {const} */ (["keydown", "keyup"])) {
       addEventListener(type, (event) => { this.isModifierDown = event.ctrlKey || event.metaKey; }, { capture: true });
     }
+    /** Opens the font picker. */
+    /** @type {((request: import("./font-picker.js").FontRequest) => void) | undefined} */
+    this.pickFont = undefined;
+    this.fonts = new Fonts(start.fonts);
     this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
     this.session.addEventListener("state", (event) => {
       this.stage.show(/** @type {CustomEvent} */ (event).detail);
@@ -467,6 +474,8 @@ if (root) {
   installLayerPanel(editor);
   installProperties(editor);
   installColors(editor);
+  installFonts(editor);
+  installGradients(editor);
   installText(editor);
   installSnapping(editor);
   installTabs(root);

@@ -42,7 +42,13 @@ export function readParts(layer) {
  * @param {Part[]} parts
  */
 export function writeParts(layer, parts) {
-  const merged = mergeParts(parts.map(({ text, style }) => ({ text, style: withoutInherited(layer, style) })));
+  const written = mergeParts(parts);
+  for (const [key, value] of Object.entries(written[0]?.style ?? {})) {
+    // What all parts have is the layer's.
+    const isCommon = written.length > 1 && written.every(({ style }) => isSame(style[key], value) && !(key in (style.bound ?? {})));
+    if (isCommon && canHave(layer, { [key]: value })) layer[key] = value;
+  }
+  const merged = mergeParts(written.map(({ text, style }) => ({ text, style: withoutInherited(layer, style) })));
   const { text, style } = merged[0] ?? { text: "", style: {} };
   if (merged.length < 2 && canHave(layer, style)) {
     for (const [key, value] of Object.entries(style)) layer[key] = value;

@@ -3,7 +3,7 @@
 
 import { combination } from "./commands.js";
 import { FieldList, fieldNames, findOpenBinding } from "./field-list.js";
-import { Fonts, familyOf } from "./fonts.js";
+import { familyOf } from "./fonts.js";
 import { findLayer } from "./model.js";
 import {
   MAX_SPANS, MAX_TEXT, clearParts, changeStyle, commonStyle, findBindings, findProblem, formatParts, joinText, mergeParts,
@@ -33,7 +33,7 @@ export class TextEditing extends EventTarget {
   constructor(editor) {
     super();
     this.editor = editor;
-    this.fonts = new Fonts(editor.start.fonts);
+    this.fonts = editor.fonts;
     this.frame = /** @type {HTMLElement} */ (editor.root.querySelector("#text-frame"));
     this.box = /** @type {HTMLElement} */ (editor.root.querySelector("#text-box"));
     this.toolbar = /** @type {HTMLElement} */ (editor.root.querySelector("#text-toolbar"));
@@ -298,6 +298,18 @@ export class TextEditing extends EventTarget {
       clear: () => format({ [key]: undefined }),
       field: style.bound?.[key],
       bind: (field) => format(field ? { bound: { [key]: field } } : { [key]: style[key] ?? undefined }),
+      close: () => this.focus(),
+    });
+  }
+
+  pickFont() {
+    const style = this.style();
+    this.editor.pickFont?.({
+      anchor: /** @type {HTMLElement} */ (this.toolbar.querySelector("[data-command=text-font]")),
+      value: style.font ?? "",
+      weight: style.weight ?? 0,
+      choose: (font) => this.format({ font }),
+      chooseWeight: (weight) => this.format({ weight }),
       close: () => this.focus(),
     });
   }
@@ -684,6 +696,7 @@ export class TextEditing extends EventTarget {
       { id: "text-strike", label: "Strike through", group, keys: ["Mod+Shift+X"], run: toggle("strike", true, false), isEnabled },
       { id: "text-super", label: "Superscript", group, keys: ["Mod+."], run: place("super"), isEnabled },
       { id: "text-sub", label: "Subscript", group, keys: ["Mod+,"], run: place("sub"), isEnabled },
+      { id: "text-font", label: "Font", group, run: () => this.pickFont(), isEnabled },
       { id: "text-color", label: "Text color", group, run: () => this.pickColor("color"), isEnabled },
       { id: "text-highlight", label: "Highlight", group, run: () => this.pickColor("highlight"), isEnabled },
       { id: "text-field", label: "Insert field", group, keys: ["Mod+J"], run: () => this.startField(), isEnabled },

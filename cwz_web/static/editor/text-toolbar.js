@@ -44,6 +44,7 @@ export function installTextToolbar(editing) {
    */
   async function showWeights(reference, current) {
     const font = reference ? await editing.fonts.find(reference) : undefined;
+    part("#text-font-name").textContent = font?.name ?? (reference ? "Removed font" : "Mixed");
     const weights = font && !font.isUploaded ? weightsOf(font) : Object.keys(WEIGHTS).map(Number);
     if (current && !weights.includes(current)) weights.push(current);
     const options = weights.sort((a, b) => a - b).map((each) => new Option(WEIGHTS[each] ?? String(each), String(each)));
