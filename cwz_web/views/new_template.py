@@ -311,4 +311,4 @@ def _create(request: Request, name: str, document: ImageTemplate) -> Response:
     with request.services.database.transaction(workspace_id) as db:
         template = create_template(db, workspace_id, name=name, document=document, published_by=person.id)
         record(db, workspace_id, request.actor, "template.create", template.name, {})
-        return HTTPSeeOther(request.path_in("templates", template.id, "design"))
+        return HTTPSeeOther(request.path_in("templates", template.id, "editor"))

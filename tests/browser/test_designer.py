@@ -12,7 +12,8 @@ def designer(page: Page) -> Page:
     """The designer with a fresh template of its own."""
     page.goto("/w/demo/templates/new")
     page.get_by_role("button", name="Start from blank").click()
-    page.wait_for_url("**/design")
+    page.wait_for_url("**/editor")
+    page.goto(page.url.replace("/editor", "/design"))
     page.wait_for_load_state("networkidle")
     page.evaluate("window.notReloaded = true")
     return page
@@ -169,6 +170,8 @@ def test_designer_works_without_javascript(context: BrowserContext, page: Page) 
     still.goto("/w/demo/templates/new")
     still.get_by_role("link", name=re.compile("^Quote")).click()
     still.get_by_role("button", name="Use this template").click()
+    still.wait_for_url("**/editor")
+    still.get_by_role("link", name=re.compile("with forms")).click()
     still.wait_for_url("**/design")
     still.get_by_role("link", name="Mark", exact=True).first.click()
     still.locator("#p-x").fill("300")

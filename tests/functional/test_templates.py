@@ -362,7 +362,7 @@ def test_exported_template_can_be_imported(studio: Studio) -> None:
     form["file"], form["name"] = Upload("card.json", exported.body), "Imported"
     page = form.submit().follow()
     assert "Imported" in page.text
-    brought = page.request.path.removesuffix("/design")
+    brought = page.request.path.removesuffix("/editor")
     assert studio.app.get(f"{brought}/template.json").body == exported.body
 
 
