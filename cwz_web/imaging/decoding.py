@@ -302,7 +302,9 @@ def _displayed_size(header: pyvips.Image) -> tuple[int, int]:
 def _scale(layer: ImageLayer, size: tuple[int, int]) -> float:
     """Return the factor by which an image of this size is scaled to fit the layer's box."""
     ratios = (layer.width / size[0], layer.height / size[1])
-    return max(ratios) if layer.fit in ("cover", "fill") else min(ratios)
+    if layer.fit == "cover":
+        return max(ratios) * layer.zoom
+    return max(ratios) if layer.fit == "fill" else min(ratios)
 
 
 def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> tuple[pyvips.Image, bool]:
@@ -312,13 +314,16 @@ def _fit(layer: ImageLayer, data: bytes, header: pyvips.Image) -> tuple[pyvips.I
     scale = _scale(layer, size)
     full = box if layer.fit == "fill" else tuple(max(round(side * scale), 1) for side in size)
     image, is_cut_off = _decode(data, header, *full)
+    sides = (image.width, image.height)
+    kept = [min(max(round(side * part / whole), 1), side) for side, part, whole in zip(sides, box, full, strict=True)]
     if layer.fit == "cover" and layer.focus in ("attention", "face"):
-        image = _resize(image, *full).smartcrop(*box, interesting="attention")
+        if layer.zoom == 1:
+            image = _resize(image, *full).smartcrop(*box, interesting="attention")
+        else:
+            image = _resize(image.smartcrop(*kept, interesting="attention"), *box)
     elif layer.fit == "cover":
         # Cropping first leaves fewer pixels to resize.
         focus = (0.5, 0.5) if isinstance(layer.focus, str) else layer.focus
-        sides = (image.width, image.height)
-        kept = [max(round(side * part / whole), 1) for side, part, whole in zip(sides, box, full, strict=True)]
         corner = [
             min(max(round(side * at - part / 2), 0), side - part)
             for side, at, part in zip(sides, focus, kept, strict=True)

@@ -50,7 +50,7 @@ from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
 
 # What the pixels of an image depend on beside its file.
-FITTED = ("width", "height", "fit", "trim_padding", "focus", "grayscale", "adjust", "duotone")
+FITTED = ("width", "height", "fit", "trim_padding", "focus", "zoom", "grayscale", "adjust", "duotone")
 
 
 # A longer text is in a key of the cache by its digest.

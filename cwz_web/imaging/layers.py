@@ -31,6 +31,7 @@ MAX_LAYERS = 100
 # How deep groups and stacks can be nested.
 MAX_DEPTH = 6
 MAX_REPEATS = 20
+MAX_ZOOM = 10
 # A discriminated union, as Fill is.
 ImageMask = Annotated[
     Annotated[Literal["box", "circle", "polygon"], Tag("shape_mask")] | Annotated[LayerMask, Tag("layer_mask")],
@@ -84,9 +85,9 @@ class ImageLayer(Layer):
     `fit`: `trim` finds the product on a uniform ground and shows it with a padding of `trim_padding` on all sides, a
     fraction of the box's shorter side; a photo without such a ground is contained. `extend` contains the image and
     continues its edges. `focus` is the focal point when `cover` crops the image: the center, its most salient part
-    (`attention`), the faces in it (`face`), or a point in fractions of the image. `missing` decides what happens if the
-    image is not available: render a placeholder, skip the layer, fail the row, or use the image that `fallback` refers
-    to.
+    (`attention`), the faces in it (`face`), or a point in fractions of the image. `zoom` enlarges what `cover` shows
+    around the focal point: 2 shows half of the width and of the height. `missing` decides what happens if the image is
+    not available: render a placeholder, skip the layer, fail the row, or use the image that `fallback` refers to.
     `outline` follows the visible pixels: it is that of a cut-out, a circle or a polygon.
     `process` names an image processor that changes the photo first, such as `cutout`; if it fails, the photo is shown
     as it is.
@@ -97,6 +98,7 @@ class ImageLayer(Layer):
     fit: Literal["cover", "contain", "fill", "trim", "extend"] = "cover"
     trim_padding: Annotated[float, Field(ge=0, le=0.45)] = new_key(0.08)
     focus: Literal["center", "attention", "face"] | Point = "center"
+    zoom: Annotated[float, Field(ge=1, le=MAX_ZOOM)] = new_key(1)
     process: Annotated[str | None, Field(pattern=PROCESSOR_NAME)] = new_key(None)
     mask: ImageMask = "box"
     mask_points: Annotated[tuple[Point, ...], Field(max_length=60)] = new_key(())

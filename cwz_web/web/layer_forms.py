@@ -262,6 +262,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 face="Faces",
                 **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
             ),
+            FormField("zoom", "Zoom", help="1 to 10, of a photo that fills the box", step="any"),
             FormField("process", "Image processor", "text", help="such as cutout, which removes a uniform ground"),
             _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon", layer="Another layer"),
             FormField("mask_points", "Points", "text", help="of a polygon, for example 0.5,0 1,1 0,1"),

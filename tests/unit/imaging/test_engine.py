@@ -250,6 +250,33 @@ def test_focus_is_kept_by_cropping(focus: Any, color: int | None) -> None:
         assert means[color] > 235
 
 
+def test_zoom_shows_less_of_a_photo_around_its_focus() -> None:
+    bands = pyvips.Image.black(100, 100).join(pyvips.Image.black(100, 100) + 240, "horizontal")
+    source = Source.of(bands.cast("uchar").copy(interpretation="b-w").pngsave_buffer())
+
+    def right_edge(**more: Any) -> float:
+        plan = create_plan([image(width=100, height=100, focus=[0.5, 0.5], source="p", **more)])
+        pixels = plan.compose(plan.fill_values({}), {"p": source}).pixels[:100, :100, 0]
+        return float((pixels > 120).mean())
+
+    assert right_edge() == pytest.approx(0.5, abs=0.02)
+    assert right_edge(zoom=4) == pytest.approx(0.5, abs=0.02)
+    closer = create_plan([image(width=100, height=100, focus=[0.6, 0.5], source="p", zoom=4)])
+    pixels = closer.compose(closer.fill_values({}), {"p": source}).pixels[:100, :100, 0]
+    # 25 pixels of the photo around 120, all of them right of its middle.
+    assert (pixels > 120).mean() > 0.98
+
+
+@pytest.mark.parametrize("focus", ["attention", "face"])
+def test_zoom_keeps_the_salient_part(focus: str) -> None:
+    plain = pyvips.Image.black(400, 100) + [200, 200, 200]
+    marked = plain.draw_rect([250, 20, 20], 330, 30, 40, 40, fill=True)
+    source = Source.of(marked.cast("uchar").copy(interpretation="srgb").pngsave_buffer())
+    plan = create_plan([image(width=100, height=100, focus=focus, source="p", zoom=2)])
+    pixels = plan.compose(plan.fill_values({}), {"p": source}).pixels[:100, :100, :3].astype(int)
+    assert (pixels[..., 0] - pixels[..., 1] > 150).sum() > 3000
+
+
 def test_attention_crops_to_the_salient_part() -> None:
     plain = pyvips.Image.black(400, 100) + [200, 200, 200]
     marked = plain.draw_rect([250, 20, 20], 330, 30, 40, 40, fill=True)
