@@ -154,6 +154,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "operations": request.path_in("templates", template.id, "operations"),
         "properties": request.path_in("templates", template.id, "editor-properties"),
         "fonts": request.path_in("templates", template.id, "editor-fonts"),
+        "photo": request.path_in("templates", template.id, "editor-photo"),
         "filters": {name: each.example or name for name, each in FILTERS.items()},
         "rows": request.path_in("templates", template.id, "editor-rows"),
         "stress": request.path_in("templates", template.id, "editor-stress"),

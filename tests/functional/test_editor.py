@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+import pyvips
 from webtest import TestApp, TestResponse
 
 from cwz_web.generation.drafts import load_draft
@@ -15,7 +16,7 @@ from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.views import editor
 from cwz_web.workspaces.models import AuditEntry, Role
-from tests.factories import Factory, sign_in, small_document, token_of
+from tests.factories import Factory, jpeg, sign_in, small_document, token_of
 
 
 class Desk:
@@ -306,3 +307,13 @@ def test_feed_of_another_workspace_is_not_found(desk: Desk, name: str) -> None:
     feed = desk.make.feed(desk.make.workspace())
     desk.app.get(f"{desk.here}/{name}", {"feed": str(feed.id)}, status=404)
     desk.app.get(f"{desk.here}/{name}", {"feed": "x"}, status=422)
+
+
+def test_whole_photo_of_a_layer_is_shown_for_its_crop(desk: Desk) -> None:
+    upload = desk.make.upload(desk.space, jpeg(60, 40))
+    photo = {"type": "image", "name": "Photo", "source": upload.reference, "width": 20, "height": 80, "rotation": 30}
+    desk.edit(operations=[{"op": "add", "path": "/layers/0", "value": photo}])
+    shown = pyvips.Image.new_from_buffer(desk.app.get(f"{desk.here}/editor-photo?layer=Photo").body, "")
+    assert shown.width / shown.height == pytest.approx(60 / 40, rel=0.01)
+    for query, status in (("layer=Title", 404), ("layer=None", 404), ("", 400), ("layer=Photo&row=x", 400)):
+        desk.app.get(f"{desk.here}/editor-photo?{query}", status=status)

@@ -6,6 +6,7 @@ import { installClipboard } from "./clipboard.js";
 import { Commands } from "./commands.js";
 import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
+import { installCrop } from "./crop.js";
 import { installFonts } from "./font-picker.js";
 import { Fonts } from "./fonts.js";
 import { installGradients } from "./gradient-handles.js";
@@ -477,6 +478,7 @@ if (root) {
   installFonts(editor);
   installGradients(editor);
   installText(editor);
+  installCrop(editor);
   installSnapping(editor);
   installTabs(root);
   installDataPanel(editor);
