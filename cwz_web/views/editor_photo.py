@@ -12,7 +12,8 @@ from cwz_web.generation.drafts import load_draft
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
-from cwz_web.imaging.layers import SOURCE, ImageLayer
+from cwz_web.imaging.layer_base import SOURCE
+from cwz_web.imaging.layers import ImageLayer
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
