@@ -11,7 +11,7 @@ import httpx
 
 from tests.installation import Installation, children_of, wait_for
 
-ROWS = int(os.environ.get("CWZ_SOAK_ROWS", "80"))
+ROWS = int(os.environ.get("CWZ_SOAK_ROWS", "50"))
 KILLS = int(os.environ.get("CWZ_SOAK_KILLS", "3"))
 
 
