@@ -33,7 +33,7 @@ from cwz_web.generation.uploads import complete_upload, reserve_upload
 from cwz_web.generation.usage import Quota
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.uploads import prepare_upload
+from cwz_web.imaging.uploads import PreparedUpload, prepare_upload
 from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
@@ -72,6 +72,12 @@ def small_font() -> bytes:
     file = BytesIO()
     font.save(file)
     return file.getvalue()
+
+
+@lru_cache
+def prepared_upload(data: bytes) -> PreparedUpload:
+    """Return a file as it is stored: most tests upload the same ones."""
+    return prepare_upload(data)
 
 
 def small_document(**more: Any) -> dict[str, Any]:
@@ -323,7 +329,7 @@ class Factory:
 
     def upload(self, workspace: Workspace, data: bytes, name: str = "Logo") -> Upload:
         """Upload a file to a workspace."""
-        prepared = prepare_upload(data)
+        prepared = prepared_upload(data)
         key = upload_key(workspace.id, prepared.source.digest)
         local_bucket(self.services).put(key, prepared.source.data, content_type="application/octet-stream")
         with self.database.transaction(workspace.id) as db:
