@@ -1,13 +1,12 @@
 """JSON request bodies, validated by a pydantic model; the problem names each invalid field."""
 
 import json
-import re
 from math import isfinite
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from cwz_web.web.forms import error_messages
+from cwz_web.web.forms import error_messages, has_nul
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 
@@ -15,9 +14,6 @@ MAX_BODY = 256 * 1024
 JSON = "application/json"
 # A response with a million errors would take eight seconds and 50 MB.
 MAX_ERRORS = 1000
-# NUL as JSON writes it; after another backslash, it is a backslash and "u0000".
-NUL = rb"\u0000"
-_nul = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # Messages by pydantic's error type.
 MESSAGES = {
@@ -65,7 +61,7 @@ def read_body(request: Request, model: type[BodyType], max_bytes: int = MAX_BODY
     if (request.content_length or 0) > max_bytes:
         raise ProblemError(413, "body_too_large", f"The body can have at most {max_bytes // 1024} KB")
     body = request.body
-    if NUL in body and _nul.search(body):
+    if has_nul(body):
         raise ProblemError(422, "invalid_characters", "Remove the NUL character from the data")
     try:
         return model.model_validate_json(body, strict=True)

@@ -52,6 +52,7 @@ from cwz_web.views.designer import LAYER_ICONS, LAYER_TYPES, DesignerPage, desig
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design
 from cwz_web.web.document_errors import document_errors
+from cwz_web.web.forms import has_nul
 from cwz_web.web.problems import ProblemError, problem_document
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -188,6 +189,8 @@ def change_and_show(context: TemplateResource, request: Request) -> Response:
     """Change the draft, and answer the new state with the tiles that the script does not have."""
     if (request.content_length or 0) > MAX_BODY:
         raise HTTPRequestEntityTooLarge(f"A change can have at most {MAX_BODY // 1024**2} MB")
+    if has_nul(request.body):
+        return _problem(request, 422, "invalid_characters", "Remove the NUL character from the text", {})
     try:
         edit = EditRequest.model_validate_json(request.body)
     except ValidationError as error:

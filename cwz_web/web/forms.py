@@ -21,6 +21,9 @@ M = TypeVar("M", bound="Form")
 CSRF_FIELD = "csrf_token"
 # NUL and lone surrogates cannot be stored in PostgreSQL.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# NUL as JSON writes it; after another backslash, it is a backslash and "u0000".
+NUL = rb"\u0000"
+_nul = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 # The last part of pydantic's location of an error in a key of an object.
 KEY_LOCATION = "[key]"
@@ -162,6 +165,11 @@ def find_repeated_fields(posted: MultiDict[str, Any], names: Iterable[str]) -> d
     if any(UNSTORABLE.search(value) for value in posted.values() if isinstance(value, str)):
         raise HTTPBadRequest("The form contains a character that is not allowed")
     return {name: "Enter this once" for name in names if len(posted.getall(name)) > 1}
+
+
+def has_nul(body: bytes) -> bool:
+    """Return whether a JSON text contains the character NUL, which cannot be stored."""
+    return NUL in body and bool(_nul.search(body))
 
 
 def error_messages(error: ValidationError, texts: Mapping[str, str] = MESSAGES) -> dict[str, str]:

@@ -317,3 +317,28 @@ def test_whole_photo_of_a_layer_is_shown_for_its_crop(desk: Desk) -> None:
     assert shown.width / shown.height == pytest.approx(60 / 40, rel=0.01)
     for query, status in (("layer=Title", 404), ("layer=None", 404), ("", 400), ("layer=Photo&row=x", 400)):
         desk.app.get(f"{desk.here}/editor-photo?{query}", status=status)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"base": "%s", "operations": [{"op": "replace", "path": "/layers/0/name", "value": "a\\u0000b"}]}',
+        '{"base": "%s", "operations": [{"op": "replace", "path": "/layers/0/name", "value": "\\ud800"}]}',
+        '{"base": "%s", "change": "\\u0000", "operations": [{"op": "replace", "path": "/canvas/width", "value": 5}]}',
+        '{"base": "%s", "form": {"do": "add", "type": "\\u0000"}}',
+        '{"base": "%s", "form": {"do": "properties", "name": "\\u0000"}, "layer": "Title"}',
+        '{"base": "%s", "operations": [{"op": "add", "path": "/layers/0/x", "value": ' + "[" * 900 + "]" * 900 + "}]}",
+        '{"base": "%s", "operations": [{"op": "add", "path": "/layers/~2", "value": 1}]}',
+        '{"base": "%s", "operations": [{"op": "replace", "path": "/canvas/width", "value": 1e400}]}',
+        "[]",
+        "{",
+        "",
+    ],
+)
+def test_hostile_body_is_refused(desk: Desk, body: str) -> None:
+    before = desk.draft
+    headers = {"X-CSRF-Token": desk.token, "Content-Type": "application/json"}
+    text = body.replace("%s", desk.base)
+    answer = desk.app.post(f"{desk.here}/operations", text, headers=headers, status="*")
+    assert answer.status_int == 422
+    assert desk.draft == before
