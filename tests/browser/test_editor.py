@@ -233,3 +233,82 @@ def test_text_is_edited_in_place(make_editor: Any) -> None:
     keyboard.press("Control+Enter")
     editor.is_saved()
     assert all(each["strike"] for each in editor.layer("Word")["spans"])
+
+
+def arranged() -> dict[str, Any]:
+    """Return a document with a stack, two shapes beside it, and a text that uses a field."""
+    stack = {"type": "stack", "name": "Stack", "x": 20, "y": 20, "width": 240, "height": 300, "gap": 20, "padding": 20}
+    word = {"type": "text", "name": "Word", "x": 300, "y": 380, "width": 300, "height": 60, "size": 40}
+    return {
+        "version": 3,
+        "canvas": {"width": 640, "height": 480, "background": "#ffffff"},
+        "fields": [{"name": "price", "label": "Price", "type": "text", "default": "49 €"}],
+        "layers": [
+            stack | {"background": "#eeeeee", "layers": [BOX | {"name": "First", "height": 60}]},
+            BOX | {"name": "Left", "x": 300, "y": 40, "width": 100, "rotation": 10},
+            BOX | {"name": "Right", "x": 440, "y": 60, "width": 100},
+            word | {"text": "{{ price }}"},
+        ],
+        "sizes": [{"name": "story", "width": 480, "height": 640, "overrides": {"Left": {"x": 40, "y": 400}}}],
+    }
+
+
+def test_layers_are_arranged_with_the_mouse(make_editor: Any) -> None:
+    editor = make_editor(arranged())
+    page, zoom = editor.page, editor.page.evaluate("() => document.getElementById('editor').editor.stage.zoom")
+    # Above the only layer of the stack, then out of it again.
+    (x, y), (to_x, to_y) = editor.point("Right"), editor.point("First")
+    editor.drag((x, y), to_x - x, to_y - 25 * zoom - y)
+    editor.is_saved()
+    assert [each["name"] for each in editor.layer("Stack")["layers"]] == ["Right", "First"]
+    page.wait_for_load_state("networkidle")
+    page.keyboard.down("Control")
+    page.mouse.click(*editor.point("Right"))
+    page.keyboard.up("Control")
+    x, y = editor.point("Right")
+    editor.drag((x, y), to_x + 300 * zoom - x, 0)
+    editor.is_saved()
+    moved = editor.layer("Right")
+    # A group keeps places in each size.
+    page.mouse.click(*editor.point("Left"), button="right")
+    page.keyboard.press("Escape")
+    page.keyboard.down("Shift")
+    page.mouse.click(*editor.point("Right"))
+    page.keyboard.up("Shift")
+    page.get_by_role("button", name="Group", exact=True).last.click()
+    editor.is_saved()
+    group = editor.layer("Group")
+    left, right = sorted(group["layers"], key=lambda each: each["name"])
+    assert (group["x"] + left["x"], group["y"] + left["y"], left["rotation"]) == (300, 40, 10)
+    assert (group["x"] + right["x"], group["y"] + right["y"]) == (moved["x"], moved["y"])
+    story = editor.state["document"]["sizes"][0]["overrides"]
+    assert (story["Group"]["x"] + story["Left"]["x"], story["Group"]["y"] + story["Left"]["y"]) == (40, 400)
+
+
+def test_layers_are_arranged_and_copied_with_the_keyboard(make_editor: Any) -> None:
+    editor, target = make_editor(arranged()), {**MIXED, "layers": []}
+    page, keyboard = editor.page, editor.page.keyboard
+    keyboard.press("Control+k")
+    keyboard.type("word")
+    keyboard.press("Enter")
+    page.locator("#stage").focus()
+    keyboard.press("Shift+A")
+    editor.is_saved()
+    assert editor.layer("Stack 2")["layers"][0]["sizing"]["height"] == "hug"
+    keyboard.press("Control+c")
+    expect(page.locator("#announcements")).to_have_text("Copied Stack 2")
+    other = make_editor(target)
+    other.page.locator("#stage").focus()
+    other.page.keyboard.press("Control+v")
+    expect(other.page.locator("#toast")).to_contain_text("Added the fields price")
+    other.is_saved()
+    state = other.state["document"]
+    assert [each["name"] for each in state["fields"]] == ["price"]
+    assert state["layers"][0]["layers"][0]["text"] == "{{ price }}"
+    other.page.keyboard.press("Alt+A")
+    other.is_saved()
+    assert other.layer("Stack 2")["x"] == 0
+    other.page.keyboard.press("Shift+F10")
+    other.page.get_by_role("menuitem", name="Duplicate").press("Enter")
+    other.is_saved()
+    assert len(other.state["document"]["layers"]) == 2

@@ -84,7 +84,7 @@ export function combination(event) {
 export function describeKeys(keys) {
   const names = /** @type {{[key: string]: string}} */ ({
     Mod: IS_MAC ? "⌘" : "Ctrl", Alt: IS_MAC ? "⌥" : "Alt", Shift: IS_MAC ? "⇧" : "Shift",
-    ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Delete: "Del",
+    ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Delete: "Del", ContextMenu: "Menu",
   });
   return keys.split("+").map((key) => names[key] ?? key).join(IS_MAC ? "" : "+");
 }

@@ -14,6 +14,7 @@ import { installLayerPanel } from "./layer-panel.js";
 import {
   DEFAULT_SIZE, changed, containerOf, findLayer, locate, insertLayers, outermost, removeLayers, setValues, walkLayers,
 } from "./model.js";
+import { installMenus } from "./menus.js";
 import { valuesInParent, valuesOfFrame } from "./placing.js";
 import { installPointer, moveOnCanvas } from "./pointer.js";
 import { installProperties } from "./properties.js";
@@ -482,6 +483,7 @@ if (root) {
   installSnapping(editor);
   installTabs(root);
   installDataPanel(editor);
+  installMenus(editor);
   installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.
   Object.assign(root, { editor });
