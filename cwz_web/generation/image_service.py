@@ -14,6 +14,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan, RenderedImage
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode, faults
+from cwz_web.imaging.pixel_difference import PixelDifference, compare_images
 from cwz_web.imaging.placement import LoadedSources
 from cwz_web.imaging.processors import installed_processors
 from cwz_web.imaging.render_pool import RenderPool
@@ -217,6 +218,11 @@ class ImageService:
     def preview(self, image: PreparedImage, width: int | None = None) -> bytes:
         """Render an image in this process, at most `width` pixels wide. Raises ImagingError."""
         return image.plan.compose(image.values, self.process(image).all_sources).encode(image.output, width)
+
+    def compare(self, before: PreparedImage, after: PreparedImage) -> PixelDifference:
+        """Render two images in this process and compare their pixels. Raises ImagingError."""
+        old, new = (image.plan.compose(image.values, self.process(image).all_sources) for image in (before, after))
+        return compare_images(old, new)
 
     def lint(self, image: PreparedImage) -> list[Finding]:
         """Return the findings of an image."""

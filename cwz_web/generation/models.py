@@ -50,12 +50,16 @@ class Template(WorkspaceOwned, Base):
 
 
 class TemplateVersion(WorkspaceOwned, Base):
-    """A published version of a template; immutable. `uploads` are the digests that its document refers to."""
+    """A published version of a template; its document never changes, its `name` can.
+
+    `uploads` are the digests that its document refers to.
+    """
 
     __tablename__ = "template_versions"
 
     template_id: Mapped[UUID]
     number: Mapped[int]
+    name: Mapped[str] = mapped_column(default="", server_default="")
     document: Mapped[dict[str, Any]] = mapped_column(JSONB)
     uploads: Mapped[list[str]] = mapped_column(ARRAY(Text), Computed("upload_digests(document)", persisted=True))
     published_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))

@@ -88,6 +88,12 @@ def load_design(db: Session, template: Template, version: int | None = None) -> 
     return TemplateDesign(template, ImageTemplate.model_validate(document), number)
 
 
+def find_version(db: Session, template: Template, number: int) -> TemplateVersion | None:
+    """Return a version by its number."""
+    own = TemplateVersion.workspace_id == template.workspace_id, TemplateVersion.template_id == template.id
+    return db.scalar(select(TemplateVersion).where(*own, TemplateVersion.number == number))
+
+
 def create_template(
     db: Session, workspace_id: UUID, *, name: str, document: ImageTemplate, published_by: UUID | None = None
 ) -> Template:

@@ -7,17 +7,18 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
-from cwz_web.generation.drafts import discard_draft
+from cwz_web.generation.drafts import discard_draft, has_draft
 from cwz_web.generation.models import Template, TemplateVersion
 from cwz_web.generation.templates import (
     TemplateDesign,
     create_template,
+    find_version,
     list_designs,
     list_versions,
     load_design,
@@ -74,6 +75,7 @@ class VersionsPage:
     """The view model of templates/versions.jinja2: the versions with their publishers, newest first."""
 
     template: Template
+    has_draft: bool
     versions: list[tuple[TemplateVersion, str | None]]
 
 
@@ -105,18 +107,31 @@ class NameForm(Form):
     name: Name
 
 
+class VersionForm(Form):
+    """A version number."""
+
+    version: Annotated[int, Field(ge=1)]
+
+
+class VersionNameForm(VersionForm):
+    """A version and its name; empty for none."""
+
+    name: Annotated[str, Field(max_length=60)] = ""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("Use letters, digits and common punctuation only")
+        return name
+
+
 class UnsignedUrlsForm(Form):
     """Whether unsigned URLs are allowed; the parameters are check boxes of their own (`unsigned.<name>`)."""
 
     model_config = ConfigDict(extra="ignore")
 
     do: Literal["allow", "deny"]
-
-
-class VersionForm(Form):
-    """A version number."""
-
-    version: Annotated[int, Field(ge=1)]
 
 
 @view_config(
@@ -224,7 +239,7 @@ def export_template(context: TemplateResource, request: Request) -> Response:
 )
 def list_versions_page(context: TemplateResource, request: Request) -> VersionsPage:
     """List the versions with previews."""
-    return VersionsPage(context.row, list_versions(request.db, context.row))
+    return VersionsPage(context.row, has_draft(context.row), list_versions(request.db, context.row))
 
 
 @view_config(context=TemplateResource, name="versions", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -241,6 +256,20 @@ def restore_version(context: TemplateResource, request: Request) -> Response:
     discard_draft(request.db, template)
     publish(request.db, template, document, request.user.account.id)
     request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
+    return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
+
+
+@view_config(context=TemplateResource, name="version-name", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+def rename_version(context: TemplateResource, request: Request) -> Response:
+    """Name a version, or remove its name."""
+    form, template = read_form(VersionNameForm, request.POST), context.row
+    if form.value is None:
+        raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'choose one of the template versions')}")
+    version = find_version(request.db, template, form.value.version)
+    if version is None:
+        raise HTTPUnprocessableEntity("Choose one of the template's versions")
+    version.name = form.value.name
+    request.audit("template.version_name", template.name, version=version.number, name=version.name)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
 
 

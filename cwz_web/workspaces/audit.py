@@ -89,6 +89,7 @@ AUDIT_LABELS = {
     "template.rollback": "Restored template version",
     "template.sample": "Added sample template",
     "template.storage": "Changed template storage",
+    "template.version_name": "Named template version",
     "upload.add": "Added upload",
     "upload.delete": "Deleted upload",
     "upload.purge": "Deleted upload permanently",

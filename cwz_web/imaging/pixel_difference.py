@@ -1,0 +1,91 @@
+"""The difference of two images, pixel by pixel: how many pixels differ, and where, as a heat image.
+
+A pixel differs if any of its channels does. Transparent images are compared on white and on black, so that neither a
+color without opacity counts as a difference nor a white layer on a transparent canvas is missed.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from cwz_web.imaging.compositing import RGB, WHITE, Pixels, flatten, new_canvas
+from cwz_web.imaging.effects import shrink
+from cwz_web.imaging.engine import Composition
+
+# Larger images are reduced before they are compared, which takes four arrays of this many pixels.
+MAX_COMPARED_PIXELS = 4_000_000
+BLACK: RGB = (0, 0, 0)
+# The colors of the smallest and of the largest difference.
+SMALL, LARGE = np.array((255, 176, 0)), np.array((196, 0, 40))
+# The unchanged part of a heat image has this fraction of its contrast.
+FADE = 4
+
+
+@dataclass(frozen=True)
+class PixelDifference:
+    """The difference of two images.
+
+    Attributes:
+        changed: how many pixels differ.
+        total: the pixels of both images; where only one of them is, each differs.
+        heat: the newer image in faint gray, with the pixels that differ in color: the redder, the more they differ.
+    """
+
+    changed: int
+    total: int
+    heat: Pixels
+
+    @property
+    def share(self) -> float:
+        """The share of pixels that differ, 0 to 1."""
+        return self.changed / self.total
+
+
+def compare_images(before: Composition, after: Composition) -> PixelDifference:
+    """Compare two images, which can have different sizes; their upper left corners are on one another."""
+    grounds = (WHITE, BLACK) if before.has_alpha or after.has_alpha else (WHITE,)
+    scale = _scale(before, after)
+    pairs = [(_opaque(before, ground, scale), _opaque(after, ground, scale)) for ground in grounds]
+    old, new = pairs[0]
+    amount = _amount(old, new)
+    for pair in pairs[1:]:
+        np.maximum(amount, _amount(*pair), out=amount)
+    common = min(old.shape[0], new.shape[0]) * min(old.shape[1], new.shape[1])
+    total = old.shape[0] * old.shape[1] + new.shape[0] * new.shape[1] - common
+    return PixelDifference(int(np.count_nonzero(amount)), total, _draw_heat(old, new, amount))
+
+
+def _scale(*images: Composition) -> float:
+    """Return the factor at which none of the images has too many pixels."""
+    largest = max(image.pixels.shape[0] * image.pixels.shape[1] for image in images)
+    return min(sqrt(MAX_COMPARED_PIXELS / largest), 1)
+
+
+def _opaque(image: Composition, ground: RGB, scale: float) -> Pixels:
+    pixels = flatten(image.pixels, ground) if image.has_alpha else image.pixels
+    return shrink(pixels, max(int(pixels.shape[1] * scale), 1))
+
+
+def _amount(old: Pixels, new: Pixels) -> Pixels:
+    """Return how much each pixel differs, 0 to 255, on a canvas that has both images."""
+    height, width = max(old.shape[0], new.shape[0]), max(old.shape[1], new.shape[1])
+    amount = np.zeros((height, width), np.uint8)
+    for each in (old, new):
+        amount[: each.shape[0], : each.shape[1]] = 255
+    inside = (slice(min(old.shape[0], new.shape[0])), slice(min(old.shape[1], new.shape[1])))
+    one, other = old[inside][..., :3], new[inside][..., :3]
+    amount[inside] = (np.maximum(one, other) - np.minimum(one, other)).max(axis=2)
+    return amount
+
+
+def _draw_heat(old: Pixels, new: Pixels, amount: Pixels) -> Pixels:
+    heat = new_canvas(amount.shape[1], amount.shape[0], WHITE)
+    for each in (old, new):  # the newer one on top
+        gray = each[..., :3].mean(axis=2, dtype=np.float32)
+        heat[: each.shape[0], : each.shape[1], :3] = (255 - (255 - gray) / FADE).astype(np.uint8)[..., None]
+    strength = np.linspace(0, 1, 256)[:, None]
+    palette = (SMALL + (LARGE - SMALL) * strength).astype(np.uint8)
+    is_changed = amount > 0
+    heat[is_changed, :3] = palette[amount[is_changed]]
+    return heat
