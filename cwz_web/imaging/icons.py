@@ -12,6 +12,14 @@ PACKAGE = "lucide-static"
 # The side of the square that the icons are designed on, and the width of their lines.
 GRID, LINE_WIDTH = 24, 2
 MAX_SUGGESTIONS = 5
+POPULAR = (
+    *("shopping-cart", "shopping-bag", "truck", "package", "gift", "tag", "badge-percent", "percent", "star"),
+    *("heart", "check", "circle-check", "x", "plus", "minus", "arrow-right", "arrow-left", "arrow-up-right"),
+    *("chevron-right", "zap", "flame", "sparkles", "award", "trophy", "crown", "medal", "thumbs-up", "clock"),
+    *("calendar", "map-pin", "phone", "mail", "globe", "credit-card", "wallet", "banknote", "shield-check"),
+    *("lock", "leaf", "recycle", "sun", "snowflake", "droplet", "house", "store", "car", "plane", "bed"),
+    *("coffee", "utensils", "shirt", "camera", "music", "smartphone"),
+)
 
 _root = re.compile(r"\A<svg[^>]*>(.*)</svg>\Z", re.DOTALL)
 # The file of each icon by its name.
@@ -47,6 +55,25 @@ def check_icon(name: str) -> str:
     near = get_close_matches(name.lower().replace(" ", "-").replace("_", "-"), _installed, MAX_SUGGESTIONS)
     hint = f"Did you mean {' or '.join(near)}?" if near else "The names are at https://lucide.dev/icons"
     raise ValueError(f"There is no icon “{name}”. {hint}")
+
+
+def find_icons(text: str, limit: int) -> list[str]:
+    """Return the names of icons whose names or tags contain all words of a text, the nearest first.
+
+    Without a text, these are icons that product images often show.
+    """
+    words = text.lower().replace("-", " ").split()
+    if not words:
+        return [name for name in POPULAR if name in _installed][:limit]
+    folder = next(iter(_installed.values())).parent.parent
+    tags: dict[str, list[str]] = json.loads((folder / "tags.json").read_text())
+    wanted = "-".join(words)
+    ranks = {}
+    for name in _installed:
+        known = " ".join([name.replace("-", " "), *tags.get(name, [])])
+        if all(word in known for word in words):
+            ranks[name] = (name != wanted, not name.startswith(wanted), wanted not in name, name)
+    return sorted(ranks, key=ranks.__getitem__)[:limit]
 
 
 def read_icon(name: str) -> str:

@@ -41,6 +41,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.filters import FILTERS
 from cwz_web.imaging.findings import Finding
+from cwz_web.imaging.icons import find_icons
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import walk_layers
 from cwz_web.imaging.tiles import Tile, TiledLayer, without_mixing
@@ -49,6 +50,7 @@ from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.designer import LAYER_ICONS, LAYER_TYPES, DesignerPage, designer_page
+from cwz_web.views.editor_elements import ELEMENT_GROUPS, MAX_ICONS
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design
 from cwz_web.web.document_errors import document_errors
@@ -59,7 +61,12 @@ from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
 
 MAX_BODY = 2 * 1024 * 1024
-PANELS = {"layers": ("layers", "Layers"), "data": ("table-2", "Data")}
+PANELS = {
+    "layers": ("layers", "Layers"),
+    "elements": ("shapes", "Elements"),
+    "uploads": ("upload", "Uploads"),
+    "data": ("table-2", "Data"),
+}
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 
 
@@ -127,6 +134,8 @@ class EditorPage:
 
     Attributes:
         panels: the tabs of the left panel: their icons and labels.
+        element_groups: the elements that can be added.
+        icons: the icons that are shown before a search.
         start: what the script starts with, as JSON.
     """
 
@@ -135,6 +144,8 @@ class EditorPage:
     panels: dict[str, tuple[str, str]]
     layer_icons: dict[str, str]
     layer_types: dict[str, str]
+    element_groups: list[dict[str, Any]]
+    icons: list[str]
     start: str
 
 
@@ -157,6 +168,9 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "fonts": request.path_in("templates", template.id, "editor-fonts"),
         "photo": request.path_in("templates", template.id, "editor-photo"),
         "filters": {name: each.example or name for name, each in FILTERS.items()},
+        "elements": [each for group in ELEMENT_GROUPS for each in group["elements"]],
+        "icons": request.path_in("templates", template.id, "editor-icons"),
+        "uploads": request.path_in("uploads"),
         "rows": request.path_in("templates", template.id, "editor-rows"),
         "stress": request.path_in("templates", template.id, "editor-stress"),
         "findings": request.path_in("templates", template.id, "editor-findings"),
@@ -169,7 +183,8 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
     # No "<" can end the element that the text is in.
     text = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
-    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, text)
+    icons = find_icons("", MAX_ICONS)
+    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, ELEMENT_GROUPS, icons, text)
 
 
 @view_config(

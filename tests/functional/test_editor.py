@@ -342,3 +342,10 @@ def test_hostile_body_is_refused(desk: Desk, body: str) -> None:
     answer = desk.app.post(f"{desk.here}/operations", text, headers=headers, status="*")
     assert answer.status_int == 422
     assert desk.draft == before
+
+
+def test_icons_are_searched_in_the_editor(desk: Desk) -> None:
+    found = desk.app.get(f"{desk.here}/editor-icons", {"text": "shopping cart"})
+    assert found.html.select("button[data-icon]")[0]["data-icon"] == "shopping-cart"
+    assert len(desk.app.get(f"{desk.here}/editor-icons", {"text": "e"}).html.select("svg")) == 60
+    assert "No icons match" in desk.app.get(f"{desk.here}/editor-icons", {"text": "../../package"}).text

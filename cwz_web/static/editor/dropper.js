@@ -60,6 +60,11 @@ export function installDropper(editor) {
       drop(editor, draggedNames(editor, selection), found, delta, event.altKey);
       return true;
     },
+    offer: (point) => {
+      target = targetAt(editor, containerAt(editor, [], point), [], point);
+      show(target);
+      return target;
+    },
     clear,
   };
   installKeys(editor);
@@ -87,10 +92,22 @@ function findTarget(editor, names, point, event) {
   const isInStack = names.some((name) => containerOf(document, name)?.type === "stack");
   if (event.ctrlKey || event.metaKey) return isInStack ? { to: outsideStacks(editor, names[0]), before: "" } : undefined;
   const to = containerAt(editor, names, point);
-  const container = to ? findLayer(document, to) : undefined;
-  if (container?.type === "stack") return { to, ...insertionIn(editor, container, event.altKey ? [] : names, point) };
-  if (!isInStack && parents.has(to)) return undefined;
-  return { to, before: "" };
+  const isStack = findLayer(document, to)?.type === "stack";
+  if (!isStack && !isInStack && parents.has(to)) return undefined;
+  return targetAt(editor, to, event.altKey ? [] : names, point);
+}
+
+/**
+ * Return where a container takes layers at a point.
+ * @param {Editor} editor
+ * @param {string} to
+ * @param {string[]} leaving layers that will not be where they are
+ * @param {Point} point
+ * @returns {Target}
+ */
+function targetAt(editor, to, leaving, point) {
+  const container = to ? findLayer(editor.document, to) : undefined;
+  return container?.type === "stack" ? { to, ...insertionIn(editor, container, leaving, point) } : { to, before: "" };
 }
 
 /**
@@ -134,7 +151,7 @@ function takes(editor, container, names) {
   const { document, stage } = editor;
   const frame = stage.find(container.name)?.frame;
   if (!frame || !editor.isUnlocked(container.name)) return false;
-  if (names.every((name) => containerOf(document, name)?.name === container.name)) return true;
+  if (names.length && names.every((name) => containerOf(document, name)?.name === container.name)) return true;
   // A layer with a mask needs it beside it, at a position of its own.
   if (container.type === "stack") return withMasks(document, names).length === names.length && !names.some((name) => findLayer(document, name)?.mask?.layer);
   const bounds = boundsOf(names.flatMap((name) => stage.find(name)?.frame ?? []));

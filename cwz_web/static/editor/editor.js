@@ -7,6 +7,7 @@ import { Commands } from "./commands.js";
 import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
 import { installCrop } from "./crop.js";
+import { installElements } from "./elements-panel.js";
 import { installFonts } from "./font-picker.js";
 import { Fonts } from "./fonts.js";
 import { installGradients } from "./gradient-handles.js";
@@ -25,6 +26,7 @@ import { installTabs } from "./tabs.js";
 import { installText } from "./text-editing.js";
 import { Tiles } from "./tiles.js";
 import { installTopBar } from "./top-bar.js";
+import { installUploads } from "./uploads-panel.js";
 
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
 /** @typedef {import("./stage.js").Point} Point */
@@ -35,7 +37,8 @@ import { installTopBar } from "./top-bar.js";
 /**
  * Puts what is dragged into a stack or a group.
  * @typedef {{over: (names: string[], point: Point, event: PointerEvent) => boolean,
- *   drop: (names: string[], delta: Point, event: PointerEvent) => boolean, clear: () => void}} Dropper
+ *   drop: (names: string[], delta: Point, event: PointerEvent) => boolean, clear: () => void,
+ *   offer: (point: Point) => {to: string, before: string}}} Dropper `offer` returns where a new layer goes
  */
 
 const TOAST_MS = 6000;
@@ -484,6 +487,8 @@ if (root) {
   installTabs(root);
   installDataPanel(editor);
   installMenus(editor);
+  installElements(editor);
+  installUploads(editor);
   installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.
   Object.assign(root, { editor });

@@ -10,7 +10,7 @@ declare global {
     type Transform = InstanceType<typeof KonvaModule.Transform>;
   }
   const htmx: {
-    ajax: (method: string, address: string, context: { target: string; swap?: string }) => Promise<void>;
+    ajax: (method: string, address: string, context: { target: string; source?: Element; swap?: string }) => Promise<void>;
     process: (element: Element) => void;
   };
 }

@@ -9,7 +9,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.findings import FindingCode
-from cwz_web.imaging.icons import check_icon, install_icons, read_icon
+from cwz_web.imaging.icons import check_icon, find_icons, install_icons, read_icon
 from cwz_web.imaging.layers import ShapeLayer
 from cwz_web.imaging.shapes import render_shape
 from tests.conftest import ROOT
@@ -127,3 +127,17 @@ def test_schema_describes_names() -> None:
     described = properties["icon"]["anyOf"][0]["anyOf"][0]
     assert "lucide.dev" in described["description"]
     assert "shopping-cart" in described["examples"]
+
+
+def test_icons_are_found_by_name_and_tag() -> None:
+    assert find_icons("Truck", 60)[0] == "truck"
+    assert "truck" in find_icons("delivery", 60)
+    assert all("arrow" in name for name in find_icons("arrow right", 3))
+    assert find_icons("no such icon at all", 60) == []
+
+
+def test_icons_are_bounded() -> None:
+    assert len(find_icons("a", 60)) == 60
+    popular = find_icons("  ", 60)
+    assert 20 < len(popular) <= 60
+    assert [check_icon(name) for name in popular] == popular

@@ -1,0 +1,171 @@
+// Adding elements to the template: by a click, in the middle of the view or beside the selection, or dragged to a place.
+
+import { bindList, nameLayers, scaleFor, scaleLayer } from "./elements.js";
+import { findLayer, locate, setValues } from "./model.js";
+import { valuesInParent } from "./placing.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./model.js").Layer} Layer */
+/** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
+/** @typedef {import("./stage.js").Point} Point */
+/** @typedef {{layer: Layer, field?: import("./elements.js").Element["field"]}} Fragment */
+/** @typedef {{to: string, before?: string}} Target `to` is a container; empty for the canvas */
+/**
+ * What happens to an item that is dragged from a panel onto the stage.
+ * @typedef {{over: (point: Point, event: PointerEvent) => void, drop: (point: Point, event: PointerEvent) => void,
+ *   clear: () => void}} DragHandlers
+ */
+
+const MIN_DISTANCE = 4;
+
+/**
+ * Add a layer, and select it.
+ * @param {Editor} editor
+ * @param {Fragment} fragment
+ * @param {{point?: Point, target?: Target}} [place] the middle of the view, in the selected container, by default
+ */
+export function addFragment(editor, fragment, { point, target = targetOf(editor) } = {}) {
+  const { stage } = editor;
+  const frame = target.to ? stage.find(target.to)?.frame : undefined;
+  const container = frame && findLayer(editor.document, target.to);
+  const scale = scaleFor({ width: stage.width, height: stage.height }, fragment.layer, frame?.width);
+  const layer = scaleLayer(structuredClone(fragment.layer), scale);
+  const center = point ?? (frame ? { x: frame.x, y: frame.y } : viewCenter(editor));
+  editor.edit(`add ${layer.name}`, (copy) => {
+    bindList(copy, layer, fragment.field);
+    nameLayers(copy, layer);
+    const siblings = (container ? findLayer(copy, container.name)?.layers : undefined) ?? copy.layers;
+    const at = siblings.findIndex((each) => each.name === target.before);
+    siblings.splice(at < 0 ? siblings.length : at, 0, layer);
+    if (container?.type !== "stack") place(editor, copy, layer, center, frame);
+  });
+  editor.select([layer.name]);
+  editor.announce(`Added ${layer.name}${container ? ` to ${container.name}` : ""}`);
+}
+
+/**
+ * Center a new layer at a point of the canvas.
+ * @param {Editor} editor
+ * @param {TemplateDocument} copy
+ * @param {Layer} layer
+ * @param {Point} center
+ * @param {import("./stage.js").Frame | undefined} parent
+ */
+function place(editor, copy, layer, center, parent) {
+  const { width, height } = layer;
+  const { x, y } = valuesInParent({ ...center, width, height, rotation: parent?.rotation ?? 0 }, parent, layer.anchor);
+  // Other sizes have it at the same part of their canvas.
+  const { canvas } = copy;
+  const fraction = { x: center.x / editor.stage.width, y: center.y / editor.stage.height };
+  const elsewhere = { x: Math.round(fraction.x * canvas.width - width / 2), y: Math.round(fraction.y * canvas.height - height / 2) };
+  Object.assign(layer, parent ? { x, y } : elsewhere);
+  setValues(copy, layer.name, { x, y }, editor.size);
+}
+
+/**
+ * Return the container that a click adds to: the selected one, or that of the selected layer.
+ * @param {Editor} editor
+ * @returns {Target}
+ */
+function targetOf(editor) {
+  const spot = editor.selection.length === 1 ? locate(editor.document, editor.selection[0]) : undefined;
+  if (!spot) return { to: "" };
+  const container = spot.layer.layers ? spot.layer : spot.containers.at(-1);
+  if (!container || !editor.isUnlocked(container.name) || !editor.stage.find(container.name)) return { to: "" };
+  return { to: container.name, before: spot.layer.layers ? undefined : container.layers?.[spot.index + 1]?.name };
+}
+
+/** @param {Editor} editor */
+function viewCenter({ stage }) {
+  const { left, top, width, height } = stage.container.getBoundingClientRect();
+  const { x, y } = stage.toCanvas(/** @type {any} */ ({ clientX: left + width / 2, clientY: top + height / 2 }));
+  return { x: Math.min(Math.max(x, 0), stage.width), y: Math.min(Math.max(y, 0), stage.height) };
+}
+
+/**
+ * Let the mouse drag items of a panel onto the stage. With touch, where a panel scrolls, a tap adds them.
+ * @param {Editor} editor
+ * @param {HTMLElement} panel
+ * @param {string} selector
+ * @param {(item: HTMLElement) => DragHandlers | undefined} handlersOf
+ */
+export function installDragging(editor, panel, selector, handlersOf) {
+  let isDragged = false;
+  panel.addEventListener("dragstart", (event) => event.preventDefault());
+  panel.addEventListener("pointerdown", (start) => {
+    isDragged = false;
+    const item = /** @type {HTMLElement} */ (start.target).closest(selector);
+    if (start.button !== 0 || start.pointerType === "touch" || !(item instanceof HTMLElement)) return;
+    const handlers = handlersOf(item);
+    if (handlers) follow(editor, start, item, handlers, () => { isDragged = true; });
+  });
+  // The click that ends a drag on the item itself adds nothing.
+  panel.addEventListener("click", (event) => {
+    if (!isDragged || !event.detail) return;
+    isDragged = false;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, { capture: true });
+}
+
+/**
+ * @param {Editor} editor
+ * @param {PointerEvent} start
+ * @param {HTMLElement} item
+ * @param {DragHandlers} handlers
+ * @param {() => void} begin
+ */
+function follow(editor, start, item, handlers, begin) {
+  const { stage } = editor;
+  const stop = new AbortController();
+  const options = { signal: stop.signal, capture: true };
+  /** @type {HTMLElement | undefined} */
+  let ghost;
+  const end = () => {
+    stop.abort();
+    ghost?.remove();
+    handlers.clear();
+  };
+  addEventListener("pointermove", (event) => {
+    if (!ghost && Math.hypot(event.clientX - start.clientX, event.clientY - start.clientY) < MIN_DISTANCE) return;
+    if (!ghost) begin();
+    ghost ??= showGhost(editor, item);
+    ghost.style.left = `${event.clientX}px`;
+    ghost.style.top = `${event.clientY}px`;
+    if (isOver(editor, event)) handlers.over(stage.toCanvas(event), event);
+    else handlers.clear();
+  }, options);
+  addEventListener("pointerup", (event) => {
+    if (ghost && isOver(editor, event)) handlers.drop(stage.toCanvas(event), event);
+    end();
+  }, options);
+  addEventListener("pointercancel", end, options);
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    end();
+  }, options);
+}
+
+/**
+ * @param {Editor} editor
+ * @param {HTMLElement} item
+ */
+function showGhost(editor, item) {
+  const ghost = document.createElement("div");
+  ghost.className = "drag-ghost";
+  ghost.setAttribute("aria-hidden", "true");
+  ghost.append(/** @type {Node} */ ((item.querySelector("svg, img") ?? item).cloneNode(true)));
+  editor.root.append(ghost);
+  return ghost;
+}
+
+/**
+ * @param {Editor} editor
+ * @param {{clientX: number, clientY: number}} event
+ */
+export function isOver(editor, { clientX, clientY }) {
+  const { left, right, top, bottom } = editor.stage.container.getBoundingClientRect();
+  return clientX >= left && clientX < right && clientY >= top && clientY < bottom;
+}

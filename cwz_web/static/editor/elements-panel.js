@@ -1,0 +1,65 @@
+// The elements panel: texts, shapes, codes, layouts and icons to add.
+
+import { addFragment, installDragging } from "./adding.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./adding.js").Fragment} Fragment */
+
+const TYPING_MS = 200;
+const ICON_SIDE = 160;
+const ICON_COLOR = "#1f2937";
+
+/** @param {Editor} editor */
+export function installElements(editor) {
+  const panel = /** @type {HTMLElement} */ (editor.root.querySelector("#panel-elements"));
+  /** @type {Map<string, import("./elements.js").Element>} */
+  const elements = new Map(editor.start.elements.map((/** @type {any} */ each) => [each.id, each]));
+
+  /** @param {HTMLElement} item */
+  function fragmentOf(item) {
+    const { element, icon } = item.dataset;
+    return icon ? iconFragment(icon) : elements.get(element ?? "");
+  }
+
+  panel.addEventListener("click", (event) => {
+    const item = /** @type {HTMLElement} */ (event.target).closest("[data-element], [data-icon]");
+    const fragment = item instanceof HTMLElement && fragmentOf(item);
+    if (fragment) addFragment(editor, fragment);
+  });
+  installDragging(editor, panel, "[data-element], [data-icon]", (item) => {
+    const fragment = fragmentOf(item);
+    return fragment && {
+      over: (point) => void editor.dropper?.offer(point),
+      drop: (point) => addFragment(editor, fragment, { point, target: editor.dropper?.offer(point) }),
+      clear: () => editor.dropper?.clear(),
+    };
+  });
+  for (const { id, label, ...fragment } of elements.values()) {
+    editor.commands.add({ id: `add-${id}`, label: `Add ${label}`, group: "Add", run: () => addFragment(editor, fragment) });
+  }
+  installIconSearch(editor);
+}
+
+/** @param {Editor} editor */
+function installIconSearch(editor) {
+  const search = /** @type {HTMLInputElement} */ (editor.root.querySelector("#icon-search"));
+  const icons = /** @type {HTMLElement} */ (editor.root.querySelector("#icons"));
+  let timer = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      const query = new URLSearchParams({ text: search.value });
+      await htmx.ajax("GET", `${editor.start.icons}?${query}`, { source: icons, target: "#icons", swap: "innerHTML" });
+      editor.announce(`${icons.querySelectorAll("button").length} icons`);
+    }, TYPING_MS);
+  });
+}
+
+/**
+ * @param {string} icon
+ * @returns {Fragment}
+ */
+function iconFragment(icon) {
+  const layer = { type: "shape", name: icon.replaceAll("-", " "), shape: "icon", icon, width: ICON_SIDE, height: ICON_SIDE, fill: ICON_COLOR };
+  return { layer: /** @type {any} */ (layer) };
+}

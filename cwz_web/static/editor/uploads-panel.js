@@ -1,0 +1,194 @@
+// The uploads panel: the images and fonts of the workspace, uploaded, searched, added and dragged onto the canvas.
+
+import { addFragment, installDragging } from "./adding.js";
+import { imageLayer } from "./elements.js";
+import { findLayer } from "./model.js";
+import { Uploader } from "./uploader.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./stage.js").Point} Point */
+/** @typedef {import("./uploader.js").Upload} Upload */
+
+const TYPING_MS = 250;
+const STEP = 32;
+
+/** @param {Editor} editor */
+export function installUploads(editor) {
+  const { root, stage } = editor;
+  const panel = /** @type {HTMLElement} */ (root.querySelector("#panel-uploads"));
+  const list = /** @type {HTMLElement} */ (root.querySelector("#upload-list"));
+  const search = /** @type {HTMLInputElement} */ (root.querySelector("#upload-search"));
+  const input = /** @type {HTMLInputElement} */ (root.querySelector("#upload-files"));
+  const uploader = new Uploader(/** @type {any} */ (editor.start), /** @type {HTMLElement} */ (root.querySelector("#upload-queue")));
+  let isLoaded = false;
+  let timer = 0;
+
+  function load() {
+    isLoaded = true;
+    const query = new URLSearchParams({ name: search.value });
+    return htmx.ajax("GET", `${editor.start.uploads}/panel?${query}`, { source: list, target: "#upload-list", swap: "innerHTML" });
+  }
+
+  /**
+   * @param {FileList | null | undefined} files
+   * @param {(upload: Upload, number: number) => void} [stored]
+   */
+  async function upload(files, stored) {
+    if (!files?.length) return;
+    let fonts = 0;
+    await uploader.upload([...files], (each, number) => {
+      if (each.kind === "font") fonts++;
+      else stored?.(each, number);
+    });
+    if (fonts) {
+      editor.fonts.list = undefined;
+      editor.emit("fonts");
+    }
+    search.value = "";
+    await load();
+  }
+
+  root.addEventListener("tab", (event) => {
+    if (/** @type {CustomEvent} */ (event).detail === "tab-uploads" && !isLoaded) load();
+  });
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(load, TYPING_MS);
+  });
+  input.addEventListener("change", async () => {
+    await upload(input.files);
+    input.value = "";
+  });
+  list.addEventListener("click", (event) => {
+    const item = /** @type {HTMLElement} */ (event.target).closest("[data-upload-id]");
+    if (item instanceof HTMLElement) use(editor, readItem(item));
+  });
+  installDragging(editor, list, "[data-kind=image]", (item) => {
+    const { over, drop } = imageDrop(editor, readItem(item));
+    return { over, drop, clear: () => clearDrop(editor) };
+  });
+  acceptFiles(panel, (files) => upload(files));
+  acceptFiles(stage.container, (files, event) => {
+    root.querySelector("#tab-uploads")?.dispatchEvent(new MouseEvent("click"));
+    const point = stage.toCanvas(/** @type {any} */ (event));
+    upload(files, (each, number) => {
+      const at = { x: point.x + number * STEP, y: point.y + number * STEP };
+      if (number) addImage(editor, each, at);
+      else imageDrop(editor, each).drop(at, event);
+    });
+  });
+  editor.commands.add({
+    id: "upload", label: "Upload files", group: "Add", run: () => {
+      root.querySelector("#tab-uploads")?.dispatchEvent(new MouseEvent("click"));
+      input.click();
+    },
+  });
+}
+
+/**
+ * @param {HTMLElement} item
+ * @returns {Upload}
+ */
+function readItem({ dataset, children }) {
+  const name = children[1]?.firstElementChild?.textContent ?? "";
+  const [width, height] = [Number(dataset.width), Number(dataset.height)];
+  return { id: dataset.uploadId ?? "", name, kind: /** @type {Upload["kind"]} */ (dataset.kind), reference: dataset.address ?? "", width, height };
+}
+
+/**
+ * Add an uploaded image, or set an uploaded font.
+ * @param {Editor} editor
+ * @param {Upload} upload
+ */
+function use(editor, upload) {
+  if (upload.kind === "image") return addFragment(editor, { layer: imageLayer(upload) });
+  const names = editor.selection.filter((name) => findLayer(editor.document, name)?.type === "text" && editor.isUnlocked(name));
+  if (!names.length) return editor.toast("Select a text first, then add the font.");
+  editor.edit(`font ${names.join(", ")}`, (copy) => {
+    for (const name of names) setProperty(copy, name, "font", upload.reference);
+  });
+  editor.announce(`${names.join(", ")} is in ${upload.name}`);
+}
+
+/**
+ * @param {Editor} editor
+ * @param {Upload} upload
+ * @param {Point} point
+ */
+function addImage(editor, upload, point) {
+  const target = editor.dropper?.offer(point);
+  editor.dropper?.clear();
+  addFragment(editor, { layer: imageLayer(upload) }, { point, target });
+}
+
+/**
+ * Return what an uploaded image does on the canvas: it replaces the image there, or becomes a layer.
+ * @param {Editor} editor
+ * @param {Upload} upload
+ */
+function imageDrop(editor, upload) {
+  const replaced = (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
+    const name = event.altKey ? "" : editor.targetAt(point, true);
+    return findLayer(editor.document, name)?.type === "image" ? name : "";
+  };
+  return {
+    over: (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
+      const name = replaced(point, event);
+      if (name) editor.dropper?.clear();
+      else editor.dropper?.offer(point);
+      editor.stage.highlight(name);
+    },
+    drop: (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
+      const name = replaced(point, event);
+      if (!name) return addImage(editor, upload, point);
+      editor.edit(`image of ${name}`, (copy) => setProperty(copy, name, "source", upload.reference));
+      editor.select([name]);
+      editor.announce(`${name} shows ${upload.name}`);
+    },
+  };
+}
+
+/** @param {Editor} editor */
+function clearDrop(editor) {
+  editor.dropper?.clear();
+  editor.stage.highlight("");
+}
+
+/**
+ * Set a property of a layer, which then comes no longer from an expression.
+ * @param {import("./model.js").TemplateDocument} copy
+ * @param {string} name
+ * @param {string} property
+ * @param {string} value
+ */
+function setProperty(copy, name, property, value) {
+  const layer = findLayer(copy, name);
+  if (!layer) return;
+  layer[property] = value;
+  if (!layer.bound?.[property]) return;
+  delete layer.bound[property];
+  if (!Object.keys(layer.bound).length) delete layer.bound;
+}
+
+/**
+ * Let files of the computer be dropped on an element.
+ * @param {HTMLElement} element
+ * @param {(files: FileList, event: DragEvent) => void} drop
+ */
+function acceptFiles(element, drop) {
+  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+  element.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    element.classList.add("is-target");
+  });
+  element.addEventListener("dragleave", (event) => {
+    if (!element.contains(/** @type {Node | null} */ (event.relatedTarget))) element.classList.remove("is-target");
+  });
+  element.addEventListener("drop", (event) => {
+    element.classList.remove("is-target");
+    if (!event.dataTransfer || !hasFiles(event)) return;
+    event.preventDefault();
+    drop(event.dataTransfer.files, event);
+  });
+}

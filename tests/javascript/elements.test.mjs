@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { bindList, imageLayer, nameLayers, scaleFor, scaleLayer } from "../../cwz_web/static/editor/elements.js";
+import { walkLayers } from "../../cwz_web/static/editor/model.js";
+
+const address = new URL("../../cwz_web/static/editor/elements.json", import.meta.url);
+const elements = JSON.parse(readFileSync(address, "utf8")).flatMap((group) => group.elements);
+const find = (id) => structuredClone(elements.find((each) => each.id === id));
+const makeDocument = (values) => ({ canvas: { width: 1080, height: 1080 }, layers: [], fields: [], sizes: [], ...values });
+
+test("an element fits the smaller side of the canvas and the container", () => {
+  const { layer } = find("heading");
+  assert.equal(scaleFor({ width: 540, height: 2000 }, layer), 0.5);
+  assert.equal(scaleFor({ width: 1080, height: 1080 }, layer, layer.width / 4), 0.25);
+});
+
+test("all lengths of an element are scaled, those of layers in it too", () => {
+  const button = scaleLayer(find("button").layer, 0.5);
+  assert.deepEqual([button.width, button.height, button.gap, button.padding, button.radius], [150, 48, 7, 14, 10]);
+  assert.deepEqual([button.layers[0].size, button.layers[1].width], [20, 20]);
+  const card = scaleLayer(find("card").layer, 2);
+  assert.deepEqual([card.border.width, card.shadow.blur], [4, 48]);
+});
+
+test("tiny canvases get valid elements", () => {
+  for (const { layer } of elements) {
+    for (const each of walkLayers([scaleLayer(layer, 0.1)])) {
+      assert.ok(each.width >= 1 && each.height >= 1 && (each.size ?? 6) >= 6, each.name);
+    }
+  }
+});
+
+test("an element gets names that the template does not have", () => {
+  const document = makeDocument({ layers: [{ name: "Badge text" }, { name: "Badge" }] });
+  const { layer } = find("badge");
+  nameLayers(document, layer);
+  assert.deepEqual([...walkLayers([layer])].map((each) => each.name), ["Badge 2", "Badge text 2"]);
+});
+
+test("a grid repeats the template's list, or brings one of its own", () => {
+  const { layer, field } = find("photo-grid");
+  const own = makeDocument({ fields: [{ name: "shots", type: "list" }] });
+  bindList(own, layer, field);
+  assert.equal(layer.repeat.field, "shots");
+  const none = makeDocument({ fields: [{ name: "photos", type: "text" }] });
+  bindList(none, layer, field);
+  assert.equal(layer.repeat.field, "photos_2");
+  assert.deepEqual(none.fields.map((each) => each.name), ["photos", "photos_2"]);
+});
+
+test("an upload keeps its aspect ratio, and its name without the ending", () => {
+  const layer = imageLayer({ name: " Blue  shoe.final.jpeg", reference: "upload:0", width: 4000, height: 1000 });
+  assert.deepEqual([layer.name, layer.width, layer.height, layer.source], ["Blue shoe.final", 648, 162, "upload:0"]);
+});
