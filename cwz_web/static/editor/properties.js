@@ -1,5 +1,7 @@
 // The properties of the selection: forms that the server renders, sent while the user types.
 
+import { findLayer } from "./model.js";
+import { PanelState } from "./panel-state.js";
 import { InvalidChangeError } from "./session.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -12,6 +14,7 @@ export function installProperties(editor) {
   const { root, session } = editor;
   const panel = /** @type {HTMLElement} */ (root.querySelector("#properties"));
   const several = /** @type {HTMLElement} */ (root.querySelector("#several"));
+  const state = new PanelState(panel, /** @type {HTMLElement} */ (panel.closest(".editor-right")));
   let timer = 0;
   let loaded = "";
 
@@ -30,9 +33,16 @@ export function installProperties(editor) {
       const key = `${address} ${session.saved.base}`;
       if (key === loaded || (!isForced && isTypingHere() && address === loaded.split(" ")[0])) return;
       loaded = key;
-      htmx.ajax("GET", address, { target: "#properties", swap: "innerMorph" });
+      const [subject = ""] = editor.selection;
+      shown = { subject, type: findLayer(editor.document, subject)?.type ?? "" };
+      htmx.ajax("GET", address, { source: panel, target: "#properties", swap: "innerMorph" });
     }, LOAD_MS);
   }
+
+  // Requests of the panel replace each other, so that a swap shows what was asked for last.
+  let shown = { subject: "", type: "" };
+  panel.addEventListener("htmx:before:swap", (event) => event.target === panel && state.save());
+  panel.addEventListener("htmx:after:swap", (event) => event.target === panel && state.restore(shown.subject, shown.type));
 
   function isTypingHere() {
     const active = document.activeElement;
@@ -50,14 +60,15 @@ export function installProperties(editor) {
     /** @type {{[field: string]: string}} */
     const fields = {};
     for (const [name, value] of data) if (typeof value === "string" && name !== "csrf_token") fields[name] = value;
-    clearErrors(form);
+    const subject = editor.selection[0] ?? "";
     try {
-      await session.submit(fields, editor.selection[0] ?? "");
+      await session.submit(fields, subject);
+      state.accept(form);
       const renamed = session.state?.layer;
       if (renamed && editor.selection.length === 1 && renamed !== editor.selection[0]) editor.select([renamed]);
     } catch (error) {
       if (!(error instanceof InvalidChangeError)) throw error;
-      showErrors(form, error);
+      if (subject === (editor.selection[0] ?? "")) state.refuse(form, error);
     }
   }
 
@@ -67,34 +78,6 @@ export function installProperties(editor) {
     if (!response.ok) editor.toast("The file cannot be used. Choose a JPEG, PNG, WebP, GIF, AVIF or SVG image.");
     await session.refresh();
     load({ isForced: true });
-  }
-
-  /** @param {HTMLFormElement} form */
-  function clearErrors(form) {
-    for (const each of form.querySelectorAll("[data-live-error]")) each.remove();
-    for (const each of form.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
-  }
-
-  /**
-   * @param {HTMLFormElement} form
-   * @param {InvalidChangeError} error
-   */
-  function showErrors(form, error) {
-    const entries = Object.entries(error.errors);
-    for (const [name, message] of entries.length ? entries : [["", error.message]]) {
-      const field = name ? form.elements.namedItem(name) : null;
-      const text = document.createElement("p");
-      text.className = "error";
-      text.dataset.liveError = "";
-      text.setAttribute("role", "alert");
-      text.textContent = message;
-      if (field instanceof HTMLElement) {
-        text.id = `${field.id}-live-error`;
-        field.setAttribute("aria-invalid", "true");
-        field.setAttribute("aria-describedby", text.id);
-        field.closest(".field")?.append(text);
-      } else form.prepend(text);
-    }
   }
 
   let sending = 0;
@@ -137,6 +120,10 @@ export function installProperties(editor) {
     if (opacity >= 0 && opacity <= 1) editor.stage.mix(name, { opacity });
   }
 
+  editor.addEventListener("fonts", () => {
+    loaded = "";
+    load({ isForced: true });
+  });
   editor.addEventListener("select", () => load());
   session.addEventListener("state", () => load());
   load();
