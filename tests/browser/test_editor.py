@@ -232,7 +232,7 @@ def test_text_is_edited_in_place(make_editor: Any) -> None:
     keyboard.press("Control+Shift+X")
     keyboard.press("Control+Enter")
     editor.is_saved()
-    assert all(each["strike"] for each in editor.layer("Word")["spans"])
+    assert editor.layer("Word")["strike"] is True
 
 
 def arranged() -> dict[str, Any]:
@@ -312,3 +312,27 @@ def test_layers_are_arranged_and_copied_with_the_keyboard(make_editor: Any) -> N
     other.page.get_by_role("menuitem", name="Duplicate").press("Enter")
     other.is_saved()
     assert len(other.state["document"]["layers"]) == 2
+
+
+def test_gradient_is_changed_on_the_stage(make_editor: Any) -> None:
+    fill = {"type": "linear", "start": "#4050e0", "end": "#e04080", "angle": 90}
+    editor = make_editor({**MIXED, "layers": [BOX | {"name": "Box", "x": 200, "y": 150, "fill": fill}]})
+    page = editor.page
+    page.locator("[data-name=Box]").click()
+    end = page.get_by_role("button", name="End of the gradient")
+    box = end.bounding_box()
+    assert box is not None
+    x, y = editor.point("Box")
+    editor.drag((box["x"] + 9, box["y"] + 9), x + 60 - box["x"] - 9, y - box["y"] - 9)
+    expect(page.get_by_role("button", name="End of the gradient")).to_be_visible()
+    editor.is_saved()
+    assert editor.layer("Box")["fill"]["angle"] == 0
+    end.focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("+")
+    page.get_by_role("button", name="Stop at 50%").click()
+    page.get_by_label("Color as hexadecimal number").fill("#fd0")
+    page.keyboard.press("Escape")
+    editor.is_saved()
+    expected = fill | {"angle": 15, "middle": None, "stops": [{"offset": 0.5, "color": "#ffdd00"}]}
+    assert editor.layer("Box")["fill"] == expected

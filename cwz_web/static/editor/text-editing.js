@@ -55,6 +55,8 @@ export class TextEditing extends EventTarget {
     /** @type {string[]} the fields to add to the template */
     this.newFields = [];
     this.timer = 0;
+    /** Whether an input method changes the element, so that its positions are not those of the text. */
+    this.isComposing = false;
     this.written = "";
     this.isWarned = false;
     this.list = new FieldList(editor, (option, open) => this.insertOption(option, open));
@@ -89,7 +91,12 @@ export class TextEditing extends EventTarget {
     addEventListener("pointerdown", (event) => this.isOpen && this.isOutside(/** @type {Element} */ (event.target)) && this.close(), { capture: true });
     document.addEventListener("selectionchange", () => this.readSelection());
     box.addEventListener("beforeinput", (event) => this.input(event));
+    box.addEventListener("compositionstart", () => {
+      this.readSelection();
+      this.isComposing = true;
+    });
     box.addEventListener("compositionend", (event) => {
+      this.isComposing = false;
       // The browser has put it into the element: show the text from its parts again.
       this.insert(/** @type {CompositionEvent} */ (event).data);
       this.render();
@@ -99,6 +106,7 @@ export class TextEditing extends EventTarget {
     box.addEventListener("paste", (event) => {
       event.preventDefault();
       event.stopPropagation();
+      this.readSelection();
       this.insert((event.clipboardData?.getData("text/plain") ?? "").replace(/\r\n?/g, "\n"));
     });
     box.addEventListener("click", (event) => {
@@ -148,7 +156,7 @@ export class TextEditing extends EventTarget {
     const problem = this.findProblem();
     if (problem && !isForced && !this.isWarned) {
       this.isWarned = true;
-      return this.showProblem(`${problem}. Otherwise the last valid text is kept.`);
+      return this.showProblem(`${problem}. Correct it, or end again to go back to the last valid text.`);
     }
     this.save();
     this.name = "";
@@ -174,6 +182,7 @@ export class TextEditing extends EventTarget {
   showProblem(message) {
     this.problem.textContent = message;
     this.problem.hidden = !message;
+    if (message) this.placeToolbar();
   }
 
   saveLater() {
@@ -209,6 +218,7 @@ export class TextEditing extends EventTarget {
     const own = { ...layer };
     writeParts(own, this.parts);
     if (isTyping || JSON.stringify(mergeParts(readParts(own))) === JSON.stringify(parts)) return;
+    this.readSelection();
     this.parts = parts;
     this.written = JSON.stringify(parts);
     this.render();
@@ -259,6 +269,7 @@ export class TextEditing extends EventTarget {
    * @param {{isContinued?: boolean}} [options]
    */
   format(values, options) {
+    this.readSelection();
     const [start, end] = this.ordered;
     if (start === end) {
       this.pending = { ...this.pending, ...values };
@@ -381,6 +392,7 @@ export class TextEditing extends EventTarget {
   input(event) {
     if (event.inputType === "insertCompositionText" || event.isComposing) return;
     event.preventDefault();
+    this.readSelection();
     const { inputType: type } = event;
     const styles = /** @type {{[type: string]: string}} */ ({ formatBold: "text-bold", formatItalic: "text-italic", formatUnderline: "text-underline" });
     if (type in styles) return this.editor.commands.run(styles[type]);
@@ -446,6 +458,7 @@ export class TextEditing extends EventTarget {
 
   /** @param {KeyboardEvent} event */
   handleKey(event) {
+    this.readSelection();
     if (this.list.handleKey(event, this.box)) return;
     const pressed = combination(event);
     if (event.isComposing) return;
@@ -490,6 +503,7 @@ export class TextEditing extends EventTarget {
   copy(event) {
     event.preventDefault();
     event.stopPropagation();
+    this.readSelection();
     const [start, end] = this.ordered;
     event.clipboardData?.setData("text/plain", joinText(this.parts).slice(start, end));
     if (event.type === "cut" && start !== end) this.insert("");
@@ -510,9 +524,10 @@ export class TextEditing extends EventTarget {
     this.emit("range");
   }
 
+  /** Read what the user has selected: the browser's event about it comes later than the next key. */
   readSelection() {
     const selection = getSelection();
-    if (!this.isOpen || !selection?.anchorNode || !selection.focusNode || document.activeElement !== this.box) return;
+    if (!this.isOpen || this.isComposing || !selection?.anchorNode || !selection.focusNode || document.activeElement !== this.box) return;
     if (!this.box.contains(selection.anchorNode) || !this.box.contains(selection.focusNode)) return;
     const anchor = positionOf(this.box, selection.anchorNode, selection.anchorOffset);
     const focus = positionOf(this.box, selection.focusNode, selection.focusOffset);
@@ -534,7 +549,7 @@ export class TextEditing extends EventTarget {
   }
 
   render() {
-    if (!this.isOpen || !this.layer) return;
+    if (!this.isOpen || this.isComposing || !this.layer) return;
     const layer = this.layer;
     const measures = measureParts(this.parts);
     const largest = Math.max(...measures.map((each) => each.scale), ...(this.parts.length ? [] : [1]));
@@ -668,7 +683,8 @@ export class TextEditing extends EventTarget {
     this.toolbar.style.left = `${left}px`;
     this.toolbar.style.top = `${Math.max(top, 8)}px`;
     this.problem.style.left = `${left}px`;
-    this.problem.style.top = `${Math.max(top, 8) + height + 4}px`;
+    const free = top - this.problem.offsetHeight - 4;
+    this.problem.style.top = `${free >= 8 ? free : Math.max(top, 8) + height + 4}px`;
   }
 
   async loadFonts() {
@@ -678,7 +694,8 @@ export class TextEditing extends EventTarget {
     await Promise.all(styles.map((/** @type {Style} */ style) => (
       this.fonts.load(style.font ?? layer.font, style.weight ?? layer.weight, style.italic ?? layer.italic)
     )));
-    if (this.layer === layer || this.isOpen) this.render();
+    this.readSelection();
+    this.render();
   }
 
   addCommands() {
