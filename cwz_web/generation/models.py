@@ -72,6 +72,30 @@ class TemplateVersion(WorkspaceOwned, Base):
     )
 
 
+class TemplateLink(WorkspaceOwned, Base):
+    """A link that shows a template to people without an account; only the SHA-256 of its token is stored.
+
+    `version` is NULL for the draft. `values` are those of the template's fields, which `sample` describes.
+    """
+
+    __tablename__ = "template_links"
+
+    template_id: Mapped[UUID]
+    version: Mapped[int | None]
+    sample: Mapped[str]
+    values: Mapped[dict[str, str]] = mapped_column(JSONB)
+    digest: Mapped[str] = mapped_column(unique=True)
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"], ondelete="CASCADE"
+        ),
+        Index(None, "workspace_id", "template_id"),
+    )
+
+
 class TemplateStep(Base):
     """A step in the draft of a template: the whole document after it, and what it changed.
 

@@ -52,6 +52,7 @@ EXCLUDED_COLUMNS = {
     "invitations": ("digest",),
     "email_domains": ("token",),
     "removed_members": ("email_digest",),
+    "template_links": ("digest",),
 }
 # URLs are exported without their query, which may hold a secret.
 URL_COLUMNS = {"webhooks": ("url",), "webhook_deliveries": ("url",), "feed_sources": ("url",), "runs": ("webhook",)}

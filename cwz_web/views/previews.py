@@ -76,6 +76,13 @@ def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | Non
     return apply_mapping(mapping, items[0].data, formats_of(request.db, feed))
 
 
+def size_label(document: ImageTemplate, name: str) -> str:
+    """Return the label of a size: its dimensions, and its name unless that says the same."""
+    canvas = document.in_size(name).canvas
+    dimensions = f"{canvas.width} × {canvas.height}"
+    return dimensions if name in (DEFAULT_SIZE, f"{canvas.width}x{canvas.height}") else f"{name}, {dimensions}"
+
+
 def uploads_of(request: Request, template: Template) -> Uploads:
     """Return the uploads that a template may use, in its connection first; none without a connection."""
     try:

@@ -27,7 +27,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
-from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.views.previews import sample_values, size_label, uploads_of
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -259,10 +259,9 @@ def _describe_size(
     documents = {revisions.before: revisions.old, revisions.after: revisions.new}
     having = [revision for revision, document in documents.items() if name in document.size_names]
     canvas = documents[having[-1]].in_size(name).canvas
-    label = f"{canvas.width} × {canvas.height}"
     images = [_describe_image(request, template, revisions, name, sample) for sample in samples]
     only_in = "" if len(having) == len(documents) else labels.get(having[0], having[0])
-    label = label if name in (DEFAULT_SIZE, f"{canvas.width}x{canvas.height}") else f"{name}, {label}"
+    label = size_label(documents[having[-1]], name)
     return ComparedSize(name, label, canvas.width, canvas.height, only_in, images)
 
 

@@ -86,7 +86,7 @@ def _account(request: Request) -> str | None:
 
 
 def _link(request: Request) -> str | None:
-    token = request.POST.get("token")
+    token = request.POST.get("token") or request.GET.get("token")
     return digest(token) if isinstance(token, str) else None
 
 

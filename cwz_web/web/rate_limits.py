@@ -30,7 +30,7 @@ from cwz_web.web.request import Request
 log = structlog.get_logger()
 
 # The limits by name and scope. A scope is what attempts are counted by, or several of it joined by "-":
-#   targets: address (an email address), account (whose second factor is guessed), link (of an email), workspace,
+#   targets: address (an email address), account (whose second factor is guessed), link (by its token), workspace,
 #            template, feed, key, request (the caller's, with its URL)
 #   callers: user (the signed-in account), session, role (in the workspace), network (an IP address, or the /64 of
 #            IPv6), device (a known one)
@@ -109,6 +109,9 @@ LIMITS: dict[str, dict[str, str]] = {
     "unsigned-image": {"template": "1200 per minute", "network": "60 per minute"},
     # The same for signed URLs. Image proxies of email providers send the requests of many readers.
     "signed-image": {"template": "6000 per minute", "network": "1200 per minute"},
+    # Pages and images of read-only links of templates; a page has up to 13 images.
+    "shared-template": {"link": "120 per minute", "network": "120 per minute"},
+    "shared-image": {"link": "600 per minute", "network": "300 per minute"},
     # Reading stored images from the storage of the workspace.
     "stored-image": {"workspace": "60000 per minute", "network": "6000 per minute"},
     # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.

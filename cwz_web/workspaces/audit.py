@@ -88,6 +88,8 @@ AUDIT_LABELS = {
     "template.restore": "Restored template",
     "template.rollback": "Restored template version",
     "template.sample": "Added sample template",
+    "template.share": "Shared template by link",
+    "template.share_revoke": "Revoked link of template",
     "template.storage": "Changed template storage",
     "template.version_name": "Named template version",
     "upload.add": "Added upload",

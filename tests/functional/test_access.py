@@ -272,6 +272,8 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Root/pricing",
         "Root/privacy",
         "Root/security",
+        "Root/shared",
+        "Root/shared-image",
         "Root/showcase",
         "Root/terms",
         "WellKnown/security.txt",

@@ -25,6 +25,7 @@ from tests.functional.test_access import all_pages
 # Unique keys that no two requests can hit with one value, each with its reason.
 NO_CONFLICT = {
     "uq_api_keys_digest": "of a random key",
+    "uq_template_links_digest": "of a random token",
     "uq_invitations_digest": "of a random token",
     "uq_tokens_digest": "of a random token",
     "pk_recovery_codes": "of random codes",

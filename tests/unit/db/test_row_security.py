@@ -17,6 +17,7 @@ from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.photo_processing import Processing, record_processings
+from cwz_web.generation.template_links import create_link
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, count
 from cwz_web.notify.models import SlackLink, Webhook
@@ -76,6 +77,7 @@ def test_other_policies_are_for_the_owner_only(services: Services) -> None:
         "exports",
         "identity_providers",
         "email_domains",
+        "template_links",
     }
     # A function of the owner deletes billing records after seven years.
     retention = others.pop("billing_records")
@@ -156,6 +158,8 @@ def fill(make: Factory, space: Workspace) -> None:
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), load_design(db, template).document, "nothing")
+        shown = db.get_one(Template, (space.id, template.id))
+        create_link(db, shown, version=None, sample="", values={}, days=7, created_by=admin)
         start_auto_run(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         build_sort_index(db, space.id, feed.id, "title")
@@ -232,6 +236,7 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "find_template_state",
         "workspace_of_invitation",
         "workspace_of_slug",
+        "workspace_of_template_link",
         "open_invitations_of",
         "all_connections",
         "find_due_feeds",
