@@ -17,6 +17,8 @@ export function installPointer(editor) {
   let isPanning = false;
   /** @type {Map<number, PointerEvent>} */
   const touches = new Map();
+  /** @type {(() => void) | undefined} ends what the first finger does */
+  let cancelTouch;
 
   addEventListener("keydown", () => delete container.dataset.pointer, { capture: true });
   addEventListener("keydown", (event) => {
@@ -111,10 +113,33 @@ export function installPointer(editor) {
     });
   }
 
+  /**
+   * Pan with one finger beside the layers; a tap selects nothing.
+   * @param {PointerEvent} start
+   */
+  function panByTouch(start) {
+    let last = start;
+    let isMoving = false;
+    cancelTouch = follow(start, {
+      move: (event) => {
+        isMoving ||= Math.hypot(event.clientX - start.clientX, event.clientY - start.clientY) >= MIN_DISTANCE;
+        if (!isMoving) return;
+        stage.pan({ x: event.clientX - last.clientX, y: event.clientY - last.clientY });
+        last = event;
+      },
+      end: () => {
+        cancelTouch = undefined;
+        if (!isMoving) editor.leave();
+      },
+      cancel: () => { cancelTouch = undefined; },
+    });
+  }
+
   /** @param {PointerEvent} second */
   function pinch(second) {
-    editor.cancelDrag?.();
     const [a, b] = [...touches.values()];
+    editor.cancelDrag?.();
+    cancelTouch?.();
     const points = new Map([[a.pointerId, a], [b.pointerId, b]]);
     const measure = () => {
       const [one, two] = [...points.values()];
@@ -142,6 +167,7 @@ export function installPointer(editor) {
     const point = stage.toCanvas(start);
     const name = editor.targetAt(point, start.ctrlKey || start.metaKey);
     const isToggle = start.shiftKey;
+    if (!name && start.pointerType === "touch") return panByTouch(start);
     if (!name) return marquee(start, point);
     const wasSelected = editor.selection.includes(name);
     if (isToggle) editor.select(wasSelected ? editor.selection.filter((each) => each !== name) : [...editor.selection, name]);

@@ -1,4 +1,5 @@
-// The tabs of the left panel (ARIA Authoring Practices: tabs with manual activation by arrow keys).
+// The tabs of the left panel (ARIA Authoring Practices: tabs with manual activation by arrow keys). In a narrow window,
+// a button shows the panels as a sheet at the bottom.
 
 /** @param {HTMLElement} root */
 export function installTabs(root) {
@@ -28,4 +29,22 @@ export function installTabs(root) {
       open(next);
     });
   }
+  installSheet(root);
+}
+
+/** @param {HTMLElement} root */
+function installSheet(root) {
+  const toggle = /** @type {HTMLElement} */ (root.querySelector("#panels-toggle"));
+  const show = (/** @type {boolean} */ isOpen) => {
+    root.classList.toggle("has-panels", isOpen);
+    toggle.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) /** @type {HTMLElement | null} */ (root.querySelector("[role=tab][aria-selected=true]"))?.focus();
+  };
+  toggle.addEventListener("click", () => show(!root.classList.contains("has-panels")));
+  root.querySelector("#panels")?.addEventListener("keydown", (event) => {
+    if (/** @type {KeyboardEvent} */ (event).key !== "Escape" || !root.classList.contains("has-panels")) return;
+    event.stopPropagation();
+    show(false);
+    toggle.focus();
+  });
 }
