@@ -146,10 +146,17 @@ def find_defects(
 ) -> Callable[..., list[object]]:
     """Visit pages once each; return what axe finds, and pages wider than a phone or a desktop.
 
-    axe checks all of its rules in the light theme, and the colors of the `dark` pages in the dark theme too.
+    axe checks all of its rules in the light theme, and the colors of the `dark` pages in the dark theme too. `steps`
+    change a page after it is shown; it is checked after each.
     """
 
-    def visit(paths: Iterable[str], *, signed_in: bool = True, dark: Container[str] = ()) -> list[object]:
+    def visit(
+        paths: Iterable[str],
+        *,
+        signed_in: bool = True,
+        dark: Container[str] = (),
+        steps: Iterable[Callable[[Page], object]] = (lambda page: None,),
+    ) -> list[object]:
         # axe is injected past the page's own Content-Security-Policy, which would refuse it.
         context = browser.new_context(
             bypass_csp=True,
@@ -170,11 +177,13 @@ def find_defects(
             if response is None or response.status not in (200, 404):
                 defects.append((path, "not shown"))
             page.evaluate(AXE)
-            run_axe("light", {})
-            if path in dark:
-                page.emulate_media(color_scheme="dark")
-                run_axe("dark", {"runOnly": ["color-contrast", "link-in-text-block"]})
-                page.emulate_media(color_scheme="light")
+            for step in steps:
+                step(page)
+                run_axe("light", {})
+                if path in dark:
+                    page.emulate_media(color_scheme="dark")
+                    run_axe("dark", {"runOnly": ["color-contrast", "link-in-text-block"]})
+                    page.emulate_media(color_scheme="light")
             for viewport in (PHONE, DESKTOP):
                 page.set_viewport_size(viewport)
                 overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")

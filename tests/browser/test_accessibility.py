@@ -6,8 +6,11 @@ the designer. Of pages that come from one template, such as the forms of storage
 
 import re
 from collections.abc import Callable
+from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE
 
 PUBLIC_PAGES = ["/", "/pricing", "/security", "/privacy", "/signin", "/signup", "/forgot", "/verify?token=x"]
 PUBLIC_PAGES += ["/invitation?token=x", "/dev/mail"]
@@ -51,3 +54,25 @@ def test_item_pages(page: Page, find_defects: Callable[..., list[object]]) -> No
     paths = [feed, f"{feed}/columns", run, template, f"{template}/document", f"{template}/unsigned-urls"]
     paths += [f"{template}/versions", f"{template}/design", design, "/docs/api", "/nothing-here"]
     assert find_defects(paths, dark={feed, run, design}) == []
+
+
+def test_editor(page: Page, find_defects: Callable[..., list[tuple[Any, ...]]]) -> None:
+    template = first_link(page.request.get("/w/demo/templates").text(), "templates")
+
+    def select_layer(editor: Page) -> None:
+        expect(editor.locator("#save-state")).to_have_text("Saved")
+        editor.locator("[data-name=Title]").click()
+        expect(editor.locator("#properties h2").first).to_have_text("Title")
+
+    def open_panel(name: str) -> Callable[[Page], object]:
+        return lambda editor: (editor.get_by_role("tab", name=name).click(), editor.wait_for_load_state("networkidle"))
+
+    def open_sheet(editor: Page) -> None:
+        editor.set_viewport_size(PHONE)
+        editor.locator("#panels-toggle").click()
+
+    steps = [select_layer, *map(open_panel, ("Elements", "Uploads", "Data")), open_sheet]
+    path = f"{template}/editor"
+    defects = find_defects([path], dark={path}, steps=steps)
+    # The row of a container has its name, and the rows of the layers in it.
+    assert [each for each in defects if each[2] != "label-content-name-mismatch"] == []
