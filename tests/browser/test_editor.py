@@ -112,6 +112,12 @@ class Editor:
         expect(self.page.locator("#save-state")).to_have_text("Saved")
 
 
+def walk(layers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for layer in layers:
+        yield layer
+        yield from walk(layer.get("layers", []))
+
+
 @pytest.fixture
 def make_editor(page: Page, installation: Installation) -> Iterator[Callable[[dict[str, Any]], Editor]]:
     """Creates templates in the demo, which are deleted again, and opens them in the editor."""
@@ -336,3 +342,90 @@ def test_gradient_is_changed_on_the_stage(make_editor: Any) -> None:
     editor.is_saved()
     expected = fill | {"angle": 15, "middle": None, "stops": [{"offset": 0.5, "color": "#ffdd00"}]}
     assert editor.layer("Box")["fill"] == expected
+
+
+def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[str]) -> None:
+    photo = {"type": "image", "name": "Photo", "x": 340, "y": 20, "width": 200, "height": 120, "source": ""}
+    stack = {"type": "stack", "name": "Stack", "x": 20, "y": 300, "width": 600, "height": 160, "direction": "row"}
+    editor = make_editor({**MIXED, "layers": [photo, stack | {"layers": [BOX | {"name": "Box"}]}]})
+    page = editor.page
+
+    def drag_to(item: Any, name: str) -> None:
+        box = item.bounding_box()
+        x, y = editor.point(name)
+        editor.drag((box["x"] + 10, box["y"] + 10), x - box["x"] - 10, y - box["y"] - 10)
+        editor.is_saved()
+
+    page.get_by_role("tab", name="Elements").click()
+    page.get_by_role("button", name="Title", exact=True).press("Enter")
+    expect(page.locator("#announcements")).to_have_text("Added Title")
+    drag_to(page.get_by_role("button", name="Badge", exact=True), "Box")
+    assert {each["name"] for each in editor.layer("Stack")["layers"]} == {"Box", "Badge"}
+    page.get_by_role("searchbox", name="Search icons").fill("shopping cart")
+    page.get_by_role("button", name="Add icon shopping cart", exact=True).click()
+    editor.is_saved()
+    assert any(each.get("icon") == "shopping-cart" for each in walk(editor.state["document"]["layers"]))
+    page.get_by_role("tab", name="Uploads").click()
+    image = pyvips.Image.black(60, 40).pngsave_buffer()
+    files = [("Sofa.png", image), ("notes.png", b"no image")]
+    page.locator("#upload-files").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files]
+    )
+    expect(page.locator("#upload-queue .error")).to_contain_text("file type is not supported")
+    drag_to(page.locator(".upload", has_text="Sofa"), "Photo")
+    assert editor.layer("Photo")["source"].startswith("upload:")
+    console_errors.clear()  # the browser's of the file that was refused
+
+
+def test_refused_values_stay_with_their_reason(make_editor: Any, console_errors: list[str]) -> None:
+    word = {"type": "text", "x": 60, "y": 70, "width": 400, "height": 60, "size": 44, "text": "Sale"}
+    editor = make_editor({**MIXED, "layers": [word | {"name": "Word"}, word | {"name": "Other", "y": 170}]})
+    page, error = editor.page, editor.page.locator("#properties .error")
+    page.locator("[data-name=Word]").click()
+    size, case = page.locator("#p-size"), page.locator("#p-case")
+    size.fill("5")
+    expect(error).to_have_text("Enter at least 6")
+    with page.expect_response("**/editor-properties?*"):
+        editor.page.locator("#p-x").fill("61")
+        page.evaluate("() => document.getElementById('editor').editor.edit('x', (copy) => { copy.layers[1].x = 5 })")
+        page.locator("#stage").focus()
+    expect(error).to_have_text("Enter at least 6")
+    expect(size).to_have_value("5")
+    size.fill("50")
+    expect(error).to_have_count(0)
+    case.select_option("upper")
+    page.locator("[data-name=Other]").click()
+    expect(page.locator("#properties h2").first).to_have_text("Other")
+    expect(case).to_have_value("none")
+    expect(size).to_have_value("44")
+    editor.is_saved()
+    assert (editor.layer("Word")["size"], editor.layer("Word")["case"]) == (50, "upper")
+    console_errors.clear()  # those of the answers 422
+
+
+def test_session_that_has_ended_is_continued(
+    make_editor: Any, context: BrowserContext, console_errors: list[str]
+) -> None:
+    editor = make_editor(MIXED)
+    page, dialog = editor.page, editor.page.get_by_role("dialog", name="Your session has ended")
+    cookies = context.cookies()
+    context.clear_cookies()
+    page.locator("[data-name=Word]").click()
+    page.keyboard.press("ArrowRight")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_contain_text("You are still signed out")
+    other = context.new_page()
+    other.goto("/")
+    other.get_by_role("button", name="Explore the demo").click()
+    other.wait_for_url("**/w/demo")
+    assert {each["value"] for each in cookies}.isdisjoint(each["value"] for each in context.cookies())
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_be_hidden()
+    editor.is_saved()
+    assert editor.layer("Word")["x"] == MIXED["layers"][1]["x"] + 1
+    other.close()
+    page.reload()
+    editor.is_saved()
+    assert editor.layer("Word")["x"] == MIXED["layers"][1]["x"] + 1
+    console_errors.clear()

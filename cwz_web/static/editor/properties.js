@@ -62,10 +62,11 @@ export function installProperties(editor) {
     for (const [name, value] of data) if (typeof value === "string" && name !== "csrf_token") fields[name] = value;
     const subject = editor.selection[0] ?? "";
     try {
-      await session.submit(fields, subject);
+      const { layer: renamed } = await session.submit(fields, subject);
       state.accept(form);
-      const renamed = session.state?.layer;
-      if (renamed && editor.selection.length === 1 && renamed !== editor.selection[0]) editor.select([renamed]);
+      // Unless another layer was selected meanwhile.
+      const isSelected = editor.selection.length < 2 && (editor.selection[0] ?? "") === subject;
+      if (isSelected && renamed && renamed !== subject) editor.select([renamed]);
     } catch (error) {
       if (!(error instanceof InvalidChangeError)) throw error;
       if (subject === (editor.selection[0] ?? "")) state.refuse(form, error);
