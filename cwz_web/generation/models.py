@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     Computed,
@@ -150,6 +151,20 @@ class Upload(WorkspaceOwned, Base):
     def reference(self) -> str:
         """The value of a template's `source` or `font` that refers to it."""
         return f"upload:{self.digest}"
+
+
+class WorkspaceBrand(Base):
+    """The brand of a workspace (`imaging.brand.Brand` as JSON, in the order of its entries).
+
+    `revision` counts its changes, so that two people do not overwrite each other's.
+    """
+
+    __tablename__ = "brands"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+    revision: Mapped[int]
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
 class Image(WorkspaceOwned, Base):

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import lock_name
+from cwz_web.generation.brand import uses_upload
 from cwz_web.generation.models import Upload
 from cwz_web.generation.upload_uses import find_uses
 from cwz_web.imaging.uploads import EXTENSIONS, PreparedUpload, UploadKind
@@ -40,7 +41,7 @@ class UploadLimitError(UploadError):
 
 
 class UploadInUseError(UploadError):
-    """The draft or the published version of a template uses the upload."""
+    """The draft or the published version of a template, or the brand, uses the upload."""
 
 
 class UploadBusyError(UploadError):
@@ -188,10 +189,10 @@ def restore_upload(db: Session, upload: Upload) -> None:
 
 
 def delete_upload(db: Session, upload: Upload) -> None:
-    """Delete an upload that no draft and no published version uses. Its file is kept for a while.
+    """Delete an upload that no draft, no published version and no brand uses. Its file is kept for a while.
 
     Raises:
-        UploadInUseError: a template uses it.
+        UploadInUseError: a template or the brand uses it.
     """
     db.refresh(upload, with_for_update=True)
     templates = [use.template.name for use in find_uses(db, upload) if use.is_current]
@@ -199,6 +200,8 @@ def delete_upload(db: Session, upload: Upload) -> None:
         more = f" and {len(templates) - MAX_NAMED} more" if len(templates) > MAX_NAMED else ""
         named = ", ".join(f"“{name}”" for name in templates[:MAX_NAMED]) + more
         raise UploadInUseError(f"{upload.name} is used in {named}. Replace it there first")
+    if uses_upload(db, upload):
+        raise UploadInUseError(f"{upload.name} is used in the brand. Replace it there first")
     upload.deleted_at = upload.deleted_at or datetime.now(UTC)
     db.flush()
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from cwz_web.imaging.bindings import LOCALE_KEY
+from cwz_web.imaging.brand_references import is_reference
 from cwz_web.imaging.document_parts import PIXELS
 from cwz_web.imaging.field_values import FieldText, result_key
 from cwz_web.imaging.layer_base import OF_LOCALE, SOURCE, Layer
@@ -61,6 +62,9 @@ def _resolve(
         if not isinstance(result, FieldText) or result.value in (None, "", ()):
             if isinstance(result, FieldText) and result.unclear:
                 problems[name] = source, result.unclear
+            continue
+        if is_reference(result.value):
+            problems[name] = source, Unclear(f"is “{result[:MAX_SHOWN]}”. Only the default can refer to the brand")
             continue
         try:
             changes[name] = _validate(type(part), name, result, scale)

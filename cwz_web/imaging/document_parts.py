@@ -4,11 +4,13 @@ Lengths are marked with PIXELS, so that a template can be rendered at two or thr
 """
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cwz_web.imaging.bindings import BOUND_NAME, FIELD_NAME, parse_bindings
+from cwz_web.imaging.brand_references import ENTRY_NAME, PREFIX, is_reference, read_reference
 from cwz_web.imaging.expression_syntax import MAX_LENGTH as MAX_EXPRESSION_LENGTH
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.fonts import FAMILIES
@@ -33,10 +35,15 @@ def _check_expression(value: str) -> str:
     return value
 
 
-def check_font(value: str) -> str:
+def check_plain_font(value: str) -> str:
     if value not in FAMILIES and not _uploaded_font.match(value):
         raise ValueError(f"Unknown font: {value[:60]}. Use an upload or one of: {', '.join(sorted(FAMILIES))}")
     return value
+
+
+def _check_font(value: str) -> str:
+    """Check the name of a font, an upload, or a reference to a font of the brand."""
+    return value if is_reference(value) else check_plain_font(value)
 
 
 def _check_not_reserved(value: str) -> str:
@@ -45,7 +52,12 @@ def _check_not_reserved(value: str) -> str:
     return value
 
 
-Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$")]
+PLAIN_COLOR = r"^#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?$"
+# A color, or a reference to one of the brand.
+Color = Annotated[
+    str, Field(pattern=rf"{PLAIN_COLOR}|^{PREFIX}{ENTRY_NAME}$"), AfterValidator(partial(read_reference, "color"))
+]
+Font = Annotated[str, AfterValidator(_check_font), AfterValidator(partial(read_reference, "font"))]
 FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$"), AfterValidator(_check_not_reserved)]
 # A field, or a part of the entry of a repeated stack.
 BoundName = Annotated[str, Field(pattern=rf"^{BOUND_NAME}$"), AfterValidator(_check_not_reserved)]

@@ -8,13 +8,36 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from graphlib import CycleError, TopologicalSorter
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from cwz_web.imaging.bindings import ENTRY_NAMES, FIELD_NAME, is_entry_name
+from cwz_web.imaging.brand import (
+    NO_BRAND,
+    Brand,
+    BrandStyle,
+    Entry,
+    fill_styles,
+    known_names,
+    offer_brand,
+    restyle,
+    unknown_entry,
+)
+from cwz_web.imaging.brand_references import (
+    KINDS,
+    PREFIX,
+    Kind,
+    ReferenceReader,
+    is_reading_references,
+    is_reference,
+    reading_references,
+    reference_to,
+)
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
 from cwz_web.imaging.document_parts import (
@@ -44,6 +67,7 @@ from cwz_web.imaging.layers import (
 from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, field_of
 from cwz_web.imaging.pins import pin_layer
 from cwz_web.imaging.styles import Fill
+from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.values.formats import CurrencyCode, LocaleCode, Unclear, ValueFormat, format_of, with_format
 
 MAX_DOCUMENT_BYTES = 500_000
@@ -166,7 +190,9 @@ Table = Annotated[
 class ImageTemplate(DocumentPart):
     """A template: canvas, fields, layers and additional sizes.
 
-    `computed` are fields that expressions compute; `tables` are texts by text, for the function `translate`.
+    `computed` are fields that expressions compute; `tables` are texts by text, for the function `translate`. `brand`
+    has the entries of the workspace's brand that the template refers to, with their values: so a version is always
+    rendered the same, in any workspace.
     """
 
     version: Literal[3] = 3
@@ -176,6 +202,15 @@ class ImageTemplate(DocumentPart):
     sizes: Annotated[tuple[TemplateSize, ...], Field(max_length=12)] = ()
     computed: Annotated[tuple[ComputedField, ...], Field(max_length=MAX_COMPUTED_FIELDS)] = new_key(())
     tables: Annotated[dict[TableName, Table], Field(max_length=MAX_TABLES)] = new_key({})
+    brand: Brand = new_key(NO_BRAND)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_references(cls, document: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(document, dict) or is_reading_references():
+            return validate(document)
+        with reading_references(_reference_check(document.get("brand"))):
+            return validate(document)
 
     @model_validator(mode="before")
     @classmethod
@@ -188,7 +223,7 @@ class ImageTemplate(DocumentPart):
                 f"The template has {count:,} expressions; the limit is {MAX_EXPRESSIONS}. Use computed fields for those"
                 " that several layers have in common, or fewer bound properties"
             )
-        return migrate_document(document)
+        return migrate_document(fill_styles(document) if isinstance(document, dict) else document)
 
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:
@@ -384,6 +419,81 @@ class ImageTemplate(DocumentPart):
         """The names of all sizes, the canvas's own first."""
         return [DEFAULT_SIZE, *(size.name for size in self.sizes)]
 
+    def resolved(self) -> "ImageTemplate":
+        """Return the template with the values of the brand in place of references, as if it had none."""
+        # Every reference is to an entry of the template's own brand.
+        return self if self.brand == NO_BRAND else self._read_again(self.brand.resolve)
+
+    def color_value(self, color: str) -> str:
+        """Return a color of the document itself, if it is a reference to one of its brand."""
+        return self.brand.colors.get(color.removeprefix(PREFIX), color) if is_reference(color) else color
+
+    def checking_references(self) -> AbstractContextManager[None]:
+        """Refuse references to what the template's brand does not have, while a layer is validated on its own."""
+        return reading_references(_reference_check(self.brand))
+
+    def offering(self, brand: Brand) -> "ImageTemplate":
+        """Return the template with all entries of a brand that it lacks, so that a change can refer to them."""
+        own = {"brand": self.brand.model_dump(mode="json")}
+        return self.model_copy(update={"brand": Brand.model_validate(offer_brand(own, brand)["brand"])})
+
+    def without_unused_brand(self) -> "ImageTemplate":
+        """Return the template with only those entries of its brand that it refers to."""
+        return self.model_copy(update={"brand": self.brand.part(self.brand_uses(), NO_BRAND)})
+
+    def brand_uses(self) -> frozenset[Entry]:
+        """Return the entries of the brand that the template refers to, without those that only styles refer to."""
+        used: set[Entry] = set()
+
+        def record(kind: Kind, name: str) -> str:
+            used.add((kind, name))
+            return reference_to(name)
+
+        if self.brand != NO_BRAND:
+            self._read_again(record)
+        return frozenset(used)
+
+    def with_brand(self, brand: Brand, renamed: Mapping[Entry, str] = MappingProxyType({})) -> "ImageTemplate":
+        """Return the template with the values of another brand, as far as this one has entries of the same names.
+
+        Args:
+            brand: the brand.
+            renamed: the new names of entries that were renamed.
+
+        Raises:
+            pydantic.ValidationError: with the values of a style, a layer would not be valid.
+        """
+        if self.brand == NO_BRAND:
+            return self
+        template = self._renamed(renamed) if any(entry in renamed for entry in self._entries()) else self
+        document = template.canonical()
+        restyle(document["layers"], template.brand, brand)
+        # Styles can bring references that the template did not have.
+        both = brand.part(_all_entries(brand), template.brand).model_dump(mode="json")
+        own = template.brand.model_dump(mode="json")
+        document["brand"] = {section: own[section] | both[section] for section in own}
+        return ImageTemplate.model_validate(document).without_unused_brand()
+
+    def _entries(self) -> Iterator[Entry]:
+        return _all_entries(self.brand)
+
+    def _renamed(self, names: Mapping[Entry, str]) -> "ImageTemplate":
+        """Return the template with other names of entries of its brand."""
+        sections = self.brand.model_dump(mode="json")
+        for kind in KINDS:
+            section = sections[f"{kind}s"]
+            sections[f"{kind}s"] = {names.get((kind, name), name): value for name, value in section.items()}
+        document = {**self.canonical(), "brand": sections}
+        with reading_references(lambda kind, name: reference_to(names.get((kind, name), name))):
+            return ImageTemplate.model_validate(document)
+
+    def _read_again(self, reader: ReferenceReader) -> "ImageTemplate":
+        """Return the template without its brand, and what a reader puts in place of its references."""
+        document = self.canonical()
+        del document["brand"]
+        with reading_references(reader):
+            return ImageTemplate.model_validate(document)
+
     def in_size(self, name: str) -> "ImageTemplate":
         """Return the template as it is in one of its sizes, without the other sizes.
 
@@ -422,7 +532,33 @@ class ImageTemplate(DocumentPart):
     def to_json(self) -> str:
         """Return the document as indented JSON text without default values, as users export it."""
         document = {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
+        _keep_styled(document["layers"], self.layers)
         return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _reference_check(brand: object) -> ReferenceReader:
+    """Return the reader that refuses references to what the brand of a document does not have."""
+    known = known_names(brand)
+
+    def check(kind: Kind, name: str) -> str:
+        if name not in known[kind]:
+            raise ValueError(f"The template uses the {unknown_entry(kind, name, known[kind])}")
+        return reference_to(name)
+
+    return check
+
+
+def _keep_styled(exported: Iterable[dict[str, Any]], layers: Iterable[Layer]) -> None:
+    """Add values that are left out as defaults: an import would use those of the layer's style instead."""
+    for values, layer in zip(exported, layers, strict=True):
+        if isinstance(layer, Container):
+            _keep_styled(values.get("layers", ()), layer.layers)
+        elif isinstance(layer, TextLayer) and layer.style:
+            values |= layer.model_dump(mode="json", include=set(BrandStyle.model_fields))
+
+
+def _all_entries(brand: Brand) -> Iterator[Entry]:
+    yield from ((kind, name) for kind in KINDS for name in brand.section(kind))
 
 
 def _find_containers(layers: Iterable[AnyLayer], name: str) -> tuple[Container, ...] | None:

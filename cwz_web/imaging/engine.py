@@ -158,6 +158,7 @@ class Engine:
             plan = self._plans.get(key)
         if plan is not None:
             return plan
+        template = template.resolved()
         try:
             sized = template.in_size(size)
         except KeyError:

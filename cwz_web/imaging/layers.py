@@ -4,11 +4,13 @@ Lengths are pixels of the canvas, angles are degrees clockwise, colors are `#rrg
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from cwz_web.imaging.bindings import BoundText, is_entry_name, parse_bindings
+from cwz_web.imaging.brand_references import read_reference
 from cwz_web.imaging.document_parts import (
     MAX_SIDE,
     MIN_CORNERS,
@@ -80,7 +82,7 @@ class ShapeLayer(MaskableLayer):
 
 
 class ImageLayer(Layer):
-    """An image from a URL or from the workspace's uploads (`upload:<sha256>`).
+    """An image from a URL, from the workspace's uploads (`upload:<sha256>`), or a logo of the brand (`brand:name`).
 
     `fit`: `trim` finds the product on a uniform ground and shows it with a padding of `trim_padding` on all sides, a
     fraction of the box's shorter side; a photo without such a ground is contained. `extend` contains the image and
@@ -94,7 +96,7 @@ class ImageLayer(Layer):
     """
 
     type: Literal["image"]
-    source: Bound
+    source: Annotated[Bound, AfterValidator(partial(read_reference, "logo"))]
     fit: Literal["cover", "contain", "fill", "trim", "extend"] = "cover"
     trim_padding: Annotated[float, Field(ge=0, le=0.45)] = new_key(0.08)
     focus: Literal["center", "attention", "face"] | Point = "center"
@@ -110,7 +112,7 @@ class ImageLayer(Layer):
     background: Fill | None = None
     missing: Literal["placeholder", "skip", "fail", "fallback"] = "placeholder"
     placeholder: Color = "#d5dae3"
-    fallback: Annotated[str, Field(max_length=2000)] = ""
+    fallback: Annotated[str, Field(max_length=2000), AfterValidator(partial(read_reference, "logo"))] = ""
 
     @model_validator(mode="after")
     def _check_mask(self) -> Self:

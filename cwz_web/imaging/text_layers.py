@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from cwz_web.imaging.bindings import BoundText, parse_bindings
+from cwz_web.imaging.brand_references import is_reference, read_reference
 from cwz_web.imaging.document_parts import (
     MAX_FONT_SIZE,
     PIXELS,
@@ -12,7 +13,7 @@ from cwz_web.imaging.document_parts import (
     Color,
     DocumentPart,
     ExpressionText,
-    check_font,
+    Font,
     new_key,
 )
 from cwz_web.imaging.layer_base import (
@@ -29,6 +30,12 @@ from cwz_web.imaging.styles import Fill, Gradient, Stroke
 MAX_SPANS = 30
 
 
+def _check_style(value: str) -> Any:
+    if not is_reference(value):
+        raise ValueError("Write the text style as brand:name")
+    return read_reference("style", value)
+
+
 class TextSpan(DocumentPart):
     """A part of a text with a style of its own; what it leaves open is as in the layer.
 
@@ -41,7 +48,7 @@ class TextSpan(DocumentPart):
     model_config = ConfigDict(json_schema_extra=describe_bound_properties)
 
     text: Bound
-    font: Annotated[str | None, AfterValidator(lambda font: font and check_font(font))] = None
+    font: Font | None = None
     weight: Annotated[int | None, Field(ge=100, le=900, multiple_of=100)] = None
     italic: bool | None = None
     scale: Annotated[float | None, Field(ge=0.1, le=4)] = None
@@ -79,12 +86,15 @@ class TextLayer(MaskableLayer):
     With a `list_style`, each has a `bullet` or a number, beside which its lines are indented.
     `background`, `radius` and `border` render a box behind the text: the layer's own, with `hug` one that fits the
     text, or with `box` `lines` one behind each line.
+    `style` is a text style of the brand (`brand:heading`): it decides the font, weight, size, color and line height.
+    When it changes, those of them change that are still as in the style.
     """
 
     type: Literal["text"]
     text: Bound | None = None
     spans: Annotated[tuple[TextSpan, ...], Field(max_length=MAX_SPANS)] = new_key(())
-    font: Annotated[str, AfterValidator(check_font)] = "Inter"
+    style: Annotated[str, AfterValidator(_check_style)] | None = new_key(None)
+    font: Font = "Inter"
     weight: Annotated[int, Field(ge=100, le=900, multiple_of=100)] = 400
     italic: bool = False
     size: Annotated[int, Field(ge=6, le=MAX_FONT_SIZE), PIXELS]

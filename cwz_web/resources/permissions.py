@@ -45,9 +45,9 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
 API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
 # The permissions that a role can have, as the members page lists them.
 PERMISSION_LABELS: dict[Permission, str] = {
-    P.VIEW: "View feeds, templates, runs, images and uploads",
+    P.VIEW: "View feeds, templates, runs, images, uploads and the brand",
     P.FEED_EDIT: "Add and edit feeds",
-    P.TEMPLATE_EDIT: "Edit templates and uploads",
+    P.TEMPLATE_EDIT: "Edit templates, uploads and the brand",
     P.RUN_START: "Start runs",
     P.RUN_RETRY: "Retry failed runs and imports",
     P.MEMBER_VIEW: "View members",

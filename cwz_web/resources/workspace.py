@@ -167,6 +167,10 @@ class SingleSignOnSettings(Resource):
     """`/w/{slug}/single-sign-on`: the workspace's identity provider."""
 
 
+class BrandResource(Resource):
+    """`/w/{slug}/brand`: the colors, fonts, logos and text styles of the workspace."""
+
+
 class BillingResource(Resource):
     """`/w/{slug}/billing`; exists where the installation has plans."""
 
@@ -182,6 +186,7 @@ class WorkspaceResource(Resource):
         "keys": KeyCollection,
         "webhooks": WebhookCollection,
         "uploads": UploadCollection,
+        "brand": BrandResource,
         "storage": ConnectionCollection,
         "members": MemberCollection,
         "invitations": InvitationCollection,

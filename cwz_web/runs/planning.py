@@ -510,7 +510,8 @@ def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], v
 
 def _design_digests(document: ImageTemplate, outputs: Sequence[Output]) -> list[str]:
     """Return the digests of what the images of each output show of a template."""
-    return [document.in_size(output.size).visible().digest for output in outputs]
+    resolved = document.resolved()
+    return [resolved.in_size(output.size).visible().digest for output in outputs]
 
 
 def _processing_cost(document: ImageTemplate, outputs: Sequence[Output]) -> int:

@@ -144,6 +144,7 @@ document.addEventListener("input", (event) => {
   const name = event.target.dataset?.color;
   if (!name) return;
   const typed = document.getElementById(name);
-  typed.value = event.target.value + (typed.value.length === 9 ? typed.value.slice(7) : "");
+  const opacity = typed.value.length === 9 && typed.value.startsWith("#") ? typed.value.slice(7) : "";
+  typed.value = event.target.value + opacity;
   announce(typed, "input");
 });

@@ -13,10 +13,12 @@ from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
+from cwz_web.generation.brand import load_brand
 from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
@@ -30,6 +32,7 @@ from cwz_web.generation.drafts import (
 )
 from cwz_web.generation.models import Template
 from cwz_web.generation.uploads import list_fonts
+from cwz_web.imaging.brand_references import PREFIX, reference_to
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import Box, change_layer
 from cwz_web.imaging.encoders import Output
@@ -57,6 +60,7 @@ from cwz_web.web.design_forms import (
     is_in_stack,
     parse_selection,
 )
+from cwz_web.web.design_selection import Change
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer
 from cwz_web.web.rendering import page_view
@@ -198,6 +202,7 @@ class DesignerPage:
     feeds: list[Feed]
     feed: Feed | None
     font_groups: list[FontGroup]
+    brand_styles: list[str]
     has_draft: bool
     can_undo: bool
     can_redo: bool
@@ -253,13 +258,24 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     try:
         if twice := find_repeated_fields(request.POST, typed):
             raise InvalidDesignError(twice)
-        changed, selection, change = change_design(draft, selection, typed)
+        changed, selection, change = change_with_brand(request.db, template, draft, selection, typed)
     except InvalidDesignError as error:
         request.response.status = 422
         return designer_page(request, template, error.errors, typed)
     if changed != draft and save_draft(request.db, template, changed, change):
         request.audit("template.draft", template.name)
     return HTTPSeeOther(design_path(request, template, selection))
+
+
+def change_with_brand(
+    db: Session, template: Template, draft: ImageTemplate, selection: Selection, typed: Mapping[str, str]
+) -> Change:
+    """Apply the change that a form requests, which can refer to the workspace's brand. Raises InvalidDesignError."""
+    if not any(PREFIX in value for value in typed.values()):
+        return change_design(draft, selection, typed)
+    offering = draft.offering(load_brand(db, template.workspace_id).brand)
+    changed, selection, change = change_design(offering, selection, typed)
+    return changed.without_unused_brand(), selection, change
 
 
 @view_config(
@@ -390,8 +406,10 @@ def designer_page(
     errors, typed, panels = _split_panel(errors or {}, typed or {})
     if not errors or not typed:
         typed = serialize_layer(layer) if layer else {}
+    brand = document.offering(load_brand(db, template.workspace_id).brand).brand
     fonts = [
-        FontGroup("Uploaded fonts", [(font.reference, font.name) for font in list_fonts(db, template.workspace_id)])
+        FontGroup("Brand", [(reference_to(name), name) for name in brand.fonts]),
+        FontGroup("Uploaded fonts", [(font.reference, font.name) for font in list_fonts(db, template.workspace_id)]),
     ]
     fonts.append(FontGroup("Built-in fonts", [(name, name) for name in sorted(FAMILIES)]))
     undoable, redoable = can_undo(db, template), can_redo(db, template)
@@ -414,6 +432,7 @@ def designer_page(
         feeds=feeds,
         feed=next((each for each in feeds if each.id == selection.feed), None),
         font_groups=[group for group in fonts if group.fonts],
+        brand_styles=list(brand.styles),
         has_draft=has_draft(template),
         can_undo=undoable,
         can_redo=redoable,

@@ -22,6 +22,7 @@ from urllib3.filepost import encode_multipart_formdata
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
+from cwz_web.generation.brand import load_brand
 from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
@@ -35,6 +36,8 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template
+from cwz_web.imaging.brand import Brand, offer_brand
+from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patch_document
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
@@ -49,10 +52,10 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
-from cwz_web.views.designer import LAYER_ICONS, LAYER_TYPES, DesignerPage, designer_page
+from cwz_web.views.designer import LAYER_ICONS, LAYER_TYPES, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import ELEMENT_GROUPS, MAX_ICONS
 from cwz_web.views.previews import sample_values, uploads_of
-from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design
+from cwz_web.web.design_forms import InvalidDesignError, Selection
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import has_nul
 from cwz_web.web.problems import ProblemError, problem_document
@@ -100,6 +103,11 @@ class EditRequest(BaseModel):
     row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
     have: Annotated[list[Digest], Field(max_length=1000)] = []
     checks: bool = False
+
+    @property
+    def refers_to_brand(self) -> bool:
+        """Whether its operations can refer to the brand."""
+        return any(PREFIX in json.dumps(operation.value) for operation in self.operations)
 
     @property
     def selection(self) -> Selection:
@@ -266,11 +274,12 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
         layer, is_expected = "", False
         if edit.operations:
             raw = patch_document(document, edit.operations)
-            changed = _validate(raw)
+            changed = _validate(raw, edit.refers_to_brand and load_brand(db, workspace_id).brand)
             is_expected = changed.canonical() == raw
             _save(request, db, template, document, changed, edit.change)
         elif edit.form:
-            changed, selection, change = change_design(document, edit.selection.within(document), edit.form)
+            selection = edit.selection.within(document)
+            changed, selection, change = change_with_brand(db, template, document, selection, edit.form)
             layer = selection.layer
             _save(request, db, template, document, changed, change)
         elif edit.action:
@@ -287,10 +296,20 @@ def _read(request: Request, template_id: UUID) -> Draft:
         return Draft(template, document, can_undo(db, template), can_redo(db, template))
 
 
-def _validate(raw: Any) -> ImageTemplate:
-    """Return a changed document as a template. Raises InvalidPatchError."""
+def _validate(raw: Any, brand: Brand | Literal[False]) -> ImageTemplate:
+    """Return a changed document as a template.
+
+    Args:
+        raw: the document.
+        brand: the brand of the workspace, if the change refers to it.
+
+    Raises:
+        InvalidPatchError: the document is invalid.
+    """
     try:
-        return ImageTemplate.model_validate(raw)
+        if not brand:
+            return ImageTemplate.model_validate(raw)
+        return ImageTemplate.model_validate(offer_brand(raw, brand)).without_unused_brand()
     except ValidationError as error:
         path, message = next(iter(document_errors(raw, error).items()))
         raise InvalidPatchError(f"{path}: {message}" if path else message) from None

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.editing import (
     Box,
@@ -143,7 +144,8 @@ def _properties(document: ImageTemplate, selection: Selection, typed: Typed) -> 
     layer = document.in_size(selection.size).find_layer(selection.layer)
     if layer is None:
         raise LayerNotFoundError(selection.layer)
-    values, errors = read_layer(layer, typed, in_stack=is_in_stack(document, layer.name))
+    with document.checking_references():
+        values, errors = read_layer(layer, typed, in_stack=is_in_stack(document, layer.name))
     if errors:
         raise InvalidDesignError(errors)
     if typed.get("add"):
@@ -152,6 +154,8 @@ def _properties(document: ImageTemplate, selection: Selection, typed: Typed) -> 
     if unknown:
         raise InvalidDesignError({MISSING_FIELD: unknown[0]})
     values = {name: value for name, value in values.items() if name not in NOT_IN_FORM}
+    if values.get("style") not in (None, getattr(layer, "style", None)):
+        values |= document.brand.styles[values["style"].removeprefix(PREFIX)].model_dump(mode="json")
     changed = change_layer(document, layer.name, values, selection.size)
     new = changed.in_size(selection.size).find_layer(values["name"])
     fields = sorted(name for name in type(layer).model_fields if getattr(new, name) != getattr(layer, name))

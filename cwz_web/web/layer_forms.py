@@ -31,7 +31,7 @@ OPTIONAL = {
 # Optional parts that a check box turns on.
 SWITCHES = {"adjust", "duotone", "fade", "shadow"}
 # Values that a layer can do without.
-CLEARABLE = {"icon", "language", "max_size", "min_size", "process", "stroke_width"}
+CLEARABLE = {"icon", "language", "max_size", "min_size", "process", "stroke_width", "style"}
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
 NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound"})
@@ -192,6 +192,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
         _group(
             "Text",
             FormField("text", "Text", "area", help="{{ field }} inserts a value, {{ field | upper }} converts it"),
+            FormField("style", "Text style", "style", help="of the brand"),
             FormField("font", "Font", "font"),
             _select("weight", "Weight", **{str(weight): str(weight) for weight in range(100, 1000, 100)}),
             FormField("size", "Size"),

@@ -35,6 +35,8 @@ AUDIT_LABELS = {
     "auto_run.enable": "Enabled automatic runs",
     "billing.checkout": "Opened checkout",
     "billing.portal": "Opened billing portal",
+    "brand.change": "Changed brand",
+    "brand.update": "Updated templates to the brand",
     "feed.apply": "Applied import after review",
     "feed.columns": "Changed columns",
     "feed.connect": "Connected feed source",

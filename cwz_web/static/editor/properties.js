@@ -86,7 +86,7 @@ export function installProperties(editor) {
     const target = /** @type {HTMLElement} */ (event.target);
     if (target instanceof HTMLInputElement && target.dataset.color) {
       const text = /** @type {HTMLInputElement} */ (panel.querySelector(`#${CSS.escape(target.dataset.color)}`));
-      text.value = target.value + text.value.slice(7, 9);
+      text.value = target.value + (text.value.startsWith("#") ? text.value.slice(7, 9) : "");
     }
     const form = target.closest("form");
     if (!form?.dataset.live || target instanceof HTMLSelectElement) return;

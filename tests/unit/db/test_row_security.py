@@ -14,12 +14,14 @@ from cwz_web.db.base import Base
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.row_writes import put_items
 from cwz_web.feeds.sort_index import build_sort_index
+from cwz_web.generation.brand import save_brand
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.photo_processing import Processing, record_processings
 from cwz_web.generation.template_links import create_link
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, count
+from cwz_web.imaging.brand import NO_BRAND
 from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.ops.models import Export
@@ -164,6 +166,7 @@ def fill(make: Factory, space: Workspace) -> None:
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         build_sort_index(db, space.id, feed.id, "title")
         count(db, Quota(space.id))
+        save_brand(db, space.id, NO_BRAND, 0)
         record_processings(db, space.id, [Processing(digest="0" * 64, cost=1)])
         hook = Webhook(workspace_id=space.id, url="https://shop.example/hook", events=[Event.RUN_FINISHED])
         db.add(hook)

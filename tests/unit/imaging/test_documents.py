@@ -118,7 +118,8 @@ def test_invalid_size_is_rejected(sizes: list[dict[str, Any]], message: str) -> 
 
 def test_json_schema_has_all_parts() -> None:
     schema = ImageTemplate.model_json_schema()
-    assert set(schema["properties"]) == {"version", "canvas", "fields", "layers", "sizes", "computed", "tables"}
+    parts = {"version", "canvas", "fields", "layers", "sizes", "computed", "tables", "brand"}
+    assert set(schema["properties"]) == parts
     assert {"TextLayer", "ImageLayer", "ShapeLayer", "CodeLayer", "RatingLayer"} <= set(schema["$defs"])
 
 

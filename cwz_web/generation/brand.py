@@ -1,0 +1,213 @@
+"""The brand of a workspace: its colors, fonts, logos and text styles, and its changes in templates.
+
+A document has the values of the entries that it uses. So a change of the brand changes documents: a step in the draft
+of each template, or a new version. What is published remains as it is until the draft is published.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from cwz_web.generation import drafts
+from cwz_web.generation.models import Template, Upload, WorkspaceBrand
+from cwz_web.imaging.brand import LIMITS, NO_BRAND, Brand, Entry
+from cwz_web.imaging.brand_references import KINDS
+from cwz_web.imaging.uploads import UploadKind
+
+# In one request, which takes seconds.
+MAX_TEMPLATES = 200
+UPLOAD = "upload:"
+# The draft of each template or, without one, what is published.
+_CURRENT_BRANDS = text("""
+    SELECT t.id, coalesce(s.document, v.document) -> 'brand' AS brand
+    FROM templates t
+    JOIN template_versions v ON v.workspace_id = t.workspace_id AND v.template_id = t.id AND v.number = t.version
+    LEFT JOIN template_steps s ON s.workspace_id = t.workspace_id AND s.template_id = t.id AND s.number = t.step
+        AND t.step <> t.published_step
+    WHERE t.workspace_id = :workspace_id AND t.deleted_at IS NULL
+        AND coalesce(s.document, v.document) -> 'brand' IS NOT NULL
+    ORDER BY t.id
+""")
+
+
+class BrandError(Exception):
+    """The brand cannot be saved; the message says why."""
+
+
+class BrandChangedError(BrandError):
+    """The brand has been changed in the meantime."""
+
+    def __init__(self) -> None:
+        super().__init__("The brand was changed in the meantime. Check it and repeat your change")
+
+
+@dataclass(frozen=True)
+class SavedBrand:
+    """The brand of a workspace; its revision is 0 until it is saved for the first time."""
+
+    brand: Brand
+    revision: int
+
+
+@dataclass(frozen=True)
+class BrandUpdate:
+    """What a change of the brand did to a template.
+
+    Attributes:
+        version: the number of the version that it published; 0 if only the draft has changed.
+        problem: why the template has not changed.
+    """
+
+    template: Template
+    version: int = 0
+    problem: str = ""
+
+
+def load_brand(db: Session, workspace_id: UUID) -> SavedBrand:
+    """Return the brand of a workspace; an empty one if it has none."""
+    row = db.get(WorkspaceBrand, workspace_id)
+    return SavedBrand(NO_BRAND, 0) if row is None else SavedBrand(Brand.model_validate(row.document), row.revision)
+
+
+def save_brand(db: Session, workspace_id: UUID, brand: Brand, revision: int) -> SavedBrand:
+    """Save the brand of a workspace, if it is still the one that the change is for.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        brand: the new brand.
+        revision: the revision that it was made from.
+
+    Raises:
+        BrandChangedError: the brand has another revision.
+        BrandError: the brand has too many entries, or a logo or a font is no upload of the workspace.
+    """
+    db.execute(
+        insert(WorkspaceBrand)
+        .values(workspace_id=workspace_id, document={}, revision=0)
+        .on_conflict_do_nothing(index_elements=["workspace_id"])
+    )
+    row = db.get_one(WorkspaceBrand, workspace_id, with_for_update=True, populate_existing=True)
+    if row.revision != revision:
+        raise BrandChangedError
+    for section, limit in LIMITS.items():
+        if len(getattr(brand, section)) > limit:
+            raise BrandError(f"A brand can have at most {limit} {section}. Remove one")
+    _check_uploads(db, workspace_id, brand)
+    row.document, row.revision = brand.model_dump(mode="json"), revision + 1
+    db.flush()
+    return SavedBrand(brand, row.revision)
+
+
+def find_outdated(
+    db: Session, workspace_id: UUID, brand: Brand, renamed: Mapping[Entry, str] | None = None
+) -> list[UUID]:
+    """Return the templates that a brand would change: with other values or other names of its entries.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        brand: the brand.
+        renamed: the new names of entries that are renamed.
+    """
+    rows = db.execute(_CURRENT_BRANDS, {"workspace_id": workspace_id})
+    current = brand.model_dump(mode="json")
+    return [row.id for row in rows if _is_outdated(row.brand, current, renamed or {})]
+
+
+def count_uses(db: Session, workspace_id: UUID) -> dict[Entry, int]:
+    """Return how many templates use each entry of the brand."""
+    counts: dict[Entry, int] = {}
+    for row in db.execute(_CURRENT_BRANDS, {"workspace_id": workspace_id}):
+        for kind in KINDS:
+            for name in row.brand.get(f"{kind}s", ()):
+                counts[kind, name] = counts.get((kind, name), 0) + 1
+    return counts
+
+
+def find_templates(db: Session, workspace_id: UUID, ids: Iterable[UUID]) -> list[Template]:
+    """Return templates by their ids, by name."""
+    wanted = select(Template).where(Template.workspace_id == workspace_id, Template.id.in_(list(ids)))
+    return sorted(db.scalars(wanted), key=lambda template: (template.name.casefold(), template.id))
+
+
+def update_templates(
+    db: Session,
+    saved: SavedBrand,
+    templates: Iterable[Template],
+    renamed: Mapping[Entry, str] | None = None,
+    *,
+    publish_as: UUID,
+    with_publishing: bool,
+) -> list[BrandUpdate]:
+    """Bring the values of a brand into templates, at most MAX_TEMPLATES of them.
+
+    Args:
+        db: a transaction in the workspace.
+        saved: the brand.
+        templates: those that `find_outdated` returned.
+        renamed: the new names of entries that are renamed.
+        publish_as: the account that publishes new versions.
+        with_publishing: whether templates without a draft get a new version; otherwise they get a draft.
+    """
+    # Locked in one order, so that no two requests wait for each other.
+    chosen = sorted(templates, key=lambda template: template.id)[:MAX_TEMPLATES]
+    updates = [_update(db, template, saved, renamed or {}, publish_as, with_publishing) for template in chosen]
+    return [update for update in updates if update is not None]
+
+
+def uses_upload(db: Session, upload: Upload) -> bool:
+    """Return whether the brand of the workspace uses an upload."""
+    brand = load_brand(db, upload.workspace_id).brand
+    return upload.reference in (*brand.logos.values(), *brand.fonts.values(), *(s.font for s in brand.styles.values()))
+
+
+def _update(
+    db: Session,
+    template: Template,
+    saved: SavedBrand,
+    renamed: Mapping[Entry, str],
+    publish_as: UUID,
+    with_publishing: bool,
+) -> BrandUpdate | None:
+    document = drafts.lock_draft(db, template)
+    try:
+        changed = document.with_brand(saved.brand, renamed)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        return BrandUpdate(template, problem=problem)
+    if changed == document or template.deleted_at is not None:
+        return None
+    is_published = with_publishing and not drafts.has_draft(template)
+    drafts.save_draft(db, template, changed, f"Changed brand ({saved.revision})")
+    if is_published:
+        drafts.publish_draft(db, template, publish_as)
+    return BrandUpdate(template, template.version if is_published else 0)
+
+
+def _is_outdated(own: Mapping[str, Any], current: Mapping[str, Any], renamed: Mapping[Entry, str]) -> bool:
+    entries = [(kind, name, value) for kind in KINDS for name, value in own.get(f"{kind}s", {}).items()]
+    return any(
+        (kind, name) in renamed or current[f"{kind}s"].get(name, value) != value for kind, name, value in entries
+    )
+
+
+def _check_uploads(db: Session, workspace_id: UUID, brand: Brand) -> None:
+    """Check that logos and fonts are uploads of the workspace, and keep them from being deleted meanwhile."""
+    fonts = {f"font “{name}”": value for name, value in brand.fonts.items()}
+    fonts |= {f"style “{name}”": style.font for name, style in brand.styles.items()}
+    wanted = [(owner, font, UploadKind.FONT) for owner, font in fonts.items() if font.startswith(UPLOAD)]
+    wanted += [(f"logo “{name}”", value, UploadKind.IMAGE) for name, value in brand.logos.items()]
+    digests = [value.removeprefix(UPLOAD) for _, value, _ in wanted]
+    rows = select(Upload).where(Upload.workspace_id == workspace_id, Upload.digest.in_(digests))
+    found = db.scalars(rows.where(Upload.deleted_at.is_(None)).order_by(Upload.id).with_for_update(read=True))
+    kinds = {upload.reference: upload.kind for upload in found}
+    for owner, value, kind in wanted:
+        if kinds.get(value) != kind:
+            raise BrandError(f"The {owner} is no {kind} of this workspace's uploads. Choose another one")
