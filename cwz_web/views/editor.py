@@ -15,6 +15,7 @@ from pyramid.csrf import get_csrf_token
 from pyramid.httpexceptions import HTTPRequestEntityTooLarge
 from pyramid.response import Response
 from pyramid.view import view_config
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
@@ -35,7 +36,7 @@ from cwz_web.generation.drafts import (
     save_draft,
     undo,
 )
-from cwz_web.generation.models import Template
+from cwz_web.generation.models import Template, Upload
 from cwz_web.imaging.brand import Brand, offer_brand
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patch_document
@@ -69,6 +70,7 @@ PANELS = {
     "elements": ("shapes", "Elements"),
     "uploads": ("upload", "Uploads"),
     "data": ("table-2", "Data"),
+    "brand": ("palette", "Brand"),
 }
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 
@@ -144,6 +146,7 @@ class EditorPage:
         panels: the tabs of the left panel: their icons and labels.
         element_groups: the elements that can be added.
         icons: the icons that are shown before a search.
+        brand: the entries of the workspace's brand.
         start: what the script starts with, as JSON.
     """
 
@@ -154,6 +157,7 @@ class EditorPage:
     layer_types: dict[str, str]
     element_groups: list[dict[str, Any]]
     icons: list[str]
+    brand: dict[str, list[dict[str, Any]]]
     start: str
 
 
@@ -169,6 +173,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     template = context.row
     feeds = list_feeds(request.db, template.workspace_id)
     document = load_draft(request.db, template).document
+    brand = describe_brand(request)
     start = {
         "page": request.path,
         "operations": request.path_in("templates", template.id, "operations"),
@@ -186,13 +191,14 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "csrf": get_csrf_token(request),
         "base": document.digest,
         "document": document.canonical(),
+        "brand": brand,
         "feeds": [{"id": str(feed.id), "name": feed.name, "rows": feed.item_count} for feed in feeds],
     }
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
     # No "<" can end the element that the text is in.
     text = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
     icons = find_icons("", MAX_ICONS)
-    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, ELEMENT_GROUPS, icons, text)
+    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, ELEMENT_GROUPS, icons, brand, text)
 
 
 @view_config(
@@ -234,6 +240,31 @@ def change_and_show(context: TemplateResource, request: Request) -> Response:
     release_connection(request)  # rendering may fetch photos
     drawing = _draw(request, document, size, values, uploads, checks=edit.checks)
     return _answer(_state(draft, size, drawing), drawing.tiles(), frozenset(edit.have), status)
+
+
+def describe_brand(request: Request) -> dict[str, list[dict[str, Any]]]:
+    """Return the entries of the workspace's brand as JSON values, for the panel and the script."""
+    db, workspace_id = request.db, request.workspace.workspace_id
+    brand = load_brand(db, workspace_id).brand
+    digests = [reference.partition(":")[2] for reference in brand.logos.values()]
+    own = select(Upload).where(Upload.workspace_id == workspace_id, Upload.digest.in_(digests))
+    images = {upload.reference: upload for upload in db.scalars(own)}
+    return {
+        "colors": [{"name": name, "color": color} for name, color in brand.colors.items()],
+        "fonts": [{"name": name, "font": font} for name, font in brand.fonts.items()],
+        "logos": [
+            {
+                "name": name,
+                "reference": reference,
+                "thumbnail": request.path_in("uploads", images[reference].id, "thumbnail"),
+                "width": images[reference].width,
+                "height": images[reference].height,
+            }
+            for name, reference in brand.logos.items()
+            if reference in images
+        ],
+        "styles": [{"name": name, **style.model_dump(mode="json")} for name, style in brand.styles.items()],
+    }
 
 
 @dataclass(frozen=True)

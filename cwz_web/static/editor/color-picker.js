@@ -1,13 +1,14 @@
 // The color picker: a popover of all color inputs of the editor. What is chosen is on the stage at once.
 
+import { colorOf, referenceTo } from "./brand.js";
 import { findColors, fromHsv, readColor, toHsv } from "./colors.js";
 import { findLayer } from "./model.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /**
  * `field` is the field or expression that decides about the color now; `bind` is called with the name of a field, or
- * with "" for the color itself.
- * @typedef {{anchor: HTMLElement, value: string, label: string, choose: (color: string) => void, clear?: () => void,
+ * with "" for the color itself. Only where `isNamed` can the color be one of the brand, by its name.
+ * @typedef {{anchor: HTMLElement, value: string, label: string, choose: (color: string) => void, clear?: () => void, isNamed?: boolean,
  *   field?: string, bind?: (field: string) => void, close?: () => void}} ColorRequest
  */
 
@@ -46,11 +47,12 @@ function requestOf(editor, panel, swatch) {
     anchor: swatch,
     value: find().value || "#000000",
     label: panel.querySelector(`label[for="${CSS.escape(id)}"]`)?.textContent?.trim() ?? "Color",
+    isNamed: true,
     choose: (color) => {
       const input = find();
       input.value = color;
       const own = panel.querySelector(`input[data-color="${CSS.escape(id)}"]`);
-      if (own instanceof HTMLInputElement) own.value = color.slice(0, 7);
+      if (own instanceof HTMLInputElement) own.value = colorOf(editor.document, color, editor.start.brand).slice(0, 7);
       input.dispatchEvent(new Event("input", { bubbles: true }));
     },
     field: canBind ? layer.bound?.[property] : undefined,
@@ -126,6 +128,7 @@ class ColorPicker {
     element.addEventListener("click", (event) => {
       const button = /** @type {Element} */ (event.target).closest("button");
       if (button?.dataset.color) this.choose(toHsv(button.dataset.color));
+      if (button?.dataset.entry && this.request?.isNamed) this.request.choose(referenceTo(button.dataset.entry));
       if (button?.hasAttribute("data-clear")) {
         this.request?.clear?.();
         element.hidePopover();
@@ -153,11 +156,11 @@ class ColorPicker {
   open(request) {
     this.element.hidePopover();
     this.request = request;
-    this.color = toHsv(request.value);
+    this.color = toHsv(colorOf(this.editor.document, request.value, this.editor.start.brand));
     this.element.setAttribute("aria-label", request.label);
     this.part("[data-clear]").hidden = !request.clear;
     this.showSwatches("[data-document]", findColors(this.editor.document).map((color) => ({ color, name: color })));
-    this.showSwatches("[data-brand]", brandColors(this.editor));
+    this.showSwatches("[data-brand]", this.editor.start.brand.colors, { isBrand: true });
     this.showFields();
     this.show();
     this.element.showPopover();
@@ -179,8 +182,9 @@ class ColorPicker {
   /**
    * @param {string} selector
    * @param {{color: string, name: string}[]} colors
+   * @param {{isBrand?: boolean}} [options]
    */
-  showSwatches(selector, colors) {
+  showSwatches(selector, colors, { isBrand = false } = {}) {
     const section = this.part(selector);
     section.hidden = !colors.length;
     section.querySelector("div")?.replaceChildren(...colors.map(({ color, name }) => {
@@ -188,6 +192,7 @@ class ColorPicker {
       button.type = "button";
       button.className = "swatch";
       button.dataset.color = color;
+      if (isBrand) button.dataset.entry = name;
       button.title = name;
       button.setAttribute("aria-label", name);
       button.style.setProperty("--color", color);
@@ -269,19 +274,6 @@ class ColorPicker {
       this.hex.removeAttribute("aria-invalid");
     }
   }
-}
-
-/**
- * @param {Editor} editor
- * @returns {{color: string, name: string}[]}
- */
-function brandColors(editor) {
-  /** @type {any[]} */
-  const colors = editor.start.brand?.colors ?? [];
-  return colors.flatMap((each) => {
-    const color = readColor(String(each.color ?? each.value ?? each));
-    return color ? [{ color, name: each.name ?? color }] : [];
-  });
 }
 
 /**

@@ -1,6 +1,7 @@
 // The editor: connects the draft, the stage and the panels. Loaded as a module on the editor's page only.
 
 import { installArrange } from "./arrange.js";
+import { installBrandPanel } from "./brand-panel.js";
 import { installColors } from "./color-picker.js";
 import { installClipboard } from "./clipboard.js";
 import { Commands } from "./commands.js";
@@ -489,6 +490,7 @@ if (root) {
   installMenus(editor);
   installElements(editor);
   installUploads(editor);
+  installBrandPanel(editor);
   installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.
   Object.assign(root, { editor });

@@ -1,5 +1,6 @@
 // The handles of a gradient on the stage: its angle, and stops that are added, dragged, removed and recolored.
 
+import { colorOf } from "./brand.js";
 import {
   MAX_STOPS, addStop, angleAt, handlesOf, moveStop, offsetAt, pointAt, recolor, removeStop, stopsOf,
 } from "./gradients.js";
@@ -114,7 +115,7 @@ export function installGradients(editor) {
     button.classList.toggle("is-stop", handle.index >= 0 && !isEnd);
     button.style.left = `${point.x * stage.zoom}px`;
     button.style.top = `${point.y * stage.zoom}px`;
-    button.style.setProperty("--color", handle.color);
+    button.style.setProperty("--color", colorOf(editor.document, handle.color, editor.start.brand));
     button.setAttribute("aria-label", `${name} of the gradient, ${handle.color}`);
     button.title = `${name}. Drag to move, click for the color${handle.index >= 0 && !isEnd ? ", Delete removes it" : ""}`;
   }

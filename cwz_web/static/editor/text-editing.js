@@ -3,6 +3,7 @@
 
 import { combination } from "./commands.js";
 import { FieldList, fieldNames, findOpenBinding } from "./field-list.js";
+import { colorOf } from "./brand.js";
 import { familyOf } from "./fonts.js";
 import { findLayer } from "./model.js";
 import {
@@ -578,7 +579,7 @@ export class TextEditing extends EventTarget {
   colorOf(layer) {
     const bound = layer.bound?.color;
     const value = bound && this.editor.session.state?.values[bound];
-    return value || layer.gradient?.start || layer.color;
+    return value || colorOf(this.editor.document, layer.gradient?.start || layer.color, this.editor.start.brand);
   }
 
   /**
@@ -594,7 +595,8 @@ export class TextEditing extends EventTarget {
     css.fontFamily = `"${familyOf(style.font ?? layer.font)}"`;
     css.fontWeight = String(style.weight ?? layer.weight);
     css.fontStyle = style.italic ?? layer.italic ? "italic" : "normal";
-    css.color = style.gradient?.start ?? style.color ?? this.colorOf(layer);
+    const own = style.gradient?.start ?? style.color;
+    css.color = own ? colorOf(this.editor.document, own, this.editor.start.brand) : this.colorOf(layer);
     css.textDecorationLine = lines.filter(Boolean).join(" ") || "none";
     css.backgroundColor = style.highlight ?? "";
     // The lines are as high as the largest part needs, whatever is in them.

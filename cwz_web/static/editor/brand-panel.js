@@ -1,0 +1,65 @@
+// The brand panel: colors, fonts, logos and text styles of the workspace, applied to the selection by their names.
+
+import { addLogo, applyColor, applyToTexts, referenceTo } from "./brand.js";
+
+/** @typedef {import("./editor.js").Editor} Editor */
+
+/** @param {Editor} editor */
+export function installBrandPanel(editor) {
+  const panel = /** @type {HTMLElement} */ (editor.root.querySelector("#panel-brand"));
+  /** @type {import("./brand.js").Brand} */
+  const brand = editor.start.brand;
+  const group = "Brand";
+
+  /**
+   * Change the selected layers, or say why nothing has changed.
+   * @param {string} what
+   * @param {string} needed
+   * @param {(copy: import("./model.js").TemplateDocument) => string[]} change
+   */
+  function apply(what, needed, change) {
+    /** @type {string[]} */
+    let names = [];
+    editor.edit(`${what} of ${editor.selection.join(", ")}`, (copy) => { names = change(copy); });
+    if (names.length) editor.announce(`${what} applied to ${names.join(", ")}`);
+    else editor.toast(`Select ${needed} first.`);
+  }
+
+  const unlocked = () => editor.selection.filter((name) => editor.isUnlocked(name));
+  const actions = {
+    color: brand.colors.map(({ name }) => ({
+      name, run: () => apply(`Color ${name}`, "a layer with a color", (copy) => applyColor(copy, unlocked(), referenceTo(name))),
+    })),
+    font: brand.fonts.map(({ name }) => ({
+      name, run: () => apply(`Font ${name}`, "a text", (copy) => applyToTexts(copy, unlocked(), { font: referenceTo(name) })),
+    })),
+    style: brand.styles.map(({ name, ...values }) => ({
+      name,
+      run: () => apply(`Style ${name}`, "a text", (copy) => applyToTexts(copy, unlocked(), { ...values, style: referenceTo(name) })),
+    })),
+    logo: brand.logos.map((logo) => ({
+      name: logo.name,
+      run: () => {
+        let added = "";
+        editor.edit(`add logo ${logo.name}`, (copy) => { added = addLogo(copy, logo); });
+        editor.select([added]);
+        editor.announce(`Logo ${logo.name} added`);
+      },
+    })),
+  };
+  for (const [kind, entries] of Object.entries(actions)) {
+    for (const { name, run } of entries) {
+      editor.commands.add({ id: `brand-${kind}-${name}`, label: `Brand ${kind}: ${name}`, group, run });
+    }
+  }
+  panel.addEventListener("click", (event) => {
+    const button = /** @type {Element} */ (event.target).closest("button[data-brand-kind]");
+    if (!(button instanceof HTMLButtonElement)) return;
+    const { brandKind, brandName } = button.dataset;
+    const entries = actions[/** @type {keyof typeof actions} */ (brandKind)];
+    entries.find(({ name }) => name === brandName)?.run();
+  });
+  for (const swatch of /** @type {NodeListOf<HTMLElement>} */ (panel.querySelectorAll("[data-swatch]"))) {
+    swatch.style.setProperty("--color", swatch.dataset.swatch ?? "");
+  }
+}
