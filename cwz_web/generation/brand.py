@@ -18,6 +18,7 @@ from cwz_web.generation import drafts
 from cwz_web.generation.models import Template, Upload, WorkspaceBrand
 from cwz_web.imaging.brand import LIMITS, NO_BRAND, Brand, Entry
 from cwz_web.imaging.brand_references import KINDS
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.uploads import UploadKind
 
 # In one request, which takes seconds.
@@ -160,6 +161,14 @@ def update_templates(
     chosen = sorted(templates, key=lambda template: template.id)[:MAX_TEMPLATES]
     updates = [_update(db, template, saved, renamed or {}, publish_as, with_publishing) for template in chosen]
     return [update for update in updates if update is not None]
+
+
+def adopt_brand(document: ImageTemplate, brand: Brand) -> ImageTemplate:
+    """Return an imported document with the values of a brand, or as it is if it would not be valid with them."""
+    try:
+        return document.with_brand(brand)
+    except ValidationError:
+        return document
 
 
 def uses_upload(db: Session, upload: Upload) -> bool:

@@ -15,6 +15,7 @@ from cwz_web.demo.feed_rows import FeedRows, find_rows
 from cwz_web.demo.starters import CATEGORIES, Starter, StarterEntry, StarterSize, list_starters, open_starter
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.queries import list_feeds, list_items
+from cwz_web.generation.brand import adopt_brand, load_brand
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.resources.permissions import Permission
@@ -224,11 +225,12 @@ def import_template(context: TemplateCollection, request: Request, form: ImportF
     data = file.file.read(MAX_DOCUMENT_BYTES + 1) if hasattr(file, "file") else b""
     if not data:
         raise FieldError("file", "Choose the JSON file of an exported template")
-    document, errors = read_document(data.decode("utf-8-sig", "replace"))
+    brand = load_brand(request.db, request.workspace.workspace_id).brand
+    document, errors = read_document(data.decode("utf-8-sig", "replace"), brand)
     if document is None:
         messages = [text if path in ("", "document") else f"{path}: {text}" for path, text in errors.items()]
         raise FieldError("file", "\n".join(messages))
-    return _create(request, form.name, document)
+    return _create(request, form.name, adopt_brand(document, brand))
 
 
 def _preview_feed(request: Request, query: GalleryQuery, feeds: Sequence[Feed]) -> PreviewFeed:

@@ -13,6 +13,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
+from cwz_web.generation.brand import load_brand
 from cwz_web.generation.drafts import discard_draft, has_draft
 from cwz_web.generation.models import Template, TemplateVersion
 from cwz_web.generation.templates import (
@@ -24,6 +25,7 @@ from cwz_web.generation.templates import (
     load_design,
     publish,
 )
+from cwz_web.imaging.brand import Brand, offer_brand
 from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.permissions import Permission
@@ -210,7 +212,7 @@ def document_page(context: TemplateResource, request: Request) -> DocumentPage:
 def publish_document(context: TemplateResource, request: Request) -> DocumentPage | Response:
     """Publish a document as the next version. Its errors are by path in the document, not by form field."""
     text = request.POST.get("document", "")
-    document, errors = read_document(text)
+    document, errors = read_document(text, load_brand(request.db, context.row.workspace_id).brand)
     if document is None:
         request.response.status = 422
         return DocumentPage(context.row, SubmittedForm(None, errors, {"document": text}))
@@ -364,13 +366,13 @@ def preview_path(request: Request, design: TemplateDesign, data: dict[str, str])
     return request.services.signed_urls.on_demand_image(template.workspace_id, template.id, Format.JPEG, data)
 
 
-def read_document(text: str) -> tuple[ImageTemplate | None, dict[str, str]]:
-    """Parse a document; return it, or None with messages by path."""
+def read_document(text: str, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
+    """Parse a document, which can refer to a brand; return it, or None with messages by path."""
     try:
         if len(text) > MAX_DOCUMENT_BYTES:
             raise ValueError(f"the document is longer than {MAX_DOCUMENT_BYTES:,} characters")
-        parsed = json.loads(text)
-        return ImageTemplate.model_validate(parsed), {}
+        parsed = offer_brand(json.loads(text), brand)
+        return ImageTemplate.model_validate(parsed).without_unused_brand(), {}
     except ValidationError as error:
         return None, document_errors(parsed, error)
     except (ValueError, RecursionError) as error:

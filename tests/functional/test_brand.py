@@ -1,9 +1,11 @@
 """The page of the brand: what a change shows first, what it does, and what the roles may do."""
 
+import json
 from typing import Any
 
 import pytest
 from webtest import TestApp
+from webtest import Upload as File
 
 from cwz_web.generation.brand import load_brand, save_brand
 from cwz_web.generation.models import Template
@@ -167,6 +169,20 @@ def test_support_views_the_brand_and_does_not_change_it(app: TestApp, make: Fact
     assert "Save brand" not in page.text
     for path in ("", "/update"):
         app.post(studio.path + path, {"csrf_token": token_of(app, "/account")}, status=403)
+
+
+def test_an_imported_template_takes_the_values_of_entries_that_the_workspace_has(studio: Studio) -> None:
+    document = small_document(brand={"colors": {"primary": "#000000", "own": "#123456"}})
+    document["canvas"]["background"] = "brand:own"
+    document["layers"][1]["color"] = "brand:primary"
+    document["layers"][0]["background"] = "brand:ink"
+    fields = [("csrf_token", token_of(studio.app, "/account")), ("name", "Imported")]
+    fields.append(("file", File("template.json", json.dumps(document).encode())))
+    path = f"/w/{studio.space.slug}/templates/import"
+    studio.app.post(path, fields, status=303, content_type="multipart/form-data")
+    with studio.make.database.transaction(studio.space.id) as db:
+        imported = load_design(db, db.query(Template).filter_by(name="Imported").one()).document
+    assert imported.brand.colors == {"own": "#123456", "primary": "#ff5500", "ink": "#11223380"}
 
 
 def test_forms_of_the_designer_refer_to_the_brand(studio: Studio) -> None:
