@@ -34,6 +34,14 @@ test("the gap is the usual one, and never negative", () => {
   assert.equal(arrangementOf([box(0, 0, 10, 10)]).gap, 16);
 });
 
+test("gaps that differ visibly are known", () => {
+  const [first, ...others] = [box(0, 0, 10, 10), box(0, 22, 10, 10), box(0, 50, 10, 10)];
+  assert.ok(arrangementOf([first, ...others]).isEven);
+  assert.ok(!arrangementOf([first, ...others, box(0, 90, 10, 10)]).isEven);
+  // They overlap visibly.
+  assert.ok(!arrangementOf([box(0, 0, 10, 40), box(0, 20, 10, 40)]).isEven);
+});
+
 test("layers are in the order in which they lie", () => {
   assert.deepEqual(arrangementOf([box(0, 60, 10, 10), box(0, 0, 10, 10), box(0, 30, 10, 10)]).order, [1, 2, 0]);
 });
@@ -55,8 +63,8 @@ test("a padding is one only if left and top are alike", () => {
 test("layers become a stack at their place", () => {
   const layers = [layer("B", [100, 140, 80, 20]), layer("Other", [0, 0, 9, 9]), layer("A", [100, 100, 60, 30], { pins: null })];
   const document = makeDocument(layers, [{ name: "wide", width: 900, height: 90, overrides: { A: { x: 10, y: 10 }, B: { x: 90, y: 12, width: 50 } } }]);
-  const name = stackLayers(document, ["A", "B"], { size: "default", frames: framesOf(layers) });
-  assert.equal(name, "Stack");
+  const made = stackLayers(document, ["A", "B"], { size: "default", frames: framesOf(layers) });
+  assert.deepEqual(made, { name: "Stack", isEven: true });
   assert.deepEqual(document.layers.map((each) => each.name), ["Other", "Stack"]);
   const stack = findLayer(document, "Stack");
   const { x, y, width, height, direction, gap, padding, align, sizing } = stack;

@@ -30,21 +30,33 @@ export function installArrange(editor) {
   const hasMovable = (/** @type {number} */ count) => () => Object.keys(movableFrames(editor)).length >= count;
 
   /**
+   * @param {string[]} names
+   * @param {string} container
    * @param {"Grouped" | "Stacked"} done
-   * @param {typeof groupLayers} change
    */
-  function wrap(done, change) {
-    const names = unlockedNames(editor);
-    const shown = shownOf(editor);
-    let name = "";
-    editor.edit(`${done.toLowerCase()} ${names.join(", ")}`, (copy) => { name = change(copy, names, shown); });
-    editor.select([name]);
+  function finish(names, container, done) {
+    editor.select([container]);
     editor.announce(`${done} ${names.join(", ")}`);
   }
 
+  function group() {
+    const [names, shown] = [unlockedNames(editor), shownOf(editor)];
+    let name = "";
+    editor.edit(`group ${names.join(", ")}`, (copy) => { name = groupLayers(copy, names, shown); });
+    finish(names, name, "Grouped");
+  }
+
+  function stack() {
+    const [names, shown] = [unlockedNames(editor), shownOf(editor)];
+    let made = { name: "", isEven: true };
+    editor.edit(`stack ${names.join(", ")}`, (copy) => { made = stackLayers(copy, names, shown); });
+    finish(names, made.name, "Stacked");
+    if (!made.isEven) editor.toast("The layers had different gaps. A stack has one: the usual one. Stack layers that belong together first to keep different gaps.");
+  }
+
   commands.add(
-    { id: "group", label: "Group", group: "Arrange", keys: ["Mod+G"], run: () => wrap("Grouped", groupLayers), isEnabled: hasUnlocked },
-    { id: "stack", label: "Stack", group: "Arrange", keys: ["Shift+A"], run: () => wrap("Stacked", stackLayers), isEnabled: hasUnlocked },
+    { id: "group", label: "Group", group: "Arrange", keys: ["Mod+G"], run: group, isEnabled: hasUnlocked },
+    { id: "stack", label: "Stack", group: "Arrange", keys: ["Shift+A"], run: stack, isEnabled: hasUnlocked },
   );
   for (const [edge, label, keys] of EDGES) {
     commands.add({ id: `align-${edge}`, label, group: "Align", keys: [keys], run: () => alignTo(editor, edge, label), isEnabled: hasMovable(1) });

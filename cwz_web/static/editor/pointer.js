@@ -203,7 +203,8 @@ export function installPointer(editor) {
         delta = { x: Math.round(now.x - point.x), y: Math.round(now.y - point.y) };
         if (event.shiftKey) delta = Math.abs(delta.x) > Math.abs(delta.y) ? { x: delta.x, y: 0 } : { x: 0, y: delta.y };
         const isDropping = editor.dropper?.over(editor.selection, now, event) ?? false;
-        if (!isDropping && editor.snapper) delta = editor.snapper.snapMove(names, delta, event);
+        if (isDropping) editor.snapper?.clear();
+        else if (editor.snapper) delta = editor.snapper.snapMove(names, delta, event);
         stage.previewMove(isDropping ? dragged : names, delta);
         editor.emit("dragging", { names, delta });
       },

@@ -15,13 +15,16 @@ import { boundsOf, frameOf, removePositions, setInSize } from "./sizes.js";
 /** @typedef {"start" | "center" | "end"} Alignment */
 /**
  * How boxes lie.
- * @typedef {{direction: Direction, order: number[], gap: number, align: Alignment, bounds: Box}} Arrangement
+ * @typedef {{direction: Direction, order: number[], gap: number, isEven: boolean,
+ *   align: Alignment, bounds: Box}} Arrangement
  */
 
 const MAX_GAP = 4096;
 const MAX_PADDING = 500;
 // By how much the insets of a background may differ, in pixels, to be one padding.
 const TOLERANCE = 2;
+// By how much the gaps of layers may differ, in pixels, to become one invisibly.
+const GAP_TOLERANCE = 8;
 const FIRST_GAP = 16;
 const LENGTHS = /** @type {const} */ ({ row: ["left", "width"], column: ["top", "height"] });
 
@@ -39,7 +42,9 @@ export function arrangementOf(boxes, direction = directionOf(boxes)) {
     return boxes[at][start] - previous[start] - previous[length];
   });
   const gap = gaps.length ? Math.min(Math.max(Math.round(median(gaps)), 0), MAX_GAP) : FIRST_GAP;
-  return { direction, order, gap, align: alignmentOf(boxes, direction), bounds: boundsOf(boxes.map((each) => frameOf(/** @type {any} */ ({ ...each, rotation: 0 })))) };
+  const isEven = gaps.every((each) => Math.abs(each - gap) <= GAP_TOLERANCE);
+  const bounds = boundsOf(boxes.map((each) => frameOf(/** @type {any} */ ({ ...each, rotation: 0 }))));
+  return { direction, order, gap, isEven, align: alignmentOf(boxes, direction), bounds };
 }
 
 /**
@@ -107,11 +112,12 @@ export function median(values) {
  * @param {TemplateDocument} document the copy, which changes
  * @param {string[]} names
  * @param {Shown} shown
- * @returns {string} the name of the stack; empty if there are no layers
+ * @returns {{name: string, isEven: boolean}} the name of the stack, empty if there are no layers; and whether they had
+ *   one gap
  */
 export function stackLayers(document, names, shown) {
   const together = groupMasks(document, collect(document, names, shown), shown);
-  if (!together.length) return "";
+  if (!together.length) return { name: "", isEven: true };
   const parent = locate(document, together[0])?.containers.at(-1);
   const places = localPlaces(document, together, shown);
   const designed = /** @type {Map<string, Place>} */ (places.get(DEFAULT_SIZE));
@@ -137,7 +143,7 @@ export function stackLayers(document, names, shown) {
   }
   for (const name of content) removePositions(document, name);
   if (background) for (const size of document.sizes) delete size.overrides[background.name];
-  return stack.name;
+  return { name: stack.name, isEven: arrangement.isEven };
 }
 
 /**
