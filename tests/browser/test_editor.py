@@ -97,7 +97,8 @@ class Editor:
             const box = stage.container.getBoundingClientRect(), at = stage.toContainer(stage.find(name).frame);
             return [box.x + at.x, box.y + at.y];
         }"""
-        x, y = self.page.evaluate(script, name)
+        # A press is in whole pixels, so that a drag from a fraction would be longer or shorter by it.
+        x, y = map(round, self.page.evaluate(script, name))
         return x, y
 
     def drag(self, start: tuple[float, float], right: float, down: float) -> None:
@@ -165,6 +166,7 @@ def test_drag_moves_and_undo_moves_back(make_editor: Any) -> None:
     editor = make_editor(MIXED)
     before = editor.layer("Stack")
     zoom = editor.page.evaluate("() => document.getElementById('editor').editor.stage.zoom")
+    editor.page.evaluate("() => document.getElementById('editor').editor.commands.run('snapping')")
     editor.drag(editor.point("Stack"), 40 * zoom, 20 * zoom)
     editor.is_saved()
     after = editor.layer("Stack")

@@ -323,7 +323,7 @@ export function installSnapping(editor) {
     showSwitches();
   };
   commands.add(
-    { id: "snapping", label: "Snap to layers", group: "View", keys: ["Mod+Shift+;"], run: toggle("isSnapping") },
+    { id: "snapping", label: "Snap to layers", group: "View", keys: ["Mod+Shift+;", "Mod+:"], run: toggle("isSnapping") },
     { id: "rulers", label: "Rulers and guides", group: "View", keys: ["Shift+R"], run: toggle("hasRulers") },
     { id: "grid", label: "Grid", group: "View", keys: ["Mod+'"], run: toggle("hasGrid") },
     { id: "safe-area", label: "Safe area", group: "View", keys: ["Shift+S"], run: toggle("hasSafeArea") },
