@@ -46,6 +46,7 @@ from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.filters import FILTERS
 from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.icons import find_icons
+from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import walk_layers
 from cwz_web.imaging.tiles import Tile, TiledLayer, without_mixing
@@ -184,6 +185,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "elements": [each for group in ELEMENT_GROUPS for each in group["elements"]],
         "icons": request.path_in("templates", template.id, "editor-icons"),
         "uploads": request.path_in("uploads"),
+        "maxUploadBytes": MAX_UPLOAD_BYTES,
         "rows": request.path_in("templates", template.id, "editor-rows"),
         "stress": request.path_in("templates", template.id, "editor-stress"),
         "findings": request.path_in("templates", template.id, "editor-findings"),

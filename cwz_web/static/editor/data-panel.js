@@ -30,7 +30,7 @@ export function installDataPanel(editor) {
     search.disabled = !feed;
     if (!feed) return found.replaceChildren();
     const query = new URLSearchParams({ feed, text: search.value });
-    htmx.ajax("GET", `${editor.start.rows}?${query}`, { target: "#found-rows", swap: "innerHTML" });
+    htmx.ajax("GET", `${editor.start.rows}?${query}`, { source: found, target: "#found-rows", swap: "innerHTML" });
   }
 
   function showValues() {
@@ -64,7 +64,7 @@ export function installDataPanel(editor) {
       return;
     }
     const query = new URLSearchParams({ feed, size: editor.size });
-    await htmx.ajax("GET", `${editor.start.stress}?${query}`, { target: "#strip-content", swap: "innerHTML" });
+    await htmx.ajax("GET", `${editor.start.stress}?${query}`, { source: stripContent, target: "#strip-content", swap: "innerHTML" });
     await checkRows(feed);
   }
 

@@ -2,12 +2,11 @@
 
 /** @typedef {{id: string, name: string, kind: "image" | "font", reference: string, width: number, height: number}} Upload */
 
-const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_FILES = 20;
 
 export class Uploader {
   /**
-   * @param {{uploads: string, csrf: string}} start
+   * @param {{uploads: string, maxUploadBytes: number, csrf: string}} start
    * @param {HTMLElement} list where the progress is shown
    */
   constructor(start, list) {
@@ -73,8 +72,9 @@ export class Uploader {
    * @returns {Promise<Upload | null>} null if it is not stored
    */
   send(file, row) {
-    if (file.size > MAX_BYTES) {
-      row.fail(`The file is larger than ${MAX_BYTES / 1024 ** 2} MB`);
+    const { maxUploadBytes } = this.start;
+    if (file.size > maxUploadBytes) {
+      row.fail(`The file is larger than ${maxUploadBytes / 1024 ** 2} MB`);
       return Promise.resolve(null);
     }
     const body = new FormData();
