@@ -379,6 +379,32 @@ def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[s
     console_errors.clear()  # the browser's of the file that was refused
 
 
+def test_brand_is_applied_by_its_names(make_editor: Any, console_errors: list[str]) -> None:
+    editor = make_editor(MIXED)
+    page = editor.page
+    page.goto("/w/demo/brand")
+    page.locator('[name="colors.0.name"]').fill("Primary")
+    page.locator('[name="colors.0.value"]').fill("#d9480f")
+    page.locator('[name="styles.0.name"]').fill("Heading")
+    page.locator('[name="styles.0.color"]').fill("brand:primary")
+    page.get_by_role("button", name="Save brand").click()
+    expect(page.get_by_role("group", name="heading")).to_be_visible()
+    editor = Editor(page, editor.path)
+    page.get_by_role("tab", name="Brand").click()
+    page.evaluate("document.getElementById('editor').editor.select(['Word', 'Box'])")
+    # The color of both by the mouse, the style of the text by the keyboard.
+    page.get_by_role("button", name="primary").click()
+    page.get_by_role("button", name="heading").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#announcements")).to_have_text("Style heading applied to Word")
+    expect(page.locator("#save-state")).to_have_text("Saved")
+    page.wait_for_load_state("networkidle")
+    word, box = editor.layer("Word"), editor.layer("Box")
+    assert (word["style"], word["color"], box["fill"]) == ("brand:heading", "brand:primary", "brand:primary")
+    assert editor.state["document"]["brand"]["colors"] == {"primary": "#d9480f"}
+    assert console_errors == []
+
+
 def test_refused_values_stay_with_their_reason(make_editor: Any, console_errors: list[str]) -> None:
     word = {"type": "text", "x": 60, "y": 70, "width": 400, "height": 60, "size": 44, "text": "Sale"}
     editor = make_editor({**MIXED, "layers": [word | {"name": "Word"}, word | {"name": "Other", "y": 170}]})
