@@ -28,7 +28,7 @@ WORKSPACE_PAGES = [
 ]
 WORKSPACE_PAGES += ["/runs/new", "/images", "/keys", "/webhooks", "/members", "/members/leave", "/audit?check=1"]
 WORKSPACE_PAGES += ["/settings", "/setup", "/exports", "/delete"]
-WORKSPACE_PAGES += ["/storage", "/storage/new", "/storage/new?provider=s3"]
+WORKSPACE_PAGES += ["/brand", "/storage", "/storage/new", "/storage/new?provider=s3"]
 DARK_PAGES = ["/w/demo", "/w/demo/templates", "/w/demo/runs/new", "/w/demo/members", "/w/demo/storage"]
 DARK_PAGES += ["/w/demo/keys"]
 
