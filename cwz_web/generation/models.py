@@ -97,6 +97,26 @@ class TemplateLink(WorkspaceOwned, Base):
     )
 
 
+class TemplateComment(WorkspaceOwned, Base):
+    """A comment of a member on a layer of a template, or on the whole template if `layer` is empty."""
+
+    __tablename__ = "template_comments"
+
+    template_id: Mapped[UUID]
+    layer: Mapped[str]
+    text: Mapped[str]
+    author_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"], ondelete="CASCADE"
+        ),
+        Index(None, "workspace_id", "template_id"),
+    )
+
+
 class TemplateStep(Base):
     """A step in the draft of a template: the whole document after it, and what it changed.
 

@@ -19,6 +19,7 @@ class Permission(StrEnum):
     VIEW = "workspace.view"
     FEED_EDIT = "feed.edit"
     TEMPLATE_EDIT = "template.edit"
+    COMMENT = "template.comment"
     RUN_START = "run.start"
     RUN_RETRY = "run.retry"
     KEY_MANAGE = "key.manage"
@@ -48,6 +49,7 @@ PERMISSION_LABELS: dict[Permission, str] = {
     P.VIEW: "View feeds, templates, runs, images, uploads and the brand",
     P.FEED_EDIT: "Add and edit feeds",
     P.TEMPLATE_EDIT: "Edit templates, uploads and the brand",
+    P.COMMENT: "Comment on templates",
     P.RUN_START: "Start runs",
     P.RUN_RETRY: "Retry failed runs and imports",
     P.MEMBER_VIEW: "View members",
@@ -64,8 +66,10 @@ PERMISSION_LABELS: dict[Permission, str] = {
 }
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_LABELS),
-    Role.SUPPORT: frozenset({P.VIEW, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}),
-    Role.USER: frozenset({P.VIEW, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
+    Role.SUPPORT: frozenset(
+        {P.VIEW, P.COMMENT, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}
+    ),
+    Role.USER: frozenset({P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
 }
 # What remains when a plan is unpaid: view, pay, export and delete.
 READ_ONLY_PERMISSIONS = frozenset(

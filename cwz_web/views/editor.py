@@ -72,6 +72,7 @@ PANELS = {
     "uploads": ("upload", "Uploads"),
     "data": ("table-2", "Data"),
     "brand": ("palette", "Brand"),
+    "comments": ("message-square", "Comments"),
 }
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 
@@ -190,6 +191,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "stress": request.path_in("templates", template.id, "editor-stress"),
         "findings": request.path_in("templates", template.id, "editor-findings"),
         "preview": request.path_in("templates", template.id, "preview"),
+        "comments": request.path_in("templates", template.id, "comments"),
         "csrf": get_csrf_token(request),
         "base": document.digest,
         "document": document.canonical(),

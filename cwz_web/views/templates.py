@@ -33,8 +33,9 @@ from cwz_web.resources.workspace import TemplateCollection, TemplateResource
 from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
+from cwz_web.views.template_comments import CommentsPage, describe_comments
 from cwz_web.web.document_errors import document_errors
-from cwz_web.web.forms import Form, Name, SubmittedForm, read_form
+from cwz_web.web.forms import Form, Name, SubmittedForm, empty_form, read_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -79,6 +80,7 @@ class VersionsPage:
     template: Template
     has_draft: bool
     versions: list[tuple[TemplateVersion, str | None]]
+    discussion: CommentsPage
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,9 @@ def export_template(context: TemplateResource, request: Request) -> Response:
 )
 def list_versions_page(context: TemplateResource, request: Request) -> VersionsPage:
     """List the versions with previews."""
-    return VersionsPage(context.row, has_draft(context.row), list_versions(request.db, context.row))
+    template = context.row
+    discussion = describe_comments(request, template, empty_form())
+    return VersionsPage(template, has_draft(template), list_versions(request.db, template), discussion)
 
 
 @view_config(context=TemplateResource, name="versions", request_method="POST", permission=Permission.TEMPLATE_EDIT)

@@ -109,6 +109,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "unsigned-image": {"template": "1200 per minute", "network": "60 per minute"},
     # The same for signed URLs. Image proxies of email providers send the requests of many readers.
     "signed-image": {"template": "6000 per minute", "network": "1200 per minute"},
+    # Comments on templates.
+    "comment": {"workspace": "600 per hour", "user": "120 per hour", "network": "600 per hour"},
     # Pages and images of read-only links of templates; a page has up to 13 images.
     "shared-template": {"link": "120 per minute", "network": "120 per minute"},
     "shared-image": {"link": "600 per minute", "network": "300 per minute"},

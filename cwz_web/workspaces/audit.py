@@ -80,6 +80,8 @@ AUDIT_LABELS = {
     "storage.delete": "Disconnected storage",
     "storage.test": "Tested storage",
     "template.allow_unsigned": "Allowed unsigned URLs",
+    "template.comment": "Commented on template",
+    "template.comment_resolve": "Resolved comment on template",
     "template.create": "Created template",
     "template.delete": "Deleted template",
     "template.deny_unsigned": "Denied unsigned URLs",

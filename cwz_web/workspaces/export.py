@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.google import list_identities
@@ -12,6 +12,13 @@ from cwz_web.accounts.second_factor import count_recovery_codes
 from cwz_web.db.session import enter_workspace
 from cwz_web.workspaces.access import Access, list_workspaces
 from cwz_web.workspaces.models import AuditEntry, ProviderIdentity
+
+# A text query instead of the model, since templates depend on this package.
+_COMMENTS = text(
+    "SELECT c.created_at, t.name, c.layer, c.text FROM template_comments c"
+    " JOIN templates t ON t.workspace_id = c.workspace_id AND t.id = c.template_id"
+    " WHERE c.workspace_id = :workspace AND c.author_id = :account ORDER BY c.id"
+)
 
 
 def export_account(db: Session, account: Account) -> dict[str, Any]:
@@ -68,6 +75,10 @@ def _export_workspace(db: Session, account: Account, access: Access) -> dict[str
                 "linked_at": identity.created_at,
             }
             for identity in identities
+        ],
+        "comments": [
+            {"at": comment.created_at, "template": comment.name, "layer": comment.layer, "text": comment.text}
+            for comment in db.execute(_COMMENTS, {"workspace": access.workspace_id, "account": account.id})
         ],
         "activity": [
             {

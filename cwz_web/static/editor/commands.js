@@ -44,6 +44,9 @@ export class Commands {
   handleKey(event) {
     if (event.defaultPrevented || isTyping(event)) return;
     const pressed = combination(event);
+    // They activate the focused button or link.
+    const isActivation = pressed === "Enter" || pressed === "Space";
+    if (isActivation && /** @type {HTMLElement} */ (event.target).closest("button, a[href], summary")) return;
     for (const command of this.commands.values()) {
       if (command.isNative || !command.keys?.includes(pressed) || !(command.isEnabled?.() ?? true)) continue;
       event.preventDefault();

@@ -4,6 +4,7 @@ import { installArrange } from "./arrange.js";
 import { installBrandPanel } from "./brand-panel.js";
 import { installColors } from "./color-picker.js";
 import { installClipboard } from "./clipboard.js";
+import { installComments } from "./comments.js";
 import { Commands } from "./commands.js";
 import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
@@ -491,6 +492,7 @@ if (root) {
   installElements(editor);
   installUploads(editor);
   installBrandPanel(editor);
+  installComments(editor);
   installTopBar(editor);  // after the commands of its buttons
   // For tests, which compare the stage with the rendered image.
   Object.assign(root, { editor });

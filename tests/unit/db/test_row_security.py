@@ -15,6 +15,7 @@ from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.row_writes import put_items
 from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.brand import save_brand
+from cwz_web.generation.comments import add_comment
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import IdempotencyKey, Template
 from cwz_web.generation.photo_processing import Processing, record_processings
@@ -162,6 +163,7 @@ def fill(make: Factory, space: Workspace) -> None:
         save_draft(db, db.get_one(Template, (space.id, template.id)), load_design(db, template).document, "nothing")
         shown = db.get_one(Template, (space.id, template.id))
         create_link(db, shown, version=None, sample="", values={}, days=7, created_by=admin)
+        add_comment(db, shown, layer="", text="Larger", author=admin)
         start_auto_run(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         build_sort_index(db, space.id, feed.id, "title")

@@ -1,0 +1,75 @@
+"""Comments of members on the layers of a template."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session, aliased
+
+from cwz_web.accounts.models import Account
+from cwz_web.generation.models import Template, TemplateComment
+
+MAX_COMMENTS = 500
+MAX_LENGTH = 2000
+
+
+class TooManyCommentsError(Exception):
+    """The template has as many comments as it can have; the message can be shown in a form."""
+
+
+@dataclass(frozen=True)
+class ShownComment:
+    """A comment with the names of its author and of the member who resolved it; None for a former user."""
+
+    comment: TemplateComment
+    author: str | None
+    resolver: str | None
+
+
+def add_comment(db: Session, template: Template, *, layer: str, text: str, author: Account) -> TemplateComment:
+    """Add a comment.
+
+    Args:
+        db: A transaction in the workspace.
+        template: The template.
+        layer: The name of the layer that it is about; empty for the template as a whole.
+        text: The comment.
+        author: The account that writes it.
+
+    Raises:
+        TooManyCommentsError: The template has too many comments.
+    """
+    count = db.scalar(select(func.count()).select_from(TemplateComment).where(*_belongs_to(template)))
+    if (count or 0) >= MAX_COMMENTS:
+        raise TooManyCommentsError(f"A template can have at most {MAX_COMMENTS} comments")
+    comment = TemplateComment(
+        workspace_id=template.workspace_id, template_id=template.id, layer=layer, text=text, author_id=author.id
+    )
+    db.add(comment)
+    db.flush()
+    return comment
+
+
+def list_comments(db: Session, template: Template) -> list[ShownComment]:
+    """Return the comments of a template: the open ones first, then the newest first."""
+    author, resolver = aliased(Account), aliased(Account)
+    rows = db.execute(
+        select(TemplateComment, author.name, resolver.name)
+        .outerjoin(author, author.id == TemplateComment.author_id)
+        .outerjoin(resolver, resolver.id == TemplateComment.resolved_by)
+        .where(*_belongs_to(template))
+        .order_by(TemplateComment.resolved_at.is_not(None), TemplateComment.id.desc())
+    )
+    return [ShownComment(comment, author_name, resolver_name) for comment, author_name, resolver_name in rows]
+
+
+def resolve_comment(comment: TemplateComment, account: Account) -> bool:
+    """Mark a comment as resolved; return False if it is already."""
+    if comment.resolved_at is not None:
+        return False
+    comment.resolved_at, comment.resolved_by = datetime.now(UTC), account.id
+    return True
+
+
+def _belongs_to(template: Template) -> tuple[ColumnElement[bool], ...]:
+    return TemplateComment.workspace_id == template.workspace_id, TemplateComment.template_id == template.id
