@@ -36,6 +36,7 @@ NO_CONFLICT = {
     "pk_usage": "upsert",
     "pk_usage_days": "upsert",
     "pk_processed_photos": "upsert",
+    "pk_brands": "ON CONFLICT DO NOTHING",
     "pk_render_messages": "ON CONFLICT DO NOTHING",
     "pk_stripe_events": "ON CONFLICT DO NOTHING",
     "pk_sort_index": "only jobs write it, under the feed's lock",
