@@ -33,8 +33,8 @@ def storage(request: pytest.FixtureRequest) -> str:
     return "memory://" if request.param == "memory" else request.getfixturevalue("valkey")
 
 
-# Limits of URLs that have no session, which views reserve themselves.
-OF_SIGNED_URLS = {"unsigned-image", "signed-image", "stored-image", "output-feed"}
+# Limits of URLs that have no session: of images, and of read-only links of templates.
+WITHOUT_SESSION = {"unsigned-image", "signed-image", "stored-image", "output-feed", "shared-template", "shared-image"}
 
 
 def attempts(limiter: RateLimiter, name: str, subjects: dict[str, str], most: int = 200) -> int:
@@ -67,7 +67,7 @@ def test_every_limit_counts_target_and_caller(name: str) -> None:
     assert parts <= {*TARGETS, *CALLERS, "role", "total"}
     assert "network" in parts
     assert parts & TARGETS or name in {*WITHOUT_TARGET, "account-export"}
-    assert "user" in parts or name in OF_SIGNED_URLS
+    assert "user" in parts or name in WITHOUT_SESSION
 
 
 @pytest.mark.parametrize("name", sorted(FAILURES_ONLY))
@@ -242,7 +242,7 @@ def test_spellings_of_one_mailbox_count_together(address: str, mailbox: str) -> 
 
 
 def test_every_scope_of_a_view_has_a_subject() -> None:
-    views = LIMITS.keys() - OF_SIGNED_URLS - {"api", "refusal"}
+    views = LIMITS.keys() - WITHOUT_SESSION - {"api", "refusal"}
     parts = {part for name in views for scope in LIMITS[name] for part in scope.split("-")}
     assert parts == SUBJECTS.keys()
 
