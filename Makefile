@@ -55,10 +55,11 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, 
 	@$(BIN)/python bench/backups.py
 	@$(BIN)/python bench/api.py
 
-bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure engine and API beside takumi, satori and Chromium
+bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure engine and API beside takumi, satori and Chromium; and the editor
 	@$(NPM) --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/api.py --peers
+	@$(BIN)/python bench/editor.py
 
 soak: $(VENV)/.installed-dev node_modules/.installed ## Render 16,000 mixed images and kill workers repeatedly; watch memory and counts
 	@$(BIN)/python bench/soak.py
