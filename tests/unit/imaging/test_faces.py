@@ -60,9 +60,6 @@ def plan(**more: Any) -> Plan:
     return Engine().plan(ImageTemplate.model_validate(document))
 
 
-needs_detector = pytest.mark.skipif(faces.faces_version() is None, reason="the extra “faces” is not installed")
-
-
 @pytest.fixture
 def no_detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     faces.faces_version.cache_clear()
@@ -71,7 +68,6 @@ def no_detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     faces.faces_version.cache_clear()
 
 
-@needs_detector
 @pytest.mark.parametrize(
     ("places", "expected"),
     [([(40, 40)], (200 / 1200, 0.5)), ([(840, 40)], (1000 / 1200, 0.5)), ([(200, 40), (680, 40)], (0.5, 0.5))],
@@ -87,7 +83,6 @@ def test_photo_without_a_face(data: bytes) -> None:
     assert find_face(data) is None
 
 
-@needs_detector
 def test_photo_is_cropped_around_the_face() -> None:
     source = photo((40, 40))
     image = plan().compose({}, {"photo": source})

@@ -240,5 +240,5 @@ def test_functions_are_listed_with_what_they_do() -> None:
 
 def test_unknown_change_and_layer_are_named() -> None:
     assert list(errors_of(template(), do="explode")) == ["do"]
-    assert "no longer exists" in errors_of(template(), "Nobody", do="condition", expression="")["layer"]
-    assert "no longer exists" in errors_of(template(), "Nobody", do="bind", property="x", expression="1")["layer"]
+    assert "no longer exists" in errors_of(template(), "Missing", do="condition", expression="")["layer"]
+    assert "no longer exists" in errors_of(template(), "Missing", do="bind", property="x", expression="1")["layer"]
