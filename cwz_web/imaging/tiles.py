@@ -133,11 +133,12 @@ def tile_layers(placed: Iterable[PlacedLayer], template: ImageTemplate, render: 
         render: renders a tile.
     """
     counts: Counter[str] = Counter()
+    designs = {layer.name: layer for layer in walk_layers(template.layers)}
 
     def walk(layers: Iterable[PlacedLayer], parent: str, turn: _Turn, *, is_inside: bool) -> Iterator[TiledLayer]:
         for each in layers:
             layer = each.layer
-            designed = template.find_layer(layer.name) or layer
+            designed = designs[layer.name]
             is_whole = isinstance(layer, Container) and _is_whole(designed)
             own = None if is_inside else render(each, is_whole)
             center = (layer.left + layer.width / 2, layer.top + layer.height / 2)

@@ -109,6 +109,11 @@ class EditRequest(BaseModel):
     checks: bool = False
 
     @property
+    def is_change(self) -> bool:
+        """Whether it changes the draft."""
+        return bool(self.operations or self.form or self.action)
+
+    @property
     def refers_to_brand(self) -> bool:
         """Whether its operations can refer to the brand."""
         return any(PREFIX in json.dumps(operation.value) for operation in self.operations)
@@ -149,7 +154,7 @@ class EditorPage:
         element_groups: the elements that can be added.
         icons: the icons that are shown before a search.
         brand: the entries of the workspace's brand.
-        start: what the script starts with, as JSON.
+        start: what the script starts with, as JSON values.
     """
 
     template: Template
@@ -160,7 +165,7 @@ class EditorPage:
     element_groups: list[dict[str, Any]]
     icons: list[str]
     brand: dict[str, list[dict[str, Any]]]
-    start: str
+    start: dict[str, Any]
 
 
 @view_config(
@@ -178,6 +183,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     brand = describe_brand(request)
     start = {
         "page": request.path,
+        "account": str(request.user.account.id),
         "operations": request.path_in("templates", template.id, "operations"),
         "properties": request.path_in("templates", template.id, "editor-properties"),
         "fonts": request.path_in("templates", template.id, "editor-fonts"),
@@ -199,10 +205,8 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "feeds": [{"id": str(feed.id), "name": feed.name, "rows": feed.item_count} for feed in feeds],
     }
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
-    # No "<" can end the element that the text is in.
-    text = json.dumps(start, ensure_ascii=False).replace("<", "\\u003c")
     icons = find_icons("", MAX_ICONS)
-    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, ELEMENT_GROUPS, icons, brand, text)
+    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, ELEMENT_GROUPS, icons, brand, start)
 
 
 @view_config(
@@ -231,7 +235,7 @@ def change_and_show(context: TemplateResource, request: Request) -> Response:
     template_id, status = context.row.id, 200
     release_connection(request)
     try:
-        draft = _change(request, template_id, edit)
+        draft = _change(request, template_id, edit) if edit.is_change else _read(request, template_id)
     except ConflictError:
         draft, status = _read(request, template_id), 409
     except (InvalidPatchError, InvalidDesignError) as error:
@@ -304,7 +308,7 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
     with request.services.database.transaction(workspace_id) as db:
         template = db.get_one(Template, (workspace_id, template_id))
         document = lock_draft(db, template)
-        if document.digest != edit.base and (edit.operations or edit.form or edit.action):
+        if document.digest != edit.base:
             raise ConflictError
         layer, is_expected = "", False
         if edit.operations:
@@ -317,13 +321,14 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
             changed, selection, change = change_with_brand(db, template, document, selection, edit.form)
             layer = selection.layer
             _save(request, db, template, document, changed, change)
-        elif edit.action:
+        else:
             _act(request, db, template, edit.action)
-        draft = load_draft(db, template).document
-        return Draft(template, draft, can_undo(db, template), can_redo(db, template), layer, is_expected)
+            changed = load_draft(db, template).document
+        return Draft(template, changed, can_undo(db, template), can_redo(db, template), layer, is_expected)
 
 
 def _read(request: Request, template_id: UUID) -> Draft:
+    """Return the draft as it is."""
     workspace_id = request.workspace.workspace_id
     with request.services.database.transaction(workspace_id) as db:
         template = db.get_one(Template, (workspace_id, template_id))

@@ -25,7 +25,7 @@ import { findOperations, isEqual, mergeDocuments } from "./changes.js";
  *   background: Tile | null, layers: ShownLayer[], absent: {name: string, own: OwnBox}[], findings: Finding[] | null,
  *   error: string}} State
  */
-/** @typedef {{operations: string, page: string, csrf: string, base: string, document: TemplateDocument}} Start */
+/** @typedef {{operations: string, page: string, account: string, csrf: string, base: string, document: TemplateDocument}} Start */
 /** @typedef {"saved" | "saving" | "offline" | "signed-out" | "failed"} SaveState */
 /** @typedef {{[key: string]: any}} Request */
 
@@ -77,7 +77,8 @@ export class Session extends EventTarget {
     this.queue = Promise.resolve();
     this.isQueued = false;
     this.checkTimer = 0;
-    this.storageKey = `editor:${start.operations}`;
+    // Those of another account in this browser are not this one's.
+    this.storageKey = `editor:${start.account}:${start.operations}`;
     addEventListener("online", () => this.retry());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.refresh();
