@@ -57,7 +57,8 @@ from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode, f
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.icons import icons_version
 from cwz_web.imaging.layer_base import Layer
-from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering, available, check_contrast
+from cwz_web.imaging.layer_checks import LayerChecker
+from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering, available
 from cwz_web.imaging.layers import ImageLayer, ShapeLayer, walk_layers
 from cwz_web.imaging.photo_facts import PhotoFacts
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
@@ -429,45 +430,13 @@ class Plan:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         check_time = _start_clock()
         placement = self._placement(sources, check_time)
+        checker = LayerChecker(self._renderer, sources, self._window, self._background().opaque_pixels(), check_time)
         findings = [*self._design, *self._unclear_fields(values)]
-        codes: list[RenderedCode] = []
-        canvas = self._background().opaque_pixels()
         for planned in (layer.for_row(values) for layer in self._layers):
             findings += planned.unclear_conditions(values)
             if planned.is_shown(values):
-                findings += self._lint_layer(placement.place(planned, values), sources, canvas, codes, check_time)
-        return [*findings, *_check_codes(codes, canvas)]
-
-    def _lint_layer(
-        self,
-        placed: PlacedLayer,
-        sources: LoadedSources,
-        canvas: Pixels,
-        codes: list[RenderedCode],
-        check_time: CheckTime,
-    ) -> Iterator[Finding]:
-        """Yield the findings of a layer, blend it onto a canvas and add its codes.
-
-        The layers in a container are checked as if the container were neither rotated nor transparent.
-        """
-        check_time()
-        layer = placed.layer
-        try:
-            rendering = self._renderer.render_own(placed, sources, self._window, check_time)
-        except InvalidBarcodeError as error:
-            yield Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name)
-            return
-        except (InvalidImageError, InvalidFontError) as error:
-            yield Finding(FindingCode.PHOTO_MISSING, f"cannot be rendered: {error.clause}", layer.name)
-            return
-        yield from rendering.findings
-        codes += rendering.codes
-        if isinstance(layer, TextLayer) and rendering.patches and not layer.stroke:
-            yield from check_contrast(placed, layer, sources, canvas)
-        for patch in rendering.patches:
-            blend_patch(canvas, patch)
-        for child in placed.children:
-            yield from self._lint_layer(child, sources, canvas, codes, check_time)
+                findings += checker.check(placement.place(planned, values))
+        return [*findings, *_check_codes(checker.codes, checker.canvas)]
 
     def _unclear_fields(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield what is wrong with the fields of a row, for each layer that would show them.

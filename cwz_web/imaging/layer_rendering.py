@@ -10,7 +10,7 @@ from cwz_web.imaging.adjustments import fade_mask
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.code_checks import RenderedCode
-from cwz_web.imaging.compositing import Patch, Pixels, blend_patch, merge_patches
+from cwz_web.imaging.compositing import Patch, Pixels, merge_patches
 from cwz_web.imaging.decoding import FittedImage, Source, find_face, find_product, fit_image
 from cwz_web.imaging.effects import (
     Window,
@@ -26,7 +26,7 @@ from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.fonts import FAMILIES, use_font
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import CodeLayer, Container, ImageLayer, RatingLayer, ShapeLayer, StackLayer
-from cwz_web.imaging.lint import MAX_ENLARGEMENT, contrast_findings, text_findings
+from cwz_web.imaging.lint import MAX_ENLARGEMENT, text_findings
 from cwz_web.imaging.masking import enclose, mask_patches
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer
 from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
@@ -110,7 +110,7 @@ class LayerRenderer:
         renderings = [self.render(child, sources, inner, check_time) for child in placed.children]
         patches = [patch for rendering in renderings for patch in rendering.patches]
         if layer.clip:
-            patches = [clipped for patch in patches if (clipped := self._clip_content(layer, patch))]
+            patches = [clipped for patch in patches if (clipped := self.clip_content(layer, patch))]
         # The box of a stack has cast the shadow already.
         effects = layer.model_copy(update={"shadow": None}) if own.patches else layer
         renderings.insert(0, own)
@@ -215,7 +215,7 @@ class LayerRenderer:
         box: Rendering = self._pixels.get_or_create(key, lambda: _render_stack_box(layer, visible))
         return box
 
-    def _clip_content(self, layer: Container, patch: Patch) -> Patch | None:
+    def clip_content(self, layer: Container, patch: Patch) -> Patch | None:
         """Cut a patch off at the edges of a container, with its round corners; None if nothing is left."""
         cropped = patch.cropped(layer.left, layer.top, layer.width, layer.height)
         if cropped is None or not layer.radius:
@@ -423,18 +423,6 @@ def _render_stack_box(layer: StackLayer, window: Window | None) -> Rendering:
     place = (layer.left, layer.top, layer.width, layer.height)
     box = render_box(*place, layer.background, layer.radius, layer.border, window)
     return Rendering((*cast_shadows(layer, box, window), box))
-
-
-def check_contrast(placed: PlacedLayer, layer: TextLayer, sources: LoadedSources, canvas: Pixels) -> Iterator[Finding]:
-    """Yield a finding if a text is hard to read on the pixels below it."""
-    texts = placed.planned.texts(placed.values)
-    fitted = placed.text or fit_layer_text(layer, texts, layer.width, layer.height, sources)
-    text = place_text(layer, fitted, layer.left, layer.top, layer.width, layer.height)
-    *box, letters = text.patches
-    below = canvas.copy() if box else canvas
-    for patch in box:
-        blend_patch(below, patch)
-    yield from contrast_findings(layer, text, letters, below)
 
 
 def _render_code(layer: CodeLayer, content: str) -> Rendering:
