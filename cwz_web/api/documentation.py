@@ -13,6 +13,7 @@ from typing import Any
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
+from cwz_web.api.brand import BrandRequest
 from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.feeds import ColumnFormatsRequest, FeedRequest, ItemKeysRequest, ItemRequest, ItemsRequest
 from cwz_web.api.image_requests import ImageRequest
@@ -173,6 +174,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         ItemsRequest: {"items": [{"key": "mug-1", "data": row}]},
         ItemKeysRequest: {"keys": ["mug-1"]},
         UploadUrlRequest: {"url": "https://shop.example/logo.svg", "name": "Logo"},
+        BrandRequest: {"brand": {"colors": {"primary": "#ff5500"}, "fonts": {"body": "Inter"}}},
         ColumnFormatsRequest: {"formats": {"price": {"locale": "de", "currency": "EUR"}}},
     }
     return bodies[operation.body] if operation.body else None

@@ -11,7 +11,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api import feeds, image_requests, images, runs, templates, uploads, usage
+from cwz_web.api import brand, feeds, image_requests, images, runs, templates, uploads, usage
 from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGE_TYPES
 from cwz_web.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, POSITION_PATTERN
@@ -109,12 +109,13 @@ TAGS = {
     "feeds": "Feeds",
     "runs": "Runs",
     "uploads": "Uploads",
+    "brand": "Brand",
     "usage": "Usage",
 }
 TEMPLATE = ("template_not_allowed", "unknown_template")
 RUN = (*TEMPLATE, "cannot_render", "nothing_to_render", "unknown_feed")
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
-UPLOADS_WRITE = Scope.UPLOADS_WRITE
+UPLOADS_WRITE, BRAND_WRITE = Scope.UPLOADS_WRITE, Scope.BRAND_WRITE
 OPERATIONS = (
     Operation(
         "post",
@@ -256,6 +257,16 @@ OPERATIONS = (
     ),
     Operation("get", "/uploads/{id}", "Get an upload and its uses", READ, {200: uploads.UploadDetails}),
     Operation("delete", "/uploads/{id}", "Delete an upload", UPLOADS_WRITE, {204: None}, problems=("upload_in_use",)),
+    Operation("get", "/brand", "Get the brand", READ, {200: brand.BrandInfo}),
+    Operation(
+        "put",
+        "/brand",
+        "Replace the brand",
+        BRAND_WRITE,
+        {200: brand.ChangedBrand},
+        brand.BrandRequest,
+        problems=("template_not_allowed",),
+    ),
     Operation("get", "/usage", "Get this month's usage and quotas", READ, {200: usage.UsageInfo}),
 )
 

@@ -38,14 +38,16 @@ class Scope(StrEnum):
     READ = "read"
     FEEDS_WRITE = "feeds.write"
     UPLOADS_WRITE = "uploads.write"
+    BRAND_WRITE = "brand.write"
     ADMIN = "admin"
 
 
 SCOPE_LABELS = {
     Scope.GENERATE: "Create images and start runs",
-    Scope.READ: "Read feeds, templates, runs, images, uploads and usage",
+    Scope.READ: "Read feeds, templates, runs, images, uploads, the brand and usage",
     Scope.FEEDS_WRITE: "Write feed items and start imports",
     Scope.UPLOADS_WRITE: "Add and delete uploads",
+    Scope.BRAND_WRITE: "Change the brand, and drafts of templates that use it",
     Scope.ADMIN: "Full access to the API",
 }
 

@@ -144,8 +144,7 @@ def update_templates(
     templates: Iterable[Template],
     renamed: Mapping[Entry, str] | None = None,
     *,
-    publish_as: UUID,
-    with_publishing: bool,
+    publish_as: UUID | None = None,
 ) -> list[BrandUpdate]:
     """Bring the values of a brand into templates, at most MAX_TEMPLATES of them.
 
@@ -154,12 +153,11 @@ def update_templates(
         saved: the brand.
         templates: those that `find_outdated` returned.
         renamed: the new names of entries that are renamed.
-        publish_as: the account that publishes new versions.
-        with_publishing: whether templates without a draft get a new version; otherwise they get a draft.
+        publish_as: the account that publishes templates without a draft; None to change only drafts.
     """
     # Locked in one order, so that no two requests wait for each other.
     chosen = sorted(templates, key=lambda template: template.id)[:MAX_TEMPLATES]
-    updates = [_update(db, template, saved, renamed or {}, publish_as, with_publishing) for template in chosen]
+    updates = [_update(db, template, saved, renamed or {}, publish_as) for template in chosen]
     return [update for update in updates if update is not None]
 
 
@@ -182,8 +180,7 @@ def _update(
     template: Template,
     saved: SavedBrand,
     renamed: Mapping[Entry, str],
-    publish_as: UUID,
-    with_publishing: bool,
+    publish_as: UUID | None,
 ) -> BrandUpdate | None:
     document = drafts.lock_draft(db, template)
     try:
@@ -193,11 +190,12 @@ def _update(
         return BrandUpdate(template, problem=problem)
     if changed == document or template.deleted_at is not None:
         return None
-    is_published = with_publishing and not drafts.has_draft(template)
+    had_draft = drafts.has_draft(template)
     drafts.save_draft(db, template, changed, f"Changed brand ({saved.revision})")
-    if is_published:
-        drafts.publish_draft(db, template, publish_as)
-    return BrandUpdate(template, template.version if is_published else 0)
+    if publish_as is None or had_draft:
+        return BrandUpdate(template)
+    drafts.publish_draft(db, template, publish_as)
+    return BrandUpdate(template, template.version)
 
 
 def _is_outdated(own: Mapping[str, Any], current: Mapping[str, Any], renamed: Mapping[Entry, str]) -> bool:

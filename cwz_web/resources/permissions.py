@@ -16,6 +16,7 @@ class Permission(StrEnum):
     API_READ = "api.read"
     API_FEEDS_WRITE = "api.feeds.write"
     API_UPLOADS_WRITE = "api.uploads.write"
+    API_BRAND_WRITE = "api.brand.write"
     VIEW = "workspace.view"
     FEED_EDIT = "feed.edit"
     TEMPLATE_EDIT = "template.edit"
@@ -42,6 +43,7 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
     Scope.READ: P.API_READ,
     Scope.FEEDS_WRITE: P.API_FEEDS_WRITE,
     Scope.UPLOADS_WRITE: P.API_UPLOADS_WRITE,
+    Scope.BRAND_WRITE: P.API_BRAND_WRITE,
 }
 API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
 # The permissions that a role can have, as the members page lists them.

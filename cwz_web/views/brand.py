@@ -102,6 +102,7 @@ def brand_page(context: BrandResource, request: Request) -> BrandPage:
     request_method="POST",
     renderer="brand/plan.jinja2",
     permission=Permission.TEMPLATE_EDIT,
+    rate_limit="brand",
 )
 def change_brand(context: BrandResource, request: Request) -> BrandPlanPage | BrandPage | BrandUpdatedPage | Response:
     """Save the brand, or show first which templates the change concerns. Its rows are no fixed set of fields."""
@@ -138,6 +139,7 @@ def change_brand(context: BrandResource, request: Request) -> BrandPlanPage | Br
     request_method="POST",
     renderer="brand/updated.jinja2",
     permission=Permission.TEMPLATE_EDIT,
+    rate_limit="brand",
 )
 def update_outdated(context: BrandResource, request: Request) -> BrandUpdatedPage:
     """Bring the values of the brand into templates that have other ones, such as imported or restored ones."""
@@ -154,8 +156,7 @@ def _update(request: Request, saved: SavedBrand, ids: list[UUID], renamed: Mappi
         saved,
         find_templates(request.db, request.workspace.workspace_id, ids),
         renamed,
-        publish_as=request.user.account.id,
-        with_publishing=request.POST.get("publish") == "on",
+        publish_as=request.user.account.id if request.POST.get("publish") == "on" else None,
     )
     for update in updates:
         if update.version:

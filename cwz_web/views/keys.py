@@ -45,6 +45,7 @@ class KeyForm(Form):
     read: Literal["on", ""] = ""
     feeds_write: Literal["on", ""] = ""
     uploads_write: Literal["on", ""] = ""
+    brand_write: Literal["on", ""] = ""
     admin: Literal["on", ""] = ""
     template: Annotated[UUID | None, EmptyIsNone] = None
     origins: Annotated[str, Field(max_length=1000)] = ""

@@ -87,6 +87,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "storage-test": {"workspace-role": "60 per hour", "user": "30 per hour", "network": "120 per hour"},
     # Uploads of images and fonts, which are decoded: one for each file.
     "upload": {"workspace": "600 per hour", "user": "600 per hour", "network": "600 per hour"},
+    # Changes of the brand, which change up to 200 templates.
+    "brand": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
     # Testing, connecting and changing the URL of a feed, which fetches it.
     "feed-source": {"workspace": "240 per hour", "user": "60 per hour", "network": "240 per hour"},
     # Fetching a feed, and sending a webhook delivery again, on request: a job each.

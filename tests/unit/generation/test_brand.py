@@ -57,9 +57,7 @@ class Space:
     ) -> list[BrandUpdate]:
         with self.make.database.transaction(self.space.id) as db:
             found = find_templates(db, self.space.id, find_outdated(db, self.space.id, saved.brand, renamed))
-            return update_templates(
-                db, saved, found, renamed, publish_as=self.account.id, with_publishing=with_publishing
-            )
+            return update_templates(db, saved, found, renamed, publish_as=self.account.id if with_publishing else None)
 
     def delete(self, upload: Upload) -> None:
         with self.make.database.transaction(self.space.id) as db:
