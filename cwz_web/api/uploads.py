@@ -12,6 +12,7 @@ from pyramid.view import view_config
 
 from cwz_web.api.pagination import ResponseModel, paginate, transaction
 from cwz_web.api.request_body import JSON, Body, read_body
+from cwz_web.generation.brand import find_brand_uses
 from cwz_web.generation.models import Upload
 from cwz_web.generation.upload_uses import find_uses
 from cwz_web.generation.uploads import (
@@ -22,6 +23,7 @@ from cwz_web.generation.uploads import (
     delete_upload,
     matching_uploads,
 )
+from cwz_web.imaging.brand_references import Kind
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.imaging.photo_urls import InvalidPhotoUrlError, normalize_url
@@ -85,10 +87,18 @@ class UploadUseInfo(ResponseModel):
     versions: list[int]
 
 
+class UploadBrandUseInfo(ResponseModel):
+    """An entry of the brand that has an upload as its value, or, if it is a style, as its font."""
+
+    kind: Kind
+    name: str
+
+
 class UploadDetails(UploadInfo):
-    """An upload, and the templates that use it."""
+    """An upload, the templates that use it, and the entries of the brand."""
 
     uses: list[UploadUseInfo]
+    brand: list[UploadBrandUseInfo]
 
 
 class _File(NamedTuple):
@@ -133,15 +143,17 @@ def post_upload(context: ApiUploadCollection, request: Request) -> Response:
 
 @view_config(context=ApiUpload, request_method="GET", renderer="json", permission=Permission.API_READ)
 def get_upload(context: ApiUpload, request: Request) -> dict[str, Any]:
-    """Return an upload, and the templates that use it."""
+    """Return an upload, and where it is used."""
     with transaction(request) as db:
         uses = [use for use in find_uses(db, context.row) if use.template.deleted_at is None]
+        entries = find_brand_uses(db, context.row)
     described = [
         UploadUseInfo(template=use.template.id, slug=use.template.slug, draft=use.in_draft, versions=use.versions)
         for use in uses
         if use.in_draft or use.versions
     ]
-    return _json(UploadDetails(**_values(context.row), uses=described))
+    brand = [UploadBrandUseInfo(kind=kind, name=name) for kind, name in entries]
+    return _json(UploadDetails(**_values(context.row), uses=described, brand=brand))
 
 
 @view_config(context=ApiUpload, request_method="DELETE", permission=Permission.API_UPLOADS_WRITE, require_csrf=False)

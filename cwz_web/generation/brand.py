@@ -169,10 +169,9 @@ def adopt_brand(document: ImageTemplate, brand: Brand) -> ImageTemplate:
         return document
 
 
-def uses_upload(db: Session, upload: Upload) -> bool:
-    """Return whether the brand of the workspace uses an upload."""
-    brand = load_brand(db, upload.workspace_id).brand
-    return upload.reference in (*brand.logos.values(), *brand.fonts.values(), *(s.font for s in brand.styles.values()))
+def find_brand_uses(db: Session, upload: Upload) -> list[Entry]:
+    """Return the entries of the workspace's brand that use an upload."""
+    return load_brand(db, upload.workspace_id).brand.entries_with(upload.reference)
 
 
 def _update(

@@ -1,20 +1,22 @@
-"""Replacing an upload by another one in all templates that use it.
+"""Replacing an upload by another one in all templates that use it, and in the brand.
 
 Documents refer to the content of a file, so each template gets a changed document: a step in its draft, or a new
 version. What is published remains as it is until the draft is published.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from cwz_web.generation import drafts
+from cwz_web.generation.brand import BrandError, load_brand, save_brand
 from cwz_web.generation.models import Template, TemplateStep, Upload
 from cwz_web.generation.upload_uses import UploadUse, find_uses
 from cwz_web.generation.uploads import UploadError
+from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.documents import ImageTemplate
 
 # In one request, which takes seconds.
@@ -38,6 +40,20 @@ class Replacement:
     version: int = 0
 
 
+@dataclass(frozen=True)
+class ReplacementResult:
+    """What a replacement did.
+
+    Attributes:
+        entries: the entries of the brand that have the new upload.
+        revision: the revision of the brand since then; 0 if it has not changed.
+    """
+
+    templates: list[Replacement]
+    entries: list[Entry]
+    revision: int = 0
+
+
 def find_replaceable(db: Session, upload: Upload) -> list[UploadUse]:
     """Return the templates that a replacement changes: their draft or, without one, what is published uses it."""
     return [use for use in find_uses(db, upload) if is_replaceable(use)]
@@ -51,8 +67,8 @@ def is_replaceable(use: UploadUse) -> bool:
 
 def replace_upload(
     db: Session, old: Upload, new: Upload, *, publish_as: UUID, with_publishing: bool
-) -> list[Replacement]:
-    """Replace an upload by another one of its kind, in the templates of `find_replaceable`.
+) -> ReplacementResult:
+    """Replace an upload by another one of its kind, in the brand and in the templates of `find_replaceable`.
 
     Args:
         db: a transaction in the workspace.
@@ -62,7 +78,8 @@ def replace_upload(
         with_publishing: whether templates without a draft get a new version; otherwise they get a draft.
 
     Raises:
-        UploadError: the uploads are of different kinds, or the same, or used by too many templates.
+        UploadError: the uploads are of different kinds, or the same, or used by too many templates; or the brand was
+            changed at the same time.
     """
     if old.kind != new.kind:
         raise UploadError(f"Choose another {old.kind}: {new.name} is not one")
@@ -71,10 +88,13 @@ def replace_upload(
     uses = find_replaceable(db, old)
     if len(uses) > MAX_TEMPLATES:
         raise UploadError(f"{old.name} is used in more than {MAX_TEMPLATES} templates. Replace it in some first")
-    return [
+    # The brand comes first, as when it is changed, so that no two requests wait for each other.
+    entries, revision = _replace_in_brand(db, old, new)
+    templates = [
         _replace_in(db, use.template, old, new, publish_as, with_publishing=with_publishing)
         for use in sorted(uses, key=lambda use: use.template.id)  # locked in one order, so that no two requests wait
     ]
+    return ReplacementResult(templates, entries, revision)
 
 
 def undo_replacement(
@@ -105,6 +125,39 @@ def undo_replacement(
             drafts.publish_draft(db, template, account_id)
         undone.append(template)
     return undone, changed
+
+
+def undo_in_brand(db: Session, old: Upload, entries: Iterable[Entry], revision: int) -> bool:
+    """Undo a replacement in the brand, unless it was changed since.
+
+    Args:
+        db: a transaction in the workspace.
+        old: the upload that was replaced.
+        entries: the entries of the brand that were changed.
+        revision: the revision of the brand after the replacement.
+
+    Returns:
+        Whether the brand has the upload again.
+    """
+    try:
+        brand = load_brand(db, old.workspace_id).brand.with_upload(entries, old.reference)
+        with db.begin_nested():
+            save_brand(db, old.workspace_id, brand, revision)
+    except (BrandError, KeyError):  # it has another revision, or the upload was deleted
+        return False
+    return True
+
+
+def _replace_in_brand(db: Session, old: Upload, new: Upload) -> tuple[list[Entry], int]:
+    saved = load_brand(db, old.workspace_id)
+    entries = saved.brand.entries_with(old.reference)
+    if not entries:
+        return [], 0
+    try:
+        changed = save_brand(db, old.workspace_id, saved.brand.with_upload(entries, new.reference), saved.revision)
+    except BrandError as error:
+        raise UploadError(str(error)) from None
+    return entries, changed.revision
 
 
 def _replace_in(

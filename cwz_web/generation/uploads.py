@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import lock_name
-from cwz_web.generation.brand import uses_upload
+from cwz_web.generation.brand import find_brand_uses
 from cwz_web.generation.models import Upload
 from cwz_web.generation.upload_uses import find_uses
 from cwz_web.imaging.uploads import EXTENSIONS, PreparedUpload, UploadKind
@@ -200,7 +200,7 @@ def delete_upload(db: Session, upload: Upload) -> None:
         more = f" and {len(templates) - MAX_NAMED} more" if len(templates) > MAX_NAMED else ""
         named = ", ".join(f"“{name}”" for name in templates[:MAX_NAMED]) + more
         raise UploadInUseError(f"{upload.name} is used in {named}. Replace it there first")
-    if uses_upload(db, upload):
+    if find_brand_uses(db, upload):
         raise UploadInUseError(f"{upload.name} is used in the brand. Replace it there first")
     upload.deleted_at = upload.deleted_at or datetime.now(UTC)
     db.flush()

@@ -63,6 +63,27 @@ class Brand(DocumentPart):
         """Return the value of an entry; None for a style, whose values are in the layers too."""
         return None if kind == "style" else self.section(kind)[name]
 
+    def entries_with(self, upload: str) -> list[Entry]:
+        """Return the entries that have an upload: fonts, logos, and styles with a font of their own."""
+        fonts: list[Entry] = [("font", name) for name, font in self.fonts.items() if font == upload]
+        logos: list[Entry] = [("logo", name) for name, logo in self.logos.items() if logo == upload]
+        styles: list[Entry] = [("style", name) for name, style in self.styles.items() if style.font == upload]
+        return [*fonts, *logos, *styles]
+
+    def with_upload(self, entries: Iterable[Entry], upload: str) -> "Brand":
+        """Return the brand with an upload as the value of fonts and logos, and as the font of styles.
+
+        Raises:
+            KeyError: the brand does not have an entry.
+        """
+        document = self.model_dump(mode="json")
+        for kind, name in entries:
+            target, key = (document["styles"][name], "font") if kind == "style" else (document[f"{kind}s"], name)
+            if key not in target:
+                raise KeyError(name)
+            target[key] = upload
+        return Brand.model_validate(document)
+
     def part(self, entries: Iterable[Entry], fallback: "Brand") -> "Brand":
         """Return a brand of some entries and those that their styles use.
 

@@ -1,4 +1,4 @@
-"""Replacing an upload in all templates that use it: what would change, the change, and its undo."""
+"""Replacing an upload in all templates that use it, and in the brand: what would change, the change, and its undo."""
 
 import re
 from collections.abc import Iterable
@@ -11,16 +11,20 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace
+from cwz_web.generation.brand import find_brand_uses
 from cwz_web.generation.models import Template, Upload
 from cwz_web.generation.upload_replacement import (
     MAX_TEMPLATES,
-    Replacement,
+    ReplacementResult,
     find_replaceable,
     replace_upload,
+    undo_in_brand,
     undo_replacement,
 )
 from cwz_web.generation.upload_uses import UploadUse, find_uses
 from cwz_web.generation.uploads import UploadError, UploadFilter, find_uploads
+from cwz_web.imaging.brand import Entry
+from cwz_web.imaging.brand_references import ENTRY_NAME, KINDS
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.imaging.uploads import UploadKind
 from cwz_web.resources.base import parse_uuid
@@ -37,6 +41,7 @@ MAX_CHOICES = 200
 # Images whose proportions differ by less look the same in a layer.
 SAME_PROPORTIONS = 0.02
 _field = re.compile(r"(step|version)\.([0-9a-f-]{36})")
+_entry = re.compile(rf"brand\.({'|'.join(KINDS)})\.({ENTRY_NAME})")
 _number = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -47,12 +52,14 @@ class ReplacePage:
     Attributes:
         changed: the templates that will change.
         unchanged: templates whose published version uses the upload, while their draft no longer does.
+        entries: the entries of the brand that will change.
         choices: other uploads of the same kind.
     """
 
     item: UploadItem
     changed: list[UploadUse]
     unchanged: list[UploadUse]
+    entries: list[Entry]
     choices: list[Upload]
     error_message: str
 
@@ -64,23 +71,27 @@ class ReplacedPage:
     Attributes:
         old: the replaced upload.
         new: the upload in its place.
-        changes: what was done to each template.
+        result: what was done to each template, and to the brand.
         has_other_proportions: whether the new image has other proportions than the old one.
     """
 
     old: UploadItem
     new: UploadItem
-    changes: list[Replacement]
+    result: ReplacementResult
     has_other_proportions: bool
 
 
 @dataclass(frozen=True)
 class UndonePage:
-    """The view model of uploads/undone.jinja2: templates in which it was undone, and others that changed since."""
+    """The view model of uploads/undone.jinja2: templates in which it was undone, and others that changed since.
+
+    `brand` says whether it was undone in the brand; None if the brand had not changed.
+    """
 
     item: UploadItem
     undone: list[Template]
     changed: list[Template]
+    brand: bool | None
 
 
 @view_config(
@@ -111,14 +122,14 @@ def replace_in_templates(context: UploadResource, request: Request) -> ReplacedP
     try:
         new = _find_new(request, old)
         with services.database.transaction(old.workspace_id) as db:
-            changes = replace_upload(db, old, new, publish_as=account_id, with_publishing=with_publishing)
-            _audit(db, request, old, new, changes)
+            result = replace_upload(db, old, new, publish_as=account_id, with_publishing=with_publishing)
+            _audit(db, request, old, new, result)
     except UPLOAD_ERRORS as error:
         enter_workspace(request.db, old.workspace_id)
         request.override_renderer = "uploads/replace.jinja2"
         request.response.status = 422
         return _page(request, old, str(error))
-    return ReplacedPage(item_of(request, old), item_of(request, new), changes, _proportions_differ(old, new))
+    return ReplacedPage(item_of(request, old), item_of(request, new), result, _proportions_differ(old, new))
 
 
 @view_config(
@@ -138,7 +149,18 @@ def undo_replacement_in_templates(context: UploadResource, request: Request) -> 
     for template in undone:
         is_published = template.id in numbers["version"]
         request.audit("template.edit" if is_published else "template.draft", template.name)
-    return UndonePage(item_of(request, upload), undone, changed)
+    return UndonePage(item_of(request, upload), undone, changed, _undo_in_brand(request, upload))
+
+
+def _undo_in_brand(request: Request, upload: Upload) -> bool | None:
+    """Undo the replacement in the brand; return None if it had not changed."""
+    revisions = _revisions(request.POST.items())
+    if not revisions:
+        return None
+    is_undone = undo_in_brand(request.db, upload, revisions, max(revisions.values()))
+    if is_undone:
+        request.audit("brand.change", "Brand")
+    return is_undone
 
 
 def _find_new(request: Request, old: Upload) -> Upload:
@@ -159,10 +181,12 @@ def _find_new(request: Request, old: Upload) -> Upload:
     return new
 
 
-def _audit(db: Session, request: Request, old: Upload, new: Upload, changes: list[Replacement]) -> None:
-    details = {"by": new.name, "templates": len(changes)}
+def _audit(db: Session, request: Request, old: Upload, new: Upload, result: ReplacementResult) -> None:
+    details = {"by": new.name, "templates": len(result.templates)}
     record(db, old.workspace_id, request.actor, "upload.replace", old.name, details)
-    for change in changes:
+    if result.revision:
+        record(db, old.workspace_id, request.actor, "brand.change", "Brand", {"revision": result.revision})
+    for change in result.templates:
         action, version = ("template.edit", {"version": change.version}) if change.version else ("template.draft", {})
         record(db, old.workspace_id, request.actor, action, change.template.name, version)
 
@@ -176,6 +200,7 @@ def _page(request: Request, upload: Upload, error_message: str = "") -> ReplaceP
         item=item_of(request, upload),
         changed=changed,
         unchanged=[use for use in find_uses(db, upload) if use.is_current and use.template.id not in ids],
+        entries=find_brand_uses(db, upload),
         choices=[each for each in choices if each.id != upload.id],
         error_message=error_message,
     )
@@ -193,6 +218,17 @@ def _numbers(fields: Iterable[tuple[str, Any]]) -> dict[str, dict[UUID, int]]:
                 continue
         if sum(map(len, found.values())) == 2 * MAX_TEMPLATES:
             break
+    return found
+
+
+def _revisions(fields: Iterable[tuple[str, Any]]) -> dict[Entry, int]:
+    """Return the revision of the brand by entry; other fields are ignored."""
+    kinds = {str(kind): kind for kind in KINDS}
+    found: dict[Entry, int] = {}
+    for name, value in fields:
+        entry = _entry.fullmatch(name)
+        if entry and isinstance(value, str) and _number.fullmatch(value):
+            found[kinds[entry[1]], entry[2]] = int(value)
     return found
 
 

@@ -13,6 +13,7 @@ from slugify import slugify
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.session import enter_workspace
+from cwz_web.generation.brand import find_brand_uses, load_brand
 from cwz_web.generation.models import Upload
 from cwz_web.generation.upload_uses import UploadUse, count_templates, find_uses
 from cwz_web.generation.uploads import (
@@ -24,6 +25,7 @@ from cwz_web.generation.uploads import (
     find_uploads,
     restore_upload,
 )
+from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.imaging.uploads import EXTENSIONS, FORMER_FONT, TYPE_LABELS, UploadKind
@@ -72,6 +74,7 @@ class UploadItem(NamedTuple):
         thumbnail: the path of its thumbnail; None if it has none.
         type_label: the file type.
         templates: how many templates use it in their draft or published version.
+        in_brand: whether the brand uses it.
     """
 
     upload: Upload
@@ -79,6 +82,7 @@ class UploadItem(NamedTuple):
     thumbnail: str | None
     type_label: str
     templates: int
+    in_brand: bool
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ class UploadDetailPage:
     Attributes:
         creator: the name of the account that uploaded it; empty if it is gone, or an API key did.
         uses: the templates that use it, deleted ones and earlier versions included.
+        entries: the entries of the brand that use it.
         removed_on: when the file of a deleted upload is removed from the storage.
         deleted_days: for how many days a deleted one can be restored.
     """
@@ -134,6 +139,7 @@ class UploadDetailPage:
     form: SubmittedForm[Any]
     creator: str
     uses: list[UploadUse]
+    entries: list[Entry]
     error_message: str
     removed_on: datetime | None
     deleted_days: int
@@ -326,11 +332,11 @@ def purge_upload_view(context: UploadResource, request: Request) -> UploadDetail
     return HTTPSeeOther(request.path_in("uploads") + "?state=deleted")
 
 
-def item_of(request: Request, upload: Upload, templates: int = 0) -> UploadItem:
+def item_of(request: Request, upload: Upload, templates: int = 0, *, in_brand: bool = False) -> UploadItem:
     """Return what a list shows of an upload."""
     path = request.path_in("uploads", upload.id)
     thumbnail = f"{path}/thumbnail" if upload.content_type != FORMER_FONT else None
-    return UploadItem(upload, path, thumbnail, TYPE_LABELS[upload.content_type], templates)
+    return UploadItem(upload, path, thumbnail, TYPE_LABELS[upload.content_type], templates, in_brand)
 
 
 def _list_page(request: Request, errors: list[FileError] | None = None) -> UploadListPage:
@@ -338,10 +344,18 @@ def _list_page(request: Request, errors: list[FileError] | None = None) -> Uploa
     form = read_form(FilterForm, request.GET).value or FilterForm()
     wanted = UploadFilter(form.kind or None, form.name.strip(), deleted=form.state == "deleted")
     page = find_uploads(db, workspace_id, wanted, before)
-    templates = count_templates(db, workspace_id, page.uploads)
+    templates, brand = count_templates(db, workspace_id, page.uploads), load_brand(db, workspace_id).brand
     filters = {key: str(value) for key, value in form.model_dump().items() if value}
     return UploadListPage(
-        items=[item_of(request, upload, templates.get(upload.digest, 0)) for upload in page.uploads],
+        items=[
+            item_of(
+                request,
+                upload,
+                templates.get(upload.digest, 0),
+                in_brand=bool(brand.entries_with(upload.reference)),
+            )
+            for upload in page.uploads
+        ],
         filters=filters,
         kinds=KIND_LABELS,
         is_first_page=before is None,
@@ -364,6 +378,7 @@ def _detail_page(
         form=form or SubmittedForm(None, {}, {"name": upload.name}),
         creator=creator.name if creator else "",
         uses=find_uses(db, upload),
+        entries=find_brand_uses(db, upload),
         error_message=error_message,
         removed_on=upload.deleted_at + days if upload.deleted_at else None,
         deleted_days=days.days,

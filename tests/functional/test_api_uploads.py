@@ -54,7 +54,7 @@ def test_upload_is_added_listed_and_deleted(client: Client) -> None:
     stored = local_bucket(client.make.services).get(upload_key(client.space.id, added["digest"]))
     assert len(stored) == added["bytes"]
     assert client.get() == {"uploads": [added], "next": None}
-    assert client.get(f"/{added['id']}") == added | {"uses": []}
+    assert client.get(f"/{added['id']}") == added | {"uses": [], "brand": []}
     client.app.delete(f"{PATH}/{added['id']}", headers=client.headers, status=204)
     assert client.get()["uploads"] == []
     client.get(f"/{added['id']}", status=404)

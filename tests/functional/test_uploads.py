@@ -8,8 +8,10 @@ import pytest
 from webtest import TestApp
 from webtest import Upload as File
 
+from cwz_web.generation.brand import load_brand, save_brand
 from cwz_web.generation.drafts import has_draft
 from cwz_web.generation.models import Template, Upload
+from cwz_web.imaging.brand import Brand
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.storage.connections import upload_key
@@ -43,6 +45,12 @@ class Library:
         """The uploads in the library, oldest first."""
         with self.make.database.transaction(self.space.id) as db:
             return list(db.query(Upload).where(Upload.deleted_at.is_(None)).order_by(Upload.id))
+
+    @property
+    def logo(self) -> str:
+        """The logo of the brand."""
+        with self.make.database.transaction(self.space.id) as db:
+            return load_brand(db, self.space.id).brand.logos["main"]
 
     @property
     def log(self) -> list[str]:
@@ -222,7 +230,7 @@ class TestReplacement:
         return library.make.template(library.space, document, name="Sale card")
 
     def form(self, library: Library, upload: Upload) -> Any:
-        page = library.app.get(f"{library.path}/{upload.id}").click("Replace in all templates")
+        page = library.app.get(f"{library.path}/{upload.id}").click("Replace everywhere")
         assert page.html.select_one("tbody th").text.strip() == "Sale card"
         assert "A draft, or version 2 if you publish" in page.text
         return next(form for form in page.forms.values() if "publish" in form.fields)
@@ -241,6 +249,30 @@ class TestReplacement:
         assert "Sale card shows Logo again" in " ".join(undo.submit().html.main.text.split())
         assert not has_draft(library.make.reload(template))
         assert library.log == ["upload.add", "upload.replace", "template.draft", "template.draft"]
+
+    def test_brand_changes_with_the_templates_and_is_undone(self, library: Library) -> None:
+        upload, other = (
+            library.make.upload(library.space, jpeg(), "Old"),
+            library.make.upload(library.space, jpeg(9, 6)),
+        )
+        with library.make.database.transaction(library.space.id) as db:
+            save_brand(db, library.space.id, Brand(logos={"main": upload.reference}), 0)
+        assert "Used in the brand" in " ".join(library.app.get(library.path).html.main.text.split())
+        page = library.app.get(f"{library.path}/{upload.id}")
+        assert "The brand: logo “main”" in page.text.replace(
+            f'<a href="/w/{library.space.slug}/brand">brand</a>', "brand"
+        )
+        assert "The brand uses this upload" in page.text
+        form = next(form for form in page.click("Replace everywhere").forms.values() if "upload" in form.fields)
+        form["upload"] = str(other.id)
+        page = form.submit()
+        assert page.html.h1.text == "Replaced in the brand"
+        assert library.logo == other.reference
+        undo = next(form for form in page.forms.values() if form.action.endswith("/undo-replace"))
+        assert "The brand uses Old again" in " ".join(undo.submit().html.main.text.split())
+        assert library.logo == upload.reference
+        assert "The brand was changed since" in " ".join(undo.submit().html.main.text.split())
+        assert library.log == ["upload.replace", "brand.change", "brand.change"]
 
     def test_another_upload_is_published(self, library: Library) -> None:
         upload, other = library.make.upload(library.space, jpeg()), library.make.upload(library.space, jpeg(90, 60))

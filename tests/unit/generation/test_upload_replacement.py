@@ -6,14 +6,16 @@ from uuid import UUID
 import pytest
 
 from cwz_web.generation import upload_replacement as module
+from cwz_web.generation.brand import find_outdated, load_brand, save_brand
 from cwz_web.generation.drafts import has_draft, load_draft, publish_draft, save_draft
 from cwz_web.generation.models import Template, Upload
 from cwz_web.generation.templates import load_design
-from cwz_web.generation.upload_replacement import Replacement, replace_upload, undo_replacement
+from cwz_web.generation.upload_replacement import Replacement, replace_upload, undo_in_brand, undo_replacement
 from cwz_web.generation.uploads import UploadError
+from cwz_web.imaging.brand import Brand, Entry
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.workspaces.models import Workspace
-from tests.factories import Factory, jpeg, small_document
+from tests.factories import FONT, Factory, jpeg, small_document
 
 
 class Library:
@@ -47,7 +49,7 @@ class Library:
             done = replace_upload(
                 db, self.old, new or self.new, publish_as=self.account.id, with_publishing=with_publishing
             )
-            return {change.template.id: change for change in done}
+            return {change.template.id: change for change in done.templates}
 
     def undo(self, changes: dict[UUID, Replacement]) -> tuple[list[UUID], list[UUID]]:
         steps = {key: change.step for key, change in changes.items()}
@@ -158,3 +160,55 @@ def test_number_of_templates_is_limited(library: Library, monkeypatch: pytest.Mo
         library.template(library.old.reference)
     with pytest.raises(UploadError, match="more than 1 templates"):
         library.replace()
+
+
+class TestBrand:
+    """The brand's logos and fonts are replaced with those of the templates."""
+
+    def save(self, library: Library, revision: int, **sections: Any) -> None:
+        with library.make.database.transaction(library.space.id) as db:
+            save_brand(db, library.space.id, Brand.model_validate(sections), revision)
+
+    def brand(self, library: Library) -> Brand:
+        with library.make.database.transaction(library.space.id) as db:
+            return load_brand(db, library.space.id).brand
+
+    def undo(self, library: Library, *entries: Entry, revision: int) -> bool:
+        with library.make.database.transaction(library.space.id) as db:
+            return undo_in_brand(db, library.old, entries, revision)
+
+    def test_only_entries_with_the_upload_change(self, library: Library) -> None:
+        third = library.make.upload(library.space, jpeg(5, 5), "Third")
+        self.save(library, 0, logos={"main": library.old.reference, "other": third.reference})
+        library.replace()
+        assert self.brand(library).logos == {"main": library.new.reference, "other": third.reference}
+        assert self.undo(library, ("logo", "main"), revision=2)
+        assert self.brand(library).logos["main"] == library.old.reference
+
+    def test_template_that_uses_the_logo_by_its_name_agrees_with_the_brand(self, library: Library) -> None:
+        document = small_document(brand={"logos": {"main": library.old.reference}})
+        document["fields"][1]["default"] = ""
+        document["layers"].append({"type": "image", "name": "Logo", "source": "brand:main", "width": 9, "height": 9})
+        template = library.make.template(library.space, document)
+        self.save(library, 0, logos={"main": library.old.reference})
+        library.replace()
+        with library.make.database.transaction(library.space.id) as db:
+            draft = load_draft(db, db.get_one(Template, (library.space.id, template.id))).document
+            assert find_outdated(db, library.space.id, self.brand(library)) == []
+        assert draft.brand.logos == {"main": library.new.reference}
+
+    def test_fonts_of_the_brand_and_of_its_styles_change(self, library: Library) -> None:
+        library.old = library.make.font(library.space)
+        other = library.make.upload(library.space, FONT.read_bytes(), "Other")
+        self.save(library, 0, fonts={"body": library.old.reference}, styles={"title": {"font": library.old.reference}})
+        library.replace(new=other)
+        brand = self.brand(library)
+        assert (brand.fonts["body"], brand.styles["title"].font) == (other.reference, other.reference)
+
+    def test_brand_that_was_changed_since_is_not_undone(self, library: Library) -> None:
+        self.save(library, 0, logos={"main": library.old.reference})
+        library.replace()
+        self.save(library, 2, logos={"main": library.new.reference}, colors={"ink": "#111111"})
+        assert not self.undo(library, ("logo", "main"), revision=2)
+        assert not self.undo(library, ("logo", "gone"), revision=3)
+        assert self.brand(library).logos["main"] == library.new.reference
