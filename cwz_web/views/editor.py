@@ -7,6 +7,7 @@ nothing is changed and the answer is the new document: the script merges its cha
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -199,7 +200,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "preview": request.path_in("templates", template.id, "preview"),
         "comments": request.path_in("templates", template.id, "comments"),
         "csrf": get_csrf_token(request),
-        "base": document.digest,
+        "base": digest_of(document),
         "document": document.canonical(),
         "brand": brand,
         "feeds": [{"id": str(feed.id), "name": feed.name, "rows": feed.item_count} for feed in feeds],
@@ -248,6 +249,14 @@ def change_and_show(context: TemplateResource, request: Request) -> Response:
     release_connection(request)  # rendering may fetch photos
     drawing = _draw(request, document, size, values, uploads, checks=edit.checks)
     return _answer(_state(draft, size, drawing), drawing.tiles(), frozenset(edit.have), status)
+
+
+def digest_of(document: ImageTemplate) -> str:
+    """Return the digest that a change is based on. Unlike that of images, it ignores the order of keys.
+
+    PostgreSQL stores keys in an order of its own: a document that is read again would be another one.
+    """
+    return sha256(json.dumps(document.canonical(), sort_keys=True).encode()).hexdigest()
 
 
 def describe_brand(request: Request) -> dict[str, list[dict[str, Any]]]:
@@ -308,7 +317,7 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
     with request.services.database.transaction(workspace_id) as db:
         template = db.get_one(Template, (workspace_id, template_id))
         document = lock_draft(db, template)
-        if document.digest != edit.base:
+        if digest_of(document) != edit.base:
             raise ConflictError
         layer, is_expected = "", False
         if edit.operations:
@@ -398,7 +407,7 @@ def _state(draft: Draft, size: str, drawing: Drawing) -> dict[str, Any]:
     shown = drawing.shown
     names = {each.layer.name for each in drawing.layers}
     return {
-        "base": draft.document.digest,
+        "base": digest_of(draft.document),
         "document": None if draft.is_expected else draft.document.canonical(),
         "version": draft.template.version,
         "hasDraft": has_draft(draft.template),

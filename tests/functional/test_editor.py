@@ -28,7 +28,7 @@ class Desk:
         self.template = make.template(self.space)
         sign_in(app, make.member(self.space, role))
         self.here = f"/w/{self.space.slug}/templates/{self.template.id}"
-        self.base = ImageTemplate.model_validate(small_document()).digest
+        self.base = editor.digest_of(ImageTemplate.model_validate(small_document()))
         self.token = token_of(app, f"/w/{self.space.slug}")
 
     def post(self, status: int = 200, token: str | None = None, **values: Any) -> TestResponse:
@@ -195,6 +195,16 @@ def test_form_of_the_designer_changes_the_draft(desk: Desk) -> None:
     assert state["document"]["layers"][-1]["name"] == "Text"
     problem = desk.post(422, form={"do": "properties", "name": "Text", "x": "far"}, layer="Text").json
     assert "x" in problem["errors"]
+
+
+def test_change_after_a_size_is_for_the_stored_document(desk: Desk) -> None:
+    """PostgreSQL reorders the keys of a size's overrides, which are the names of layers."""
+    layer = small_document()["layers"][0]
+    for name in ("Long name", "A"):
+        desk.edit(operations=[{"op": "add", "path": "/layers/-", "value": layer | {"name": name}}])
+    desk.edit(form={"do": "add-size", "width": "1080", "height": "1920"})
+    desk.edit(form={"do": "add-size", "width": "1200", "height": "628"})
+    assert [size.width for size in desk.draft.sizes] == [1080, 1200]
 
 
 def test_undo_and_redo(desk: Desk) -> None:

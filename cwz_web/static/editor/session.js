@@ -31,6 +31,8 @@ import { findOperations, isEqual, mergeDocuments } from "./changes.js";
 
 const RETRY_MS = 5000;
 const CHECK_MS = 400;
+// The draft can change in another window between an answer and the next request.
+const MAX_ATTEMPTS = 5;
 const NO_CHANGE = { form: undefined, action: undefined };
 
 export class InvalidChangeError extends Error {
@@ -145,10 +147,13 @@ export class Session extends EventTarget {
    */
   submit(form, layer) {
     return this.enqueue(async () => {
-      if (!(await this.sendChanges({ isQuiet: true }))) throw new InvalidChangeError("This needs a connection", {});
-      const state = await this.post({ form, layer });
-      if (!state) throw new InvalidChangeError("This needs a connection", {});
-      return state;
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        if (!(await this.sendChanges({ isQuiet: true }))) break;
+        const state = await this.post({ form, layer });
+        if (state) return state;
+        if (state === null) break;
+      }
+      throw new InvalidChangeError("This needs a connection", {});
     });
   }
 
@@ -190,7 +195,7 @@ export class Session extends EventTarget {
    * @returns {Promise<boolean>} whether everything is sent
    */
   async sendChanges({ isQuiet = false } = {}) {
-    for (let attempt = 0; attempt < 5; attempt++) {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const sent = this.document;
       const operations = /** @type {any[]} */ (findOperations(/** @type {any} */ (this.saved.document), sent));
       if (!operations.length && isQuiet) return true;
