@@ -9,24 +9,28 @@ export PIP_CONSTRAINT :=
 # Where the environment forbids bytecode, every process that starts would compile all of our code again.
 export PYTHONDONTWRITEBYTECODE :=
 NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
+NODE := PATH="$$PATH:$(CURDIR)/$(BIN)" node
 PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
 
-.PHONY: help serve test test-fast coverage lint lock bench bench-peers soak clean
+.PHONY: help serve bundle test test-fast coverage lint lock bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-serve: $(VENV)/.installed node_modules/.installed ## Set everything up and serve the demo workspace with its workers (PORT=6543)
+serve: $(VENV)/.installed bundle ## Set everything up and serve the demo workspace with its workers (PORT=6543)
 	@exec $(BIN)/cwz -c development.ini serve
 
-test: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Run every test: unit, functional, browser, plugins
+bundle: node_modules/.installed ## Bundle the script of the editor again, after a change while `make serve` runs
+	@$(NODE) scripts/bundle.mjs
+
+test: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Run every test: unit, functional, browser, plugins
 	@$(BIN)/pytest -n 3 --dist worksteal
 
 test-fast: $(VENV)/.installed-dev node_modules/.installed ## Run the unit tests
 	@$(BIN)/pytest -n 3 --dist worksteal tests/unit
 
-coverage: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Run every test and report branch coverage, with its floor
+coverage: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Run every test and report branch coverage, with its floor
 	@$(BIN)/coverage erase
 	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest -n 3 --dist worksteal
 	@$(BIN)/coverage combine --quiet
@@ -55,7 +59,7 @@ bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, 
 	@$(BIN)/python bench/backups.py
 	@$(BIN)/python bench/api.py
 
-bench-peers: $(VENV)/.installed-dev node_modules/.installed $(VENV)/.chromium ## Measure engine and API beside takumi, satori and Chromium; and the editor
+bench-peers: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Measure engine and API beside takumi, satori and Chromium; and the editor
 	@$(NPM) --prefix bench/peers ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/engine.py --peers
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python bench/api.py --peers
@@ -66,7 +70,7 @@ soak: $(VENV)/.installed-dev node_modules/.installed ## Render 16,000 mixed imag
 	@$(BIN)/python bench/soak_kills.py
 
 clean: ## Remove what was installed and everything under var/
-	rm -rf $(VENV) node_modules var
+	rm -rf $(VENV) node_modules var cwz_web/static/build
 
 $(VENV)/bin/python:
 	@$(PYTHON) scripts/make_venv.py $(VENV)

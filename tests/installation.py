@@ -30,6 +30,11 @@ def node() -> str:
     return shutil.which("node") or str(Path(sys.executable).with_name("node"))
 
 
+def bundle_scripts(folder: Path = ROOT / "cwz_web" / "static" / "build") -> None:
+    """Bundle the script of the editor from its modules as they are now."""
+    subprocess.run([node(), ROOT / "scripts" / "bundle.mjs", folder], check=True)
+
+
 def free_port() -> int:
     """Return an unused loopback port."""
     with socket.socket() as free:

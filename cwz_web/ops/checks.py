@@ -38,6 +38,7 @@ MIN_CERTIFICATE_VALIDITY = timedelta(days=14)
 MAX_BACKUP_AGE = timedelta(hours=26)
 MAX_RESTORE_TEST_AGE = timedelta(days=8)
 NPM_PACKAGES = ("htmx.org", "lucide-static")
+EDITOR_SCRIPT = Path(__file__).parent.parent / "static" / "build" / "editor.js"
 PUBLIC_FIELDS = ("name", "address", "contact", "security_contact", "since", "governing_law")
 
 
@@ -386,6 +387,10 @@ def _check_packages(context: CheckContext) -> Iterator[Finding]:
     if missing:
         message = f"{folder} does not contain {' and '.join(missing)}. Run `npm ci`, or set cwz.node_modules"
         yield _error("packages", message)
+    if not EDITOR_SCRIPT.exists():
+        missing.append(EDITOR_SCRIPT.name)
+        message = "The script of the editor is not built. Run `npm ci && npm run build`, then install cwz-web again"
+        yield Finding(context.production_error, "packages", message)
     for extra, module, is_used in _extras(context.settings):
         if is_used and find_spec(module) is None:
             missing.append(extra)

@@ -128,7 +128,6 @@ def includeme(config: Configurator) -> None:
         ("fonts", "@expo-google-fonts"),  # those that the editor shows texts in
         ("htmx", "htmx.org/dist"),
         ("inter", "@fontsource-variable/inter/files"),
-        ("konva", "konva"),
     )
     for name, package in packages:
         config.add_static_view(f"{static_path()}/{name}", str((node_modules / package).resolve()), cache_max_age=YEAR)

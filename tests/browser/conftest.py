@@ -16,7 +16,7 @@ from playwright.sync_api import (
 )
 
 from tests.conftest import ONE_RENDER_PROCESS
-from tests.installation import ROOT, Installation, free_port
+from tests.installation import ROOT, Installation, bundle_scripts, free_port
 from tests.slack_server import SlackServer
 from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer
 
@@ -73,6 +73,7 @@ def installation(
     tmp_path_factory: pytest.TempPathFactory, seed: Path, stripe: StripeServer, slack: SlackServer
 ) -> Iterator[Installation]:
     """One for all browser tests, in which plans are sold and Slack can be added; tests leave the demo as it was."""
+    bundle_scripts()
     installation = Installation(tmp_path_factory.mktemp("serve"), seed)
     installation.set(
         {

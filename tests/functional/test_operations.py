@@ -20,7 +20,7 @@ from cwz_web.app import create_app
 from cwz_web.cli import main
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.db.session import Database
-from cwz_web.ops import health
+from cwz_web.ops import checks, health
 from cwz_web.ops.checks import CheckContext, Finding, Level, run_checks
 from cwz_web.ops.models import BackupRecord
 from cwz_web.storage.connections import create_connection
@@ -338,6 +338,14 @@ def test_doctor_detects_missing_packages_unreachable_redis_and_slow_queues(servi
     assert any("1 failed jobs in the queue email" in each.message for each in found["workers"])
     limits = found["rate limits"]
     assert worst(limits) is Level.ERROR
+
+
+def test_doctor_detects_a_missing_script_of_the_editor(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "EDITOR_SCRIPT", tmp_path / "editor.js")
+    [finding] = findings(services, **PRODUCTION)["packages"]
+    assert (finding.level, "npm run build" in finding.message) == (Level.ERROR, True)
 
 
 def test_doctor_detects_a_missing_storage_for_backup_copies(services: Services, app_url: str) -> None:

@@ -1,8 +1,15 @@
-"""The modules of the editor that need no browser: their tests run in Node."""
+"""The scripts of the editor: its modules that need no browser are tested in Node, and what a browser loads is small."""
 
+import gzip
+import re
 import subprocess
+from pathlib import Path
 
-from tests.installation import ROOT, node
+from tests.installation import ROOT, bundle_scripts, node
+
+STATIC = ROOT / "cwz_web" / "static"
+TEMPLATES = ROOT / "cwz_web" / "templates"
+MAX_KB = 120
 
 
 def test_modules_of_the_editor() -> None:
@@ -11,3 +18,14 @@ def test_modules_of_the_editor() -> None:
     command = [node(), "--test", "--test-reporter=tap", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_scripts_of_the_editor_page_are_within_their_budget(tmp_path: Path) -> None:
+    """All scripts of the page count, with those of every page. Make code smaller, or load it when it is used."""
+    bundle_scripts(tmp_path)
+    folders = {"app": STATIC, "app/build": tmp_path, "htmx": ROOT / "node_modules/htmx.org/dist"}
+    pages = (TEMPLATES / "base.jinja2").read_text() + (TEMPLATES / "editor" / "show.jinja2").read_text()
+    scripts = re.findall(r'src="{{ static }}/(htmx|app/build|app)/(\S+\.js)"', pages)
+    assert len(scripts) == pages.count("<script") - 1  # without the values that the script starts with
+    sizes = {name: len(gzip.compress((folders[folder] / name).read_bytes())) for folder, name in scripts}
+    assert sum(sizes.values()) <= MAX_KB * 1024, sizes

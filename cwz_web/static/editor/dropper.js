@@ -3,6 +3,7 @@
 import { shownOf } from "./arrange.js";
 import { moveLayers } from "./grouping.js";
 import { insertionAt } from "./insertion.js";
+import * as Konva from "./konva.js";
 import { containerOf, findLayer, insertLayers, locate, outermost } from "./model.js";
 import { boundsOf, placesIn, withMasks } from "./sizes.js";
 

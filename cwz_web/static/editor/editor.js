@@ -1,5 +1,6 @@
-// The editor: connects the draft, the stage and the panels. Loaded as a module on the editor's page only.
+// The editor: connects the draft, the stage and the panels. scripts/bundle.mjs makes one script of all modules.
 
+import "./trusted-types.js";
 import { installArrange } from "./arrange.js";
 import { installBrandPanel } from "./brand-panel.js";
 import { installColors } from "./color-picker.js";

@@ -1,9 +1,11 @@
 // What is dragged or resized snaps to other layers, the canvas, guides and the grid. Ctrl (or Command) holds it off.
 // Also the aids themselves: rulers, guides, grid and safe areas. They are this browser's, not the template's.
 
+import * as Konva from "./konva.js";
 import { align, boxAround, unite } from "./smart-guides.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
+/** @typedef {import("./stage.js").Point} Point */
 /** @typedef {import("./smart-guides.js").Box} Box */
 /** @typedef {import("./smart-guides.js").Line} Line */
 /** @typedef {import("./smart-guides.js").Gap} Gap */
@@ -15,6 +17,8 @@ const THRESHOLD = 6;
 const RULER = 20;
 const MIN_TICK = 60;
 const GUIDE_REACH = 5;
+const LABEL_SIZE = 11;
+const LABEL_DISTANCE = 4;
 // What apps cover of a story: the top with the account, and the bottom with the answer (fractions of the height).
 const STORY = { top: 0.14, bottom: 0.2, side: 0.06 };
 const SAFE_SIDE = 0.05;
@@ -170,16 +174,34 @@ export function installSnapping(editor) {
     }
     for (const { axis, start, end, at } of gaps) {
       marks.add(createLine(axis === "x" ? [start, at, end, at] : [at, start, at, end]));
-      const text = new Konva.Text({ text: String(Math.round(end - start)), fontSize: 11 / stage.zoom, fill: markColor() });
-      const middle = (start + end) / 2;
-      text.position(axis === "x" ? { x: middle - text.width() / 2, y: at + 4 / stage.zoom } : { x: at + 4 / stage.zoom, y: middle - text.height() / 2 });
-      marks.add(text);
+      const middle = (start + end) / 2, beside = at + LABEL_DISTANCE / stage.zoom;
+      marks.add(createLabel(axis, String(Math.round(end - start)), axis === "x" ? { x: middle, y: beside } : { x: beside, y: middle }));
     }
     stage.overlay.batchDraw();
   }
 
   function markColor() {
     return stage.readColor("guide-color");
+  }
+
+  /**
+   * Return a text below a horizontal gap, or to the right of a vertical one. (Konva's own texts are much more script.)
+   * @param {"x" | "y"} axis
+   * @param {string} text
+   * @param {Point} position
+   */
+  function createLabel(axis, text, position) {
+    return new Konva.Shape({
+      ...position,
+      fill: markColor(),
+      sceneFunc: (context, shape) => {
+        context.setAttr("font", `${LABEL_SIZE / stage.zoom}px sans-serif`);
+        context.setAttr("textAlign", axis === "x" ? "center" : "left");
+        context.setAttr("textBaseline", axis === "x" ? "top" : "middle");
+        context.setAttr("fillStyle", shape.fill());
+        context.fillText(text, 0, 0);
+      },
+    });
   }
 
   /** @param {number[]} points */

@@ -1,6 +1,8 @@
 // The stage: tiles on a canvas that pans and zooms, and the frames of the selected layers.
 // It shows a move or a resize at once by transforming the tiles; the exact tiles follow from the server.
 
+import * as Konva from "./konva.js";
+
 /** @typedef {import("./session.js").State} State */
 /** @typedef {import("./session.js").ShownLayer} ShownLayer */
 /** @typedef {import("./tiles.js").Tiles} Tiles */

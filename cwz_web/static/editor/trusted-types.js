@@ -1,4 +1,3 @@
 // Konva writes an empty string into an element. No other text may become markup, a script or the address of one.
-"use strict";
 
 /** @type {any} */ (globalThis).trustedTypes?.createPolicy("default", { createHTML: (/** @type {string} */ text) => (text === "" ? "" : null) });
