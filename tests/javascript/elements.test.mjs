@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { bindList, imageLayer, nameLayers, scaleFor, scaleLayer } from "../../cwz_web/static/editor/elements.js";
+import { bindList, containerToAddTo, imageLayer, nameLayers, scaleFor, scaleLayer } from "../../cwz_web/static/editor/elements.js";
 import { walkLayers } from "../../cwz_web/static/editor/model.js";
 
 const address = new URL("../../cwz_web/static/editor/elements.json", import.meta.url);
@@ -51,6 +51,24 @@ test("a grid repeats the template's list, or brings one of its own", () => {
 });
 
 test("an upload keeps its aspect ratio, and its name without the ending", () => {
-  const layer = imageLayer({ name: " Blue  shoe.final.jpeg", reference: "upload:0", width: 4000, height: 1000 });
+  const canvas = { width: 1080, height: 1080 };
+  const layer = imageLayer({ name: " Blue  shoe.final.jpeg", reference: "upload:0", width: 4000, height: 1000 }, canvas);
   assert.deepEqual([layer.name, layer.width, layer.height, layer.source], ["Blue shoe.final", 648, 162, "upload:0"]);
+});
+
+test("an upload is not enlarged", () => {
+  for (const side of [1080, 540, 2160]) {
+    const canvas = { width: side, height: side };
+    const small = imageLayer({ name: "logo.png", reference: "upload:0", width: 200, height: 100 }, canvas);
+    assert.equal(scaleLayer(small, scaleFor(canvas, small)).width, 200);
+  }
+});
+
+test("a click adds to the selected container or beside the selected layer, but not to a badge", () => {
+  const badge = { ...find("badge").layer };
+  const column = { name: "Column", type: "stack", direction: "column", sizing: { width: "hug", height: "hug" }, layers: [badge, { name: "Last", type: "text" }] };
+  const document = makeDocument({ layers: [column, { ...badge, name: "Other", layers: [{ name: "Other text", type: "text" }] }, { name: "Alone", type: "text" }] });
+  assert.deepEqual(containerToAddTo(document, "Column"), { to: "Column", before: undefined });
+  for (const name of ["Badge", "Badge text"]) assert.deepEqual(containerToAddTo(document, name), { to: "Column", before: "Last" });
+  for (const name of ["Other", "Other text", "Alone", "Missing"]) assert.equal(containerToAddTo(document, name), undefined);
 });

@@ -1,7 +1,7 @@
 // Adding elements to the template: by a click, in the middle of the view or beside the selection, or dragged to a place.
 
-import { bindList, nameLayers, scaleFor, scaleLayer } from "./elements.js";
-import { findLayer, locate, setValues } from "./model.js";
+import { bindList, containerToAddTo, nameLayers, scaleFor, scaleLayer } from "./elements.js";
+import { findLayer, setValues } from "./model.js";
 import { valuesInParent } from "./placing.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -30,7 +30,7 @@ export function addFragment(editor, fragment, { point, target = targetOf(editor)
   const container = frame && findLayer(editor.document, target.to);
   const scale = scaleFor({ width: stage.width, height: stage.height }, fragment.layer, frame?.width);
   const layer = scaleLayer(structuredClone(fragment.layer), scale);
-  const center = point ?? (frame ? { x: frame.x, y: frame.y } : viewCenter(editor));
+  const center = container || !point ? point ?? (frame ? { x: frame.x, y: frame.y } : viewCenter(editor)) : onCanvas(stage, layer, point);
   editor.edit(`add ${layer.name}`, (copy) => {
     bindList(copy, layer, fragment.field);
     nameLayers(copy, layer);
@@ -63,16 +63,26 @@ function place(editor, copy, layer, center, parent) {
 }
 
 /**
- * Return the container that a click adds to: the selected one, or that of the selected layer.
+ * Return where a click adds a layer: in the selected container, or after the selected layer in its own.
  * @param {Editor} editor
  * @returns {Target}
  */
 function targetOf(editor) {
-  const spot = editor.selection.length === 1 ? locate(editor.document, editor.selection[0]) : undefined;
-  if (!spot) return { to: "" };
-  const container = spot.layer.layers ? spot.layer : spot.containers.at(-1);
-  if (!container || !editor.isUnlocked(container.name) || !editor.stage.find(container.name)) return { to: "" };
-  return { to: container.name, before: spot.layer.layers ? undefined : container.layers?.[spot.index + 1]?.name };
+  const target = editor.selection.length === 1 ? containerToAddTo(editor.document, editor.selection[0]) : undefined;
+  return target && editor.isUnlocked(target.to) && editor.stage.find(target.to) ? target : { to: "" };
+}
+
+/**
+ * Return the center of a layer that is dropped at a point: one that is not larger than the canvas stays on it.
+ * @param {{width: number, height: number}} canvas
+ * @param {{width: number, height: number}} layer
+ * @param {Point} point
+ */
+function onCanvas(canvas, layer, point) {
+  const inside = (/** @type {number} */ at, /** @type {number} */ side, /** @type {number} */ all) => (
+    side > all ? at : Math.min(Math.max(at, side / 2), all - side / 2)
+  );
+  return { x: inside(point.x, layer.width, canvas.width), y: inside(point.y, layer.height, canvas.height) };
 }
 
 /** @param {Editor} editor */

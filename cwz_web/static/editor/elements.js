@@ -1,6 +1,6 @@
 // Elements that the user adds, as layers: scaled to the canvas and with names of their own. No DOM.
 
-import { unusedName, walkLayers } from "./model.js";
+import { locate, unusedName, walkLayers } from "./model.js";
 
 /** @typedef {import("./model.js").Layer} Layer */
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
@@ -19,7 +19,7 @@ const OWN = { x: 0, y: 0, anchor: "top-left", rotation: 0, opacity: 1, hidden: f
 /**
  * Return the factor by which an element fits a canvas, and the width of the container that takes it.
  * @param {{width: number, height: number}} canvas
- * @param {Layer} layer
+ * @param {{width: number}} layer
  * @param {number} [room] the width of the container
  */
 export function scaleFor(canvas, layer, room = Number.POSITIVE_INFINITY) {
@@ -88,12 +88,36 @@ export function bindList(document, layer, field) {
 }
 
 /**
- * Return the layer of an uploaded image, with its aspect ratio, at most 60 % as large as the canvas.
+ * Return the container that a click adds to, and the layer before which it does: the selected container, or the one of
+ * the selected layer. A row that hugs its content, such as a badge, is complete.
+ * @param {TemplateDocument} document
+ * @param {string} name the selected layer
+ * @returns {{to: string, before?: string} | undefined} undefined for the canvas
+ */
+export function containerToAddTo(document, name) {
+  const spot = locate(document, name);
+  if (!spot) return undefined;
+  const path = [...spot.containers, spot.layer];
+  const container = path.filter((each) => each.layers && !isComplete(each)).at(-1);
+  if (!container?.layers) return undefined;
+  const inner = path[path.indexOf(container) + 1];
+  return { to: container.name, before: inner && container.layers[container.layers.indexOf(inner) + 1]?.name };
+}
+
+/** @param {Layer} layer */
+function isComplete({ type, direction, sizing }) {
+  return type === "stack" && direction === "row" && sizing?.width === "hug" && sizing?.height === "hug";
+}
+
+/**
+ * Return the layer of an uploaded image, with its aspect ratio, at most 60 % as large as the canvas, and not enlarged.
  * @param {{name: string, reference: string, width: number, height: number}} upload
+ * @param {{width: number, height: number}} canvas
  * @returns {Layer}
  */
-export function imageLayer({ name, reference, width, height }) {
-  const scale = Math.min((0.6 * DESIGNED_SIDE) / width, (0.6 * DESIGNED_SIDE) / height);
+export function imageLayer({ name, reference, width, height }, canvas) {
+  const sharpest = 1 / scaleFor(canvas, { width });
+  const scale = Math.min((0.6 * DESIGNED_SIDE) / width, (0.6 * DESIGNED_SIDE) / height, sharpest);
   const sides = { width: Math.max(Math.round(width * scale), 1), height: Math.max(Math.round(height * scale), 1) };
   return { ...OWN, type: "image", name: layerName(name), ...sides, source: reference };
 }

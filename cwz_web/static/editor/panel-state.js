@@ -5,6 +5,9 @@
 /** @typedef {{values: Map<string, string | boolean>, error: InvalidChangeError}} Refusal */
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Control */
 
+// The server's name of the error that says which field a template lacks.
+const MISSING_FIELD = "missing-field";
+
 export class PanelState {
   /**
    * @param {HTMLElement} panel
@@ -172,6 +175,7 @@ function showRefusal(form, { values, error }) {
  * @param {string} message
  */
 function showError(form, name, message) {
+  if (name === MISSING_FIELD) return offerField(form, message);
   const field = name ? form.elements.namedItem(name) : null;
   const text = document.createElement("p");
   text.className = "error";
@@ -185,6 +189,24 @@ function showError(form, name, message) {
   (field.closest(".field") ?? form).append(text);
   const group = field.closest("details");
   if (group) group.open = true;
+}
+
+/**
+ * Offer to add the field that a layer uses and the template lacks.
+ * @param {HTMLFormElement} form
+ * @param {string} field
+ */
+function offerField(form, field) {
+  const text = document.createElement("div");
+  text.className = "error";
+  text.dataset.liveError = "";
+  text.setAttribute("role", "alert");
+  const add = document.createElement("button");
+  add.name = "add";
+  add.value = field;
+  add.textContent = `Add field ${field}`;
+  text.append(`The template has no field ${field}. `, add);
+  form.prepend(text);
 }
 
 /** @param {HTMLFormElement} form */

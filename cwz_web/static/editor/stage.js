@@ -159,6 +159,7 @@ export class Stage extends EventTarget {
     if (this.active) this.preview(this.active.names, this.active.matrix);
     this.image.batchDraw();
     if (!this.transformer.isTransforming()) this.drawFrames();
+    this.drawHover();
     if (isMissing) this.emit("missing");
     this.emit("shown");
   }
@@ -387,6 +388,11 @@ export class Stage extends EventTarget {
   highlight(name) {
     if (name === this.hovered) return;
     this.hovered = name;
+    this.drawHover();
+  }
+
+  drawHover() {
+    const name = this.hovered;
     const entry = name && !this.selected.includes(name) ? this.find(name) : undefined;
     this.hover.visible(Boolean(entry));
     if (entry) {

@@ -101,7 +101,7 @@ function readItem({ dataset, children }) {
  * @param {Upload} upload
  */
 function use(editor, upload) {
-  if (upload.kind === "image") return addFragment(editor, { layer: imageLayer(upload) });
+  if (upload.kind === "image") return addFragment(editor, { layer: imageLayer(upload, editor.stage) });
   const names = editor.selection.filter((name) => findLayer(editor.document, name)?.type === "text" && editor.isUnlocked(name));
   if (!names.length) return editor.toast("Select a text first, then add the font.");
   editor.edit(`font ${names.join(", ")}`, (copy) => {
@@ -118,7 +118,7 @@ function use(editor, upload) {
 function addImage(editor, upload, point) {
   const target = editor.dropper?.offer(point);
   editor.dropper?.clear();
-  addFragment(editor, { layer: imageLayer(upload) }, { point, target });
+  addFragment(editor, { layer: imageLayer(upload, editor.stage) }, { point, target });
 }
 
 /**
