@@ -1,13 +1,15 @@
 """Reader of JSON: a list of objects or arrays, an object of objects, one object, or one object a line (JSON Lines).
 
 The file is parsed as a stream (ijson), so that memory does not grow with its size or nesting. Each object becomes a
-row: nested names are joined by dots, a list of scalars is one cell, and of a list of objects the first is used.
+row: nested names are joined by dots, and a list is one cell. Of a list of objects, the first has columns of its own as
+well: a template can repeat the list, or show what the first object has.
 """
 
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, DecimalException
 from typing import Any, BinaryIO
@@ -15,9 +17,10 @@ from typing import Any, BinaryIO
 import ijson
 
 from cwz_web.feeds.json_outline import RowKind, RowPath, json_outline
-from cwz_web.feeds.limits import MAX_ROW_BYTES, InvalidFileError, check_row_count
+from cwz_web.feeds.limits import MAX_CELL, MAX_ROW_BYTES, InvalidFileError, check_row_count
+from cwz_web.feeds.lists import join_list, write_json
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
-from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row, join_list
+from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
 from cwz_web.feeds.table_header import column_names, surplus_reason
 from cwz_web.values.formats import json_number
 
@@ -41,7 +44,7 @@ def json_records(file: BinaryIO, options: ReadOptions) -> Records:
         raise InvalidFileError(f"The JSON has no rows at “{options.row_element}”; choose another row element")
     names = tuple(dict.fromkeys(each.name for each in (row_path, *paths)))
     reading = Reading(FileFormat.JSON, row_element=row_path.name, row_elements=names)
-    return Records(file, lambda: _rows(file, row_path), "object", reading=reading)
+    return _noting_records(file, lambda long_lists: _rows(file, row_path, long_lists), "object", reading)
 
 
 def json_lines_records(file: BinaryIO) -> Records:
@@ -50,10 +53,29 @@ def json_lines_records(file: BinaryIO) -> Records:
     Raises:
         InvalidFileError: the last line is incomplete; raised while the rows are read.
     """
-    return Records(file, lambda: _lines(file), "line", reading=Reading(FileFormat.JSON_LINES))
+    reading = Reading(FileFormat.JSON_LINES)
+    return _noting_records(file, lambda long_lists: _lines(file, long_lists), "line", reading)
 
 
-def _rows(file: BinaryIO, row_path: RowPath) -> Iterator[Entry]:
+def _noting_records(
+    file: BinaryIO, read: Callable[[Counter[str]], Iterator[Entry]], noun: str, reading: Reading
+) -> Records:
+    """Return rows that note at their end which lists of objects do not fit into a cell; `read` counts them by name."""
+
+    def rows() -> Iterator[Entry]:
+        long_lists: Counter[str] = Counter()
+        yield from read(long_lists)
+        records.notes += [
+            f"Of the list “{name}”, only the first entry was read in {count:,} {'row' if count == 1 else 'rows'}:"
+            f" it is longer than {MAX_CELL:,} characters"
+            for name, count in long_lists.items()
+        ]
+
+    records = Records(file, rows, noun, reading=reading)
+    return records
+
+
+def _rows(file: BinaryIO, row_path: RowPath, long_lists: Counter[str]) -> Iterator[Entry]:
     with _parser_errors():
         header: list[str] | None = None
         for number, (key, record) in enumerate(_records(file, row_path), 1):
@@ -69,7 +91,7 @@ def _rows(file: BinaryIO, row_path: RowPath) -> Iterator[Entry]:
                 if surplus > 0 and not isinstance(entry, InvalidEntry):
                     entry = InvalidEntry(number, surplus_reason(len(record), header), entry[1])
             elif isinstance(record, dict):
-                entry = clean_row(({KEY: key} if key else {}) | _flatten(record), number)
+                entry = clean_row(({KEY: key} if key else {}) | _flatten(record, long_lists), number)
             else:
                 entry = InvalidEntry(number, "The entry is not an object", {"value": _text(record)[:200]})
             if isinstance(entry, InvalidEntry) or entry[1]:
@@ -94,10 +116,12 @@ def _header_of(cells: list[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    return _text(value) if not isinstance(value, dict | list) else json.dumps(value, default=str, ensure_ascii=False)
+    if isinstance(value, list):
+        return _list_cell(value)
+    return write_json(value).replace("\x00", "") if isinstance(value, dict) else _text(value)
 
 
-def _lines(file: BinaryIO) -> Iterator[Entry]:
+def _lines(file: BinaryIO, long_lists: Counter[str]) -> Iterator[Entry]:
     file.seek(0)
     limit, blank = RowSizeLimit(), 0
     for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES + 1), b""), 1):
@@ -118,7 +142,7 @@ def _lines(file: BinaryIO) -> Iterator[Entry]:
             continue
         if not isinstance(record, dict):
             yield InvalidEntry(number, "The line is not a JSON object", {"line": _text(record)[:200]})
-        elif isinstance(entry := clean_row(_flatten(record), number), InvalidEntry) or entry[1]:
+        elif isinstance(entry := clean_row(_flatten(record, long_lists), number), InvalidEntry) or entry[1]:
             yield entry
 
 
@@ -197,20 +221,30 @@ def _limit_nesting(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any
         yield event
 
 
-def _flatten(record: dict[str, Any], prefix: str = "", depth: int = 1) -> dict[str, str]:
+def _flatten(record: dict[str, Any], long_lists: Counter[str], prefix: str = "", depth: int = 1) -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in record.items():
         name = f"{prefix}{key}".strip() or "value"
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            value = value[0]
-        if isinstance(value, dict):
-            if depth < MAX_DEPTH:
-                flat |= _flatten(value, f"{name}.", depth + 1)
-        elif isinstance(value, list):
-            flat[name] = join_list([_text(each) for each in value if not isinstance(each, list | dict)])
-        else:
+        first = value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else value
+        if isinstance(first, dict) and depth < MAX_DEPTH:
+            flat |= _flatten(first, long_lists, f"{name}.", depth + 1)
+        if isinstance(value, list):
+            cell = _list_cell(value)
+            if first is not value and len(cell) > MAX_CELL:
+                long_lists[name] += 1
+            else:
+                flat[name] = cell
+        elif not isinstance(value, dict):
             flat[name] = _text(value)
     return flat
+
+
+def _list_cell(values: list[Any]) -> str:
+    """Return the entries of a list as a cell; numbers with decimals, which a locale could change, as JSON."""
+    entries = [value for value in values if value is not None and value != ""]
+    if any(isinstance(value, dict | list | Decimal) for value in entries):
+        return write_json(entries)
+    return join_list([text for value in entries if (text := _text(value).strip())])
 
 
 def _text(value: Any) -> str:

@@ -1,9 +1,8 @@
 """Rows of a file as a stream, within the limits, with notes on how they were read."""
 
 import io
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -19,8 +18,6 @@ from cwz_web.feeds.reading import FileFormat, Reading
 from cwz_web.values.formats import is_json_number
 
 Row = dict[str, str]
-
-_separator = re.compile(r"[,;|\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +174,6 @@ def file_size(file: BinaryIO) -> int:
     size = file.seek(0, io.SEEK_END)
     file.seek(position)
     return size
-
-
-def join_list(items: Sequence[str]) -> str:
-    """Return several values as one cell, from which list fields get the same values again (imaging/lists.py).
-
-    They are joined by commas for people, by vertical bars if commas would be unclear, or else are a JSON array. URLs
-    are found between commas whatever is in them. A single value stays as it is.
-    """
-    if len(items) == 1 or all(item.startswith("http") or not _separator.search(item) for item in items):
-        return ", ".join(items)
-    if not any(re.search(r"[|\r\n]", item) for item in items):
-        return " | ".join(items)
-    return json.dumps(list(items), ensure_ascii=False)
 
 
 def clean_row(record: Row, line: int) -> Entry:

@@ -15,8 +15,9 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import XMLParser, iterparse
 
 from cwz_web.feeds.limits import InvalidFileError, check_row_count
+from cwz_web.feeds.lists import join_list
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
-from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, clean_row, join_list
+from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, clean_row
 from cwz_web.feeds.xml_outline import ColumnNames, Outline, Path, local_name, outline_of, path_name
 from cwz_web.feeds.xml_source import XmlSource
 
@@ -188,7 +189,8 @@ def _flatten(element: Element, names: ColumnNames, prefix: str = "", depth: int 
                 add(f"{name}@{names.of(attribute)}", value)
     if not len(element) and element.text:
         add(f"{prefix}text" if prefix else "text", element.text)
-    return {name: join_list(values) for name, values in found.items()}
+    # A single element is a value, and no list of one.
+    return {name: join_list(values) if len(values) > 1 else values[0] for name, values in found.items()}
 
 
 def _nested(child: Element, names: ColumnNames, name: str, depth: int) -> Iterable[tuple[str, str]]:

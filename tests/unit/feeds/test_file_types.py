@@ -105,6 +105,7 @@ def test_nested_json_gets_dotted_names() -> None:
             "price.currency": "EUR",
             "tags": "new, blue, 3",
             "images.src": "https://example.org/a.jpg",
+            "images": '[{"src": "https://example.org/a.jpg"}, {"src": "https://example.org/b.jpg"}]',
             "sold_out": "false",
         }
     ]

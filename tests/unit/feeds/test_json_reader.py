@@ -30,19 +30,26 @@ def rows_of(document: Any, row_element: str | None = None) -> list[Row]:
         ({"page": 1, "stock": {"A1": {"n": 1}, "A2": {"n": 2}}}, [{"key": "A1", "n": "1"}, {"key": "A2", "n": "2"}]),
         (
             {"A1": {"n": 1, "items": [{"x": 1}]}, "A2": {"n": 2, "items": []}},
-            [{"key": "A1", "n": "1", "items.x": "1"}, {"key": "A2", "n": "2"}],
+            [{"key": "A1", "n": "1", "items.x": "1", "items": '[{"x": 1}]'}, {"key": "A2", "n": "2"}],
         ),
         ([["id", "title"], [1, "Sofa"], [2, "Chair"]], ROWS),
         ({"range": "A1:B3", "values": [["id", "title"], ["1", "Sofa"], ["2", "Chair"]]}, ROWS),
         ([[1, "Sofa"], [2, "Chair"]], [{"Column 1": "1", "Column 2": "Sofa"}, {"Column 1": "2", "Column 2": "Chair"}]),
         (SOFA, ROWS[:1]),
         ({"product": SOFA}, ROWS[:1]),
-        (SOFA | {"images": [{"src": "a"}, {"src": "b"}]}, [ROWS[0] | {"images.src": "a"}]),
+        (
+            SOFA | {"images": [{"src": "a"}, {"src": "b"}]},
+            [ROWS[0] | {"images.src": "a", "images": '[{"src": "a"}, {"src": "b"}]'}],
+        ),
         (
             SOFA | {"variants": [{"id": 11, "size": "S", "price": 5}]},
-            [ROWS[0] | {"variants.id": "11", "variants.size": "S", "variants.price": "5"}],
+            [
+                ROWS[0]
+                | {"variants.id": "11", "variants.size": "S", "variants.price": "5"}
+                | {"variants": '[{"id": 11, "size": "S", "price": 5}]'}
+            ],
         ),
-        (SOFA | {"offers": [{"price": 5}]}, [ROWS[0] | {"offers.price": "5"}]),
+        (SOFA | {"offers": [{"price": 5}]}, [ROWS[0] | {"offers.price": "5", "offers": '[{"price": 5}]'}]),
         ({"id": "feed", "title": "Shop", "items": [SOFA, CHAIR]}, ROWS),
         ({"total": 2, "page": 1, "artikel": [SOFA, CHAIR]}, ROWS),
         ({"meta": {"page": 1}, "data": {"products": [SOFA, CHAIR]}}, ROWS),
