@@ -51,7 +51,12 @@ def _upgrade_from_version_2(document: dict[str, Any]) -> dict[str, Any]:
         layers=lambda layers: _each(layers, _upgrade_layer),
         sizes=lambda sizes: _each(sizes, _upgrade_size),
     )
-    return converted
+    return {**converted, "legacy_edges": True} if _rotates(document.get("layers")) else converted
+
+
+def _rotates(layers: Any) -> bool:
+    """Return whether a layer rotates, so that its edges would change without `legacy_edges`."""
+    return isinstance(layers, list | tuple) and any(isinstance(each, dict) and each.get("rotation") for each in layers)
 
 
 def _upgrade_field(field: Any) -> Any:

@@ -85,6 +85,8 @@ MAX_EXAMINED_PHOTOS = 5
 MAX_PROCESSED_PHOTOS = 10
 # What values of a type can be equal to in an expression, beside another value.
 _LITERALS = {"text": "string", "image": "string", "color": "string", "number": "number", "money": "number"}
+# A part of the digests of documents whose rotated layers have the right edges.
+NEW_EDGES = "edges 2"
 # The name of the canvas's own size, beside the template's other sizes.
 DEFAULT_SIZE = "default"
 
@@ -192,7 +194,7 @@ class ImageTemplate(DocumentPart):
 
     `computed` are fields that expressions compute; `tables` are texts by text, for the function `translate`. `brand`
     has the entries of the workspace's brand that the template refers to, with their values: so a version is always
-    rendered the same, in any workspace.
+    rendered the same, in any workspace. `legacy_edges` gives rotated layers the edges of versions 1 and 2.
     """
 
     version: Literal[3] = 3
@@ -203,6 +205,7 @@ class ImageTemplate(DocumentPart):
     computed: Annotated[tuple[ComputedField, ...], Field(max_length=MAX_COMPUTED_FIELDS)] = new_key(())
     tables: Annotated[dict[TableName, Table], Field(max_length=MAX_TABLES)] = new_key({})
     brand: Brand = new_key(NO_BRAND)
+    legacy_edges: bool = new_key(False)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -527,7 +530,17 @@ class ImageTemplate(DocumentPart):
     @property
     def digest(self) -> str:
         """The SHA-256 of the document."""
-        return sha256(self.model_dump_json().encode()).hexdigest()
+        edges = "".join(map(str, self._edges()))
+        return sha256((self.model_dump_json(exclude={"legacy_edges"}) + edges).encode()).hexdigest()
+
+    def digest_parts(self) -> tuple[Any, ...]:
+        """Return what the digests of images cover of the document, as JSON values."""
+        return self.model_dump(mode="json", exclude={"legacy_edges"}), *self._edges()
+
+    def _edges(self) -> tuple[str, ...]:
+        """Return what distinguishes a document from one with `legacy_edges`, whose digest is that of its version."""
+        rotates = any(layer.rotation % 360 or "rotation" in layer.bound for layer in walk_layers(self.layers))
+        return (NEW_EDGES,) if rotates and not self.legacy_edges else ()
 
     def to_json(self) -> str:
         """Return the document as indented JSON text without default values, as users export it."""

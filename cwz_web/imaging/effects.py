@@ -28,13 +28,16 @@ MAX_LARGE_SIGMA = 16
 MAX_EXACT_OUTLINE = 12
 
 
-def apply_effects(layer: Layer, patches: Sequence[Patch], visible: Window | None = None) -> Sequence[Patch]:
+def apply_effects(
+    layer: Layer, patches: Sequence[Patch], visible: Window | None = None, *, legacy_edges: bool = False
+) -> Sequence[Patch]:
     """Apply the shadows, the rotation, the opacity and the blend mode of a layer to its patches.
 
     Args:
         layer: the layer.
         patches: its pixels.
         visible: what `find_window` returns for a very large layer: its shadows are not rendered beyond.
+        legacy_edges: as in `rotate`.
     """
     if not patches:
         return patches
@@ -49,7 +52,7 @@ def apply_effects(layer: Layer, patches: Sequence[Patch], visible: Window | None
         return patches
     if layer.rotation % 360:
         center = (layer.left + layer.width / 2, layer.top + layer.height / 2)
-        patches = [rotate(merge_patches(patches), layer.rotation, center)]
+        patches = [rotate(merge_patches(patches), layer.rotation, center, legacy_edges=legacy_edges)]
     if layer.opacity < 1:
         patches = [merge_patches(patches).faded(layer.opacity)]
     if layer.blend != "normal":
@@ -153,12 +156,13 @@ def _convolve_rows(pixels: Pixels, weights: NDArray[np.float64], total: int) -> 
     return convolved
 
 
-def rotate(patch: Patch, angle: float, center: tuple[float, float]) -> Patch:
+def rotate(patch: Patch, angle: float, center: tuple[float, float], *, legacy_edges: bool = False) -> Patch:
     """Rotate a patch around a point of the canvas.
 
     Args:
         angle: degrees, clockwise.
         center: x and y of the point on the canvas.
+        legacy_edges: multiply colors by their alpha twice, as versions 1 and 2 of documents had it: edges are too light.
     """
     cosine, sine = cos(radians(angle)), sin(radians(angle))
     height, width = (side + 2 * ROTATION_MARGIN for side in patch.shape)
@@ -184,6 +188,7 @@ def rotate(patch: Patch, angle: float, center: tuple[float, float]) -> Patch:
             oarea=[new_left - beside, new_top - above, new_width, new_height],
             odx=odx - beside,
             ody=ody - above,
+            premultiplied=not legacy_edges,
         )
         return compute_pixels(image.unpremultiply().rint().cast("uchar") if image.bands == 4 else image)
 

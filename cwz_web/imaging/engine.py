@@ -186,14 +186,16 @@ class Plan:
         self, template: ImageTemplate, scale: int, pixels: ByteCache[Any], design: Sequence[Finding] = ()
     ) -> None:
         self.template, self.scale, self._design = template, scale, design
-        self.digest = _digest([template.visible().canonical(), scale])
+        self.digest = _digest([*template.visible().digest_parts(), scale])
         self._pixels = pixels
         scaled = template.scaled(scale)
         self._canvas = scaled.canvas
         self._defaults = {field.name: field.formatted_default for field in template.fields}
         self._layers = plan_layers(scaled.layers, scale)
         parts = [[*planned.definitions()] for planned in self._layers]
-        self._renderer = LayerRenderer(pixels, chain.from_iterable(parts), self._defaults)
+        self._renderer = LayerRenderer(
+            pixels, chain.from_iterable(parts), self._defaults, legacy_edges=template.legacy_edges
+        )
         images = [each for each in chain.from_iterable(parts) if isinstance(each, ImageLayer)]
         self._may_have_faces = any(image.focus == "face" or "focus" in image.bound for image in images)
         self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in chain.from_iterable(parts))

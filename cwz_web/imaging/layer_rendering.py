@@ -82,12 +82,15 @@ class LayerRenderer:
         pixels: the cache for decoded images and rendered static layers.
         layers: the layers of the plan.
         defaults: the default values of the template's fields.
+        legacy_edges: whether rotated layers have the edges of documents of versions 1 and 2.
     """
 
-    def __init__(self, pixels: ByteCache[Any], layers: Iterable[Layer], defaults: Mapping[str, str]) -> None:
-        self._pixels, self._defaults = pixels, defaults
+    def __init__(
+        self, pixels: ByteCache[Any], layers: Iterable[Layer], defaults: Mapping[str, str], *, legacy_edges: bool
+    ) -> None:
+        self._pixels, self._defaults, self._legacy_edges = pixels, defaults, legacy_edges
         # Templates share what they render of equal layers: a preview only renders the layer that was edited.
-        self._definitions = {layer.name: (_definition(layer), layer.decided()) for layer in layers}
+        self._definitions = {layer.name: (_definition(layer), layer.decided(), legacy_edges) for layer in layers}
 
     def render(self, placed: PlacedLayer, sources: LoadedSources, window: Window, check_time: CheckTime) -> Rendering:
         """Render a layer of a row, with the layers in it.
@@ -178,8 +181,8 @@ class LayerRenderer:
 
     def _identity(self, layer: Layer) -> Hashable:
         """Return what distinguishes a layer: its definition, and the properties that a row has decided."""
-        definition, decided = self._definitions[layer.name]
-        return definition, tuple((name, _decided_value(layer, name)) for name in decided)
+        definition, decided, legacy_edges = self._definitions[layer.name]
+        return definition, legacy_edges, tuple((name, _decided_value(layer, name)) for name in decided)
 
     def _apply_effects(
         self, layer: Container, patches: Sequence[Patch], placed: PlacedLayer, sources: LoadedSources, window: Window
@@ -189,7 +192,9 @@ class LayerRenderer:
             return tuple(patches)
         inside = [cropped for patch in patches if (cropped := patch.cropped(*window))]
         key = ("effects", window, *self._tree_inputs(placed, sources))
-        rendering: Rendering = self._pixels.get_or_create(key, lambda: Rendering(tuple(apply_effects(layer, inside))))
+        rendering: Rendering = self._pixels.get_or_create(
+            key, lambda: Rendering(tuple(apply_effects(layer, inside, legacy_edges=self._legacy_edges)))
+        )
         return rendering.patches
 
     def _inputs(self, placed: PlacedLayer, texts: Sequence[str], sources: LoadedSources) -> tuple[Hashable, ...]:
@@ -276,9 +281,8 @@ class LayerRenderer:
                 raise AssertionError(layer)
         own = [patch.cropped(*visible) if visible else patch for patch in rendering.patches]
         patches, findings = self._mask([patch for patch in own if patch], placed, sources, check_time)
-        return replace(
-            rendering, patches=tuple(apply_effects(layer, patches, visible)), findings=(*rendering.findings, *findings)
-        )
+        affected = apply_effects(layer, patches, visible, legacy_edges=self._legacy_edges)
+        return replace(rendering, patches=tuple(affected), findings=(*rendering.findings, *findings))
 
     def _render_image(self, layer: ImageLayer, reference: str, sources: LoadedSources) -> Rendering:
         box = (layer.left, layer.top, layer.width, layer.height)

@@ -90,6 +90,19 @@ def test_version_2_is_converted() -> None:
     assert [size["name"] for size in document["sizes"]] == ["dark"]
 
 
+def test_rotated_layers_keep_their_edges() -> None:
+    """Documents of version 3 have others: a digest names only one of the two images."""
+    migrated = ImageTemplate.model_validate(read_document("version-2"))
+    assert migrated.legacy_edges
+    assert ImageTemplate.model_validate(migrated.canonical()) == migrated
+    document = migrated.canonical()
+    del document["legacy_edges"]
+    current = ImageTemplate.model_validate(document)
+    assert current.digest != migrated.digest
+    assert Engine().plan(current).digest != Engine().plan(migrated).digest
+    assert not ImageTemplate.model_validate(read_document("quote")).legacy_edges, "nothing rotates"
+
+
 def test_references_to_uploads_are_converted() -> None:
     reference = f"original:{'a' * 64}"
     document = read_document("version-2")

@@ -118,7 +118,7 @@ def test_invalid_size_is_rejected(sizes: list[dict[str, Any]], message: str) -> 
 
 def test_json_schema_has_all_parts() -> None:
     schema = ImageTemplate.model_json_schema()
-    parts = {"version", "canvas", "fields", "layers", "sizes", "computed", "tables", "brand"}
+    parts = {"version", "canvas", "fields", "layers", "sizes", "computed", "tables", "brand", "legacy_edges"}
     assert set(schema["properties"]) == parts
     assert {"TextLayer", "ImageLayer", "ShapeLayer", "CodeLayer", "RatingLayer"} <= set(schema["$defs"])
 

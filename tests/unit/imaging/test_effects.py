@@ -58,6 +58,14 @@ def test_large_images_are_computed_alike(monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(map(np.array_equal, compute(), at_once))
 
 
+def test_rotated_pixels_keep_their_color_at_the_edges() -> None:
+    patch = Patch(0, 0, np.full((40, 60, 4), 77, np.uint8), np.full((40, 60), 255, np.uint8))
+    rotated = rotate(patch, 30, (30, 20))
+    assert isinstance(rotated.color, np.ndarray)
+    visible = rotated.color[rotated.mask() > 25][:, :3]
+    assert (visible.min(), visible.max()) == (77, 77)
+
+
 @pytest.mark.parametrize("solid", [True, False])
 @pytest.mark.parametrize("angle", [90, 180, 270, -90])
 def test_square_rotated_by_right_angles_is_unchanged(angle: float, solid: bool) -> None:
