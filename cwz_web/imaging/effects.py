@@ -162,7 +162,7 @@ def rotate(patch: Patch, angle: float, center: tuple[float, float], *, legacy_ed
     Args:
         angle: degrees, clockwise.
         center: x and y of the point on the canvas.
-        legacy_edges: multiply colors by their alpha twice, as versions 1 and 2 of documents had it: edges are too light.
+        legacy_edges: multiply colors by their alpha twice, as documents of versions 1 and 2: edges are too light.
     """
     cosine, sine = cos(radians(angle)), sin(radians(angle))
     height, width = (side + 2 * ROTATION_MARGIN for side in patch.shape)

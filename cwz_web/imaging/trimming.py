@@ -35,6 +35,9 @@ MAX_SPECK = 3
 # A placeholder is gray, has few colors (of 4 levels each) and little contrast.
 PLACEHOLDER_SHARE, PLACEHOLDER_COLORS, PLACEHOLDER_CONTRAST, GRAY = 0.97, 4, 130, 6
 
+# An edge is a gradient if the medians of its parts differ by so much in total, and by so little from one to the next.
+EDGE_PARTS, MIN_GRADIENT, MIN_GRADIENT_REACH, MAX_GRADIENT_STEP = 16, 64, 3, 10
+
 Mask = NDArray[np.bool_]
 
 
@@ -106,19 +109,41 @@ def classify_background(pixels: Pixels) -> PhotoBackground:
 
 
 def extend_edges(pixels: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
-    """Return pixels with margins, each in the median color of the edge beside it; the upper and lower ones last."""
+    """Return pixels with margins, each in the colors of the edge beside it; the upper and lower ones last.
+
+    An edge in a gradient is continued as a gradient, any other one in its median color.
+    """
     height, width = pixels.shape[:2]
     extended = np.empty((height + top + bottom, width + left + right, 4), np.uint8)
     extended[top : top + height, left : left + width] = pixels
     middle = extended[top : top + height]
-    middle[:, :left], middle[:, left + width :] = _median(pixels[:, 0]), _median(pixels[:, -1])
-    extended[:top], extended[top + height :] = _median(pixels[0]), _median(pixels[-1])
+    middle[:, :left] = _edge_colors(pixels[:, 0])[:, None]
+    middle[:, left + width :] = _edge_colors(pixels[:, -1])[:, None]
+    extended[:top] = _edge_colors(pixels[0], left, right)
+    extended[top + height :] = _edge_colors(pixels[-1], left, right)
     return extended
 
 
-def _median(line: Pixels) -> Pixels:
-    median: Pixels = np.median(line, axis=0).astype(np.uint8)
-    return median
+def _edge_colors(line: Pixels, before: int = 0, after: int = 0) -> Pixels:
+    """Return the colors beside an edge, without its noise: those of its gradient, or its median color.
+
+    Args:
+        line: the pixels of the edge.
+        before: how far the margin extends beyond its start.
+        after: how far the margin extends beyond its end.
+    """
+    positions = np.arange(-before, len(line) + after)
+    medians = np.array([np.median(part, axis=0) for part in np.array_split(line, EDGE_PARTS) if len(part)])
+    steps, reach = np.abs(np.diff(medians, axis=0)), np.ptp(medians, axis=0)
+    if len(line) < MIN_GRADIENT or reach.max() < MIN_GRADIENT_REACH or steps.max() > MAX_GRADIENT_STEP:
+        return np.tile(np.median(line, axis=0).astype(np.uint8), (len(positions), 1))
+    # Each median is that of the middle of its part; the ends continue the outermost steps.
+    middles = (np.arange(-1, EDGE_PARTS + 1) + 0.5) * len(line) / EDGE_PARTS - 0.5
+    ends = 2 * medians[[0, -1]] - medians[[1, -2]]
+    known = np.concatenate([ends[:1], medians, ends[1:]])
+    inside = positions.clip(0, len(line) - 1)
+    colors = np.stack([np.interp(inside, middles, channel) for channel in known.T], axis=-1)
+    return np.rint(colors.clip(0, 255)).astype(np.uint8)
 
 
 def _border(pixels: Pixels) -> Mask:

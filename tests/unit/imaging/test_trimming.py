@@ -197,6 +197,25 @@ def test_any_pixels_have_a_ground_or_none(width: int, height: int, seed: int, fl
         assert 0 <= box.top < box.bottom <= 1
 
 
+@pytest.mark.parametrize("fit", ["trim", "extend"])
+def test_gradient_of_the_ground_continues_beside_the_photo(fit: str) -> None:
+    shade = np.linspace(0, 22, 600)[:, None, None]
+    image = np.asarray(photo(noise=1, box=(300, 200, 500, 400))) - shade
+    data = encode(Image.fromarray(image.clip(0, 255).astype(np.uint8)), quality=92)
+    colors = fit_image(layer(fit=fit, width=900, height=200), data).patch.color
+    assert isinstance(colors, np.ndarray)
+    bands = np.median(colors[..., :3].reshape(10, 20, 900, 3), axis=1)
+    # From left to right, also where the photo begins, and from top to bottom, as in the photo.
+    assert np.abs(np.diff(bands, axis=1))[:, [*range(340), *range(560, 899)]].max() <= 2
+    assert bands[0, 0, 0] - bands[-1, 0, 0] == pytest.approx(bands[0, 350, 0] - bands[-1, 350, 0], abs=2) != 0
+
+
+def test_edge_with_a_product_is_continued_in_one_color() -> None:
+    pixels = np.full((100, 100, 4), 240, np.uint8)
+    pixels[30:40] = 20
+    assert np.all(extend_edges(pixels, 20, 0, 20, 0)[:, :20] == 240)
+
+
 def test_edges_are_extended_in_their_median_color() -> None:
     pixels = np.full((2, 3, 4), 9, np.uint8)
     pixels[:, 2] = 50
