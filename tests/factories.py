@@ -338,10 +338,11 @@ class Factory:
                 workspace.id,
                 prepared,
                 name=name or prepared.title,
+                connection_id=get_default_connection(db, workspace.id).id,
                 created_by=None,
                 check_limit=lambda: None,
             )
-            return complete_upload(db, workspace.id, reserved.id)
+            return complete_upload(db, workspace.id, reserved)
 
     def email_domain(self, workspace: Workspace, domain: str = "example.org", **more: Any) -> EmailDomain:
         """Add an email domain, which is not verified."""

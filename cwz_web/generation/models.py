@@ -145,7 +145,8 @@ class Upload(WorkspaceOwned, Base):
 
     A deleted upload is kept for a while, so that it can be restored; `is_purging` is set while its file is removed from
     the storage. `created_by` is NULL for an upload of an API key. `width` and `height` are NULL for fonts. `thumbnail`
-    is a WebP image; fonts that were uploaded before there were thumbnails have none.
+    is a WebP image; fonts that were uploaded before there were thumbnails have none. `connection_id` is the storage of
+    its file; NULL for a file that was stored before this was recorded, in one of several connections.
     """
 
     __tablename__ = "uploads"
@@ -157,6 +158,7 @@ class Upload(WorkspaceOwned, Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     digest: Mapped[str]
+    connection_id: Mapped[UUID | None]
     thumbnail: Mapped[bytes | None] = mapped_column(deferred=True)
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     deleted_at: Mapped[datetime | None]
@@ -164,6 +166,7 @@ class Upload(WorkspaceOwned, Base):
 
     __table_args__ = (
         UniqueConstraint("workspace_id", "digest"),
+        ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
         CheckConstraint("kind IN ('image', 'font')", name="kind"),
     )
 

@@ -52,10 +52,11 @@ class UploadBusyError(UploadError):
 
 
 class ReservedUpload(NamedTuple):
-    """A row whose file is to be stored, and whether the row is new."""
+    """A row whose file is to be stored, whether the row is new, and the connection that the file is stored in."""
 
     id: UUID
     is_new: bool
+    connection_id: UUID
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def reserve_upload(
     prepared: PreparedUpload,
     *,
     name: str,
+    connection_id: UUID,
     created_by: UUID | None,
     check_limit: Callable[[], None],
 ) -> ReservedUpload:
@@ -122,6 +124,7 @@ def reserve_upload(
         workspace_id: the workspace.
         prepared: the file.
         name: the name of the upload, for a new one.
+        connection_id: the connection that its file will be stored in.
         created_by: the account that uploads it; None for an API key.
         check_limit: raises an error if the plan allows no more uploads; called for a new one.
 
@@ -138,7 +141,7 @@ def reserve_upload(
             existing.deleted_at = datetime.now(UTC)  # no purge begins while its file is stored
         if existing.thumbnail is None:
             existing.thumbnail, existing.content_type = prepared.thumbnail, prepared.content_type
-        return ReservedUpload(existing.id, is_new=False)
+        return ReservedUpload(existing.id, is_new=False, connection_id=connection_id)
     _check_limits(db, workspace_id, prepared.kind)
     check_limit()
     upload = Upload(
@@ -150,21 +153,22 @@ def reserve_upload(
         width=prepared.width,
         height=prepared.height,
         digest=prepared.source.digest,
+        connection_id=connection_id,
         thumbnail=prepared.thumbnail,
         created_by=created_by,
         deleted_at=datetime.now(UTC),
     )
     db.add(upload)
     db.flush()
-    return ReservedUpload(upload.id, is_new=True)
+    return ReservedUpload(upload.id, is_new=True, connection_id=connection_id)
 
 
-def complete_upload(db: Session, workspace_id: UUID, upload_id: UUID) -> Upload:
+def complete_upload(db: Session, workspace_id: UUID, reserved: ReservedUpload) -> Upload:
     """Add a reserved upload, whose file is stored now, to the library. Raises UploadBusyError."""
-    upload = db.get(Upload, (workspace_id, upload_id), with_for_update=True)
+    upload = db.get(Upload, (workspace_id, reserved.id), with_for_update=True)
     if upload is None or upload.is_purging:
         raise UploadBusyError
-    upload.deleted_at = None
+    upload.deleted_at, upload.connection_id = None, reserved.connection_id
     db.flush()
     return upload
 

@@ -24,7 +24,10 @@ REFERENCES = (
     ("images", "images are stored in it"),
     ("runs", "runs used it"),
     ("templates", "templates use it"),
+    ("auto_runs", "automatic runs use it"),
 )
+# Uploads that an error message names.
+MAX_NAMED = 3
 
 
 class SecretsRequiredError(Exception):
@@ -178,6 +181,8 @@ def usage_by_connection(db: Session, workspace_id: UUID) -> dict[UUID, StorageUs
 
 def delete_connection(db: Session, connection: Connection) -> None:
     """Delete a connection and its secrets. The objects in the bucket stay. Raises ConnectionInUseError."""
+    # Waits for uploads that are being stored in it, and makes later ones wait.
+    db.refresh(connection, with_for_update=True)
     others = [c for c in list_connections(db, connection.workspace_id) if c.id != connection.id]
     if connection.is_default and others:
         raise ConnectionInUseError("This is the default connection; make another one the default first")
@@ -188,8 +193,30 @@ def delete_connection(db: Session, connection: Connection) -> None:
         )
         if count:
             raise ConnectionInUseError(f"This connection cannot be deleted: {count} {reason}")
+    _check_uploads(db, connection)
     db.delete(connection)
     db.flush()
+
+
+def _check_uploads(db: Session, connection: Connection) -> None:
+    """Raise ConnectionInUseError if a connection has files of uploads, or could have, also of deleted ones."""
+    rows = db.execute(
+        text(
+            "SELECT name, connection_id FROM uploads"
+            " WHERE workspace_id = :w AND (connection_id = :c OR connection_id IS NULL) ORDER BY id"
+        ),
+        {"w": connection.workspace_id, "c": connection.id},
+    ).all()
+    if not rows:
+        return
+    names = ", ".join(f"“{row.name}”" for row in rows[:MAX_NAMED])
+    more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
+    count, verb = ("1 upload", "is") if len(rows) == 1 else (f"{len(rows)} uploads", "are")
+    verb = verb if all(row.connection_id for row in rows) else "could be"
+    raise ConnectionInUseError(
+        f"This connection cannot be deleted: {count} {verb} stored in it ({names}{more}). Templates could not show"
+        f" what is lost. Make another connection the default and upload the files again, or delete them permanently"
+    )
 
 
 def reencrypt_secrets(db: Session, connection: Connection, ring: KeyRing) -> bool:

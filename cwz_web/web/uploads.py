@@ -59,12 +59,13 @@ def store_upload(
                 workspace_id,
                 prepared,
                 name=name or prepared.title or clean_name(file_name),
+                connection_id=spec.connection_id,
                 created_by=created_by,
                 check_limit=partial(check_plan_limit, db, services.settings, workspace_id, PlanLimit.UPLOADS),
             )
         _put(request, spec, prepared, reserved)
     with services.database.transaction(workspace_id) as db:
-        upload = complete_upload(db, workspace_id, reserved.id)
+        upload = complete_upload(db, workspace_id, reserved)
         record(db, workspace_id, request.actor, "upload.add", upload.name, {"digest": upload.digest})
     return upload, reserved.is_new
 

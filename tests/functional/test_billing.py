@@ -29,6 +29,7 @@ from cwz_web.generation.uploads import reserve_upload
 from cwz_web.imaging.uploads import prepare_upload
 from cwz_web.jobs import BILLING_QUEUE
 from cwz_web.settings import FREE, SettingsError
+from cwz_web.storage.connections import get_default_connection
 from cwz_web.web.services import Services
 from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.invitations import invite
@@ -637,7 +638,15 @@ def test_concurrent_uploads_do_not_exceed_plan_limit(subscriber: StripeCustomer)
         try:
             with subscriber.services.database.transaction(subscriber.space.id) as db:
                 check = partial(check_plan_limit, db, settings, subscriber.space.id, PlanLimit.UPLOADS)
-                reserve_upload(db, subscriber.space.id, files[number], name="Logo", created_by=None, check_limit=check)
+                reserve_upload(
+                    db,
+                    subscriber.space.id,
+                    files[number],
+                    name="Logo",
+                    connection_id=get_default_connection(db, subscriber.space.id).id,
+                    created_by=None,
+                    check_limit=check,
+                )
             return True
         except PlanLimitError:
             return False

@@ -14,6 +14,7 @@ from cwz_web.generation.models import Template, Upload
 from cwz_web.generation.templates import publish
 from cwz_web.generation.upload_uses import count_templates, find_uses
 from cwz_web.generation.uploads import (
+    ReservedUpload,
     UploadBusyError,
     UploadFilter,
     UploadInUseError,
@@ -30,7 +31,7 @@ from cwz_web.generation.uploads import (
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.uploads import PreparedUpload, UploadKind, prepare_upload
 from cwz_web.ops.upload_purge import purge_deleted_uploads, purge_upload
-from cwz_web.storage.connections import upload_key
+from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import ObjectNotFoundError, StorageUnreachableError
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, jpeg, local_bucket, small_document
@@ -48,8 +49,9 @@ def colored(number: int) -> PreparedUpload:
 
 def reserve(make: Factory, space: Workspace, prepared: PreparedUpload, **more: Any) -> Any:
     with make.database.transaction(space.id) as db:
+        connection_id = get_default_connection(db, space.id).id
         options = {"name": "Logo", "created_by": None, "check_limit": lambda: None} | more
-        return reserve_upload(db, space.id, prepared, **options)
+        return reserve_upload(db, space.id, prepared, connection_id=connection_id, **options)
 
 
 def change(make: Factory, upload: Upload, **values: Any) -> None:
@@ -165,7 +167,7 @@ class TestLimits:
         with pytest.raises(UploadBusyError):
             reserve(make, space, prepare_upload(jpeg()))
         with make.database.transaction(space.id) as db, pytest.raises(UploadBusyError):
-            complete_upload(db, space.id, upload.id)
+            complete_upload(db, space.id, ReservedUpload(upload.id, is_new=False, connection_id=upload.connection_id))
         with make.database.transaction(space.id) as db, pytest.raises(UploadBusyError):
             restore_upload(db, db.get_one(Upload, (space.id, upload.id)))
 
