@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.crypto import KeyRing
-from cwz_web.storage.contract import InvalidSettingsError
+from cwz_web.storage.contract import InvalidSettingsError, StorageProvider
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
@@ -132,11 +132,36 @@ def create_connection(
     return connection
 
 
-def connect_included_storage(db: Session, workspace_id: UUID, ring: KeyRing, providers: ProviderRegistry) -> None:
-    """Connect the operator's own storage, if the installation has one and the workspace has none yet."""
-    provider = providers.get(INCLUDED)
-    if provider is not None and not has_storage(db, workspace_id):
-        create_connection(db, workspace_id, ring, provider=INCLUDED, name=provider.label)
+def connect_ready_storage(
+    db: Session, workspace_id: UUID, ring: KeyRing, providers: ProviderRegistry, *, only_included: bool = False
+) -> Connection | None:
+    """Connect a storage that needs no settings, so that the first image needs no decision.
+
+    Args:
+        db: The session.
+        workspace_id: The workspace.
+        ring: The keys that encrypt secrets.
+        providers: The installed providers.
+        only_included: Connect the operator's own storage or nothing.
+
+    Returns:
+        The connection; None if the workspace has one already, or if there is no such provider.
+    """
+    ready = [p for p in ready_providers(providers) if p.name == INCLUDED or not only_included]
+    if not ready or has_storage(db, workspace_id):
+        return None
+    return create_connection(db, workspace_id, ring, provider=ready[0].name, name=ready[0].label)
+
+
+def ready_providers(providers: ProviderRegistry) -> list[StorageProvider[Any, Any]]:
+    """Return the providers that have no required settings or secrets, the operator's own storage first."""
+    ready = [provider for provider in providers if _works_without_settings(provider)]
+    return sorted(ready, key=lambda provider: provider.name != INCLUDED)
+
+
+def _works_without_settings(provider: StorageProvider[Any, Any]) -> bool:
+    models = (provider.settings_model, provider.credentials_model)
+    return not any(field.is_required() for model in models for field in model.model_fields.values())
 
 
 def update_connection(

@@ -33,6 +33,7 @@ from cwz_web.feeds.models import Feed, FeedImport, ImportState, InvalidRow
 from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import Table
 from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.generation.templates import list_templates
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.values.formats import UNKNOWN, ValueFormat
@@ -237,7 +238,9 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     if newest is not None:
         _import_again(request, feed, newest)
     request.audit("feed.columns", feed.name, key=schema.key_names, columns=len(schema.types))
-    return HTTPSeeOther(request.path_in("feeds", feed.id))
+    # Without a template, rows are on the way to the first images.
+    is_setup = not list_templates(request.db, feed.workspace_id)
+    return HTTPSeeOther(request.path_in("setup") if is_setup else request.path_in("feeds", feed.id))
 
 
 @view_config(

@@ -17,9 +17,9 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
-from cwz_web.storage.connections import has_storage
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.views.runs import RunRow, run_rows
+from cwz_web.views.setup import SetupState, find_setup_state
 from cwz_web.web.rendering import static_path
 from cwz_web.web.request import Request
 
@@ -43,8 +43,7 @@ class OverviewPage:
     counters: list[Counter]
     runs: list[RunRow]
     images: list[ImageLink]
-    is_set_up: bool
-    has_feeds: bool
+    setup: SetupState
     can_run: bool
 
 
@@ -71,8 +70,7 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
         ],
         runs=run_rows(request, latest_runs(request.db, workspace_id, limit=LATEST_RUNS)),
         images=image_links(request, find_images(request.db, workspace_id, limit=LATEST_IMAGES).images),
-        is_set_up=bool(feeds and templates and has_storage(request.db, workspace_id)),
-        has_feeds=bool(feeds),
+        setup=find_setup_state(request.db, workspace_id),
         can_run=bool(feeds and templates and request.has_permission(Permission.RUN_START)),
     )
 

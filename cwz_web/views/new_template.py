@@ -88,15 +88,22 @@ class PreviewFeed:
 
 
 @dataclass(frozen=True)
-class NewTemplatePage:
-    """The view model of templates/new.jinja2."""
+class Gallery:
+    """The starters, those first that fit the feed; with the categories as value, label and query."""
 
-    form: SubmittedForm[Any]
     tiles: list[StarterTile]
     categories: list[tuple[str, str, str]]
     category: str
     feeds: list[Feed]
     preview: PreviewFeed
+
+
+@dataclass(frozen=True)
+class NewTemplatePage:
+    """The view model of templates/new.jinja2."""
+
+    form: SubmittedForm[Any]
+    gallery: Gallery
 
 
 @dataclass(frozen=True)
@@ -131,9 +138,10 @@ class GalleryQuery(Form):
 
 
 class StarterForm(Form):
-    """A starter, or `blank`."""
+    """A starter, or `blank`; and the feed to render with it next, if it is not to be edited first."""
 
     starter: Literal[(*list_starters(), "blank")]  # type: ignore[valid-type]
+    feed: UUID | None = None
 
 
 class ImportForm(Form):
@@ -144,18 +152,7 @@ class ImportForm(Form):
 
 def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
     query = read_form(GalleryQuery, request.GET).value or GalleryQuery()
-    feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
-    preview = _preview_feed(request, query, feeds)
-    entries = [entry for entry in list_starters().values() if query.category in ("", entry.category)]
-    paths = {category: _query(category=category, feed=preview.value) for category in ("", *CATEGORIES)}
-    return NewTemplatePage(
-        form,
-        [_tile(request, entry, preview, query.category) for entry in entries],
-        [("", "All", paths[""]), *((category, label, paths[category]) for category, label in CATEGORIES.items())],
-        query.category,
-        feeds,
-        preview,
-    )
+    return NewTemplatePage(form, find_gallery(request, query))
 
 
 @view_config(
@@ -202,13 +199,17 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
 def create_from_starter(context: TemplateCollection, request: Request, form: StarterForm) -> Response:
     """Create a template from a starter; its illustrations are stored in the workspace's bucket first."""
     if form.starter == "blank":
-        return _create(request, "New template", ImageTemplate.model_validate(BLANK))
+        return _open_editor(request, _create(request, "New template", ImageTemplate.model_validate(BLANK)))
     starter = open_starter(form.starter)
     try:
         _store_illustrations(request, starter)
     except StorageError as error:
         raise FieldError("starter", str(error)) from None
-    return _create(request, starter.entry.name, starter.document)
+    template_id = _create(request, starter.entry.name, starter.document)
+    if form.feed is not None:
+        query = _query(feed=form.feed, template=template_id)
+        return HTTPSeeOther(request.path_in("runs", "new") + query)
+    return _open_editor(request, template_id)
 
 
 @form_view(
@@ -230,7 +231,23 @@ def import_template(context: TemplateCollection, request: Request, form: ImportF
     if document is None:
         messages = [text if path in ("", "document") else f"{path}: {text}" for path, text in errors.items()]
         raise FieldError("file", "\n".join(messages))
-    return _create(request, form.name, adopt_brand(document, brand))
+    return _open_editor(request, _create(request, form.name, adopt_brand(document, brand)))
+
+
+def find_gallery(request: Request, query: GalleryQuery) -> Gallery:
+    """Return the starters of a category with a row of a feed each, or with a sample row where none fits."""
+    feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
+    preview = _preview_feed(request, query, feeds)
+    entries = [entry for entry in list_starters().values() if query.category in ("", entry.category)]
+    tiles = [_tile(request, entry, preview, query.category) for entry in entries]
+    paths = {category: _query(category=category, feed=preview.value) for category in ("", *CATEGORIES)}
+    return Gallery(
+        sorted(tiles, key=lambda tile: bool(tile.problem)),
+        [("", "All", paths[""]), *((category, label, paths[category]) for category, label in CATEGORIES.items())],
+        query.category,
+        feeds,
+        preview,
+    )
 
 
 def _preview_feed(request: Request, query: GalleryQuery, feeds: Sequence[Feed]) -> PreviewFeed:
@@ -308,9 +325,13 @@ def _store_illustrations(request: Request, starter: Starter) -> None:
             bucket.put(key, illustration.data, content_type="application/octet-stream")
 
 
-def _create(request: Request, name: str, document: ImageTemplate) -> Response:
+def _create(request: Request, name: str, document: ImageTemplate) -> UUID:
     workspace_id, person = request.workspace.workspace_id, request.user.account
     with request.services.database.transaction(workspace_id) as db:
         template = create_template(db, workspace_id, name=name, document=document, published_by=person.id)
         record(db, workspace_id, request.actor, "template.create", template.name, {})
-        return HTTPSeeOther(request.path_in("templates", template.id, "editor"))
+        return template.id
+
+
+def _open_editor(request: Request, template_id: UUID) -> Response:
+    return HTTPSeeOther(request.path_in("templates", template_id, "editor"))

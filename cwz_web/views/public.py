@@ -22,6 +22,7 @@ from cwz_web.settings import Operator, Plan, Settings
 from cwz_web.views.sign_in import DemoCredentials, demo_credentials
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
+from cwz_web.workspaces.invitations import list_open_invitations
 
 log = structlog.get_logger()
 
@@ -113,15 +114,21 @@ class TermsPage:
 
 @view_config(context=Root, request_method="GET", renderer="public/landing.jinja2", permission=NO_PERMISSION_REQUIRED)
 def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
-    """Show the front page; redirect a signed-in user to the first workspace."""
+    """Show the front page; redirect a signed-in user to the first workspace, or to the form that creates it."""
     if isinstance(request.identity, SignedInUser):
-        workspaces = request.identity.workspaces
-        return HTTPSeeOther(f"/w/{workspaces[0].slug}" if workspaces else "/w")
+        return HTTPSeeOther(_start_path(request, request.identity))
     images = []
     for name in SHOWCASE:
         entry = list_starters()[name]
         images.append(ShowcaseImage(name, entry.name, entry.sizes[0].width, entry.sizes[0].height))
     return LandingPage(demo_credentials(request), images[0], images[1:])
+
+
+def _start_path(request: Request, user: SignedInUser) -> str:
+    if user.workspaces:
+        return f"/w/{user.workspaces[0].slug}"
+    has_choice = not user.session.is_own or list_open_invitations(request.db, user.account)
+    return "/w" if has_choice else "/w/new"
 
 
 @view_config(context=Root, name="showcase", request_method="GET", permission=NO_PERMISSION_REQUIRED)

@@ -46,7 +46,6 @@ INVALID_CREDENTIALS = "Incorrect email address or password"
 INVALID_CODE = "This code is not valid or has been used. Enter the next code"
 # Shown after a redirect to the sign-in page.
 NOTICES = {
-    "verified": "Your email address is confirmed. Sign in to continue.",
     "reset": "Your password was changed, and all browsers were signed out. Sign in with your new password.",
     "email": "Your new email address is confirmed. Use it to sign in.",
     "google": "Sign-in with Google failed. Try again, or sign in with your password.",

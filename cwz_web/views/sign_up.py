@@ -33,7 +33,7 @@ from cwz_web.web.forms import (
     form_view,
     read_form,
 )
-from cwz_web.web.login_flow import remember_device
+from cwz_web.web.login_flow import continue_sign_in, remember_device
 from cwz_web.web.request import Request
 from cwz_web.workspaces.single_sign_on import keep_requirement
 
@@ -296,7 +296,7 @@ def verify_page(context: Root, request: Request) -> VerifyPage | BadLinkPage:
     rate_limit="link",
 )
 def verify_email_address(context: Root, request: Request, form: VerifyForm) -> BadLinkPage | Response:
-    """Verify an email address."""
+    """Verify an email address, and sign in: the browser signed up, or its user has just entered the password."""
     try:
         account = verify_email(
             request.db,
@@ -310,7 +310,7 @@ def verify_email_address(context: Root, request: Request, form: VerifyForm) -> B
     except BrowserMismatchError:
         raise FieldError("password", BROWSER_MISMATCH) from None
     log.info("email address verified", account=str(account.id))
-    return HTTPSeeOther("/signin?done=verified")
+    return continue_sign_in(request, request.db, account, "/")
 
 
 @view_config(context=Root, name="forgot", request_method="GET", renderer=FORGOT_PAGE, permission=NO_PERMISSION_REQUIRED)

@@ -1,34 +1,34 @@
-"""Workspaces: list, creation, setup and settings."""
+"""Workspaces: list, creation and settings."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BeforeValidator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
-from sqlalchemy.orm import Session
 
-from cwz_web.billing.plans import PlanLimit, check_plan_limit
-from cwz_web.demo.samples import add_sample_feed, add_sample_template
-from cwz_web.feeds.models import Feed
-from cwz_web.feeds.queries import list_feeds
-from cwz_web.generation.models import Template
-from cwz_web.generation.templates import list_templates
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
-from cwz_web.storage.connections import connect_included_storage, create_connection, has_storage
-from cwz_web.storage.contract import StorageError, StorageProvider
-from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.storage.connections import connect_ready_storage
 from cwz_web.values.formats import CurrencyCode, LocaleCode
-from cwz_web.web.forms import FieldError, Form, Name, Slug, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.forms import (
+    MAX_NAME_LENGTH,
+    FieldError,
+    Form,
+    Name,
+    Slug,
+    SubmittedForm,
+    empty_form,
+    form_view,
+    read_form,
+)
 from cwz_web.web.rate_limit_subjects import RESEND_INVITATION
 from cwz_web.web.request import Request
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import record
-from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slug, validate_slug
+from cwz_web.workspaces.creation import SlugTakenError, create_workspace, suggest_slugs
 from cwz_web.workspaces.deletion import GRACE, Deletion, list_deletions
 from cwz_web.workspaces.invitations import OpenInvitation, find_open_invitation, list_open_invitations
 from cwz_web.workspaces.models import Workspace
@@ -37,7 +37,6 @@ from cwz_web.workspaces.tasks import enqueue_invitation
 LIST_PAGE = "workspaces/list.jinja2"
 NEW_PAGE = "workspaces/new.jinja2"
 SETTINGS_PAGE = "workspaces/settings.jinja2"
-SETUP_PAGE = "workspaces/setup.jinja2"
 LIST_NOTICES = {"deleted": "Workspace deleted.", "invitation": "Invitation sent. Open the link in the email to join."}
 
 
@@ -61,15 +60,6 @@ class InvitationForm(Form):
     """The invitation whose email is sent again."""
 
     invitation: UUID
-
-
-class StorageForm(Form):
-    """The storage provider."""
-
-    provider: str
-
-
-SetupForm: TypeAlias = SubmittedForm[StorageForm] | SubmittedForm[Form]
 
 
 @dataclass(frozen=True)
@@ -97,28 +87,15 @@ class NewWorkspacePage:
     """The view model of workspaces/new.jinja2.
 
     Attributes:
+        name: The name in the form: the submitted one, or a suggestion for the first workspace of a user.
         slug_help: The help text of the slug's field.
+        is_first: Whether the user has no workspace yet.
     """
 
     form: SubmittedForm[WorkspaceForm]
+    name: str
     slug_help: str
-
-
-@dataclass(frozen=True)
-class SetupPage:
-    """The view model of workspaces/setup.jinja2.
-
-    Attributes:
-        providers: The storage providers that work without settings.
-        is_complete: Whether all steps are done.
-    """
-
-    form: SetupForm
-    providers: list[StorageProvider[Any, Any]]
-    has_storage: bool
-    has_feed: bool
-    has_template: bool
-    is_complete: bool
+    is_first: bool
 
 
 @dataclass(frozen=True)
@@ -139,20 +116,14 @@ class SettingsPage:
 
 
 def _new_page(context: WorkspaceCollection, request: Request, form: SubmittedForm[WorkspaceForm]) -> NewWorkspacePage:
-    url = request.services.settings.url
+    user = request.user
     return NewWorkspacePage(
-        form, f"Part of every URL: {url}/w/… Leave empty to derive it from the name. It cannot be changed later."
+        form,
+        name=form.typed.get("name", "" if user.workspaces else f"{user.account.name}’s workspace"[:MAX_NAME_LENGTH]),
+        slug_help=f"Part of every URL: {request.services.settings.url}/w/… Leave empty to derive it from the name. "
+        "It cannot be changed later.",
+        is_first=not user.workspaces,
     )
-
-
-def _setup_page(context: WorkspaceResource, request: Request, form: SetupForm) -> SetupPage:
-    workspace_id = request.workspace.workspace_id
-    steps = (
-        has_storage(request.db, workspace_id),
-        bool(list_feeds(request.db, workspace_id)),
-        bool(list_templates(request.db, workspace_id)),
-    )
-    return SetupPage(form, _ready_providers(request), *steps, is_complete=all(steps))
 
 
 def _settings_page(context: WorkspaceResource, request: Request, form: SubmittedForm[SettingsForm]) -> SettingsPage:
@@ -223,79 +194,13 @@ def new_workspace_page(context: WorkspaceCollection, request: Request) -> NewWor
 )
 def add_workspace(context: WorkspaceCollection, request: Request, form: WorkspaceForm) -> Response:
     """Create a workspace and redirect to its setup."""
-    slug = form.slug or _derive_slug(form.name)
-    try:
-        workspace = create_workspace(request.db, request.user.account, name=form.name, slug=slug)
-    except SlugTakenError:
-        raise FieldError("slug", f"The URL “{slug}” is taken. Choose another one") from None
+    services = request.services
+    workspace = _create_workspace(request, form)
     record(request.db, workspace.id, request.actor, "workspace.create", workspace.name)
-    connect_included_storage(request.db, workspace.id, request.services.ring, request.services.providers)
+    # Where a plan limits connections, people choose how to use them; the operator's storage does not count.
+    only_included = services.settings.billing.enabled
+    connect_ready_storage(request.db, workspace.id, services.ring, services.providers, only_included=only_included)
     return HTTPSeeOther(f"/w/{workspace.slug}/setup")
-
-
-@view_config(
-    context=WorkspaceResource,
-    name="setup",
-    request_method="GET",
-    renderer=SETUP_PAGE,
-    permission=Permission.SETTINGS_MANAGE,
-)
-def setup_page(context: WorkspaceResource, request: Request) -> SetupPage:
-    """Show the setup steps: storage, feed, template."""
-    return _setup_page(context, request, empty_form())
-
-
-@form_view(
-    StorageForm,
-    _setup_page,
-    context=WorkspaceResource,
-    name="setup-storage",
-    renderer=SETUP_PAGE,
-    permission=Permission.STORAGE_MANAGE,
-    requires_recent_auth=True,
-)
-def set_up_storage(context: WorkspaceResource, request: Request, form: StorageForm) -> Response:
-    """Connect a provider that needs no settings."""
-    provider = next((provider for provider in _ready_providers(request) if provider.name == form.provider), None)
-    if provider is None:
-        raise FieldError("provider", "Choose an option")
-    if not has_storage(request.db, request.workspace.workspace_id):
-        create_connection(
-            request.db,
-            request.workspace.workspace_id,
-            request.services.ring,
-            provider=provider.name,
-            name=provider.label,
-        )
-        request.audit("storage.connect", provider.label)
-    return HTTPSeeOther(request.path_in("setup"))
-
-
-@form_view(
-    Form,
-    _setup_page,
-    context=WorkspaceResource,
-    name="setup-feed",
-    renderer=SETUP_PAGE,
-    permission=Permission.FEED_EDIT,
-)
-def set_up_feed(context: WorkspaceResource, request: Request, form: Form) -> Response:
-    """Add the sample feed."""
-    check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.FEEDS)
-    return _add_sample(request, "feed", add_sample_feed)
-
-
-@form_view(
-    Form,
-    _setup_page,
-    context=WorkspaceResource,
-    name="setup-template",
-    renderer=SETUP_PAGE,
-    permission=Permission.TEMPLATE_EDIT,
-)
-def set_up_template(context: WorkspaceResource, request: Request, form: Form) -> Response:
-    """Add the sample template."""
-    return _add_sample(request, "template", add_sample_template)
 
 
 @view_config(
@@ -337,33 +242,12 @@ def save_settings(context: WorkspaceResource, request: Request, form: SettingsFo
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
 
 
-def works_without_settings(provider: StorageProvider[Any, Any]) -> bool:
-    """Return whether a provider has no required settings or credentials."""
-    models = (provider.settings_model, provider.credentials_model)
-    return not any(field.is_required() for model in models for field in model.model_fields.values())
-
-
-def _ready_providers(request: Request) -> list[StorageProvider[Any, Any]]:
-    """Return the providers that work without settings."""
-    return [provider for provider in request.services.providers if works_without_settings(provider)]
-
-
-def _derive_slug(name: str) -> str:
-    """Return a slug for a name. Raises FieldError if the name has too few letters and digits, or is reserved."""
-    slug = suggest_slug(name)
-    try:
-        return validate_slug(slug)
-    except ValueError as error:
-        raise FieldError("slug", f"Enter a URL: “{slug}”, derived from the name, is not valid. {error}") from None
-
-
-def _add_sample(
-    request: Request, step: str, add: Callable[[Session, UUID, ProviderRegistry], Feed | Template]
-) -> Response:
-    """Add the sample of a setup step. Raises FieldError if the storage fails."""
-    try:
-        sample = add(request.db, request.workspace.workspace_id, request.services.providers)
-    except StorageError as error:
-        raise FieldError(step, str(error)) from None
-    request.audit(f"{step}.sample", sample.name)
-    return HTTPSeeOther(request.path_in("setup"))
+def _create_workspace(request: Request, form: WorkspaceForm) -> Workspace:
+    """Create a workspace with the chosen slug, or with the first one for its name that is not taken."""
+    account = request.user.account
+    for slug in [form.slug] if form.slug else suggest_slugs(form.name):
+        try:
+            return create_workspace(request.db, account, name=form.name, slug=slug)
+        except SlugTakenError:
+            continue
+    raise FieldError("slug", f"The URL “{slug}” is taken. Choose another one")

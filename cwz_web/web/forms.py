@@ -59,7 +59,8 @@ def _check_name(text: str) -> str:
 
 
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(normalize_email)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_check_name)]
+MAX_NAME_LENGTH = 100
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_check_name)]
 Slug = Annotated[str, StringConstraints(to_lower=True), AfterValidator(validate_slug)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 # A secret that is sent in a header: printable ASCII.

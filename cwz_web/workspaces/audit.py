@@ -91,7 +91,6 @@ AUDIT_LABELS = {
     "template.rename": "Renamed template",
     "template.restore": "Restored template",
     "template.rollback": "Restored template version",
-    "template.sample": "Added sample template",
     "template.share": "Shared template by link",
     "template.share_revoke": "Revoked link of template",
     "template.storage": "Changed template storage",

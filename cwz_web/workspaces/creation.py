@@ -1,6 +1,7 @@
 """Creation of workspaces."""
 
 import re
+import secrets
 
 from slugify import slugify
 from sqlalchemy.exc import IntegrityError
@@ -34,9 +35,14 @@ def validate_slug(text: str) -> str:
     return text
 
 
-def suggest_slug(name: str) -> str:
-    """Return a slug for a name."""
-    return slugify(name, max_length=40, word_boundary=True)
+def suggest_slugs(name: str) -> list[str]:
+    """Return valid slugs for a name: one of its letters, if there are enough, and one with a random end."""
+    slug = slugify(name, max_length=40, word_boundary=True)
+    random = f"{slug[:33].rstrip('-') or 'workspace'}-{secrets.token_hex(3)}"
+    try:
+        return [validate_slug(slug), random]
+    except ValueError:
+        return [random]
 
 
 def create_workspace(db: Session, account: Account, *, name: str, slug: str) -> Workspace:

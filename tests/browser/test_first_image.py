@@ -12,8 +12,7 @@ DATA = Path(__file__).parent.parent / "data"
 def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Feeds", exact=True).first.click()
     page.get_by_role("link", name="Upload feed").click()
-    page.get_by_label("File").set_input_files(DATA / "shopify-apparel.csv")
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_label("Drop your product export here").set_input_files(DATA / "shopify-apparel.csv")  # sent at once
     expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
     page.get_by_role("button", name="Import file").click()
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()

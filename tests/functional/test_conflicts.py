@@ -52,7 +52,6 @@ IMPORTS = {
 ROW_WRITES = {"ApiFeed/remove", "ApiFeedItem/", "ApiFeedItemCollection/"}
 NEW_TEMPLATES = {
     "TemplateCollection/new", "TemplateCollection/import", "TemplateResource/duplicate", "TemplateResource/restore",
-    "WorkspaceResource/setup-template",
 }  # fmt: skip
 REPLACEMENTS = {"UploadResource/replace", "UploadResource/undo-replace"}
 PUBLISHING = {"TemplateResource/publish", "TemplateResource/document", "TemplateResource/versions"} | REPLACEMENTS

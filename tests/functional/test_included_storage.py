@@ -13,7 +13,7 @@ from webtest import TestApp
 from cwz_web.billing.plans import PlanLimit, count_usage
 from cwz_web.settings import IncludedStorage
 from cwz_web.storage.connection_test import Step
-from cwz_web.storage.connections import connect_included_storage, create_connection
+from cwz_web.storage.connections import connect_ready_storage, create_connection
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
@@ -78,7 +78,7 @@ def test_own_storage_is_not_replaced(make: Factory, services: Services, provider
         create_connection(db, space.id, services.ring, provider="s3", name="Ours")
     for _ in range(2):
         with services.database.transaction(space.id) as db:
-            connect_included_storage(db, space.id, services.ring, providers)
+            connect_ready_storage(db, space.id, services.ring, providers)
     assert INCLUDED not in dict(connections(services, space.id))
 
 
@@ -129,9 +129,12 @@ def test_included_storage_connected_during_the_test_is_not_connected_again(
     assert [provider for provider, _ in connections(services, space.id)].count(INCLUDED) == 1
 
 
-def test_installation_without_included_storage(make: Factory, services: Services) -> None:
+def test_storage_that_needs_no_settings_is_connected(make: Factory, services: Services) -> None:
     space = make.workspace()
-    before = connections(services, space.id)
     with services.database.transaction(space.id) as db:
-        connect_included_storage(db, space.id, services.ring, services.providers)
-    assert connections(services, space.id) == before
+        for connection in db.scalars(select(Connection)):
+            db.delete(connection)
+        db.flush()
+        assert connect_ready_storage(db, space.id, services.ring, services.providers, only_included=True) is None
+        connect_ready_storage(db, space.id, services.ring, services.providers)
+    assert connections(services, space.id) == [("local", True)]

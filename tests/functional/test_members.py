@@ -7,10 +7,13 @@ from sqlalchemy import select, update
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account
+from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.api_keys import create_key
+from cwz_web.workspaces.creation import RESERVED, SLUG
 from cwz_web.workspaces.invitations import LIFETIME
 from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
-from tests.factories import Factory, api, sign_in
+from tests.factories import Factory, api, sign_in, token_of
+from tests.jobs import run_feed_jobs
 from tests.mailbox import Mailbox, text_of
 
 
@@ -45,53 +48,69 @@ def invite(app: TestApp, space: Workspace, email: str, role: str = "user", statu
     return form.submit(status=status)
 
 
-def test_new_workspace_is_set_up_and_runs(app: TestApp, make: Factory) -> None:
-    sign_in(app, make.account())
+def create_workspace(app: TestApp, name: str) -> Any:
     form = form_of(app.get("/w/new"), "")
-    form["name"] = "Blue Door & Söhne"
-    setup = form.submit(status=303).follow()
+    form["name"] = name
+    return form.submit(status=303).follow()
+
+
+def test_first_visit_with_sample_products(app: TestApp, make: Factory) -> None:
+    sign_in(app, make.account())
+    setup = create_workspace(app, "Blue Door & Söhne")
     assert setup.request.path == "/w/blue-door-sohne/setup"
-    assert "Continue setup" in app.get("/w/blue-door-sohne").text
-    setup = form_of(setup, "/w/blue-door-sohne/setup-storage").submit().follow()
+    assert setup.html.h1.text == "Add your data", "storage is connected already"
+    assert "add your data" in app.get("/w/blue-door-sohne").text
     setup = form_of(setup, "/w/blue-door-sohne/setup-feed").submit().follow()
-    setup = form_of(setup, "/w/blue-door-sohne/setup-template").submit().follow()
-    assert "Start first run" in setup.text
-    plan = form_of(app.get("/w/blue-door-sohne/runs/new"), "").submit(status=200)
+    assert setup.html.h1.text == "Choose a design"
+    chosen = next(form for form in setup.forms.values() if {"feed", "starter"} <= form.fields.keys())
+    new_run = chosen.submit("starter").follow()
+    assert app.get("/w/blue-door-sohne/setup").html.h1.text == "Render your images"
+    plan = form_of(new_run, "").submit(status=200)
     plan.forms["run-form"].submit("confirm", status=303)
     assert "Continue setup" not in app.get("/w/blue-door-sohne").text
+    assert "Edit the design" in app.get("/w/blue-door-sohne/setup").text
     log = app.get("/w/blue-door-sohne/audit?check=1")
     assert "no entry was changed or deleted" in log.text
-    assert logged_actions(log) == [
-        "Started run",
-        "Added sample template",
-        "Added sample feed",
-        "Connected storage",
-        "Created workspace",
-    ]
+    assert logged_actions(log) == ["Started run", "Created template", "Added sample feed", "Created workspace"]
 
 
-def test_setup_steps_can_be_skipped_and_name_their_prerequisite(app: TestApp, make: Factory) -> None:
+def test_first_visit_with_a_file_resumes_at_each_step(app: TestApp, make: Factory) -> None:
     sign_in(app, make.account())
-    form = form_of(app.get("/w/new"), "")
-    form["name"], form["slug"] = "Later", "later-on"
-    setup = form.submit(status=303).follow()
-    token = setup.forms[0]["csrf_token"].value
-    for step in ("feed", "template"):
-        page = app.post(f"/w/later-on/setup-{step}", {"csrf_token": token}, status=422)
-        assert "connect storage first" in page.html.find(id=f"{step}-error").text
-    app.post("/w/later-on/setup-storage", {"csrf_token": token, "provider": "nonsense"}, status=422)
-    assert app.get("/w/later-on").status_int == 200
+    setup = create_workspace(app, "Later")
+    upload = form_of(setup, "/w/later/feeds/new")
+    upload["file"] = ("shop.csv", b"title,price\nShirt,10\n")
+    columns = upload.submit(status=303).follow()
+    assert "Check its columns" in app.get("/w/later/setup").text
+    importing = form_of(columns, "").submit(status=303).follow()
+    assert importing.request.path == "/w/later/setup"
+    assert "Importing from shop.csv" in importing.text
+    run_feed_jobs(make.services)
+    setup = app.get("/w/later/setup")
+    assert "Starters show the first row of shop that fits" in setup.text
+    assert "Importing" not in setup.text
 
 
-@pytest.mark.parametrize(("name", "message"), [("A", "3 to 40"), ("Admin", "reserved"), ("Taken!", "“taken” is taken")])
-def test_invalid_derived_slug_shows_an_error_beside_the_field(
-    app: TestApp, make: Factory, name: str, message: str
-) -> None:
+def test_setup_says_why_a_feed_has_no_rows(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    with make.database.transaction(space.id) as db:
+        create_feed(db, space.id, name="Empty", file_name="")
+    setup = app.get(f"/w/{space.slug}/setup")
+    assert "Empty has no rows" in " ".join(setup.html.find(role="alert").text.split())
+    app.post(
+        f"/w/{space.slug}/setup-storage",
+        {"csrf_token": token_of(app, f"/w/{space.slug}/setup"), "provider": "nonsense"},
+        status=422,
+    )
+
+
+@pytest.mark.parametrize("name", ["A", "Admin", "Taken!", "日本"])
+def test_name_without_a_free_url_gets_a_random_one(app: TestApp, make: Factory, name: str) -> None:
     make.workspace(slug="taken")
     sign_in(app, make.account())
-    form = form_of(app.get("/w/new"), "")
-    form["name"], form["slug"] = name, " "
-    assert message in form.submit(status=422).html.find(id="slug-error").text
+    slug = create_workspace(app, name).request.path.split("/")[2]
+    assert SLUG.match(slug)
+    assert slug not in RESERVED | {"taken"}
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: Fac
 
 def test_empty_pages_offer_the_next_step(app: TestApp, make: Factory, space: Workspace) -> None:
     for page, text in {
-        "": "Start with your data",
+        "": "Next step to your first images: add your data.",
         "/feeds": "No feeds yet",
         "/templates": "No templates yet",
         "/runs": "No runs yet",

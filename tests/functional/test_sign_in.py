@@ -66,4 +66,4 @@ def test_failed_sign_in_creates_no_session(app: TestApp, make: Factory) -> None:
 
 def test_user_without_workspace_sees_an_empty_list(app: TestApp, make: Factory) -> None:
     sign_in(app, make.account())
-    assert "No workspaces yet" in app.get("/").follow().text
+    assert "Create your workspace" in app.get("/").follow().text

@@ -46,9 +46,13 @@ def test_sign_up_verification_and_sign_in(app: TestApp, mailbox: Mailbox) -> Non
     assert re.fullmatch(r"/verify\?token=[0-9a-f]{64}", link)
     page = app.get(link)
     assert "password" not in page.forms[0].fields
-    assert page.forms[0].submit(status=303).location.endswith("/signin?done=verified")
-    assert submit_sign_in(app, "ada@example.ORG", STRONG_PASSWORD).status_int == 303
-    assert "No workspaces yet" in app.get("/").follow().text
+    page.forms[0].submit(status=303)
+    assert app.get("/").follow().request.path == "/w/new", "the browser that signed up is signed in"
+    other = TestApp(app.app)
+    assert submit_sign_in(other, "ada@example.ORG", STRONG_PASSWORD).status_int == 303
+    form = app.get("/w/new").forms[1]
+    assert form["name"].value == "Ada’s workspace"
+    assert form.submit(status=303).location.endswith("/w/adas-workspace/setup")
 
 
 def test_unverified_account_cannot_sign_in(app: TestApp, make: Factory) -> None:
@@ -78,9 +82,12 @@ def test_only_the_newest_link_is_valid_and_only_once(app: TestApp, mailbox: Mail
     second = mailbox.link("ada@example.org")
     assert first != second
     assert "no longer valid" in app.get(first, status=404).text
-    form = app.get(second).forms[0]
-    assert form.submit().status_int == 303
-    assert form.submit(status=422).status_int == 422
+    other = TestApp(app.app)
+    late = other.get(second).forms[0]
+    late["password"] = STRONG_PASSWORD
+    assert app.get(second).forms[0].submit().status_int == 303
+    late.submit(status=422)
+    assert "cwz_session" not in other.cookies
     app.get(second, status=404)
 
 
@@ -155,8 +162,12 @@ def test_other_browser_verifies_with_the_password(app: TestApp, mailbox: Mailbox
     submit_sign_up(app, "ada@example.org")
     phone = TestApp(app.app)
     form = phone.get(mailbox.link("ada@example.org")).forms[0]
+    form["password"] = "wrong"
+    form = form.submit(status=422).forms[0]
+    assert "cwz_session" not in phone.cookies
     form["password"] = STRONG_PASSWORD
-    assert form.submit(status=303).location.endswith("/signin?done=verified")
+    form.submit(status=303)
+    assert phone.get("/account").status_int == 200
 
 
 @pytest.mark.parametrize(
@@ -296,8 +307,9 @@ def test_invalid_token_is_not_found(app: TestApp, path: str, token: str) -> None
 def test_spaces_are_part_of_the_password(app: TestApp, mailbox: Mailbox) -> None:
     submit_sign_up(app, "ada@example.org", f"  {STRONG_PASSWORD}  ")
     app.get(mailbox.link("ada@example.org")).forms[0].submit()
-    assert submit_sign_in(app, "ada@example.org", STRONG_PASSWORD).status_int == 422
-    assert submit_sign_in(app, "ada@example.org", f"  {STRONG_PASSWORD}  ").status_int == 303
+    other = TestApp(app.app)
+    assert submit_sign_in(other, "ada@example.org", STRONG_PASSWORD).status_int == 422
+    assert submit_sign_in(other, "ada@example.org", f"  {STRONG_PASSWORD}  ").status_int == 303
 
 
 def test_sign_in_renews_a_hash_of_another_cost(app: TestApp, make: Factory) -> None:
