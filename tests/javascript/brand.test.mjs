@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addLogo, applyColor, applyToTexts, colorOf } from "../../cwz_web/static/editor/brand.js";
+import { addLogo, applyColor, applyToTexts, colorOf, entryOf } from "../../cwz_web/static/editor/brand.js";
 
 const document = () => ({
   canvas: { width: 400, height: 200 },
@@ -17,6 +17,7 @@ const document = () => ({
 test("a reference is the document's value, else that of the workspace, else black", () => {
   const brand = { colors: [{ name: "ink", color: "#ffffff" }, { name: "sea", color: "#00aa55" }], fonts: [], logos: [], styles: [] };
   const colors = ["#123456", "brand:ink", "brand:sea", "brand:gone"].map((color) => colorOf(document(), color, brand));
+  assert.deepEqual(["#123456", "brand:ink", "", null].map(entryOf), ["", "ink", "", ""]);
   assert.deepEqual(colors, ["#123456", "#101418", "#00aa55", "#000000"]);
 });
 

@@ -29,6 +29,8 @@ test("a horizontal gradient runs from the left edge to the right one", () => {
 });
 
 test("an added stop has the color of its place", () => {
+  const named = addStop({ ...make(), start: "brand:ink" }, 0.5, (color) => (color === "brand:ink" ? "#000000" : color));
+  assert.deepEqual([named.start, named.stops], ["brand:ink", addStop(make(), 0.5).stops]);
   const added = addStop(make(), 0.5);
   assert.deepEqual(added.stops, [{ offset: 0.5, color: "#808080" }]);
   assert.deepEqual(addStop(added, 0.25).stops, [{ offset: 0.25, color: "#404040" }, { offset: 0.5, color: "#808080" }]);

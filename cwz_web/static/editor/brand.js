@@ -17,14 +17,20 @@ const LOGO_PART = 0.25;
 export const referenceTo = (name) => PREFIX + name;
 
 /**
+ * Return the name of the entry that a value refers to; empty if it refers to none.
+ * @param {string | null | undefined} value
+ */
+export const entryOf = (value) => (value?.startsWith(PREFIX) ? value.slice(PREFIX.length) : "");
+
+/**
  * Return a color of a document as CSS knows it. The document has the values of the brand that it uses.
  * @param {any} document
  * @param {string} color
  * @param {Brand} [brand] of the workspace, for an entry that the document has only just begun to use
  */
 export function colorOf(document, color, brand) {
-  if (!color?.startsWith(PREFIX)) return color;
-  const name = color.slice(PREFIX.length);
+  const name = entryOf(color);
+  if (!name) return color;
   return document.brand?.colors?.[name] ?? brand?.colors.find((each) => each.name === name)?.color ?? "#000000";
 }
 

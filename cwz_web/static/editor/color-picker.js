@@ -1,14 +1,14 @@
 // The color picker: a popover of all color inputs of the editor. What is chosen is on the stage at once.
 
-import { colorOf, referenceTo } from "./brand.js";
+import { colorOf, entryOf, referenceTo } from "./brand.js";
 import { findColors, fromHsv, readColor, toHsv } from "./colors.js";
 import { findLayer } from "./model.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /**
  * `field` is the field or expression that decides about the color now; `bind` is called with the name of a field, or
- * with "" for the color itself. Only where `isNamed` can the color be one of the brand, by its name.
- * @typedef {{anchor: HTMLElement, value: string, label: string, choose: (color: string) => void, clear?: () => void, isNamed?: boolean,
+ * with "" for the color itself. `value` and what is chosen can be a color of the brand, by its name.
+ * @typedef {{anchor: HTMLElement, value: string, label: string, choose: (color: string) => void, clear?: () => void,
  *   field?: string, bind?: (field: string) => void, close?: () => void}} ColorRequest
  */
 
@@ -47,7 +47,6 @@ function requestOf(editor, panel, swatch) {
     anchor: swatch,
     value: find().value || "#000000",
     label: panel.querySelector(`label[for="${CSS.escape(id)}"]`)?.textContent?.trim() ?? "Color",
-    isNamed: true,
     choose: (color) => {
       const input = find();
       input.value = color;
@@ -90,6 +89,8 @@ class ColorPicker {
     this.dropper = this.part("[data-dropper]");
     this.fields = /** @type {HTMLSelectElement} */ (this.part("#color-field"));
     this.color = toHsv("#000000");
+    /** The name of the brand's color, if it is one. */
+    this.entry = "";
     /** @type {ColorRequest | undefined} */
     this.request = undefined;
     this.listen();
@@ -127,8 +128,7 @@ class ColorPicker {
     });
     element.addEventListener("click", (event) => {
       const button = /** @type {Element} */ (event.target).closest("button");
-      if (button?.dataset.color) this.choose(toHsv(button.dataset.color));
-      if (button?.dataset.entry && this.request?.isNamed) this.request.choose(referenceTo(button.dataset.entry));
+      if (button?.dataset.color) this.choose(toHsv(button.dataset.color), { entry: button.dataset.entry });
       if (button?.hasAttribute("data-clear")) {
         this.request?.clear?.();
         element.hidePopover();
@@ -157,6 +157,7 @@ class ColorPicker {
     this.element.hidePopover();
     this.request = request;
     this.color = toHsv(colorOf(this.editor.document, request.value, this.editor.start.brand));
+    this.entry = entryOf(request.value);
     this.element.setAttribute("aria-label", request.label);
     this.part("[data-clear]").hidden = !request.clear;
     this.showSwatches("[data-document]", findColors(this.editor.document).map((color) => ({ color, name: color })));
@@ -248,12 +249,13 @@ class ColorPicker {
 
   /**
    * @param {Partial<import("./colors.js").Hsv>} change
-   * @param {{isTyped?: boolean}} [options]
+   * @param {{isTyped?: boolean, entry?: string}} [options] entry: the name of the brand's color that it is
    */
-  choose(change, { isTyped = false } = {}) {
+  choose(change, { isTyped = false, entry = "" } = {}) {
     this.color = { ...this.color, ...change };
+    this.entry = entry;
     this.show({ isTyped });
-    this.request?.choose(fromHsv(this.color));
+    this.request?.choose(entry ? referenceTo(entry) : fromHsv(this.color));
   }
 
   show({ isTyped = false } = {}) {
@@ -265,6 +267,10 @@ class ColorPicker {
     css.setProperty("--opaque", fromHsv({ ...this.color, alpha: 1 }));
     css.setProperty("--x", percent(saturation));
     css.setProperty("--y", percent(1 - value));
+    this.part("[data-entry-name]").textContent = this.entry && `: ${this.entry}`;
+    for (const swatch of /** @type {NodeListOf<HTMLElement>} */ (this.element.querySelectorAll("[data-entry]"))) {
+      swatch.setAttribute("aria-pressed", String(swatch.dataset.entry === this.entry));
+    }
     this.area.setAttribute("aria-valuenow", String(Math.round(saturation * 100)));
     this.area.setAttribute("aria-valuetext", `Saturation ${percent(saturation)}, brightness ${percent(value)}`);
     this.hue.value = String(Math.round(hue));

@@ -1,6 +1,6 @@
 // The handles of a gradient on the stage: its angle, and stops that are added, dragged, removed and recolored.
 
-import { colorOf } from "./brand.js";
+import { colorOf, entryOf } from "./brand.js";
 import {
   MAX_STOPS, addStop, angleAt, handlesOf, moveStop, offsetAt, pointAt, recolor, removeStop, stopsOf,
 } from "./gradients.js";
@@ -34,6 +34,7 @@ export function installGradients(editor) {
     return ["fill", "background"].find((key) => layer && typeof layer[key] === "object" && layer[key]?.type && !layer.bound?.[key]) ?? "";
   }
 
+  const resolve = (/** @type {string} */ color) => colorOf(editor.document, color, editor.start.brand);
   /** @returns {Gradient} */
   const gradient = () => /** @type {any} */ (layerOf())[findProperty()];
 
@@ -115,8 +116,8 @@ export function installGradients(editor) {
     button.classList.toggle("is-stop", handle.index >= 0 && !isEnd);
     button.style.left = `${point.x * stage.zoom}px`;
     button.style.top = `${point.y * stage.zoom}px`;
-    button.style.setProperty("--color", colorOf(editor.document, handle.color, editor.start.brand));
-    button.setAttribute("aria-label", `${name} of the gradient, ${handle.color}`);
+    button.style.setProperty("--color", resolve(handle.color));
+    button.setAttribute("aria-label", `${name} of the gradient, ${entryOf(handle.color) || handle.color}`);
     button.title = `${name}. Drag to move, click for the color${handle.index >= 0 && !isEnd ? ", Delete removes it" : ""}`;
   }
 
@@ -151,14 +152,14 @@ export function installGradients(editor) {
     if (event.button !== 0 || !box) return;
     if (target !== line) return drag(event, Number(target.dataset.index));
     const offset = offsetAt(gradient(), box, toBox(event));
-    const added = addStop(gradient(), offset);
+    const added = addStop(gradient(), offset, resolve);
     if (added === gradient()) return editor.toast(`A gradient can have at most ${MAX_STOPS} stops`);
     change(added);
     drag(event, stopsOf(added).findIndex((each) => each.offset === offset));
   });
   element.addEventListener("keydown", (event) => {
     const index = Number(/** @type {HTMLElement} */ (event.target).dataset.index);
-    const changedGradient = pressed(event, gradient(), index);
+    const changedGradient = pressed(event, gradient(), index, resolve);
     if (event.key === "Enter" || event.key === " ") event.stopPropagation();  // a click
     if (!changedGradient) return;
     change(changedGradient);
@@ -202,9 +203,10 @@ function moved(gradient, index, point, box, step) {
  * @param {KeyboardEvent} event
  * @param {Gradient} gradient
  * @param {number} index
+ * @param {(color: string) => string} resolve
  * @returns {Gradient | undefined}
  */
-function pressed(event, gradient, index) {
+function pressed(event, gradient, index, resolve) {
   const stops = stopsOf(gradient);
   const isStop = index >= 0 && index < stops.length;
   const by = /** @type {{[key: string]: number}} */ ({ ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 })[event.key];
@@ -214,5 +216,5 @@ function pressed(event, gradient, index) {
   if (event.key !== "+" && event.key !== "Insert") return undefined;
   const handles = handlesOf(gradient);
   const at = Math.min(handles.findIndex((each) => each.index === index), handles.length - 2);
-  return addStop(gradient, (handles[at].offset + handles[at + 1].offset) / 2);
+  return addStop(gradient, (handles[at].offset + handles[at + 1].offset) / 2, resolve);
 }

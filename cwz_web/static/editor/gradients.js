@@ -107,15 +107,16 @@ export function moveStop(gradient, index, offset) {
  * Add a stop that changes no color.
  * @param {Gradient} gradient
  * @param {number} offset
+ * @param {(color: string) => string} [resolve] returns the value of a color, which can be one of the brand
  * @returns {Gradient}
  */
-export function addStop(gradient, offset) {
+export function addStop(gradient, offset, resolve = (color) => color) {
   const stops = stopsOf(gradient);
   if (stops.length >= MAX_STOPS) return gradient;
   const handles = handlesOf(gradient);
   const after = handles.findIndex((each) => each.offset > offset);
   const [low, high] = [handles[Math.max(after, 1) - 1], handles[after] ?? handles[handles.length - 1]];
-  const color = mixColors(low.color, high.color, (offset - low.offset) / (high.offset - low.offset || 1));
+  const color = mixColors(resolve(low.color), resolve(high.color), (offset - low.offset) / (high.offset - low.offset || 1));
   return withStops(gradient, [...stops, { offset: round(offset), color }].sort((a, b) => a.offset - b.offset));
 }
 

@@ -573,13 +573,21 @@ export class TextEditing extends EventTarget {
   }
 
   /**
+   * Return the value of a color, which can be one of the brand.
+   * @param {string} color
+   */
+  colorValue(color) {
+    return colorOf(this.editor.document, color, this.editor.start.brand);
+  }
+
+  /**
    * Return a color of the layer, or of a field that decides about it in this row.
    * @param {Layer} layer
    */
   colorOf(layer) {
     const bound = layer.bound?.color;
     const value = bound && this.editor.session.state?.values[bound];
-    return value || colorOf(this.editor.document, layer.gradient?.start || layer.color, this.editor.start.brand);
+    return value || this.colorValue(layer.gradient?.start || layer.color);
   }
 
   /**
@@ -596,9 +604,9 @@ export class TextEditing extends EventTarget {
     css.fontWeight = String(style.weight ?? layer.weight);
     css.fontStyle = style.italic ?? layer.italic ? "italic" : "normal";
     const own = style.gradient?.start ?? style.color;
-    css.color = own ? colorOf(this.editor.document, own, this.editor.start.brand) : this.colorOf(layer);
+    css.color = own ? this.colorValue(own) : this.colorOf(layer);
     css.textDecorationLine = lines.filter(Boolean).join(" ") || "none";
-    css.backgroundColor = style.highlight ?? "";
+    css.backgroundColor = style.highlight ? this.colorValue(style.highlight) : "";
     // The lines are as high as the largest part needs, whatever is in them.
     css.fontSize = `${scale / largest}em`;
     css.lineHeight = scale === largest && !rise ? "inherit" : "0";
@@ -618,7 +626,7 @@ export class TextEditing extends EventTarget {
     css.textTransform = { upper: "uppercase", lower: "lowercase", title: "capitalize" }[/** @type {string} */ (layer.case)] ?? "none";
     css.color = this.colorOf(layer);
     css.caretColor = this.colorOf(layer);
-    css.webkitTextStroke = layer.stroke ? `${layer.stroke.width * 2}px ${layer.stroke.color}` : "";
+    css.webkitTextStroke = layer.stroke ? `${layer.stroke.width * 2}px ${this.colorValue(layer.stroke.color)}` : "";
     css.lineHeight = String(layer.line_height);
     css.whiteSpace = layer.max_lines === 1 ? "pre" : "pre-wrap";
     this.box.dir = layer.direction ?? "auto";

@@ -31,8 +31,8 @@ export function installTextToolbar(editing) {
       button.disabled = false;
       if (command in pressed) button.setAttribute("aria-pressed", String(pressed[command](style)));
     }
-    toolbar.style.setProperty("--text-color", style.color ?? "transparent");
-    toolbar.style.setProperty("--highlight", style.highlight ?? "transparent");
+    toolbar.style.setProperty("--text-color", style.color ? editing.colorValue(style.color) : "transparent");
+    toolbar.style.setProperty("--highlight", style.highlight ? editing.colorValue(style.highlight) : "transparent");
     scale.value = style.scale === undefined ? "" : String(Math.round(style.scale * 100));
     scale.placeholder = style.scale === undefined ? "Mixed" : "";
     await showWeights(style.font, style.weight);
