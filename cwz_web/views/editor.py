@@ -55,7 +55,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
-from cwz_web.views.designer import LAYER_ICONS, LAYER_TYPES, DesignerPage, change_with_brand, designer_page
+from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import ELEMENT_GROUPS, MAX_ICONS
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection
@@ -162,7 +162,6 @@ class EditorPage:
     feeds: list[Feed]
     panels: dict[str, tuple[str, str]]
     layer_icons: dict[str, str]
-    layer_types: dict[str, str]
     element_groups: list[dict[str, Any]]
     icons: list[str]
     brand: dict[str, list[dict[str, Any]]]
@@ -207,7 +206,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     }
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
     icons = find_icons("", MAX_ICONS)
-    return EditorPage(template, feeds, PANELS, LAYER_ICONS, LAYER_TYPES, ELEMENT_GROUPS, icons, brand, start)
+    return EditorPage(template, feeds, PANELS, LAYER_ICONS, ELEMENT_GROUPS, icons, brand, start)
 
 
 @view_config(

@@ -56,6 +56,14 @@ MIXED: dict[str, Any] = {
     ],
 }
 
+# Pastes an image as another program has copied it.
+PASTE_IMAGE = """(image) => {
+    const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([bytes], "Chair.png", { type: "image/png" }));
+    const stage = document.getElementById("stage");
+    stage.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+}"""
 # What a user can see of the stage at 100 %, as the pixels of its canvas.
 READ_PIXELS = """async () => {
     const { stage } = document.getElementById("editor").editor;
@@ -358,7 +366,9 @@ def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[s
         editor.drag((box["x"] + 10, box["y"] + 10), x - box["x"] - 10, y - box["y"] - 10)
         editor.is_saved()
 
-    page.get_by_role("tab", name="Elements").click()
+    page.locator("#stage").press("r")
+    expect(page.locator("#announcements")).to_have_text("Added Rectangle")
+    page.locator("#stage").press("Shift+E")
     page.get_by_role("button", name="Title", exact=True).press("Enter")
     expect(page.locator("#announcements")).to_have_text("Added Title")
     drag_to(page.get_by_role("button", name="Badge", exact=True), "Box")
@@ -376,6 +386,10 @@ def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[s
     expect(page.locator("#upload-queue .error")).to_contain_text("file type is not supported")
     drag_to(page.locator(".upload", has_text="Sofa"), "Photo")
     assert editor.layer("Photo")["source"].startswith("upload:")
+    page.evaluate(PASTE_IMAGE, base64.b64encode(pyvips.Image.black(30, 30).pngsave_buffer()).decode())
+    expect(page.locator("#announcements")).to_have_text("Added Chair")
+    editor.is_saved()
+    assert editor.layer("Chair")["source"].startswith("upload:")
     console_errors.clear()  # the browser's of the file that was refused
 
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { bindList, containerToAddTo, imageLayer, nameLayers, scaleFor, scaleLayer } from "../../cwz_web/static/editor/elements.js";
+import { bindList, containerToAddTo, imageLayer, nameLayers, scaleFor, scaleLayer, textLayer } from "../../cwz_web/static/editor/elements.js";
 import { walkLayers } from "../../cwz_web/static/editor/model.js";
 
 const address = new URL("../../cwz_web/static/editor/elements.json", import.meta.url);
@@ -71,4 +71,12 @@ test("a click adds to the selected container or beside the selected layer, but n
   assert.deepEqual(containerToAddTo(document, "Column"), { to: "Column", before: undefined });
   for (const name of ["Badge", "Badge text"]) assert.deepEqual(containerToAddTo(document, name), { to: "Column", before: "Last" });
   for (const name of ["Other", "Other text", "Alone", "Missing"]) assert.equal(containerToAddTo(document, name), undefined);
+});
+
+test("a text has room for its lines, those that it breaks into too", () => {
+  const [one, long] = [textLayer("SALE"), textLayer(`${"word ".repeat(20)}\nend`)];
+  assert.deepEqual([one.width, one.height, one.max_lines], [648, 65, 2]);
+  assert.deepEqual([long.height, long.max_lines], [389, 7]);
+  const most = textLayer("\n".repeat(200));
+  assert.deepEqual([most.height, most.max_lines], [1080, 50]);
 });

@@ -1,9 +1,11 @@
 // Copy, cut and paste: layers between templates, windows and browsers, images and texts of other programs, and styles.
 
+import { addFragment } from "./adding.js";
 import { shownOf } from "./arrange.js";
 import { InvalidClipError, applyStyle, pasteClip, readClip, styleOf, writeClip } from "./clips.js";
 import { isTyping } from "./commands.js";
-import { findLayer, locate, outermost, unusedName } from "./model.js";
+import { textLayer } from "./elements.js";
+import { findLayer, locate, outermost } from "./model.js";
 import { boundsOf } from "./sizes.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -14,7 +16,6 @@ import { boundsOf } from "./sizes.js";
 const STYLE_KEY = "editor:style";
 const OFFSET = 24;
 const MAX_TEXT = 2000;
-const IMAGE_PART = 0.6;
 const NO_ACCESS = "This browser does not let the page read the clipboard. Use the keys to paste";
 
 /** @param {Editor} editor */
@@ -175,28 +176,13 @@ function distanceOf(editor, clip, inPlace, at) {
 
 /**
  * @param {Editor} editor
- * @param {Blob} file
+ * @param {Blob} image
  * @param {Point | undefined} at
  */
-async function pasteImage(editor, file, at) {
+function pasteImage(editor, image, at) {
   editor.announce("Uploading the image");
-  const form = new FormData();
-  form.set("csrf_token", editor.start.csrf);
-  form.set("file", file, file instanceof File && file.name ? file.name : "Pasted image");
-  let response;
-  try {
-    response = await fetch(`${workspaceOf(editor)}/uploads/file`, { method: "POST", body: form, headers: { Accept: "application/json" } });
-  } catch {
-    return editor.toast("An image needs a connection. Paste it again when you are online.");
-  }
-  const isJson = (response.headers.get("Content-Type") ?? "").includes("json");
-  const upload = isJson ? await response.json() : {};
-  if (!response.ok || !upload.reference) return editor.toast(upload.error || upload.detail || "The image could not be uploaded. Try again in a minute.");
-  const { width: right, height: bottom } = editor.stage;
-  const ratio = Math.min((right * IMAGE_PART) / upload.width, (bottom * IMAGE_PART) / upload.height, 1);
-  const width = Math.max(Math.round(upload.width * ratio), 1);
-  const height = Math.max(Math.round(upload.height * ratio), 1);
-  addLayer(editor, { type: "image", name: "Image", width, height, source: upload.reference, fit: "cover" }, at);
+  const name = image instanceof File && image.name ? image.name : "Pasted image";
+  editor.addImageFile?.(new File([image], name, { type: image.type }), at);
 }
 
 /**
@@ -206,32 +192,7 @@ async function pasteImage(editor, file, at) {
  */
 function pasteText(editor, text, at) {
   if (text.length > MAX_TEXT) return editor.toast(`A text can have at most ${MAX_TEXT.toLocaleString("en")} characters. This one has ${text.length.toLocaleString("en")}.`);
-  const { width: right, height: bottom } = editor.stage;
-  const size = Math.min(Math.max(Math.round(Math.min(right, bottom) / 20), 12), 200);
-  const width = Math.max(Math.round(right * IMAGE_PART), 1);
-  const perLine = Math.max(Math.floor(width / (size * 0.55)), 1);
-  const lines = text.split("\n").reduce((sum, line) => sum + Math.max(Math.ceil(line.length / perLine), 1), 0);
-  const maxLines = Math.min(lines + 1, 50);
-  const height = Math.min(Math.ceil(Math.min(lines, maxLines) * size * 1.2), bottom);
-  addLayer(editor, { type: "text", name: "Text", width, height, text, size, max_lines: maxLines }, at);
-}
-
-/**
- * Add a layer in the middle of the canvas, or at a point.
- * @param {Editor} editor
- * @param {{type: string, name: string, width: number, height: number, [key: string]: any}} values
- * @param {Point | undefined} at
- */
-export function addLayer(editor, values, at = { x: editor.stage.width / 2, y: editor.stage.height / 2 }) {
-  const name = unusedName(editor.document, values.name);
-  const base = { x: 0, y: 0, anchor: "top-left", rotation: 0, opacity: 1, hidden: false, locked: false };
-  const layer = /** @type {Layer} */ ({ ...values, ...base, name });
-  const frame = { x: at.x, y: at.y, width: values.width, height: values.height, rotation: 0 };
-  const clip = /** @type {Clip} */ ({ layers: [layer], frames: { [name]: frame }, sizes: [], fields: [], computed: [], tables: {}, workspace: "", version: 1, connectwyze: "layers" });
-  const place = placeOf(editor);
-  editor.edit(`add ${name}`, (copy) => void pasteClip(copy, clip, { ...place, delta: { x: 0, y: 0 }, shown: shownOf(editor) }));
-  editor.select([name]);
-  editor.announce(`Added ${name}`);
+  addFragment(editor, { layer: textLayer(text) }, { point: at });
 }
 
 /** @param {Editor} editor */

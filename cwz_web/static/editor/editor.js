@@ -81,6 +81,9 @@ export class Editor extends EventTarget {
     /** Opens the font picker. */
     /** @type {((request: import("./font-picker.js").FontRequest) => void) | undefined} */
     this.pickFont = undefined;
+    /** Uploads an image and adds it as a layer. */
+    /** @type {((file: File, point?: Point) => Promise<void>) | undefined} */
+    this.addImageFile = undefined;
     this.fonts = new Fonts(start.fonts);
     this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
     this.session.addEventListener("state", (event) => {
@@ -93,9 +96,6 @@ export class Editor extends EventTarget {
     this.stage.addEventListener("missing", () => this.session.refresh());
     this.stage.addEventListener("transformed", (event) => this.resize(/** @type {CustomEvent} */ (event).detail));
     addEventListener("keydown", (event) => this.commands.handleKey(event));
-    for (const button of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-add]"))) {
-      button.addEventListener("click", () => this.submit({ do: "add", type: button.dataset.add ?? "" }).catch(() => {}));
-    }
     this.addCommands();
   }
 

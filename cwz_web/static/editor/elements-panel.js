@@ -1,6 +1,7 @@
 // The elements panel: texts, shapes, codes, layouts and icons to add.
 
 import { addFragment, installDragging } from "./adding.js";
+import { openPanel } from "./tabs.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./adding.js").Fragment} Fragment */
@@ -8,6 +9,8 @@ import { addFragment, installDragging } from "./adding.js";
 const TYPING_MS = 200;
 const ICON_SIDE = 160;
 const ICON_COLOR = "#1f2937";
+/** The keys of elements by their ids, as design tools have them. */
+const KEYS = /** @type {{[id: string]: string[]}} */ ({ heading: ["T"], image: ["I"], rectangle: ["R"], ellipse: ["O"], line: ["L"] });
 
 /** @param {Editor} editor */
 export function installElements(editor) {
@@ -35,8 +38,16 @@ export function installElements(editor) {
     };
   });
   for (const { id, label, ...fragment } of elements.values()) {
-    editor.commands.add({ id: `add-${id}`, label: `Add ${label}`, group: "Add", run: () => addFragment(editor, fragment) });
+    editor.commands.add({
+      id: `add-${id}`, label: `Add ${label.toLowerCase()}`, group: "Add", keys: KEYS[id], run: () => addFragment(editor, fragment),
+    });
   }
+  editor.commands.add({
+    id: "elements", label: "Show elements", group: "Add", keys: ["Shift+E"], run: () => {
+      openPanel(editor.root, "elements");
+      panel.querySelector("button")?.focus();
+    },
+  });
   installIconSearch(editor);
 }
 

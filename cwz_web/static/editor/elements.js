@@ -10,6 +10,13 @@ import { locate, unusedName, walkLayers } from "./model.js";
  */
 
 const DESIGNED_SIDE = 1080;
+const LARGEST = 0.6 * DESIGNED_SIDE;
+const PHOTO_SIDE = 480;
+const TEXT_SIZE = 54;
+const LINE_HEIGHT = 1.2;
+/** About how wide a character is, compared with the font size. */
+const CHARACTER_WIDTH = 0.55;
+const MAX_LINES = 50;
 const SCALES = [0.1, 4];
 const MIN_FONT_SIZE = 6;
 const WHOLE = ["x", "y", "width", "height", "size", "gap", "padding"];
@@ -117,9 +124,31 @@ function isComplete({ type, direction, sizing }) {
  */
 export function imageLayer({ name, reference, width, height }, canvas) {
   const sharpest = 1 / scaleFor(canvas, { width });
-  const scale = Math.min((0.6 * DESIGNED_SIDE) / width, (0.6 * DESIGNED_SIDE) / height, sharpest);
+  const scale = Math.min(LARGEST / width, LARGEST / height, sharpest);
   const sides = { width: Math.max(Math.round(width * scale), 1), height: Math.max(Math.round(height * scale), 1) };
   return { ...OWN, type: "image", name: layerName(name), ...sides, source: reference };
+}
+
+/**
+ * Return the layer of a photo whose sides are not known.
+ * @param {string} source
+ * @returns {Layer}
+ */
+export function photoLayer(source) {
+  return { ...OWN, type: "image", name: "Image", width: PHOTO_SIDE, height: PHOTO_SIDE, source };
+}
+
+/**
+ * Return a text layer, 60 % as wide as the canvas and with room for its lines.
+ * @param {string} text
+ * @returns {Layer}
+ */
+export function textLayer(text) {
+  const perLine = Math.floor(LARGEST / (TEXT_SIZE * CHARACTER_WIDTH));
+  const lines = text.split("\n").reduce((sum, line) => sum + Math.max(Math.ceil(line.length / perLine), 1), 0);
+  const height = Math.min(Math.ceil(Math.min(lines, MAX_LINES) * TEXT_SIZE * LINE_HEIGHT), DESIGNED_SIDE);
+  const maxLines = Math.min(lines + 1, MAX_LINES);
+  return { ...OWN, type: "text", name: "Text", width: LARGEST, height, text, size: TEXT_SIZE, max_lines: maxLines };
 }
 
 /**

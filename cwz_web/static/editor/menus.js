@@ -1,7 +1,8 @@
 // The context menu, the command palette and the sheet of shortcuts: all of them list the commands of the editor.
 
-import { addLayer } from "./clipboard.js";
+import { addFragment } from "./adding.js";
 import { describeKeys } from "./commands.js";
+import { photoLayer, textLayer } from "./elements.js";
 import { findEntries } from "./finding.js";
 import { DEFAULT_SIZE, walkLayers } from "./model.js";
 
@@ -270,12 +271,10 @@ function installPalette(editor) {
  */
 function entriesOf(editor) {
   const commands = editor.commands.list().filter((each) => each.id !== "palette" && (each.isEnabled?.() ?? true));
-  const elements = /** @type {HTMLElement[]} */ ([...editor.root.querySelectorAll("[data-add]")]);
   const { canvas, sizes, fields, layers } = editor.document;
   const all = [{ name: DEFAULT_SIZE, width: canvas.width, height: canvas.height }, ...sizes];
   return [
     ...commands.map((each) => ({ label: each.label, group: each.group, keys: each.keys?.[0], run: () => each.run() })),
-    ...elements.map((each) => ({ label: `Add ${each.textContent?.trim().toLowerCase()}`, group: "Add", run: () => each.click() })),
     ...[...walkLayers(layers)].map(({ name }) => ({ label: name, group: "Layer", run: () => editor.select([name]) })),
     ...all.map(({ name, width, height }) => ({ label: `${name} ${width} × ${height}`, group: "Size", run: () => void editor.session.show({ size: name }) })),
     ...fields.map((field) => ({ label: `Add ${field.label || field.name}`, group: "Field", run: () => addField(editor, field) })),
@@ -288,13 +287,9 @@ function entriesOf(editor) {
  * @param {{name: string, label: string, type: string}} field
  */
 function addField(editor, { name, label, type }) {
-  const text = `{{ ${name} }}`;
-  const { width, height } = editor.stage;
-  const size = Math.min(Math.max(Math.round(Math.min(width, height) / 20), 12), 200);
-  const side = Math.round(Math.min(width, height) / 3);
-  const base = { name: label || name };
-  if (type === "image") addLayer(editor, { type: "image", ...base, width: side, height: side, source: text, fit: "cover" });
-  else addLayer(editor, { type: "text", ...base, width: Math.round(width * 0.6), height: Math.ceil(size * 1.2), text, size });
+  const binding = `{{ ${name} }}`;
+  const layer = type === "image" ? photoLayer(binding) : textLayer(binding);
+  addFragment(editor, { layer: { ...layer, name: label || name } });
 }
 
 /** @param {Editor} editor */

@@ -32,6 +32,17 @@ export function installTabs(root) {
   installSheet(root);
 }
 
+/**
+ * Show a panel; in a narrow window, in its sheet.
+ * @param {HTMLElement} root
+ * @param {string} name
+ */
+export function openPanel(root, name) {
+  const toggle = root.querySelector("#panels-toggle");
+  if (toggle instanceof HTMLElement && toggle.offsetParent && !root.classList.contains("has-panels")) toggle.click();
+  /** @type {HTMLElement} */ (root.querySelector(`#tab-${name}`)).click();
+}
+
 /** @param {HTMLElement} root */
 function installSheet(root) {
   const toggle = /** @type {HTMLElement} */ (root.querySelector("#panels-toggle"));

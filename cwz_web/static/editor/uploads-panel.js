@@ -1,13 +1,14 @@
 // The uploads panel: the images and fonts of the workspace, uploaded, searched, added and dragged onto the canvas.
 
+import { Uploader, acceptFiles } from "../uploader.js";
 import { addFragment, installDragging } from "./adding.js";
 import { imageLayer } from "./elements.js";
 import { findLayer } from "./model.js";
-import { Uploader } from "./uploader.js";
+import { openPanel } from "./tabs.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./stage.js").Point} Point */
-/** @typedef {import("./uploader.js").Upload} Upload */
+/** @typedef {import("../uploader.js").Upload} Upload */
 
 const TYPING_MS = 250;
 const STEP = 32;
@@ -30,13 +31,14 @@ export function installUploads(editor) {
   }
 
   /**
-   * @param {FileList | null | undefined} files
-   * @param {(upload: Upload, number: number) => void} [stored]
+   * @param {Iterable<File> | null} files
+   * @param {(upload: Upload, number: number) => void} [stored] called for each image that is stored
+   * @returns {Promise<string | undefined>} why the first file that is not stored is not
    */
   async function upload(files, stored) {
-    if (!files?.length) return;
+    if (!files) return undefined;
     let fonts = 0;
-    await uploader.upload([...files], (each, number) => {
+    const [failure] = await uploader.upload([...files], (each, number) => {
       if (each.kind === "font") fonts++;
       else stored?.(each, number);
     });
@@ -46,6 +48,7 @@ export function installUploads(editor) {
     }
     search.value = "";
     await load();
+    return failure;
   }
 
   root.addEventListener("tab", (event) => {
@@ -68,8 +71,12 @@ export function installUploads(editor) {
     return { over, drop, clear: () => clearDrop(editor) };
   });
   acceptFiles(panel, (files) => upload(files));
+  editor.addImageFile = async (file, point) => {
+    const failure = await upload([file], (each) => addFragment(editor, { layer: imageLayer(each, stage) }, { point }));
+    if (failure) editor.toast(failure);
+  };
   acceptFiles(stage.container, (files, event) => {
-    root.querySelector("#tab-uploads")?.dispatchEvent(new MouseEvent("click"));
+    openPanel(root, "uploads");
     const point = stage.toCanvas(/** @type {any} */ (event));
     upload(files, (each, number) => {
       const at = { x: point.x + number * STEP, y: point.y + number * STEP };
@@ -79,7 +86,7 @@ export function installUploads(editor) {
   });
   editor.commands.add({
     id: "upload", label: "Upload files", group: "Add", run: () => {
-      root.querySelector("#tab-uploads")?.dispatchEvent(new MouseEvent("click"));
+      openPanel(root, "uploads");
       input.click();
     },
   });
@@ -168,27 +175,4 @@ function setProperty(copy, name, property, value) {
   if (!layer.bound?.[property]) return;
   delete layer.bound[property];
   if (!Object.keys(layer.bound).length) delete layer.bound;
-}
-
-/**
- * Let files of the computer be dropped on an element.
- * @param {HTMLElement} element
- * @param {(files: FileList, event: DragEvent) => void} drop
- */
-function acceptFiles(element, drop) {
-  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
-  element.addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    element.classList.add("is-target");
-  });
-  element.addEventListener("dragleave", (event) => {
-    if (!element.contains(/** @type {Node | null} */ (event.relatedTarget))) element.classList.remove("is-target");
-  });
-  element.addEventListener("drop", (event) => {
-    element.classList.remove("is-target");
-    if (!event.dataTransfer || !hasFiles(event)) return;
-    event.preventDefault();
-    drop(event.dataTransfer.files, event);
-  });
 }

@@ -1,17 +1,26 @@
-// Sends files to the workspace's uploads one after the other, and shows how far they are.
+// Sends files to the workspace's uploads one after the other, and shows how far they are: for the editor and the page.
 
 /** @typedef {{id: string, name: string, kind: "image" | "font", reference: string, width: number, height: number}} Upload */
 
 const MAX_FILES = 20;
+const MESSAGES = /** @type {{[status: number]: string}} */ ({
+  0: "There is no connection. Try again later",
+  402: "The plan allows no more uploads. Delete one permanently, or upgrade the plan",
+  413: "The file is too large",
+  429: "Too many uploads at the moment. Try again in a minute",
+  503: "Too many uploads at the moment. Try again in a minute",
+});
 
 export class Uploader {
   /**
-   * @param {{uploads: string, maxUploadBytes: number, csrf: string}} start
+   * @param {{uploads: string, maxUploadBytes: number, csrf: string}} start `csrf` can change
    * @param {HTMLElement} list where the progress is shown
+   * @param {{keepsStored?: boolean}} [options] keepsStored: files that are stored stay in the list until the next ones
    */
-  constructor(start, list) {
+  constructor(start, list, { keepsStored = false } = {}) {
     this.start = start;
     this.list = list;
+    this.keepsStored = keepsStored;
     /** @type {Promise<unknown>} */
     this.queue = Promise.resolve();
   }
@@ -20,19 +29,24 @@ export class Uploader {
    * Upload files; those that are not stored stay in the list with the reason.
    * @param {File[]} files
    * @param {(upload: Upload, number: number) => void} stored called for each file that is stored
+   * @returns {Promise<string[]>} why files are not stored
    */
   async upload(files, stored) {
     for (const old of this.list.querySelectorAll(".is-done")) old.remove();
-    if (files.length > MAX_FILES) return this.showRow("Files").fail(`Choose at most ${MAX_FILES} files at once`);
+    if (files.length > MAX_FILES) return [this.showRow("Files").fail(`Choose at most ${MAX_FILES} files at once`)];
+    /** @type {string[]} */
+    const failures = [];
     const work = files.map((file, number) => {
       const row = this.showRow(file.name);
       this.queue = this.queue.then(async () => {
-        const upload = await this.send(file, row);
+        const { upload, failure } = await this.send(file, row);
         if (upload) stored(upload, number);
+        else failures.push(failure);
       });
       return this.queue;
     });
     await Promise.all(work);
+    return failures;
   }
 
   /** @param {string} name */
@@ -50,32 +64,34 @@ export class Uploader {
     row.append(label, bar, state);
     this.list.append(row);
     this.list.hidden = false;
+    const finish = (/** @type {string} */ message, /** @type {string} */ css) => {
+      bar.remove();
+      row.classList.add("is-done");
+      state.className = css;
+      state.textContent = message;
+      return message;
+    };
     return {
       bar,
       state,
       done: () => {
-        row.remove();
+        if (this.keepsStored) finish("Uploaded", "muted");
+        else row.remove();
         this.list.hidden = this.list.childElementCount === 0;
       },
-      fail: (/** @type {string} */ message) => {
-        bar.remove();
-        row.classList.add("is-done");
-        state.className = "error";
-        state.textContent = message;
-      },
+      fail: (/** @type {string} */ message) => finish(message, "error"),
     };
   }
 
   /**
    * @param {File} file
    * @param {ReturnType<Uploader["showRow"]>} row
-   * @returns {Promise<Upload | null>} null if it is not stored
+   * @returns {Promise<{upload: Upload | null, failure: string}>} no upload if it is not stored
    */
   send(file, row) {
     const { maxUploadBytes } = this.start;
     if (file.size > maxUploadBytes) {
-      row.fail(`The file is larger than ${maxUploadBytes / 1024 ** 2} MB`);
-      return Promise.resolve(null);
+      return Promise.resolve({ upload: null, failure: row.fail(`The file is larger than ${maxUploadBytes / 1024 ** 2} MB`) });
     }
     const body = new FormData();
     body.append("csrf_token", this.start.csrf);
@@ -92,8 +108,7 @@ export class Uploader {
       request.addEventListener("loadend", () => {
         const upload = readUpload(request);
         if (upload) row.done();
-        else row.fail(explainFailure(request));
-        resolve(upload);
+        resolve({ upload, failure: upload ? "" : row.fail(explainFailure(request)) });
       });
       request.open("POST", `${this.start.uploads}/file`);
       request.send(body);
@@ -113,9 +128,29 @@ function readUpload(request) {
 /** @param {XMLHttpRequest} request */
 function explainFailure(request) {
   if (request.status === 422) return JSON.parse(request.responseText).error;
-  if (request.status === 0) return "There is no connection. Try again later";
-  if (request.status === 402) return "The plan allows no more uploads. Delete one permanently, or upgrade the plan";
-  if (request.status === 413) return "The file is too large";
-  if (request.status === 429 || request.status === 503) return "Too many uploads at the moment. Try again in a minute";
-  return "The file could not be uploaded. Sign in again in another tab if your session has ended";
+  return MESSAGES[request.status] ?? "The file could not be uploaded. Sign in again in another tab if your session has ended";
+}
+
+/**
+ * Let files of the computer be dropped on an element.
+ * @param {HTMLElement} element
+ * @param {(files: FileList, event: DragEvent) => void} drop
+ * @param {HTMLElement} [marked] the element that shows it
+ */
+export function acceptFiles(element, drop, marked = element) {
+  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+  element.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    marked.classList.add("is-target");
+  });
+  element.addEventListener("dragleave", (event) => {
+    if (!element.contains(/** @type {Node | null} */ (event.relatedTarget))) marked.classList.remove("is-target");
+  });
+  element.addEventListener("drop", (event) => {
+    marked.classList.remove("is-target");
+    if (!event.dataTransfer || !hasFiles(event)) return;
+    event.preventDefault();
+    drop(event.dataTransfer.files, event);
+  });
 }
