@@ -59,7 +59,7 @@ def _locate(document: Any, location: tuple[int | str, ...], *, keep_last: bool) 
     for at, part in enumerate(location):
         if is_layer and isinstance(value, dict) and part == value.get("type"):
             is_layer = False  # the tag of a layer can be the name of one of its keys as well: text, shape
-        elif isinstance(part, int) or (isinstance(value, dict) and part in value):
+        elif _has(value, part):
             value, is_layer = value[part], path[-1:] == ("layers",)
             path = (*path, part)
             if is_layer and isinstance(value, dict):
@@ -70,8 +70,16 @@ def _locate(document: Any, location: tuple[int | str, ...], *, keep_last: bool) 
     return path, layer
 
 
+def _has(value: Any, part: int | str) -> bool:
+    if isinstance(part, int):
+        return isinstance(value, list) and part < len(value)
+    return isinstance(value, dict) and part in value
+
+
 def _describe(document: Any, path: tuple[int | str, ...], problem: Any) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "missing" and isinstance(path[-1], int):
+        return "An entry of this list is missing"
     if kind == "extra_forbidden":
         keys = sorted(_known_keys(document, path[:-1]))
         near = get_close_matches(str(path[-1])[:MAX_KEY_LENGTH], keys, n=1)

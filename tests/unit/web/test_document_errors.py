@@ -47,6 +47,14 @@ def test_message_names_the_layer_and_the_right_key(keys: dict[str, Any], path: s
     assert found.endswith("(layer “Title”)")
 
 
+def test_entry_that_a_list_lacks_is_named() -> None:
+    star = {"type": "shape", "name": "Star", "width": 50, "height": 50, "shape": "polygon", "points": [[0, 0], []]}
+    errors = errors_of({"canvas": {"width": 100, "height": 100}, "layers": [star]})
+    assert errors == {
+        f"layers.0.points.1.{number}": "An entry of this list is missing (layer “Star”)" for number in (0, 1)
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "errors"),
     [
