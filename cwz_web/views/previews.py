@@ -25,6 +25,9 @@ from cwz_web.storage.uploads import Uploads
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
+# More than a feed has, and than a template has versions: what the database's integers hold.
+MAX_ROW, MAX_VERSION = 10_000_000, 999_999
+
 
 class PreviewQuery(BaseModel):
     """What to render. `draft` is not read: it makes the URL of each draft different."""
@@ -32,10 +35,10 @@ class PreviewQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     draft: Annotated[str, Field(max_length=64)] = ""
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)] | None = None
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     feed: UUID | None = None
-    row: Annotated[int, Field(ge=1)] = 1
+    row: Annotated[int, Field(ge=1, le=MAX_ROW)] = 1
     width: Annotated[int, Field(ge=16, le=2000)] | None = None
 
 
@@ -68,7 +71,7 @@ def preview(context: TemplateResource, request: Request) -> Response:
 def sample_values(request: Request, document: ImageTemplate, feed_id: UUID | None, row: int) -> dict[str, str]:
     """Return a feed row's values mapped to the template's fields; empty for the template's defaults."""
     feed = request.db.get(Feed, (request.workspace.workspace_id, feed_id)) if feed_id else None
-    items = list_items(request.db, feed, row - 1, limit=1) if feed else []
+    items = list_items(request.db, feed, row - 1, limit=1) if feed and feed.deleted_at is None else []
     if feed is None or not items:
         return {}
     first = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]

@@ -18,7 +18,7 @@ from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.uploads import Uploads
-from cwz_web.views.previews import sample_values
+from cwz_web.views.previews import MAX_ROW, sample_values
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -36,7 +36,7 @@ class StarterImageQuery(BaseModel):
 
     name: Annotated[str, Field(max_length=60)]
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
-    row: Annotated[int, Field(ge=0)] = 0
+    row: Annotated[int, Field(ge=0, le=MAX_ROW)] = 0
     version: Annotated[str, Field(max_length=64)] = ""
 
 

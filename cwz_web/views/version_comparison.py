@@ -27,14 +27,13 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
-from cwz_web.views.previews import sample_values, size_label, uploads_of
+from cwz_web.views.previews import MAX_ROW, sample_values, size_label, uploads_of
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 DRAFT = "draft"
 # Rows of a feed beside the default values.
 MAX_ROWS = 5
-MAX_ROW = 10_000_000
 # A page computes the differences of this many images, for this long. The rest has a page for each size.
 MAX_DIFFERENCES, MAX_SECONDS = 12, 5.0
 IMAGE_WIDTH = 960

@@ -1,6 +1,7 @@
 """The editor's requests: operations on the draft, and the tiles that answer them."""
 
 import json
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
 from hashlib import sha256
@@ -10,6 +11,7 @@ import pytest
 import pyvips
 from webtest import TestApp, TestResponse
 
+from cwz_web.feeds.models import Feed
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
@@ -235,6 +237,13 @@ def test_row_of_a_feed_is_shown(desk: Desk) -> None:
     assert state["values"]["title"] == "Two"
     other = desk.make.feed(desk.make.workspace())
     assert desk.edit(feed=str(other.id), row=2)["values"]["title"] != "Two"
+
+
+def test_row_of_a_deleted_feed_is_not_shown(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space)
+    with desk.make.database.transaction(desk.space.id) as db:
+        db.get_one(Feed, (desk.space.id, feed.id)).deleted_at = datetime.now(UTC)
+    assert desk.edit(feed=str(feed.id), row=2)["values"]["title"] != "Two"
 
 
 def test_findings_are_answered_when_asked_for(desk: Desk) -> None:

@@ -63,6 +63,7 @@ def test_images_of_samples_are_kept_by_browsers(app: TestApp, base: str) -> None
         ("starter-image?name=launch&row=-1", 422),
         ("starter-image?name=launch&width=9999", 422),
         ("starter-preview?name=launch", 422),
+        (f"starter-preview?name=launch&feed=00000000-0000-0000-0000-000000000000&row={2**63}", 422),
         ("starter-preview?name=launch&feed=00000000-0000-0000-0000-000000000000", 404),
     ],
 )

@@ -329,7 +329,11 @@ def test_invalid_barcode_keeps_designer_usable(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["version=99", "version=0", "size=gone", "feed=x", "width=1", "width=99999", "more=1"]
+    "query",
+    [
+        *("version=99", "version=0", f"version={2**31}", "size=gone", "feed=x", "width=1", "width=99999", "more=1"),
+        f"row={2**63}",
+    ],
 )
 def test_invalid_preview_query_is_rejected(studio: Studio, query: str) -> None:
     studio.app.get(f"{studio.here}/preview?{query}", status=[404, 422])
