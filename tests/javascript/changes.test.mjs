@@ -98,6 +98,15 @@ test("what both changed is mine, and is named", () => {
   assert.deepEqual(merged, { document: { layers: [{ name: "Title", x: 2 }] }, conflicts: ["Title: x"] });
 });
 
+for (const name of ["__proto__", "constructor"]) {
+  test(`a key ${name} is merged like any other`, () => {
+    const [none, one, two] = ["{}", `{"${name}": 1}`, `{"${name}": 2}`].map((text) => JSON.parse(text));
+    for (const [base, mine, theirs, merged] of [[none, one, none, one], [none, none, one, one], [one, none, one, none], [one, two, one, two]]) {
+      assert.deepEqual(Object.entries(mergeDocuments(base, mine, theirs).document), Object.entries(merged));
+    }
+  });
+}
+
 test("a layer that one removed and the other changed stays", () => {
   const base = { layers: [{ name: "Title", x: 1 }] };
   for (const [mine, theirs] of [[[], [{ name: "Title", x: 3 }]], [[{ name: "Title", x: 3 }], []]]) {

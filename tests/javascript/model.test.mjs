@@ -34,6 +34,22 @@ test("a size has its own position, but no text of its own", () => {
   assert.deepEqual(document.sizes[0].overrides.Title, { x: 9 });
 });
 
+for (const name of ["__proto__", "constructor"]) {
+  test(`a layer can be called ${name}, and no other object changes`, () => {
+    const document = makeDocument();
+    renameLayer(document, "Title", name);
+    setValues(document, name, { x: 9 }, "story");
+    assert.equal({}.x, undefined);
+    assert.deepEqual(Object.entries(document.sizes[0].overrides), [["Photo", { x: 7 }], [name, { x: 9 }]]);
+    renameLayer(document, "Photo", "Product");
+    const [copy] = insertLayers(document, [locate(document, name).layer], { siblings: document.layers, index: 0 });
+    assert.deepEqual(Object.keys(document.sizes[0].overrides), [name, "Product", copy]);
+    removeLayers(document, [name]);
+    setValues(document, copy, { x: undefined }, "story");
+    assert.deepEqual(document.sizes[0].overrides, { Product: { x: 7 }, [copy]: {} });
+  });
+}
+
 test("removed layers leave no overrides behind", () => {
   const document = makeDocument();
   removeLayers(document, ["Card", "Photo"]);

@@ -140,13 +140,15 @@ function mergeValues(base, mine, theirs, label, conflicts) {
  * @returns {JsonObject}
  */
 function mergeObjects(base, mine, theirs, label, conflicts) {
-  /** @type {JsonObject} */
-  const merged = {};
-  for (const key of new Set([...Object.keys(theirs), ...Object.keys(mine)])) {
-    const value = mergeValues(base[key], mine[key], theirs[key], label ? `${label}: ${key}` : key, conflicts);
-    if (value !== undefined) merged[key] = value;
+  // Names of layers are keys, and can be those of properties of all objects.
+  const [old, own, other] = [base, mine, theirs].map((each) => new Map(Object.entries(each)));
+  /** @type {[string, Json][]} */
+  const merged = [];
+  for (const key of new Set([...other.keys(), ...own.keys()])) {
+    const value = mergeValues(old.get(key), own.get(key), other.get(key), label ? `${label}: ${key}` : key, conflicts);
+    if (value !== undefined) merged.push([key, value]);
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 /**

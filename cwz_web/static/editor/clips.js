@@ -1,7 +1,7 @@
 // Layers and styles as a text that the system clipboard can hold, and back. The server checks what is pasted, as it checks
 // every change; what is checked here is what this page itself relies on. No DOM.
 
-import { DEFAULT_SIZE, findLayer, insertLayers, locate, outermost, walkLayers } from "./model.js";
+import { DEFAULT_SIZE, findLayer, insertLayers, locate, outermost, overrideOf, walkLayers } from "./model.js";
 import { valuesInParent } from "./placing.js";
 import { frameOnCanvas, placesIn, removePositions, setInSize, withMasks } from "./sizes.js";
 
@@ -200,7 +200,7 @@ function takeOverrides(document, clip, pasted) {
     const same = clip.sizes.find((each) => each.name === size.name && each.width === size.width && each.height === size.height);
     originals.forEach(({ name }, at) => {
       const own = same && Object.hasOwn(same.overrides, name) ? same.overrides[name] : undefined;
-      if (own) size.overrides[copies[at].name] = structuredClone(own);
+      if (own) size.overrides = { ...size.overrides, [copies[at].name]: structuredClone(own) };
       else delete size.overrides[copies[at].name];
     });
   }
@@ -224,7 +224,7 @@ function placePasted(document, layer, frame, { parent, delta, size }) {
   const anchor = placesIn(document, size).get(layer.name)?.anchor ?? layer.anchor;
   const { rotation, x, y } = valuesInParent(frame, parent, anchor);
   layer.rotation = rotation;
-  const isOwn = document.sizes.some((each) => each.name === size && each.overrides[layer.name]?.x != null);
+  const isOwn = document.sizes.some((each) => each.name === size && overrideOf(each, layer.name)?.x != null);
   const base = isOwn ? { x: layer.x + delta.x, y: layer.y + delta.y } : { x, y };
   setInSize(document, layer.name, base, DEFAULT_SIZE);
   setInSize(document, layer.name, { x, y }, size);

@@ -92,6 +92,26 @@ export function changed(document, change) {
 }
 
 /**
+ * Return what a size overrides of a layer, whose name can be that of a property of all objects.
+ * @param {Size} size
+ * @param {string} name
+ */
+export function overrideOf(size, name) {
+  return Object.hasOwn(size.overrides, name) ? size.overrides[name] : undefined;
+}
+
+/**
+ * Return the same to change it, empty if there is nothing yet.
+ * @param {Size} size a part of a copy of a document, which changes
+ * @param {string} name
+ */
+export function ownOverride(size, name) {
+  // An assignment to __proto__ would not add a key.
+  if (!overrideOf(size, name)) size.overrides = { ...size.overrides, [name]: {} };
+  return size.overrides[name];
+}
+
+/**
  * Set values of a layer in a copy of a document. What a size can override changes in this size only.
  * @param {TemplateDocument} document the copy, which changes
  * @param {string} name
@@ -104,8 +124,7 @@ export function setValues(document, name, values, size = DEFAULT_SIZE) {
   const sized = size === DEFAULT_SIZE ? undefined : document.sizes.find((each) => each.name === size);
   for (const [key, value] of Object.entries(values)) {
     if (sized && OVERRIDABLE.has(key)) {
-      sized.overrides[name] ??= {};
-      const overrides = sized.overrides[name];
+      const overrides = ownOverride(sized, name);
       if (value === undefined) delete overrides[key];
       else overrides[key] = value;
     } else if (value === undefined) delete layer[key];
@@ -139,9 +158,8 @@ export function renameLayer(document, name, renamed) {
   if (!layer) return;
   layer.name = renamed;
   for (const size of document.sizes) {
-    if (!size.overrides[name]) continue;
-    size.overrides[renamed] = size.overrides[name];
-    delete size.overrides[name];
+    const { [name]: override, ...others } = size.overrides;
+    if (Object.hasOwn(size.overrides, name)) size.overrides = { ...others, [renamed]: override };
   }
   for (const each of walkLayers(document.layers)) if (each.mask?.layer === name) each.mask.layer = renamed;
 }
@@ -186,7 +204,8 @@ export function insertLayers(document, layers, spot) {
   spot.siblings.splice(spot.index, 0, ...copies);
   for (const size of document.sizes) {
     for (const [old, name] of renamed) {
-      if (size.overrides[old]) size.overrides[name] = structuredClone(size.overrides[old]);
+      const override = overrideOf(size, old);
+      if (override) size.overrides = { ...size.overrides, [name]: structuredClone(override) };
     }
   }
   return copies.map((each) => each.name);

@@ -1,7 +1,7 @@
 // Where the layers of a document are in each of its sizes: by their values, pins and overrides. No DOM.
 // The rules are those of imaging/pins.py and imaging/documents.py.
 
-import { DEFAULT_SIZE, anchorPoint, locate, walkLayers } from "./model.js";
+import { DEFAULT_SIZE, anchorPoint, locate, ownOverride, walkLayers } from "./model.js";
 
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
 /** @typedef {import("./model.js").Layer} Layer */
@@ -203,8 +203,7 @@ export function setInSize(document, name, values, size) {
   const now = /** @type {Values} */ (placesIn(document, size).get(name));
   for (const [key, value] of Object.entries(clamped)) {
     if (value == null || value === now[key]) continue;
-    sized.overrides[name] ??= {};
-    sized.overrides[name][key] = value;
+    ownOverride(sized, name)[key] = value;
   }
 }
 

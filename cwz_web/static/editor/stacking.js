@@ -1,6 +1,6 @@
 // A stack from layers that lie beside or below each other: its direction, gap, padding and alignment. No DOM.
 
-import { DEFAULT_SIZE, locate } from "./model.js";
+import { DEFAULT_SIZE, locate, ownOverride } from "./model.js";
 import {
   collect, groupLayers, localPlaces, newContainer, ownLengths, sharedPins, wrap,
 } from "./grouping.js";
@@ -352,7 +352,6 @@ function setStacking(document, stack, values, size) {
   if (!sized) return void Object.assign(stack, values);
   for (const [key, value] of Object.entries(values)) {
     if (stack[key] === value) continue;
-    sized.overrides[stack.name] ??= {};
-    sized.overrides[stack.name][key] = value;
+    ownOverride(sized, stack.name)[key] = value;
   }
 }

@@ -293,18 +293,13 @@ export class Stage extends EventTarget {
 
   /** Return the frames of the selected layers as the handles have left them. */
   readFrames() {
-    /** @type {{[name: string]: Frame}} */
-    const frames = {};
-    for (const node of this.frames.getChildren()) {
-      frames[node.name()] = {
-        x: node.x(),
-        y: node.y(),
-        width: node.width() * node.scaleX(),
-        height: node.height() * node.scaleY(),
-        rotation: node.rotation(),
-      };
-    }
-    return frames;
+    return Object.fromEntries(this.frames.getChildren().map((node) => [node.name(), {
+      x: node.x(),
+      y: node.y(),
+      width: node.width() * node.scaleX(),
+      height: node.height() * node.scaleY(),
+      rotation: node.rotation(),
+    }]));
   }
 
   showTransform() {
