@@ -167,15 +167,21 @@ export class Session extends EventTarget {
     if (this.saveState === "offline" || this.saveState === "failed") this.refresh();
   }
 
-  /** Continue after the user has signed in again: the new session has another token. */
+  /**
+   * Continue after the user has signed in again: the new session has another token.
+   * @returns {Promise<string>} why that is not possible, if so
+   */
   async resume() {
     const response = await fetch(this.start.page, { headers: { Accept: "text/html" } });
-    const token = /"csrf": "([0-9a-f]+)"/.exec(await response.text())?.[1];
-    if (response.redirected || !token) return false;
+    const page = await response.text();
+    const [token, account] = ["csrf", "account"].map((key) => new RegExp(`"${key}": "([0-9a-f-]+)"`).exec(page)?.[1]);
+    if (response.redirected || !token) return "You are still signed out. Sign in first, in the other tab.";
+    // The changes would be saved in the name of someone who has not made them.
+    if (account !== this.start.account) return "You signed in with another account. Sign in with the one that made the changes.";
     this.start.csrf = token;
     this.setSaveState("saving");
     await this.refresh();
-    return true;
+    return "";
   }
 
   /**

@@ -100,7 +100,8 @@ export function installTopBar(editor) {
     zoom.value = "";
   });
   part("#sign-in-continue").addEventListener("click", async () => {
-    if (!(await session.resume())) part("#sign-in-help").textContent = "You are still signed out. Sign in first, in the other tab.";
+    const problem = await session.resume();
+    if (problem) part("#sign-in-help").textContent = problem;
   });
   discard.addEventListener("close", () => {
     if (discard.returnValue === "discard") session.act("discard").then(() => editor.toast("Changes discarded. Undo brings them back."));
