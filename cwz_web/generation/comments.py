@@ -63,11 +63,35 @@ def list_comments(db: Session, template: Template) -> list[ShownComment]:
     return [ShownComment(comment, author_name, resolver_name) for comment, author_name, resolver_name in rows]
 
 
+def count_open_comments(db: Session, template: Template) -> dict[str, int]:
+    """Return how many open comments the layers of a template have, by their names; those without any are not in it."""
+    open_ones = (*_belongs_to(template), TemplateComment.resolved_at.is_(None), TemplateComment.layer != "")
+    number = func.count().label("number")
+    counts = select(TemplateComment.layer, number).where(*open_ones).group_by(TemplateComment.layer)
+    return {row.layer: row.number for row in db.execute(counts)}
+
+
+def edit_comment(comment: TemplateComment, text: str) -> bool:
+    """Change the text of a comment, which then says that it was edited; return False if it has this text."""
+    if comment.text == text:
+        return False
+    comment.text, comment.edited_at = text, datetime.now(UTC)
+    return True
+
+
 def resolve_comment(comment: TemplateComment, account: Account) -> bool:
     """Mark a comment as resolved; return False if it is already."""
     if comment.resolved_at is not None:
         return False
     comment.resolved_at, comment.resolved_by = datetime.now(UTC), account.id
+    return True
+
+
+def reopen_comment(comment: TemplateComment) -> bool:
+    """Mark a resolved comment as open; return False if it is already."""
+    if comment.resolved_at is None:
+        return False
+    comment.resolved_at = comment.resolved_by = None
     return True
 
 

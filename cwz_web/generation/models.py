@@ -106,6 +106,7 @@ class TemplateComment(WorkspaceOwned, Base):
     layer: Mapped[str]
     text: Mapped[str]
     author_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
+    edited_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
     resolved_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
 

@@ -21,6 +21,7 @@ class Permission(StrEnum):
     FEED_EDIT = "feed.edit"
     TEMPLATE_EDIT = "template.edit"
     COMMENT = "template.comment"
+    COMMENT_MANAGE = "template.comment_manage"
     RUN_START = "run.start"
     RUN_RETRY = "run.retry"
     KEY_MANAGE = "key.manage"
@@ -52,6 +53,7 @@ PERMISSION_LABELS: dict[Permission, str] = {
     P.FEED_EDIT: "Add and edit feeds",
     P.TEMPLATE_EDIT: "Edit templates, uploads and the brand",
     P.COMMENT: "Comment on templates",
+    P.COMMENT_MANAGE: "Delete comments of other members",
     P.RUN_START: "Start runs",
     P.RUN_RETRY: "Retry failed runs and imports",
     P.MEMBER_VIEW: "View members",

@@ -25,6 +25,7 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.brand import load_brand
+from cwz_web.generation.comments import count_open_comments
 from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
@@ -198,6 +199,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "findings": request.path_in("templates", template.id, "editor-findings"),
         "preview": request.path_in("templates", template.id, "preview"),
         "comments": request.path_in("templates", template.id, "comments"),
+        "openComments": count_open_comments(request.db, template),
         "csrf": get_csrf_token(request),
         "base": digest_of(document),
         "document": document.canonical(),

@@ -1,4 +1,4 @@
-"""Comments on the layers of a template: the list on the versions page and in the editor, writing and resolving."""
+"""Comments on the layers of a template: the list on the versions page and in the editor, and what changes a comment."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import Field
-from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.httpexceptions import HTTPForbidden, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -15,7 +15,9 @@ from cwz_web.generation.comments import (
     ShownComment,
     TooManyCommentsError,
     add_comment,
+    edit_comment,
     list_comments,
+    reopen_comment,
     resolve_comment,
 )
 from cwz_web.generation.drafts import load_draft
@@ -29,18 +31,26 @@ from cwz_web.web.request import Request
 
 PAGE, PART = "templates/comments.jinja2", "templates/_comments.jinja2"
 
+CommentText = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+
 
 class CommentForm(Form):
     """A comment; without a layer, it is about the template as a whole."""
 
     layer: Annotated[str, Field(max_length=60)] = ""
-    text: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+    text: CommentText
 
 
-class ResolveForm(Form):
+class CommentReference(Form):
     """A comment."""
 
     comment: UUID
+
+
+class EditForm(CommentReference):
+    """A comment, and the text that it gets."""
+
+    text: CommentText
 
 
 @dataclass(frozen=True)
@@ -48,15 +58,20 @@ class CommentsPage:
     """The view model of templates/comments.jinja2 and its part.
 
     Attributes:
+        form: the form of a new comment.
+        edit_form: the form of a comment that is edited, which says which one.
         layers: the names of the layers of the draft.
         layer: the selected one.
+        account_id: the user, who can edit and delete their own comments.
     """
 
     template: Template
     form: SubmittedForm[Any]
+    edit_form: SubmittedForm[Any]
     comments: list[ShownComment]
     layers: list[str]
     layer: str
+    account_id: UUID
     max_length: int
 
 
@@ -64,8 +79,15 @@ def describe_comments(request: Request, template: Template, form: SubmittedForm[
     """Return the view model of a template's comments."""
     layers = [layer.name for layer in walk_layers(load_draft(request.db, template).document.layers)]
     chosen = form.typed.get("layer", request.GET.get("layer", ""))
-    comments = list_comments(request.db, template)
-    return CommentsPage(template, form, comments, layers, chosen if chosen in layers else "", MAX_LENGTH)
+    return CommentsPage(
+        template,
+        *((empty_form(), form) if "comment" in form.typed else (form, empty_form())),
+        list_comments(request.db, template),
+        layers,
+        chosen if chosen in layers else "",
+        account_id=request.user.account.id,
+        max_length=MAX_LENGTH,
+    )
 
 
 def _comments_page(context: TemplateResource, request: Request, form: SubmittedForm[Any]) -> CommentsPage:
@@ -121,16 +143,86 @@ def write_comment_in_editor(context: TemplateResource, request: Request, form: C
     return _write(context, request, form)
 
 
+def _edit(context: TemplateResource, request: Request, form: EditForm) -> Response:
+    template, comment = context.row, _find(context.row, request, form.comment)
+    if comment.author_id != request.user.account.id:
+        raise HTTPForbidden("Only its author can edit a comment")
+    if edit_comment(comment, form.text):
+        request.audit("template.comment_edit", template.name, layer=comment.layer)
+    return _back(request, template, comment.layer)
+
+
+@form_view(
+    EditForm,
+    _comments_page,
+    context=TemplateResource,
+    name="edit-comment",
+    renderer=PAGE,
+    partial=False,
+    permission=Permission.COMMENT,
+    rate_limit="comment",
+)
+def save_comment(context: TemplateResource, request: Request, form: EditForm) -> Response:
+    """Change the text of a comment of one's own."""
+    return _edit(context, request, form)
+
+
+@form_view(
+    EditForm,
+    _comments_page,
+    context=TemplateResource,
+    name="edit-comment",
+    renderer=PART,
+    partial=True,
+    permission=Permission.COMMENT,
+    rate_limit="comment",
+)
+def save_comment_in_editor(context: TemplateResource, request: Request, form: EditForm) -> Response:
+    """Change the text of a comment; htmx follows the redirect to the list."""
+    return _edit(context, request, form)
+
+
 @view_config(context=TemplateResource, name="resolve-comment", request_method="POST", permission=Permission.COMMENT)
 def resolve(context: TemplateResource, request: Request) -> Response:
     """Mark a comment as resolved."""
-    form, template = read_form(ResolveForm, request.POST), context.row
-    comment = request.db.get(TemplateComment, (template.workspace_id, form.value.comment)) if form.value else None
-    if comment is None or comment.template_id != template.id:
-        raise HTTPUnprocessableEntity("Choose one of the template's comments")
+    template, comment = context.row, _read_reference(context.row, request)
     if resolve_comment(comment, request.user.account):
         request.audit("template.comment_resolve", template.name, layer=comment.layer)
     return _back(request, template, comment.layer)
+
+
+@view_config(context=TemplateResource, name="reopen-comment", request_method="POST", permission=Permission.COMMENT)
+def reopen(context: TemplateResource, request: Request) -> Response:
+    """Mark a resolved comment as open."""
+    template, comment = context.row, _read_reference(context.row, request)
+    if reopen_comment(comment):
+        request.audit("template.comment_reopen", template.name, layer=comment.layer)
+    return _back(request, template, comment.layer)
+
+
+@view_config(context=TemplateResource, name="delete-comment", request_method="POST", permission=Permission.COMMENT)
+def delete(context: TemplateResource, request: Request) -> Response:
+    """Delete a comment of one's own; an admin can delete each."""
+    template, comment = context.row, _read_reference(context.row, request)
+    if comment.author_id != request.user.account.id and not request.has_permission(Permission.COMMENT_MANAGE):
+        raise HTTPForbidden("Only its author and admins can delete a comment")
+    request.db.delete(comment)
+    request.audit("template.comment_delete", template.name, layer=comment.layer)
+    return _back(request, template, comment.layer)
+
+
+def _read_reference(template: Template, request: Request) -> TemplateComment:
+    form = read_form(CommentReference, request.POST)
+    if form.value is None:
+        raise HTTPUnprocessableEntity("Choose one of the template's comments")
+    return _find(template, request, form.value.comment)
+
+
+def _find(template: Template, request: Request, comment_id: UUID) -> TemplateComment:
+    comment = request.db.get(TemplateComment, (template.workspace_id, comment_id))
+    if comment is None or comment.template_id != template.id:
+        raise HTTPUnprocessableEntity("This comment no longer exists. Reload the page")
+    return comment
 
 
 def _back(request: Request, template: Template, layer: str) -> Response:

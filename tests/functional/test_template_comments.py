@@ -1,5 +1,6 @@
-"""Comments on the layers of a template: writing, resolving, and what other tenants and scripts in them can do."""
+"""Comments on the layers of a template: what changes them, and what other tenants and scripts in them can do."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,10 @@ class Discussion:
         with self.make.database.transaction(self.space.id) as db:
             return list(db.scalars(select(TemplateComment).order_by(TemplateComment.id)))
 
+    def audit_entries(self) -> list[AuditEntry]:
+        with self.make.database.transaction(self.space.id) as db:
+            return list(db.scalars(select(AuditEntry).order_by(AuditEntry.number)))
+
 
 @pytest.fixture
 def discussion(app: TestApp, make: Factory) -> Discussion:
@@ -65,18 +70,74 @@ def test_comments_of_the_selected_layer_come_first(discussion: Discussion) -> No
     assert texts == ["On the title", "On everything"]
 
 
-def test_comment_is_resolved_once(discussion: Discussion) -> None:
+def test_comment_is_resolved_and_reopened_once(discussion: Discussion) -> None:
     discussion.post("comments", text="Larger, please")
     [comment] = discussion.stored()
     for _ in range(2):
         page = discussion.post("resolve-comment", comment=str(comment.id)).follow()
     [item] = page.html.select(".comment-list li")
     assert f"Resolved just now by {discussion.author.name}" in item.text
-    assert item.find("form") is None
-    with discussion.make.database.transaction(discussion.space.id) as db:
-        entries = list(db.scalars(select(AuditEntry).order_by(AuditEntry.number)))
-    assert [entry.action for entry in entries] == ["template.comment", "template.comment_resolve"]
+    for _ in range(2):
+        page = discussion.post("reopen-comment", comment=str(comment.id)).follow()
+    [item] = page.html.select(".comment-list li")
+    assert "Resolved" not in item.text
+    entries = discussion.audit_entries()
+    actions = ["template.comment", "template.comment_resolve", "template.comment_reopen"]
+    assert [entry.action for entry in entries] == actions
     assert "Larger" not in str([entry.details for entry in entries])
+
+
+def test_author_edits_and_deletes_a_comment(discussion: Discussion) -> None:
+    discussion.post("comments", layer="Title", text="Larger")
+    [comment] = discussion.stored()
+    refused = discussion.post("edit-comment", 422, comment=str(comment.id), text=" ")
+    form = refused.html.select_one(".comment-list details[open]")
+    assert "Enter a value" in form.text
+    assert len(refused.html.find_all(class_="error")) == 1
+    page = discussion.post("edit-comment", comment=str(comment.id), text="Smaller").follow()
+    [item] = page.html.select(".comment-list li")
+    assert (item.select_one(".comment-text").text, ", edited" in item.text) == ("Smaller", True)
+    page = discussion.post("delete-comment", comment=str(comment.id)).follow()
+    assert "No comments" in page.text
+    assert discussion.stored() == []
+    actions = [entry.action for entry in discussion.audit_entries()]
+    assert actions == ["template.comment", "template.comment_edit", "template.comment_delete"]
+
+
+def test_only_admins_delete_comments_of_others_and_cannot_edit_them(discussion: Discussion) -> None:
+    discussion.post("comments", text="Larger")
+    [comment] = discussion.stored()
+    for role, status in ((Role.USER, 403), (Role.ADMIN, 303)):
+        discussion.app.reset()
+        sign_in(discussion.app, discussion.make.member(discussion.space, role))
+        item = discussion.page().html.select_one(".comment-list li")
+        labels = [summary.text.strip() for summary in item.find_all("summary")]
+        assert labels == (["Delete"] if role is Role.ADMIN else [])
+        discussion.post("edit-comment", 403, comment=str(comment.id), text="Forged")
+        assert [each.text for each in discussion.stored()] == ["Larger"]
+        discussion.post("delete-comment", status, comment=str(comment.id))
+    assert discussion.stored() == []
+
+
+def test_comments_on_a_deleted_layer_stay_readable(discussion: Discussion) -> None:
+    with discussion.make.database.transaction(discussion.space.id) as db:
+        template = db.merge(discussion.template)
+        comments.add_comment(db, template, layer="Gone", text="Larger", author=db.merge(discussion.author))
+    item = discussion.page("?layer=Gone").html.select_one(".comment-list li")
+    assert "on Gone, which is no longer in the template" in " ".join(item.text.split())
+    assert item.find("a") is None
+    assert "Larger" in item.text
+
+
+def test_editor_knows_how_many_comments_are_open(discussion: Discussion) -> None:
+    discussion.app.reset()
+    sign_in(discussion.app, discussion.make.member(discussion.space, Role.USER))
+    for text in ("One", "Two", "Three"):
+        discussion.post("comments", layer="Title", text=text)
+    discussion.post("comments", text="On everything")
+    discussion.post("resolve-comment", comment=str(discussion.stored()[0].id))
+    start = discussion.app.get(f"{discussion.here}/editor").html.find(id="editor-start")
+    assert json.loads(start.string)["openComments"] == {"Title": 2}
 
 
 def test_editor_gets_the_part_of_the_page(discussion: Discussion) -> None:
@@ -119,12 +180,15 @@ def test_comments_of_other_templates_and_workspaces_are_out_of_reach(discussion:
     other.post("comments", text="Theirs")
     [theirs] = other.stored()
     assert "Theirs" not in discussion.page().text
-    discussion.post("resolve-comment", 422, comment=str(theirs.id))
+    for change in ("resolve-comment", "reopen-comment", "delete-comment"):
+        discussion.post(change, 422, comment=str(theirs.id))
+    discussion.post("edit-comment", 422, comment=str(theirs.id), text="Forged")
     discussion.post("comments", text="Ours")
     [ours] = discussion.stored()
     second = discussion.make.template(discussion.space, name="Second")
     discussion.here = f"/w/{discussion.space.slug}/templates/{second.id}"
     discussion.post("resolve-comment", 422, comment=str(ours.id))
+    discussion.post("delete-comment", 422, comment=str(ours.id))
     discussion.here = other.here
     discussion.app.get(f"{other.here}/comments", status=404)
     discussion.post("comments", 404, text="Smuggled")
@@ -139,6 +203,7 @@ def test_read_only_workspace_shows_comments_without_a_form(wsgi_paid: Router, ma
     page = discussion.page()
     assert "Larger" in page.text
     assert page.html.find("textarea") is None
+    assert page.html.select(".comment-list form") == []
     discussion.post("comments", 402, text="More")
 
 

@@ -1,4 +1,8 @@
-// The comments panel: the comments of the template, those of the selected layer first. The server renders them.
+// The comments panel: the comments of the template, those of the selected layer first. The server renders them. Layers
+// with open comments have a mark on the stage and in the tree of layers.
+
+import { placeMarks } from "./comment-marks.js";
+import { openPanel } from "./tabs.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 
@@ -6,11 +10,15 @@
 export function installComments(editor) {
   const { root } = editor;
   const panel = /** @type {HTMLElement} */ (root.querySelector("#panel-comments"));
+  const source = /** @type {HTMLElement} */ (panel.firstElementChild);
   let shown = "";
+  /** @type {Promise<unknown>} */
+  let loading = Promise.resolve();
 
+  /** Return whether the user writes a comment, which another list would replace. */
   function isTyping() {
-    const text = panel.querySelector("textarea");
-    return Boolean(text?.value.trim());
+    const text = /** @type {HTMLTextAreaElement | null} */ (panel.querySelector("#comment-text"));
+    return Boolean(text?.value.trim() || panel.querySelector("details[open] textarea"));
   }
 
   /** Show the comments of the selected layer, unless a comment is being written. */
@@ -19,7 +27,15 @@ export function installComments(editor) {
     if (panel.hidden || isTyping() || shown === `:${layer}`) return;
     shown = `:${layer}`;
     const query = new URLSearchParams({ layer });
-    htmx.ajax("GET", `${editor.start.comments}?${query}`, { target: "#comments-list", swap: "outerHTML" });
+    loading = htmx.ajax("GET", `${editor.start.comments}?${query}`, { source, target: "#comments-list", swap: "outerHTML" });
+  }
+
+  /** @param {string} name a layer, or empty for the whole template */
+  async function write(name) {
+    if (name) editor.select([name]);
+    openPanel(root, "comments");
+    await loading;
+    /** @type {HTMLElement | null} */ (panel.querySelector("#comment-text"))?.focus();
   }
 
   root.addEventListener("tab", () => {
@@ -27,10 +43,103 @@ export function installComments(editor) {
     show();
   });
   editor.addEventListener("select", show);
+  editor.addEventListener("comment", (event) => write(/** @type {CustomEvent} */ (event).detail));
   panel.addEventListener("click", (event) => {
     const layer = /** @type {HTMLElement} */ (event.target).closest("[data-comment-layer]");
     if (!(layer instanceof HTMLElement)) return;
     event.preventDefault();
     editor.select([layer.dataset.commentLayer ?? ""]);
   });
+  let hadFocus = false;
+  root.addEventListener("focusin", (event) => { hadFocus = panel.contains(/** @type {Node} */ (event.target)); });
+  new MutationObserver(() => {
+    readOpenComments(editor, panel);
+    // The focused button is gone with its comment.
+    const items = /** @type {HTMLElement | null} */ (panel.querySelector("#comment-items"));
+    if (hadFocus && document.activeElement === document.body) items?.focus();
+  }).observe(panel, { childList: true, subtree: true });
+  editor.commands.add({ id: "comment", label: "Comment", group: "Edit", keys: ["C"], run: () => write(editor.selection[0] ?? "") });
+  installMarks(editor);
+}
+
+/**
+ * Count the open comments that the panel shows, which are all of the template.
+ * @param {Editor} editor
+ * @param {HTMLElement} panel
+ */
+function readOpenComments(editor, panel) {
+  if (!panel.querySelector("#comment-items")) return;
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const each of /** @type {NodeListOf<HTMLElement>} */ (panel.querySelectorAll("[data-open-comment]"))) {
+    const layer = each.dataset.openComment ?? "";
+    if (layer) counts.set(layer, (counts.get(layer) ?? 0) + 1);
+  }
+  const isSame = counts.size === editor.openComments.size && [...counts].every(([name, count]) => editor.openComments.get(name) === count);
+  if (isSame) return;
+  editor.openComments = counts;
+  editor.emit("comments");
+  const count = [...counts.values()].reduce((sum, each) => sum + each, 0);
+  editor.announce(`${describeCount(count)} on layers`);
+}
+
+/** @param {number} count */
+export function describeCount(count) {
+  return count === 1 ? "1 open comment" : `${count} open comments`;
+}
+
+/**
+ * Show the marks of commented layers on the stage.
+ * @param {Editor} editor
+ */
+function installMarks(editor) {
+  const { stage, root } = editor;
+  const element = document.createElement("div");
+  element.className = "comment-marks";
+  stage.container.append(element);
+  const icon = /** @type {HTMLTemplateElement} */ (root.querySelector("#icon-comment"));
+
+  function show() {
+    const frames = [...editor.openComments.keys()].flatMap((name) => {
+      const frame = stage.find(name)?.frame;
+      return frame ? [{ name, frame }] : [];
+    });
+    element.hidden = Boolean(stage.concealed);
+    while (element.children.length > frames.length) element.lastElementChild?.remove();
+    const points = placeMarks(frames.map((each) => each.frame), (point) => stage.toContainer(point));
+    for (const [at, { name }] of frames.entries()) showMark(at, name, points[at]);
+  }
+
+  /**
+   * @param {number} at
+   * @param {string} name
+   * @param {import("./stage.js").Point} point
+   */
+  function showMark(at, name, point) {
+    let mark = /** @type {HTMLButtonElement | undefined} */ (element.children[at]);
+    if (!mark) {
+      mark = document.createElement("button");
+      mark.type = "button";
+      mark.className = "comment-mark";
+      mark.append(icon.content.cloneNode(true), document.createElement("span"));
+      element.append(mark);
+    }
+    const count = editor.openComments.get(name) ?? 0;
+    /** @type {HTMLElement} */ (mark.lastElementChild).textContent = String(count);
+    mark.dataset.layer = name;
+    mark.setAttribute("aria-label", `${describeCount(count)} on ${name}`);
+    mark.style.left = `${point.x}px`;
+    mark.style.top = `${point.y}px`;
+  }
+
+  element.addEventListener("pointerdown", (event) => event.stopPropagation());
+  element.addEventListener("click", (event) => {
+    const mark = /** @type {HTMLElement} */ (event.target).closest("button");
+    if (mark) editor.emit("comment", mark.dataset.layer);
+  });
+  element.addEventListener("dblclick", (event) => event.stopPropagation());
+  for (const type of ["comments", "select"]) editor.addEventListener(type, show);
+  editor.addEventListener("dragging", () => { element.hidden = true; });
+  for (const type of ["camera", "shown"]) stage.addEventListener(type, show);
+  stage.addEventListener("transform", () => { element.hidden = true; });
 }

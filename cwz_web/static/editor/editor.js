@@ -48,7 +48,10 @@ const TOAST_MS = 6000;
 const NUDGE = 1;
 const LARGE_NUDGE = 10;
 
-/** Events: "select" (the selection has changed), "dragging" (detail: names and delta). */
+/**
+ * Events: "select" (the selection has changed), "dragging" (detail: names and delta), "comments" (their numbers have
+ * changed), "comment" (the user comments; detail: the name of the layer).
+ */
 export class Editor extends EventTarget {
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -85,6 +88,9 @@ export class Editor extends EventTarget {
     /** @type {((file: File, point?: Point) => Promise<void>) | undefined} */
     this.addImageFile = undefined;
     this.fonts = new Fonts(start.fonts);
+    /** How many open comments layers have. */
+    /** @type {Map<string, number>} */
+    this.openComments = new Map(Object.entries(start.openComments));
     this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
     this.session.addEventListener("state", (event) => {
       this.stage.show(/** @type {CustomEvent} */ (event).detail);

@@ -1,5 +1,6 @@
 // The tree of layers: select, order, rename, lock and hide. It shows the document of this page, so it works offline, too.
 
+import { describeCount } from "./comments.js";
 import { findLayer, locate, renameLayer, unusedName } from "./model.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -77,7 +78,9 @@ export function installLayerPanel(editor) {
    * @param {Set<string>} findings
    */
   function describe(layer, absent, findings) {
+    const comments = editor.openComments.get(layer.name);
     const notes = [layer.locked && "locked", layer.hidden && "hidden", findings.has(layer.name) && "has issues"];
+    if (comments) notes.push(describeCount(comments));
     if (!layer.hidden && absent.has(layer.name)) notes.push("not shown for this row");
     return [layer.name, layer.type, ...notes.filter(Boolean)].join(", ");
   }
@@ -104,9 +107,27 @@ export function installLayerPanel(editor) {
       mark.append(icon("issue"));
       row.append(mark);
     }
+    const comments = editor.openComments.get(layer.name);
+    if (comments) row.append(commentMark(layer.name, comments));
     row.append(toggle(layer, "hidden", layer.hidden ? "eye-off" : "eye", layer.hidden ? "Show" : "Hide"));
     row.append(toggle(layer, "locked", layer.locked ? "lock" : "lock-open", layer.locked ? "Unlock" : "Lock"));
     return row;
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} count
+   */
+  function commentMark(name, count) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "comment-mark";
+    // The keyboard uses the command of the selected layer.
+    button.tabIndex = -1;
+    button.title = describeCount(count);
+    button.setAttribute("aria-label", `${describeCount(count)} on ${name}`);
+    button.append(icon("comment"), String(count));
+    return button;
   }
 
   /**
@@ -141,6 +162,7 @@ export function installLayerPanel(editor) {
     const button = target.closest("button[data-flag]");
     if (!name) return;
     focused = name;
+    if (target.closest(".comment-mark")) return editor.emit("comment", name);
     if (button instanceof HTMLElement) {
       const flag = /** @type {"hidden" | "locked"} */ (button.dataset.flag);
       const before = editor.selection;
@@ -310,6 +332,7 @@ export function installLayerPanel(editor) {
   }
 
   for (const type of ["document", "state", "findings"]) session.addEventListener(type, draw);
+  editor.addEventListener("comments", draw);
   editor.addEventListener("select", () => {
     focused = editor.selection[0] ?? focused;
     draw();
