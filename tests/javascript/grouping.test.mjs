@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { groupLayers, moveLayers } from "../../cwz_web/static/editor/grouping.js";
+import { groupLayers, moveLayers, ungroupLayers } from "../../cwz_web/static/editor/grouping.js";
 import { findLayer, locate } from "../../cwz_web/static/editor/model.js";
 import { boundsOf, frameOnCanvas, placesIn, sizeNames, withMasks } from "../../cwz_web/static/editor/sizes.js";
 
@@ -163,4 +163,44 @@ test("a layer in a stack has no position of its own", () => {
   moveLayers(document, ["C"], "Stack", 1, { size: "default", frames: {} });
   assert.deepEqual(findLayer(document, "Stack").layers.map((each) => each.name), ["A", "C", "B"]);
   assert.deepEqual(document.sizes[0].overrides, { A: { size: 4 } });
+});
+
+test("ungrouped layers stay where they are in each size", () => {
+  const pins = { horizontal: "right", vertical: "bottom" };
+  const text = { ...shape("Title", { x: 10, y: 90, width: 90, height: 30, pins: { horizontal: "scale", vertical: "scale" } }), type: "text", size: 40 };
+  const layers = [shape("A", { x: 5, y: 6, width: 50, height: 20 }), shape("B", { x: 80, y: 70, width: 30, height: 20, anchor: "center" }), text];
+  const group = { ...shape("Card", { x: 100, y: 100, width: 200, height: 200, rotation: 90, pins }), type: "group", layers };
+  const document = makeDocument([shape("Back"), group, shape("Top")], { Card: { x: 20, width: 100, height: 300 }, A: { y: 9 } });
+  const names = keepsPlaces(document, ["A", "B", "Title"], (shown) => ungroupLayers(document, "Card", shown));
+  assert.deepEqual(names, ["A", "B", "Title"]);
+  assert.deepEqual(document.layers.map((each) => each.name), ["Back", "A", "B", "Title", "Top"]);
+  assert.deepEqual(findLayer(document, "B").pins, pins);
+  assert.ok(!("Card" in document.sizes[0].overrides));
+});
+
+test("layers of an ungrouped stack are where they are shown, and in proportion in other sizes", () => {
+  const layers = [shape("A", { width: 50, height: 20, sizing: { width: "fill", height: "fixed" } }), shape("B", { width: 30, height: 20 })];
+  const stack = { ...shape("Stack", { x: 100, y: 100, width: 200, height: 60 }), type: "stack", direction: "column", layers };
+  const document = makeDocument([stack], { Stack: { x: 40, y: 50 } });
+  document.sizes[0] = { ...document.sizes[0], width: 500, height: 400 };
+  const frames = {
+    Stack: { x: 200, y: 130, width: 200, height: 60, rotation: 0 },
+    A: { x: 200, y: 110, width: 200, height: 20, rotation: 0 },
+    B: { x: 115, y: 140, width: 30, height: 20, rotation: 0 },
+  };
+  ungroupLayers(document, "Stack", { size: "default", frames });
+  const [a, b] = document.layers;
+  assert.deepEqual([a.x, a.y, a.width, a.sizing.width], [100, 100, 200, "fixed"]);
+  assert.deepEqual([b.x, b.y, b.width], [100, 130, 30]);
+  assert.deepEqual(document.sizes[0].overrides.B, { x: 40, y: 65, width: 15, height: 10 });
+});
+
+test("masks that are not beside their layers any more are removed", () => {
+  const inner = { ...shape("Inner"), type: "group", layers: [shape("Mask"), shape("A", { mask: { layer: "Mask" } })] };
+  const kept = makeDocument([inner]);
+  ungroupLayers(kept, "Inner", { size: "default", frames: {} });
+  assert.deepEqual(findLayer(kept, "A").mask, { layer: "Mask" });
+  const document = makeDocument([{ ...shape("Stack"), type: "stack", layers: [inner] }, shape("B", { mask: { layer: "Gone" } })]);
+  ungroupLayers(document, "Inner", { size: "default", frames: {} });
+  assert.deepEqual(findLayer(document, "Stack").layers.map((each) => [each.name, each.mask]), [["Mask", undefined], ["A", undefined]]);
 });

@@ -1,8 +1,8 @@
 // Commands that arrange layers: group, stack, align, distribute, tidy up.
 
 import { align, distribute, edgesOf, tidy } from "./alignment.js";
-import { groupLayers } from "./grouping.js";
-import { containerOf, outermost, setValues } from "./model.js";
+import { groupLayers, ungroupLayers } from "./grouping.js";
+import { containerOf, findLayer, outermost, setValues } from "./model.js";
 import { moveOnCanvas } from "./pointer.js";
 import { stackLayers } from "./stacking.js";
 
@@ -46,6 +46,22 @@ export function installArrange(editor) {
     finish(names, name, "Grouped");
   }
 
+  function ungroup() {
+    const names = containerNames();
+    const repeated = names.find((name) => findLayer(editor.document, name)?.repeat);
+    if (repeated) return editor.toast(`${repeated} repeats its layers for each entry of a list. Choose no list for it first.`);
+    const shown = shownOf(editor);
+    /** @type {string[]} */
+    let layers = [];
+    editor.edit(`ungroup ${names.join(", ")}`, (copy) => { layers = names.flatMap((name) => ungroupLayers(copy, name, shown)); });
+    editor.select(layers);
+    editor.announce(`Ungrouped ${names.join(", ")}`);
+  }
+
+  function containerNames() {
+    return unlockedNames(editor).filter((name) => findLayer(editor.document, name)?.layers);
+  }
+
   function stack() {
     const [names, shown] = [unlockedNames(editor), shownOf(editor)];
     let made = { name: "", isEven: true };
@@ -56,6 +72,7 @@ export function installArrange(editor) {
 
   commands.add(
     { id: "group", label: "Group", group: "Arrange", keys: ["Mod+G"], run: group, isEnabled: hasUnlocked },
+    { id: "ungroup", label: "Ungroup", group: "Arrange", keys: ["Mod+Shift+G"], run: ungroup, isEnabled: () => containerNames().length > 0 },
     { id: "stack", label: "Stack", group: "Arrange", keys: ["Shift+A"], run: stack, isEnabled: hasUnlocked },
   );
   for (const [edge, label, keys] of EDGES) {

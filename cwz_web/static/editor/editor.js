@@ -378,13 +378,6 @@ export class Editor extends EventTarget {
   addCommands() {
     const hasSelection = () => this.selection.length > 0;
     const one = () => this.selection.length === 1;
-    const form = (/** @type {string} */ name) => () => {
-      const boxes = Object.fromEntries([...this.stage.entries.values()].filter((each) => !each.layer.instance).map((each) => {
-        const { x, y, width, height } = each.frame;
-        return [each.layer.name, [Math.round(x - width / 2), Math.round(y - height / 2), Math.round(width), Math.round(height)]];
-      }));
-      this.submit({ do: name, layer: this.selection[0], boxes: JSON.stringify(boxes) }).catch(() => {});
-    };
     const nudge = (/** @type {number} */ x, /** @type {number} */ y) => () => {
       this.move(outermost(this.document, this.selection).filter((name) => this.isMovable(name)), { x, y });
     };
@@ -402,7 +395,6 @@ export class Editor extends EventTarget {
       { id: "backward", label: "Send backward", group: "Arrange", keys: ["Mod+["], run: () => this.reorder("backward"), isEnabled: hasSelection },
       { id: "front", label: "Bring to front", group: "Arrange", keys: ["Mod+Alt+]"], run: () => this.reorder("front"), isEnabled: hasSelection },
       { id: "back", label: "Send to back", group: "Arrange", keys: ["Mod+Alt+["], run: () => this.reorder("back"), isEnabled: hasSelection },
-      { id: "ungroup", label: "Ungroup", group: "Arrange", keys: ["Mod+Shift+G"], run: form("unwrap"), isEnabled: () => one() && Boolean(findLayer(this.document, this.selection[0])?.layers) },
       { id: "lock", label: "Lock or unlock", group: "Arrange", keys: ["Mod+Shift+L"], run: () => this.toggle("locked"), isEnabled: hasSelection },
       { id: "hide", label: "Hide or show", group: "Arrange", keys: ["Mod+Shift+H"], run: () => this.toggle("hidden"), isEnabled: hasSelection },
       { id: "zoom-in", label: "Zoom in", group: "View", keys: ["+", "=", "Mod+="], run: () => this.stage.zoomTo(this.stage.zoom * 1.25) },

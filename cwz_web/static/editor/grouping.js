@@ -1,9 +1,9 @@
 // Groups from layers, and layers into other containers, without that anything moves in any size. No DOM.
 
-import { DEFAULT_SIZE, anchorPoint, findLayer, locate, removeLayers, unusedName } from "./model.js";
+import { DEFAULT_SIZE, anchorPoint, findLayer, locate, removeLayers, unusedName, walkLayers } from "./model.js";
 import { valuesInParent } from "./placing.js";
 import {
-  boundsOf, frameOf, frameOnCanvas, isFlexible, placesIn, removePositions, setInSize, sizeNames, withMasks,
+  boundsOf, frameOf, frameOnCanvas, frameOutside, isFlexible, placesIn, removePositions, setInSize, sizeNames, withMasks,
 } from "./sizes.js";
 
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
@@ -195,7 +195,18 @@ export function ownLengths(layer, place) {
   /** @type {{[key: string]: any}} */
   const values = {};
   for (const side of SIDES) if (!isFlexible(layer, side)) values[side] = place[side];
-  if (layer.type !== "text") return values;
+  return { ...values, ...fontsOf(layer, place) };
+}
+
+/**
+ * Return the font sizes of a text.
+ * @param {Layer} layer
+ * @param {Place | undefined} place
+ */
+function fontsOf(layer, place) {
+  /** @type {{size?: number, min_size?: number}} */
+  const values = {};
+  if (layer.type !== "text" || !place) return values;
   if (place.size != null) values.size = place.size;
   if (place.min_size != null) values.min_size = place.min_size;
   return values;
@@ -234,6 +245,95 @@ export function moveLayers(document, names, to, index, shown, delta = { x: 0, y:
 }
 
 /**
+ * Replace a group or a stack of a copy of a document by its layers, which stay where they are in each size. Where a stack
+ * places its layers in another size than the shown one is not known: they are taken to be in proportion.
+ * @param {TemplateDocument} document the copy, which changes
+ * @param {string} name
+ * @param {Shown} shown
+ * @returns {string[]} the names of the layers
+ */
+export function ungroupLayers(document, name, shown) {
+  const { layer: container, siblings, index, containers } = /** @type {import("./model.js").Spot} */ (locate(document, name));
+  const parent = containers.at(-1);
+  const layers = container.layers ?? [];
+  const before = sizeNames(document).map((size) => {
+    const places = placesIn(document, size, shown.frames);
+    const frames = layers.map((each) => frameIn(document, places, each.name, size, shown) ?? frameInStack(document, places, each.name, size, shown));
+    const outer = parent && frameIn(document, places, parent.name, size, shown);
+    return { size, frames, outer, fonts: layers.map((each) => fontsOf(each, places.get(each.name))) };
+  });
+  siblings.splice(index, 1, ...layers);
+  for (const size of document.sizes) delete size.overrides[name];
+  for (const layer of layers) {
+    if (parent?.type !== "stack") fixFilling(layer);
+    if (container.pins && parent?.type !== "stack") layer.pins = { ...container.pins };
+    else delete layer.pins;
+    if (parent?.type === "stack") removePositions(document, layer.name);
+  }
+  removeLostMasks(document);
+  for (const { size, frames, outer, fonts } of parent?.type === "stack" ? [] : before) {
+    for (const [at, layer] of layers.entries()) {
+      const frame = frames[at];
+      if (frame && (outer || !parent)) placeFrame(document, layer, frame, outer, size);
+      setInSize(document, layer.name, fonts[at], size);
+    }
+  }
+  return layers.map((each) => each.name);
+}
+
+/**
+ * Return where a layer of a stack is on the canvas of a size that is not shown.
+ * @param {TemplateDocument} document
+ * @param {Map<string, Place>} places
+ * @param {string} name
+ * @param {string} size
+ * @param {Shown} shown
+ * @returns {Frame | undefined}
+ */
+function frameInStack(document, places, name, size, shown) {
+  const stack = locate(document, name)?.containers.at(-1);
+  const outer = stack && frameOnCanvas(document, places, stack.name);
+  const [frame, around] = [shown.frames[name], shown.frames[stack?.name ?? ""]];
+  if (!stack || !outer || !frame || !around) return undefined;
+  const ratio = stack.pins ? 1 : scaleOf(document, size) / scaleOf(document, shown.size);
+  const { x, y, rotation } = valuesInParent(frame, around, "top-left");
+  const box = { left: x * ratio, top: y * ratio, width: frame.width * ratio, height: frame.height * ratio, rotation };
+  return frameOutside(frameOf(/** @type {Place} */ (box)), outer);
+}
+
+/**
+ * @param {TemplateDocument} document
+ * @param {string} size
+ */
+function scaleOf({ canvas, sizes }, size) {
+  const sized = sizes.find((each) => each.name === size) ?? canvas;
+  return Math.min(sized.width / canvas.width, sized.height / canvas.height);
+}
+
+/**
+ * Remove the masks of layers that are not beside them, and those in stacks.
+ * @param {TemplateDocument} document the copy, which changes
+ */
+function removeLostMasks(document) {
+  for (const layer of walkLayers(document.layers)) {
+    const mask = layer.mask?.layer;
+    if (!mask) continue;
+    const { siblings, containers } = /** @type {import("./model.js").Spot} */ (locate(document, layer.name));
+    if (containers.at(-1)?.type === "stack" || !siblings.some((each) => each.name === mask)) delete layer.mask;
+  }
+}
+
+/**
+ * Let the sides of a layer that filled a stack have lengths of their own.
+ * @param {Layer} layer
+ */
+function fixFilling(layer) {
+  const filling = SIDES.filter((side) => layer.sizing?.[side] === "fill");
+  if (!filling.length) return;
+  layer.sizing = { ...layer.sizing, ...Object.fromEntries(filling.map((side) => [side, "fixed"])) };
+}
+
+/**
  * @param {TemplateDocument} document
  * @param {string} name
  * @param {string} to
@@ -245,10 +345,7 @@ function takeOut(document, name, to) {
   spot.siblings.splice(spot.index, 1);
   const { layer } = spot;
   const isInStack = Boolean(to && findLayer(document, to)?.type === "stack");
-  const filling = SIDES.filter((side) => layer.sizing?.[side] === "fill");
-  if (!isInStack && filling.length) {
-    layer.sizing = { ...layer.sizing, ...Object.fromEntries(filling.map((side) => [side, "fixed"])) };
-  }
+  if (!isInStack) fixFilling(layer);
   if ((from?.name ?? "") !== to) delete layer.pins;
   return layer;
 }

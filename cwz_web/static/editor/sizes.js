@@ -168,7 +168,7 @@ export function frameOnCanvas(document, places, name) {
  * @param {Frame} container
  * @returns {Frame}
  */
-function frameOutside(frame, container) {
+export function frameOutside(frame, container) {
   const turn = (container.rotation * Math.PI) / 180;
   const [dx, dy] = [frame.x - container.width / 2, frame.y - container.height / 2];
   return {
