@@ -195,6 +195,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "uploads": request.path_in("uploads"),
         "maxUploadBytes": MAX_UPLOAD_BYTES,
         "rows": request.path_in("templates", template.id, "editor-rows"),
+        "columns": request.path_in("templates", template.id, "editor-columns"),
         "stress": request.path_in("templates", template.id, "editor-stress"),
         "findings": request.path_in("templates", template.id, "editor-findings"),
         "preview": request.path_in("templates", template.id, "preview"),

@@ -1,5 +1,6 @@
 """Rows of feeds in the editor: the search for one, those that stress a design, and what is wrong with an image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -9,15 +10,17 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.feeds.columns import FeedSchema
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import RowQuery, find_items, list_items
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
-from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, TemplateField
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
+from cwz_web.runs.feed_fields import propose_fields
 from cwz_web.runs.mapping import SAMPLE, apply_mapping, formats_of, guess_mapping
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows
 from cwz_web.storage.contract import StorageError
@@ -28,6 +31,8 @@ from cwz_web.web.transactions import release_connection
 # Stress rows are those among the first ones: a request does not take longer for a larger feed.
 SCANNED_ROWS = 2000
 FOUND_ROWS = 20
+TITLE = TemplateField(name="title", label="Title")
+FILES = ("upload:", "http://", "https://")
 
 
 class RowsQuery(BaseModel):
@@ -87,10 +92,8 @@ def search_rows(context: TemplateResource, request: Request) -> FoundRows:
     query = _read_query(request)
     feed = _find_feed(request, query.feed)
     page = find_items(request.db, feed, RowQuery(text=query.text.strip()), limit=FOUND_ROWS)
-    rows = [
-        FoundRow(item.position, item.key, " · ".join(filter(None, (text[:60] for text in item.data.values())))[:160])
-        for item in page.items
-    ]
+    title_column = guess_mapping([TITLE], feed.columns, ())["title"]
+    rows = [FoundRow(item.position, item.key, _describe_row(item.data, title_column)) for item in page.items]
     return FoundRows(rows, bool(page.next_after))
 
 
@@ -127,6 +130,22 @@ def list_findings(context: TemplateResource, request: Request) -> Response:
     size = query.size if document.find_size(query.size) else DEFAULT_SIZE
     values = sample_values(request, document, query.feed, query.row)
     return Response(json_body={"messages": _check(request, template, document, size, values)})
+
+
+def _describe_row(data: Mapping[str, str], title_column: str) -> str:
+    """Return the beginning of a row's values: its title first, and no references to files."""
+    texts = [data.get(title_column, ""), *(text for name, text in data.items() if name != title_column)]
+    return " · ".join(text[:60] for text in texts if text and not text.startswith(FILES))[:160]
+
+
+@view_config(context=TemplateResource, name="editor-columns", request_method="GET", permission=Permission.TEMPLATE_EDIT)
+def list_columns(context: TemplateResource, request: Request) -> Response:
+    """Return the fields that a feed's columns offer to the draft, as JSON."""
+    feed = _find_feed(request, _read_query(request).feed)
+    fields = load_draft(request.db, context.row).document.fields
+    rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
+    proposed = propose_fields(fields, feed.columns, FeedSchema.model_validate(feed.schema).types, rows)
+    return Response(json_body={"fields": [field.model_dump(mode="json") for field in proposed]})
 
 
 def _check(

@@ -306,6 +306,22 @@ def test_rows_are_found_by_their_text(desk: Desk) -> None:
     )
 
 
+def test_row_is_named_by_its_title(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space, b"sku,photo,title\n1,https://shop.example/a.jpg,Mug\n")
+    found = desk.app.get(f"{desk.here}/editor-rows", {"feed": str(feed.id)})
+    assert found.html.select_one(".row-values").string == "Mug · 1"
+
+
+def test_columns_are_offered_as_fields(desk: Desk) -> None:
+    feed = desk.make.feed(desk.space, b"sku,product name,list price\n1,Mug,24 EUR\n")
+    fields = desk.app.get(f"{desk.here}/editor-columns", {"feed": str(feed.id)}).json["fields"]
+    assert {"sku", "old_price"} <= {field["name"] for field in fields}
+    desk.edit(operations=[{"op": "add", "path": "/fields/-", "value": fields[-1]}])
+    assert desk.draft.fields[-1].label == fields[-1]["label"]
+    left = desk.app.get(f"{desk.here}/editor-columns", {"feed": str(feed.id)}).json["fields"]
+    assert left == fields[:-1]
+
+
 def test_difficult_rows_are_shown_in_a_size(desk: Desk) -> None:
     feed = desk.make.feed(desk.space, b"sku,title\n1,One\n2,A much longer title\n3,\n")
     strip = desk.app.get(f"{desk.here}/editor-stress", {"feed": str(feed.id)})
@@ -321,7 +337,7 @@ def test_issues_of_a_row(desk: Desk) -> None:
         assert any(message.startswith("Title") for message in answer["messages"]) == has_issues
 
 
-@pytest.mark.parametrize("name", ["editor-rows", "editor-stress"])
+@pytest.mark.parametrize("name", ["editor-columns", "editor-rows", "editor-stress"])
 def test_feed_of_another_workspace_is_not_found(desk: Desk, name: str) -> None:
     feed = desk.make.feed(desk.make.workspace())
     desk.app.get(f"{desk.here}/{name}", {"feed": str(feed.id)}, status=404)

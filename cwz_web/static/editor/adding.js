@@ -1,6 +1,7 @@
 // Adding elements to the template: by a click, in the middle of the view or beside the selection, or dragged to a place.
 
 import { bindList, containerToAddTo, nameLayers, scaleFor, scaleLayer } from "./elements.js";
+import { addField, bindElement } from "./fields.js";
 import { findLayer, setValues } from "./model.js";
 import { valuesInParent } from "./placing.js";
 
@@ -8,7 +9,11 @@ import { valuesInParent } from "./placing.js";
 /** @typedef {import("./model.js").Layer} Layer */
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
 /** @typedef {import("./stage.js").Point} Point */
-/** @typedef {{layer: Layer, field?: import("./elements.js").Element["field"]}} Fragment */
+/**
+ * A layer to add: with the list that it repeats, or with a variant that shows fields, or for a new field.
+ * @typedef {{layer: Layer, field?: import("./elements.js").Element["field"], bound?: import("./fields.js").BoundElement,
+ *   shows?: import("./fields.js").Field}} Fragment
+ */
 /** @typedef {{to: string, before?: string}} Target `to` is a container; empty for the canvas */
 /**
  * What happens to an item that is dragged from a panel onto the stage.
@@ -29,9 +34,13 @@ export function addFragment(editor, fragment, { point, target = targetOf(editor)
   const frame = target.to ? stage.find(target.to)?.frame : undefined;
   const container = frame && findLayer(editor.document, target.to);
   const scale = scaleFor({ width: stage.width, height: stage.height }, fragment.layer, frame?.width);
-  const layer = scaleLayer(structuredClone(fragment.layer), scale);
+  // Bound in a copy for its size; what it adds to the document follows below.
+  const columns = editor.session.view.feed ? editor.columns : null;
+  const layer = scaleLayer(bindElement(structuredClone(editor.document), columns, fragment), scale);
   const center = container || !point ? point ?? (frame ? { x: frame.x, y: frame.y } : viewCenter(editor)) : onCanvas(stage, layer, point);
   editor.edit(`add ${layer.name}`, (copy) => {
+    bindElement(copy, columns, fragment);
+    if (fragment.shows) addField(copy, fragment.shows);
     bindList(copy, layer, fragment.field);
     nameLayers(copy, layer);
     const siblings = (container ? findLayer(copy, container.name)?.layers : undefined) ?? copy.layers;

@@ -11,6 +11,7 @@ import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
 import { installCrop } from "./crop.js";
 import { installElements } from "./elements-panel.js";
+import { installFields } from "./fields-panel.js";
 import { installFonts } from "./font-picker.js";
 import { Fonts } from "./fonts.js";
 import { installGradients } from "./gradient-handles.js";
@@ -91,6 +92,9 @@ export class Editor extends EventTarget {
     /** How many open comments layers have. */
     /** @type {Map<string, number>} */
     this.openComments = new Map(Object.entries(start.openComments));
+    /** What the columns of the chosen feed offer. */
+    /** @type {import("./fields.js").Field[]} */
+    this.columns = [];
     this.status = /** @type {HTMLElement} */ (root.querySelector("#announcements"));
     this.session.addEventListener("state", (event) => {
       this.stage.show(/** @type {CustomEvent} */ (event).detail);
@@ -489,6 +493,7 @@ if (root) {
   installDataPanel(editor);
   installMenus(editor);
   installElements(editor);
+  installFields(editor);
   installUploads(editor);
   installBrandPanel(editor);
   installComments(editor);

@@ -1,5 +1,6 @@
 // The list of fields and filters that `@` or `{{` opens while a text is typed. The focus stays in the text.
 
+import { findOffers } from "./fields.js";
 import { containerOf, locate } from "./model.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -52,10 +53,12 @@ function readOpen(before, start, length) {
 export function fieldNames(editor, layer) {
   const { document } = editor;
   const fields = document.fields.map(({ name, label, type }) => ({ name, label, help: type }));
+  const columns = findOffers(document, editor.columns).filter(({ isNew }) => isNew);
+  const offered = columns.map(({ name, label, type }) => ({ name, label, help: `${type} of the feed` }));
   const computed = (document.computed ?? []).map(({ name }) => ({ name, label: name, help: "computed" }));
   const containers = [...(locate(document, layer)?.containers ?? []), containerOf(document, layer)];
   const entry = containers.some((each) => each?.repeat?.field) ? ["item", "index", "count"] : [];
-  return [...fields, ...computed, ...entry.map((name) => ({ name, label: name, help: "of the repeated entry" }))];
+  return [...fields, ...computed, ...offered, ...entry.map((name) => ({ name, label: name, help: "of the repeated entry" }))];
 }
 
 export class FieldList {

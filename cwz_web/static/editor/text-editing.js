@@ -2,6 +2,7 @@
 // the parts of the text (spans.js) and shown from there: the browser changes nothing in the element on its own.
 
 import { combination } from "./commands.js";
+import { addField } from "./fields.js";
 import { FieldList, fieldNames, findOpenBinding } from "./field-list.js";
 import { colorOf } from "./brand.js";
 import { familyOf } from "./fonts.js";
@@ -201,10 +202,10 @@ export class TextEditing extends EventTarget {
       const layer = findLayer(copy, name);
       if (layer) writeParts(layer, parts);
       const text = joinText(parts);
-      for (const field of newFields) {
-        const isUsed = findBindings(text).some((each) => each.name === field);
-        const isThere = copy.fields.some((each) => each.name === field);
-        if (isUsed && !isThere) copy.fields.push({ name: field, label: field, type: "text", default: "" });
+      for (const { name: used } of findBindings(text)) {
+        const offered = this.editor.columns.find((each) => each.name === used);
+        if (offered) addField(copy, offered);
+        else if (newFields.includes(used)) addField(copy, { name: used, label: used, type: "text", default: "" });
       }
     });
   }

@@ -1,5 +1,6 @@
 """The elements that the editor offers are valid layers, and each has a name and an icon."""
 
+import json
 from typing import Any
 
 import pytest
@@ -18,6 +19,14 @@ def test_element_is_valid(element: dict[str, Any]) -> None:
     ImageTemplate.model_validate({"version": 3, "canvas": canvas, "fields": fields, "layers": [element["layer"]]})
     check_icon(element["icon"])
     assert element["label"]
+
+
+@pytest.mark.parametrize("element", [each for each in ELEMENTS if "bound" in each], ids=lambda element: element["id"])
+def test_element_that_shows_fields_is_valid(element: dict[str, Any]) -> None:
+    bound = json.loads(json.dumps(element["bound"]).replace("$", ""))
+    fields = [{key: field[key] for key in ("name", "label", "type", "default")} for field in bound["fields"]]
+    document = {"version": 3, "canvas": {"width": 1080, "height": 1080}, "fields": fields, "layers": [bound["layer"]]}
+    ImageTemplate.model_validate(document | {"computed": bound.get("computed", [])})
 
 
 def test_elements_have_ids_of_their_own() -> None:
