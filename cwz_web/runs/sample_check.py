@@ -30,10 +30,17 @@ class SampleFinding:
 
 @dataclass(frozen=True)
 class SampleCheck:
-    """The findings in the rows that were checked within the time limit."""
+    """The findings in the rows that were checked within the time limit.
+
+    Attributes:
+        checked_rows: How many rows were checked.
+        findings: What was found, the most frequent first.
+        by_row: The layers and messages of each row; None for a row for which no time was left.
+    """
 
     checked_rows: int
     findings: tuple[SampleFinding, ...]
+    by_row: tuple[tuple[tuple[str, str], ...] | None, ...]
 
 
 def check_sample(
@@ -61,11 +68,15 @@ def check_sample(
         return {(finding.layer, finding.code.value, _reason(finding)): finding.message for finding in findings}
 
     with ThreadPoolExecutor(CONCURRENT_ROWS) as pool:
-        checked = [found for found in pool.map(check, rows) if found is not None]
+        by_row = list(pool.map(check, rows))
+    checked = [found for found in by_row if found is not None]
     counts = Counter(key for found in checked for key in found)
     messages = {key: message for found in checked for key, message in found.items()}
     sample_findings = (SampleFinding(key[0], messages[key], number) for key, number in counts.most_common())
-    return SampleCheck(len(checked), tuple(sample_findings))
+    messages_by_row = (
+        None if found is None else tuple((key[0], message) for key, message in found.items()) for found in by_row
+    )
+    return SampleCheck(len(checked), tuple(sample_findings), tuple(messages_by_row))
 
 
 def _reason(finding: Finding) -> str:

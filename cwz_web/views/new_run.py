@@ -1,14 +1,15 @@
-"""A new run: its form with the field mapping, the check of sample rows, its plan, and its start."""
+"""A new run: its form with the field mapping, its plan, and its start."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
-from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.renderers import render_to_response
 from pyramid.response import Response
+from pyramid.view import view_config
 
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds, list_items
@@ -31,16 +32,12 @@ from cwz_web.runs.planning import (
     plan_takes_long,
     start_run,
 )
-from cwz_web.runs.sample_check import SampleCheck, check_sample
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.views.previews import uploads_of
-from cwz_web.views.templates import preview_path
-from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, form_view
+from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, error_messages, form_view
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
-from cwz_web.web.transactions import release_connection
 
 # In the form: the field keeps the template's default. Not a possible column name of a feed.
 KEEP_DEFAULT = "=default"
@@ -117,12 +114,11 @@ class MappedField:
 
 @dataclass(frozen=True)
 class MappingFragment:
-    """What runs/_mapping.jinja2 shows: the first image, and the column of each field."""
+    """What runs/_mapping.jinja2 shows: the column of each field, and the sizes."""
 
     mapped: str
     feed: Feed
     design: TemplateDesign
-    preview: str
     fields: list[MappedField]
     sizes: list[Choice]
 
@@ -145,26 +141,30 @@ class NewRunPage:
 
 
 @dataclass(frozen=True)
-class PlanPage:
-    """What runs/plan.jinja2 shows; `remaining` images are left this month, None if there is no limit."""
+class PlanFragment:
+    """What runs/_plan.jinja2 shows.
 
-    feed: Feed
-    template: Template
-    plan: RunPlan
-    is_forced: bool
-    outputs: str
-    remaining: int | None
-    is_over_quota: bool
+    Attributes:
+        plan: What the run will do; None if that takes too long to find out unasked, or if it cannot run.
+        remaining: How many images are left this month; None if there is no limit.
+        error: Why it cannot run.
+    """
+
+    feed: Feed | None = None
+    template: Template | None = None
+    plan: RunPlan | None = None
+    is_forced: bool = False
+    outputs: str = ""
+    remaining: int | None = None
+    is_over_quota: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanPage(PlanFragment):
+    """What runs/plan.jinja2 shows: the plan, and the form that it is for."""
+
     typed: dict[str, str]
-
-
-@dataclass(frozen=True)
-class SampleCheckPage:
-    """What runs/checks.jinja2 shows."""
-
-    feed: Feed
-    template: Template
-    check: SampleCheck
 
 
 @page_view(
@@ -173,31 +173,6 @@ class SampleCheckPage:
 def show_new_run(context: RunCollection, request: Request) -> NewRunPage:
     """Show the form, with a guessed mapping and the image of the first row."""
     return _page(request, empty_form(), dict(request.GET))
-
-
-@page_view(
-    "runs/checks.jinja2", "runs/_checks.jinja2", context=RunCollection, name="checks", permission=Permission.RUN_START
-)
-def check_first_rows(context: RunCollection, request: Request) -> SampleCheckPage:
-    """Render the first rows, and show their findings."""
-    typed = dict(request.GET)
-    try:
-        form = RunForm.model_validate(typed)
-    except ValidationError:
-        raise HTTPUnprocessableEntity("Choose a feed and a template") from None
-    workspace_id = request.workspace.workspace_id
-    feed = request.db.get(Feed, (workspace_id, form.feed))
-    template = request.db.get(Template, (workspace_id, form.template))
-    if feed is None or feed.deleted_at or template is None or template.deleted_at:
-        raise HTTPNotFound
-    design = load_design(request.db, template)
-    mapping = _mapping_of(typed, design, feed)
-    formats = formats_of(request.db, feed)
-    rows = [apply_mapping(mapping, item.data, formats) for item in list_items(request.db, feed, limit=SAMPLE)]
-    uploads = uploads_of(request, template)
-    release_connection(request)  # rendering may fetch images
-    check = check_sample(request.services.image_service, uploads, design.document, rows)
-    return SampleCheckPage(feed, template, check)
 
 
 def _invalid_page(context: RunCollection, request: Request, form: SubmittedForm[RunForm]) -> NewRunPage:
@@ -216,6 +191,41 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
     """Show the plan of the run; once it is confirmed, start the run."""
     workspace_id = request.workspace.workspace_id
     typed = {name: value for name, value in request.POST.items() if name != CSRF_FIELD and isinstance(value, str)}
+    spec = read_spec(request, form, typed)
+    quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
+    try:
+        if not form.confirm:
+            page = PlanPage(typed=typed, **vars(plan_fragment(request, spec)))
+            return render_to_response("runs/plan.jinja2", template_values(page), request=request)
+        run = start_run(request.db, spec, started_by=request.user.account.id, quota=quota)
+    except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
+        raise FieldError("feed", str(error)) from None
+    request.audit("run.start", f"{spec.feed.name} with {spec.template.name}", run=str(run.id), rows=run.total)
+    return HTTPSeeOther(request.path_in("runs", run.id))
+
+
+@view_config(
+    context=RunCollection,
+    name="plan",
+    request_method="GET",
+    renderer="runs/_plan.jinja2",
+    permission=Permission.RUN_START,
+)
+def show_plan(context: RunCollection, request: Request) -> PlanFragment:
+    """Show what the run of the form would do."""
+    try:
+        form = RunForm.model_validate(dict(request.GET))
+        return plan_fragment(request, read_spec(request, form, dict(request.GET)), in_background=True)
+    except ValidationError as error:
+        message = next(iter(error_messages(error).values()))
+    except (FieldError, EmptyFeedError, InvalidSettingsError) as error:
+        message = str(error)
+    return PlanFragment(error=message)
+
+
+def read_spec(request: Request, form: RunForm, typed: Mapping[str, str]) -> RunSpec:
+    """Return the run that a form describes. Raises FieldError."""
+    workspace_id = request.workspace.workspace_id
     feed = request.db.get(Feed, (workspace_id, form.feed))
     if feed is None or feed.deleted_at:
         raise FieldError("feed", "This feed does not exist. Choose one from the list")
@@ -226,30 +236,30 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
     outputs = _outputs_of(typed, design, form)
     if len(outputs) > MAX_OUTPUTS:
         raise FieldError("formats", f"A row can have at most {MAX_OUTPUTS} images. Choose fewer sizes or formats")
-    spec = RunSpec(
+    rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
+    return RunSpec(
         feed,
         template,
-        _mapping_of(typed, design, feed),
+        chosen_mapping(typed, design, feed, rows),
         outputs,
         form.storage or None,
         force=form.force == "yes",
         refresh_photos=form.refresh_photos == "yes",
         on_missing_photo=form.on_missing_photo,
     )
-    quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
-    try:
-        if not form.confirm:
-            return _show_plan(request, spec, typed)
-        run = start_run(request.db, spec, started_by=request.user.account.id, quota=quota)
-    except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
-        raise FieldError("feed", str(error)) from None
-    request.audit("run.start", f"{feed.name} with {template.name}", run=str(run.id), rows=run.total)
-    return HTTPSeeOther(request.path_in("runs", run.id))
 
 
-def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Response:
-    """Show what the run will do, with a button that posts the same form with `confirm`."""
+def plan_fragment(request: Request, spec: RunSpec, *, in_background: bool = False) -> PlanFragment:
+    """Return what a run will do.
+
+    Args:
+        request: The request.
+        spec: The run.
+        in_background: Whether no one has asked for the plan yet: one that takes long is left out.
+    """
     takes_long = plan_takes_long(request.db, spec)
+    if takes_long and in_background:
+        return PlanFragment(feed=spec.feed)
     with request.services.slow_requests.slot(request.workspace.workspace_id, when=takes_long):
         plan = plan_run(request.db, spec)
     if not plan.images:
@@ -258,7 +268,7 @@ def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Respon
     remaining = None
     if quota.limit is not None:
         remaining = max(quota.limit - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
-    page = PlanPage(
+    return PlanFragment(
         feed=spec.feed,
         template=spec.template,
         plan=plan,
@@ -266,9 +276,7 @@ def _show_plan(request: Request, spec: RunSpec, typed: dict[str, str]) -> Respon
         outputs=", ".join(map(_output_label, spec.outputs)),
         remaining=remaining,
         is_over_quota=remaining is not None and plan.reserved > remaining,
-        typed=typed,
     )
-    return render_to_response("runs/plan.jinja2", template_values(page), request=request)
 
 
 def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, str]) -> NewRunPage:
@@ -305,19 +313,13 @@ def _connection_choices(connections: list[Connection], chosen: str) -> list[Choi
 def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mapping[str, str]) -> MappingFragment:
     design = load_design(request.db, template)
     rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
-    # A mapping that was chosen for another feed or template is guessed again.
-    mapped = f"{feed.id} {template.id}"
-    if typed.get("mapped") == mapped:
-        mapping = _mapping_of(typed, design, feed)
-    else:
-        mapping = guess_mapping(design.document.fields, feed.columns, rows)
+    mapping = chosen_mapping(typed, design, feed, rows)
     first = apply_mapping(mapping, rows[0], formats_of(request.db, feed)) if rows else {}
     sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
     return MappingFragment(
-        mapped=mapped,
+        mapped=_mapped(feed, design),
         feed=feed,
         design=design,
-        preview=preview_path(request, design, first),
         fields=_mapped_fields(design, feed, mapping, first),
         sizes=[Choice(size, _size_label(size), size in sizes) for size in design.document.size_names],
     )
@@ -348,10 +350,22 @@ def _outputs_of(typed: Mapping[str, str], design: TemplateDesign, form: RunForm)
     return [Output(size=size, format=format, **form.encoding_options()) for size in sizes for format in formats]
 
 
-def _mapping_of(typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:
-    """The chosen mapping; a field that keeps its default is not in it."""
+def chosen_mapping(
+    typed: Mapping[str, str], design: TemplateDesign, feed: Feed, rows: Sequence[Mapping[str, str]]
+) -> dict[str, str]:
+    """Return the mapping of the form; guessed again if it was chosen for another feed or template, or not at all.
+
+    A field that keeps its default is not in it.
+    """
+    if typed.get("mapped") != _mapped(feed, design):
+        return guess_mapping(design.document.fields, feed.columns, rows)
     chosen = {field.name: typed.get(f"map.{field.name}", KEEP_DEFAULT) for field in design.document.fields}
     return {name: column for name, column in chosen.items() if not column or mapped_columns(column, feed.columns)}
+
+
+def _mapped(feed: Feed, design: TemplateDesign) -> str:
+    """Return what the mapping of the form is for."""
+    return f"{feed.id} {design.template.id}"
 
 
 def _output_label(output: Output) -> str:

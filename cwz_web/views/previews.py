@@ -1,5 +1,6 @@
 """Preview images of a template's draft or versions, for members of its workspace."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -56,15 +57,36 @@ def preview(context: TemplateResource, request: Request) -> Response:
     except NoResultFound:
         raise HTTPNotFound from None
     data = sample_values(request, design.document, query.feed, query.row)
+    return render_preview(request, template, design.document, data, Output(size=query.size), query.width)
+
+
+def render_preview(
+    request: Request,
+    template: Template,
+    document: ImageTemplate,
+    values: Mapping[str, str],
+    output: Output,
+    width: int | None,
+) -> Response:
+    """Return an image that is neither stored nor counted, private and revalidated by its ETag.
+
+    Args:
+        request: The request.
+        template: The template, which decides what uploads can be used.
+        document: A document of it.
+        values: The values of its fields.
+        output: The size and the format.
+        width: The width in pixels that the image is reduced to, or None.
+    """
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
-    image_service, output = request.services.image_service, Output(size=query.size)
-    prepared = image_service.prepare(uploads, design.document, data, output)
+    image_service = request.services.image_service
+    prepared = image_service.prepare(uploads, document, values, output)
     response = Response(content_type=output.format.content_type, conditional_response=True)
-    response.etag = f"{prepared.digest}-{query.width or 0}"
+    response.etag = f"{prepared.digest}-{width or 0}"
     response.headers["Cache-Control"] = "private, no-cache"
     if response.etag not in request.if_none_match:
-        response.body = image_service.preview(prepared, query.width)
+        response.body = image_service.preview(prepared, width)
     return response
 
 

@@ -26,8 +26,8 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     # The photos of the export are on hosts that cannot be reached from here.
     page.get_by_label("Image", exact=True).select_option(label="Leave empty")
     expect(page.get_by_text("First row: https://")).to_have_count(0)
-    page.get_by_role("button", name="Continue with 22 rows").click()
     expect(page.get_by_role("row", name=re.compile("New"))).to_contain_text("22")
+    expect(page.locator("#checks img").first).to_be_visible()
     page.get_by_role("button", name="Render 22 images").click()
     page.wait_for_url(re.compile("/runs/[0-9a-f-]{36}$"))
     page.evaluate("window.notReloaded = true")

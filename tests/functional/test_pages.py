@@ -52,7 +52,7 @@ def test_images_from_an_uploaded_feed(
     form = new.forms["run-form"]
     assert form["map.title"].value == "Title"
     plan = form.submit()
-    assert "22 images to render" in plan.html.find(id="plan").text
+    assert "22 images to render" in plan.html.find(id="plan-title").text
     run_page = plan.forms["run-form"].submit("confirm", status=303).follow()
     assert "0 of 22" in run_page.text
     assert run_page.html.find(id="results")["hx-trigger"] == "every 1s"

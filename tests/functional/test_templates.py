@@ -522,8 +522,25 @@ def test_run_form_shows_findings_before_start(app: TestApp, make: Factory) -> No
     feed = make.feed(studio.space, rows)
     asked = f"feed={feed.id}&template={studio.template.id}&map.title=title&format=jpg"
     page = app.get(f"/w/{studio.space.slug}/runs/checks?{asked}")
-    assert "3 of 6" in page.html.find(id="checks").text
-    assert "does not fit" in page.html.find(id="checks").text
+    rows = page.html.find("ul", class_="checked-rows").find_all("li")
+    assert ["does not fit" in row.text for row in rows] == [False, True], "the shortest and the longest title"
+    assert "1 of 2" in page.html.find(id="checks").text
+    images = [app.get(row.img["src"]) for row in rows]
+    assert {image.content_type for image in images} == {"image/jpeg"}
+    assert images[0].body != images[1].body
     part = app.get(f"/w/{studio.space.slug}/runs/checks?{asked}", headers={"HX-Request": "true"})
     assert "<html" not in part.text
     app.get(f"/w/{studio.space.slug}/runs/checks?feed=x", status=422)
+    app.get(f"/w/{studio.space.slug}/runs/row-image?{asked}&row=900", status=404)
+    app.get(f"/w/{studio.space.slug}/runs/row-image?{asked}&row=x", status=422)
+
+
+def test_run_form_shows_its_plan(app: TestApp, make: Factory) -> None:
+    studio = Studio(app, make)
+    feed = make.feed(studio.space)
+    asked = f"/w/{studio.space.slug}/runs/plan?feed={feed.id}&template={studio.template.id}"
+    plan = app.get(f"{asked}&format.png=on&format.jpg=on")
+    assert "6 images to render" in plan.text
+    assert plan.html.find("button")["name"] == "confirm"
+    assert "Enter at most 100" in app.get(f"{asked}&quality=900").html.find(role="alert").text
+    assert "This feed does not exist" in app.get(asked.replace(str(feed.id), str(feed.workspace_id))).text

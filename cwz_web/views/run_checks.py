@@ -1,0 +1,125 @@
+"""The check before a run: the rows that stress a design, as images, with what was found in them."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+from urllib.parse import urlencode
+
+from pydantic import Field, ValidationError
+from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import list_items
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import load_design
+from cwz_web.imaging.encoders import Output
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import RunCollection
+from cwz_web.runs.mapping import apply_mapping, formats_of
+from cwz_web.runs.planning import RunSpec
+from cwz_web.runs.sample_check import SampleCheck, check_sample
+from cwz_web.runs.stress_rows import StressRow, find_stress_rows
+from cwz_web.views.editor_rows import SCANNED_ROWS
+from cwz_web.views.new_run import RunForm, read_spec
+from cwz_web.views.previews import render_preview, uploads_of
+from cwz_web.web.forms import FieldError
+from cwz_web.web.rendering import page_view
+from cwz_web.web.request import Request
+from cwz_web.web.transactions import release_connection
+
+MAX_ROWS = 8
+
+F = TypeVar("F", bound=RunForm)
+
+
+class RowImageForm(RunForm):
+    """A row of the feed by its position, and the width of its image in pixels; its own without one."""
+
+    row: Annotated[int, Field(ge=1, le=10_000_000)]
+    width: Annotated[int, Field(ge=16, le=2000)] | None = None
+
+
+@dataclass(frozen=True)
+class CheckedRow:
+    """A row that stresses the design.
+
+    Attributes:
+        row: Its number, and why it does.
+        path: The path of its image.
+        findings: Layers and messages; None if it was not checked in time.
+    """
+
+    row: StressRow
+    path: str
+    findings: tuple[tuple[str, str], ...] | None
+
+
+@dataclass(frozen=True)
+class SampleCheckPage:
+    """What runs/checks.jinja2 shows; `is_part` if the feed has more rows than the `scanned` ones that were compared."""
+
+    feed: Feed
+    template: Template
+    check: SampleCheck
+    rows: list[CheckedRow]
+    width: int
+    height: int
+    scanned: int
+    is_part: bool
+
+
+@page_view(
+    "runs/checks.jinja2", "runs/_checks.jinja2", context=RunCollection, name="checks", permission=Permission.RUN_START
+)
+def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
+    """Render the rows that stress the design, and show what was found in them."""
+    spec, _ = _read_spec(request, RunForm)
+    document = load_design(request.db, spec.template).document
+    items = list_items(request.db, spec.feed, limit=SCANNED_ROWS)
+    formats = formats_of(request.db, spec.feed)
+    values = [apply_mapping(spec.mapping, item.data, formats) for item in items]
+    mapped = [field for field in document.fields if field.name in spec.mapping]
+    found = find_stress_rows(mapped, values, MAX_ROWS)
+    uploads = uploads_of(request, spec.template)
+    release_connection(request)  # rendering may fetch images
+    check = check_sample(request.services.image_service, uploads, document, [values[row.number - 1] for row in found])
+    canvas = document.in_size(spec.outputs[0].size).canvas
+    path, query = request.path_in("runs", "row-image"), urlencode(dict(request.GET))
+    return SampleCheckPage(
+        feed=spec.feed,
+        template=spec.template,
+        check=check,
+        rows=[
+            CheckedRow(row, f"{path}?{query}&row={items[row.number - 1].position}", findings)
+            for row, findings in zip(found, check.by_row, strict=True)
+        ],
+        width=canvas.width,
+        height=canvas.height,
+        scanned=len(items),
+        is_part=spec.feed.item_count > len(items),
+    )
+
+
+@view_config(context=RunCollection, name="row-image", request_method="GET", permission=Permission.RUN_START)
+def row_image(context: RunCollection, request: Request) -> Response:
+    """Return the image of a row as the run would render it. It is not stored, and not counted."""
+    spec, form = _read_spec(request, RowImageForm)
+    design = load_design(request.db, spec.template)
+    items = list_items(request.db, spec.feed, form.row - 1, limit=1)
+    if not items:
+        raise HTTPNotFound
+    values = apply_mapping(spec.mapping, items[0].data, formats_of(request.db, spec.feed))
+    return render_preview(
+        request, spec.template, design.document, values, Output(size=spec.outputs[0].size), form.width
+    )
+
+
+def _read_spec(request: Request, model: type[F]) -> tuple[RunSpec, F]:
+    try:
+        form = model.model_validate(dict(request.GET))
+        return read_spec(request, form, dict(request.GET)), form
+    except ValidationError:
+        raise HTTPUnprocessableEntity("Choose a feed and a template") from None
+    except FieldError:
+        raise HTTPNotFound from None
