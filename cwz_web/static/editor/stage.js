@@ -240,16 +240,22 @@ export class Stage extends EventTarget {
   }
 
   /**
+   * Return layers with all layers in them.
+   * @param {string[]} names
+   */
+  entriesWithin(names) {
+    const own = new Set(names);
+    return [...this.entries.values()].filter((entry) => this.isWithin(entry, own));
+  }
+
+  /**
    * Show layers transformed, with the layers in them.
    * @param {string[]} names
    * @param {Konva.Transform} matrix
    */
   preview(names, matrix) {
     this.active = { names, matrix };
-    const own = new Set(names);
-    for (const entry of this.entries.values()) {
-      if (this.isWithin(entry, own)) applyMatrix(entry.group, matrix.copy().multiply(entry.matrix));
-    }
+    for (const entry of this.entriesWithin(names)) applyMatrix(entry.group, matrix.copy().multiply(entry.matrix));
     this.image.batchDraw();
   }
 
@@ -281,9 +287,7 @@ export class Stage extends EventTarget {
    */
   commitMove(names, delta) {
     const matrix = new Konva.Transform([1, 0, 0, 1, delta.x, delta.y]);
-    const own = new Set(names);
-    for (const entry of this.entries.values()) {
-      if (!this.isWithin(entry, own)) continue;
+    for (const entry of this.entriesWithin(names)) {
       entry.matrix = matrix.copy().multiply(entry.matrix);
       entry.frame = { ...entry.frame, x: entry.frame.x + delta.x, y: entry.frame.y + delta.y };
     }
@@ -302,29 +306,24 @@ export class Stage extends EventTarget {
     }]));
   }
 
-  showTransform() {
-    const frames = this.readFrames();
-    for (const [name, frame] of Object.entries(frames)) {
+  /** Return how the handles have changed the selected layers. */
+  readTransform() {
+    return Object.entries(this.readFrames()).flatMap(([name, frame]) => {
       const entry = this.find(name);
-      if (!entry) continue;
-      const matrix = between(entry.frame, frame);
-      const own = new Set([name]);
-      for (const each of this.entries.values()) {
-        if (this.isWithin(each, own)) applyMatrix(each.group, matrix.copy().multiply(each.matrix));
-      }
+      return entry ? [{ name, entry, frame, matrix: between(entry.frame, frame) }] : [];
+    });
+  }
+
+  showTransform() {
+    for (const { name, matrix } of this.readTransform()) {
+      for (const each of this.entriesWithin([name])) applyMatrix(each.group, matrix.copy().multiply(each.matrix));
     }
     this.image.batchDraw();
   }
 
   commitTransform() {
-    for (const [name, frame] of Object.entries(this.readFrames())) {
-      const entry = this.find(name);
-      if (!entry) continue;
-      const matrix = between(entry.frame, frame);
-      const own = new Set([name]);
-      for (const each of this.entries.values()) {
-        if (this.isWithin(each, own)) each.matrix = matrix.copy().multiply(each.matrix);
-      }
+    for (const { name, entry, frame, matrix } of this.readTransform()) {
+      for (const each of this.entriesWithin([name])) each.matrix = matrix.copy().multiply(each.matrix);
       entry.frame = frame;
     }
     this.drawFrames();

@@ -11,7 +11,7 @@ const WEIGHTS = /** @type {{[weight: number]: string}} */ ({
 
 /** @param {TextEditing} editing */
 export function installTextToolbar(editing) {
-  const { toolbar } = editing;
+  const { toolbar } = editing.view;
   const part = (/** @type {string} */ id) => /** @type {any} */ (toolbar.querySelector(id));
   /** @type {HTMLSelectElement} */
   const weight = part("#text-weight");
@@ -31,8 +31,8 @@ export function installTextToolbar(editing) {
       button.disabled = false;
       if (command in pressed) button.setAttribute("aria-pressed", String(pressed[command](style)));
     }
-    toolbar.style.setProperty("--text-color", style.color ? editing.colorValue(style.color) : "transparent");
-    toolbar.style.setProperty("--highlight", style.highlight ? editing.colorValue(style.highlight) : "transparent");
+    toolbar.style.setProperty("--text-color", style.color ? editing.view.colorValue(style.color) : "transparent");
+    toolbar.style.setProperty("--highlight", style.highlight ? editing.view.colorValue(style.highlight) : "transparent");
     scale.value = style.scale === undefined ? "" : String(Math.round(style.scale * 100));
     scale.placeholder = style.scale === undefined ? "Mixed" : "";
     await showWeights(style.font, style.weight);

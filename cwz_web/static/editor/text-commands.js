@@ -1,0 +1,65 @@
+// The commands that format a text while it is edited in place.
+
+/** @typedef {import("./text-editing.js").TextEditing} TextEditing */
+/** @typedef {import("./spans.js").Style} Style */
+
+/** @param {TextEditing} editing */
+export function addTextCommands(editing) {
+  const isEnabled = () => editing.isOpen;
+  const toggle = (/** @type {string} */ key, /** @type {any} */ on, /** @type {any} */ off) => () => editing.format({ [key]: editing.style()[key] === on ? off : on });
+  const place = (/** @type {string} */ position) => () => (
+    editing.format({ position: editing.style().position === position ? undefined : position, scale: undefined })
+  );
+  const bold = () => editing.format({ weight: (editing.style().weight ?? 0) >= 600 ? 400 : 700 });
+  const group = "Text";
+  editing.editor.commands.add(
+    { id: "text-bold", label: "Bold", group, keys: ["Mod+B"], run: bold, isEnabled },
+    { id: "text-italic", label: "Italic", group, keys: ["Mod+I"], run: toggle("italic", true, false), isEnabled },
+    { id: "text-underline", label: "Underline", group, keys: ["Mod+U"], run: toggle("underline", true, false), isEnabled },
+    { id: "text-strike", label: "Strike through", group, keys: ["Mod+Shift+X"], run: toggle("strike", true, false), isEnabled },
+    { id: "text-super", label: "Superscript", group, keys: ["Mod+."], run: place("super"), isEnabled },
+    { id: "text-sub", label: "Subscript", group, keys: ["Mod+,"], run: place("sub"), isEnabled },
+    { id: "text-font", label: "Font", group, run: () => pickFont(editing), isEnabled },
+    { id: "text-color", label: "Text color", group, run: () => pickColor(editing, "color"), isEnabled },
+    { id: "text-highlight", label: "Highlight", group, run: () => pickColor(editing, "highlight"), isEnabled },
+    { id: "text-field", label: "Insert field", group, keys: ["Mod+J"], run: () => editing.startField(), isEnabled },
+    { id: "text-clear", label: "Clear formatting", group, keys: ["Mod+\\"], run: () => editing.clearFormat(), isEnabled },
+  );
+}
+
+/**
+ * Choose a color of the selection.
+ * @param {TextEditing} editing
+ * @param {"color" | "highlight"} key
+ */
+function pickColor(editing, key) {
+  const style = editing.style();
+  let isContinued = false;
+  const format = (/** @type {Style} */ values) => {
+    editing.format(values, { isContinued });
+    isContinued = true;
+  };
+  editing.editor.pickColor?.({
+    anchor: /** @type {HTMLElement} */ (editing.view.toolbar.querySelector(`[data-command="text-${key}"]`)),
+    value: style[key] ?? (key === "color" ? editing.layer?.color : "#fff3a0"),
+    label: key === "color" ? "Text color" : "Highlight",
+    choose: (color) => format(key === "color" ? { color, gradient: undefined } : { highlight: color }),
+    clear: () => format({ [key]: undefined }),
+    field: style.bound?.[key],
+    bind: (field) => format(field ? { bound: { [key]: field } } : { [key]: style[key] ?? undefined }),
+    close: () => editing.focus(),
+  });
+}
+
+/** @param {TextEditing} editing */
+function pickFont(editing) {
+  const style = editing.style();
+  editing.editor.pickFont?.({
+    anchor: /** @type {HTMLElement} */ (editing.view.toolbar.querySelector("[data-command=text-font]")),
+    value: style.font ?? "",
+    weight: style.weight ?? 0,
+    choose: (font) => editing.format({ font }),
+    chooseWeight: (weight) => editing.format({ weight }),
+    close: () => editing.focus(),
+  });
+}
