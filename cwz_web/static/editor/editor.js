@@ -10,6 +10,7 @@ import { Commands } from "./commands.js";
 import { installDataPanel } from "./data-panel.js";
 import { installDropper } from "./dropper.js";
 import { installCrop } from "./crop.js";
+import { addEditorCommands } from "./editor-commands.js";
 import { installElements } from "./elements-panel.js";
 import { installFields } from "./fields-panel.js";
 import { installFonts } from "./font-picker.js";
@@ -17,13 +18,13 @@ import { Fonts } from "./fonts.js";
 import { installGradients } from "./gradient-handles.js";
 import { installLayerPanel } from "./layer-panel.js";
 import {
-  DEFAULT_SIZE, changed, containerOf, findLayer, locate, insertLayers, outermost, removeLayers, setValues, walkLayers,
+  DEFAULT_SIZE, changed, containerOf, findLayer, locate, insertLayers, outermost, removeLayers, setValues,
 } from "./model.js";
 import { installMenus } from "./menus.js";
 import { valuesInParent, valuesOfFrame } from "./placing.js";
 import { installPointer, moveOnCanvas } from "./pointer.js";
 import { installProperties } from "./properties.js";
-import { Session, InvalidChangeError } from "./session.js";
+import { Session } from "./session.js";
 import { installSnapping } from "./snapping.js";
 import { Stage } from "./stage.js";
 import { installTabs } from "./tabs.js";
@@ -46,8 +47,6 @@ import { installUploads } from "./uploads-panel.js";
  */
 
 const TOAST_MS = 6000;
-const NUDGE = 1;
-const LARGE_NUDGE = 10;
 
 /**
  * Events: "select" (the selection has changed), "dragging" (detail: names and delta), "comments" (their numbers have
@@ -106,7 +105,7 @@ export class Editor extends EventTarget {
     this.stage.addEventListener("missing", () => this.session.refresh());
     this.stage.addEventListener("transformed", (event) => this.resize(/** @type {CustomEvent} */ (event).detail));
     addEventListener("keydown", (event) => this.commands.handleKey(event));
-    this.addCommands();
+    addEditorCommands(this);
   }
 
   get size() {
@@ -360,87 +359,6 @@ export class Editor extends EventTarget {
     this.edit(`${flag} ${names.join(", ")}`, (copy) => {
       for (const name of names) setValues(copy, name, { [flag]: isOn }, flag === "hidden" ? this.size : DEFAULT_SIZE);
     });
-  }
-
-  /**
-   * Send a form of the designer, for changes that only the server makes.
-   * @param {{[field: string]: string}} form
-   * @param {string} layer
-   */
-  async submit(form, layer = this.selection[0] ?? "") {
-    try {
-      const state = await this.session.submit(form, layer);
-      if (state.layer && state.layer !== this.selection[0]) this.select([state.layer]);
-      return state;
-    } catch (error) {
-      if (!(error instanceof InvalidChangeError)) throw error;
-      this.toast(error.message);
-      throw error;
-    }
-  }
-
-  addCommands() {
-    const hasSelection = () => this.selection.length > 0;
-    const one = () => this.selection.length === 1;
-    const nudge = (/** @type {number} */ x, /** @type {number} */ y) => () => {
-      this.move(outermost(this.document, this.selection).filter((name) => this.isMovable(name)), { x, y });
-    };
-    this.commands.add(
-      { id: "undo", label: "Undo", group: "Edit", keys: ["Mod+Z"], run: () => this.session.act("undo"), isEnabled: () => this.session.state?.canUndo || this.session.unsent > 0 },
-      { id: "redo", label: "Redo", group: "Edit", keys: ["Mod+Shift+Z", "Mod+Y"], run: () => this.session.act("redo"), isEnabled: () => Boolean(this.session.state?.canRedo) },
-      { id: "duplicate", label: "Duplicate", group: "Edit", keys: ["Mod+D"], run: () => this.duplicate(), isEnabled: hasSelection },
-      { id: "remove", label: "Delete", group: "Edit", keys: ["Delete", "Backspace"], run: () => this.remove(), isEnabled: hasSelection },
-      { id: "select-all", label: "Select all", group: "Select", keys: ["Mod+A"], run: () => this.select(this.selectableNames()) },
-      { id: "select-none", label: "Select nothing", group: "Select", keys: ["Escape"], run: () => (this.scope && this.selection.length ? this.select([this.scope]) : this.leave()) },
-      { id: "enter", label: "Edit text or enter group", group: "Select", keys: ["Enter"], run: () => this.enter(), isEnabled: one },
-      { id: "next", label: "Select next layer", group: "Select", keys: ["Tab"], run: (event) => this.step(1, event), isHidden: true },
-      { id: "previous", label: "Select previous layer", group: "Select", keys: ["Shift+Tab"], run: (event) => this.step(-1, event), isHidden: true },
-      { id: "forward", label: "Bring forward", group: "Arrange", keys: ["Mod+]"], run: () => this.reorder("forward"), isEnabled: hasSelection },
-      { id: "backward", label: "Send backward", group: "Arrange", keys: ["Mod+["], run: () => this.reorder("backward"), isEnabled: hasSelection },
-      { id: "front", label: "Bring to front", group: "Arrange", keys: ["Mod+Alt+]"], run: () => this.reorder("front"), isEnabled: hasSelection },
-      { id: "back", label: "Send to back", group: "Arrange", keys: ["Mod+Alt+["], run: () => this.reorder("back"), isEnabled: hasSelection },
-      { id: "lock", label: "Lock or unlock", group: "Arrange", keys: ["Mod+Shift+L"], run: () => this.toggle("locked"), isEnabled: hasSelection },
-      { id: "hide", label: "Hide or show", group: "Arrange", keys: ["Mod+Shift+H"], run: () => this.toggle("hidden"), isEnabled: hasSelection },
-      { id: "zoom-in", label: "Zoom in", group: "View", keys: ["+", "=", "Mod+="], run: () => this.stage.zoomTo(this.stage.zoom * 1.25) },
-      { id: "zoom-out", label: "Zoom out", group: "View", keys: ["-", "Mod+-"], run: () => this.stage.zoomTo(this.stage.zoom / 1.25) },
-      { id: "zoom-100", label: "Zoom to 100%", group: "View", keys: ["Shift+0", "Mod+0"], run: () => this.stage.center(1, { x: this.stage.width / 2, y: this.stage.height / 2 }) },
-      { id: "zoom-fit", label: "Zoom to fit", group: "View", keys: ["Shift+1"], run: () => this.stage.fit() },
-      { id: "zoom-selection", label: "Zoom to selection", group: "View", keys: ["Shift+2"], run: () => this.stage.fitTo(this.selection.flatMap((name) => this.stage.find(name)?.frame ?? [])), isEnabled: hasSelection },
-      { id: "publish", label: "Publish", group: "Template", keys: ["Mod+Enter"], run: () => this.session.act("publish"), isEnabled: () => Boolean(this.session.state?.hasDraft) },
-      { id: "discard", label: "Discard changes", group: "Template", run: () => this.discard(), isEnabled: () => Boolean(this.session.state?.hasDraft) },
-    );
-    for (const [key, x, y] of /** @type {const} */ ([["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]])) {
-      this.commands.add(
-        { id: `nudge-${key}`, label: `Move ${key.slice(5).toLowerCase()}`, group: "Arrange", keys: [key], run: nudge(x * NUDGE, y * NUDGE), isEnabled: hasSelection, isHidden: true },
-        { id: `nudge-10-${key}`, label: `Move ${key.slice(5).toLowerCase()} by 10`, group: "Arrange", keys: [`Shift+${key}`], run: nudge(x * LARGE_NUDGE, y * LARGE_NUDGE), isEnabled: hasSelection, isHidden: true },
-      );
-    }
-  }
-
-  enter() {
-    const [name] = this.selection;
-    const layer = findLayer(this.document, name);
-    if (layer?.layers?.length) this.select([layer.layers[layer.layers.length - 1].name]);
-    else this.emit("edit", name);
-  }
-
-  /**
-   * Select the next layer on the stage; leave the key to the browser if the stage is not focused.
-   * @param {number} by
-   * @param {Event} [event]
-   */
-  step(by, event) {
-    void event;
-    const names = [...walkLayers(this.document.layers)].map((each) => each.name);
-    if (!names.length) return;
-    const at = names.indexOf(this.selection[0]);
-    this.select([names[(at + by + names.length) % names.length]]);
-    this.announce(`${this.selection[0]} selected`);
-  }
-
-  async discard() {
-    const dialog = /** @type {HTMLDialogElement} */ (this.root.querySelector("#discard-dialog"));
-    dialog.showModal();
   }
 
   // Messages
