@@ -224,7 +224,13 @@ def properties_panel(context: TemplateResource, request: Request) -> DesignerPag
     return designer_page(request, context.row, checks=False)
 
 
-@view_config(context=TemplateResource, name="operations", request_method="POST", permission=Permission.TEMPLATE_EDIT)
+@view_config(
+    context=TemplateResource,
+    name="operations",
+    request_method="POST",
+    permission=Permission.TEMPLATE_EDIT,
+    rate_limit="editor",
+)
 def change_and_show(context: TemplateResource, request: Request) -> Response:
     """Change the draft, and answer the new state with the tiles that the script does not have."""
     if (request.content_length or 0) > MAX_BODY:

@@ -37,7 +37,13 @@ class PhotoQuery(BaseModel):
     row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
 
 
-@view_config(context=TemplateResource, name="editor-photo", request_method="GET", permission=Permission.TEMPLATE_EDIT)
+@view_config(
+    context=TemplateResource,
+    name="editor-photo",
+    request_method="GET",
+    permission=Permission.TEMPLATE_EDIT,
+    rate_limit="preview",
+)
 def show_photo(context: TemplateResource, request: Request) -> Response:
     """Return the photo of a layer as a PNG file."""
     try:

@@ -1,6 +1,6 @@
 """Rows of feeds in the editor: the search for one, those that stress a design, and what is wrong with an image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -21,7 +21,7 @@ from cwz_web.imaging.errors import ImagingError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.runs.feed_fields import propose_fields
-from cwz_web.runs.mapping import SAMPLE, apply_mapping, formats_of, guess_mapping
+from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, formats_of, guess_mapping
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.previews import sample_values, uploads_of
@@ -33,6 +33,8 @@ SCANNED_ROWS = 2000
 FOUND_ROWS = 20
 TITLE = TemplateField(name="title", label="Title")
 FILES = ("upload:", "http://", "https://")
+# Fields that a hint names.
+MAX_NAMED = 3
 
 
 class RowsQuery(BaseModel):
@@ -71,6 +73,7 @@ class StressRows:
         scanned: how many rows were compared.
         is_part: whether the feed has more.
         previews: the path of the images, without the row.
+        hint: why there are no rows, and what to do.
     """
 
     rows: list[StressRow]
@@ -78,6 +81,7 @@ class StressRows:
     scanned: int
     is_part: bool
     previews: str
+    hint: str
 
 
 @view_config(
@@ -113,15 +117,33 @@ def show_stress_rows(context: TemplateResource, request: Request) -> StressRows:
     mapping = guess_mapping(document.fields, feed.columns, [item.data for item in items[:SAMPLE]])
     formats = formats_of(request.db, feed)
     rows = [apply_mapping(mapping, item.data, formats) for item in items]
-    mapped = [field for field in document.fields if field.name in mapping]
+    mapped = [field for field in document.fields if mapping.get(field.name, EMPTY) != EMPTY]
     path = request.path_in("templates", template.id, "preview")
     size = query.size if document.find_size(query.size) else DEFAULT_SIZE
     previews = f"{path}?draft={document.digest[:16]}&feed={feed.id}&size={size}&width=320"
-    return StressRows(find_stress_rows(mapped, rows), feed, len(items), feed.item_count > len(items), previews)
+    found = find_stress_rows(mapped, rows)
+    hint = "" if found else _explain_none(document, feed, mapped)
+    return StressRows(found, feed, len(items), feed.item_count > len(items), previews, hint)
+
+
+def _explain_none(document: ImageTemplate, feed: Feed, mapped: Sequence[TemplateField]) -> str:
+    """Return why a feed has no row that stresses a design, and what to do."""
+    if not document.fields:
+        return "This template has no fields, so it looks the same in every row. Type {{ in a text to add one."
+    if not feed.item_count:
+        return f"{feed.name} has no rows. Import some, or choose other sample data at the top."
+    if not mapped:
+        names = ", ".join(field.label for field in document.fields[:MAX_NAMED])
+        return f"No column of {feed.name} fits a field of this template ({names}). Choose other sample data at the top."
+    return f"No row of {feed.name} stands out: all values of these fields are alike."
 
 
 @view_config(
-    context=TemplateResource, name="editor-findings", request_method="GET", permission=Permission.TEMPLATE_EDIT
+    context=TemplateResource,
+    name="editor-findings",
+    request_method="GET",
+    permission=Permission.TEMPLATE_EDIT,
+    rate_limit="preview",
 )
 def list_findings(context: TemplateResource, request: Request) -> Response:
     """Return what is wrong with the draft's image of a row, as JSON."""

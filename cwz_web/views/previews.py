@@ -43,7 +43,9 @@ class PreviewQuery(BaseModel):
     width: Annotated[int, Field(ge=16, le=2000)] | None = None
 
 
-@view_config(context=TemplateResource, name="preview", request_method="GET", permission=Permission.VIEW)
+@view_config(
+    context=TemplateResource, name="preview", request_method="GET", permission=Permission.VIEW, rate_limit="preview"
+)
 def preview(context: TemplateResource, request: Request) -> Response:
     """Return the image, private and revalidated by its ETag."""
     try:

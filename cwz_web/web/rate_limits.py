@@ -116,6 +116,10 @@ LIMITS: dict[str, dict[str, str]] = {
     # Pages and images of read-only links of templates; a page has up to 13 images.
     "shared-template": {"link": "120 per minute", "network": "120 per minute"},
     "shared-image": {"link": "600 per minute", "network": "300 per minute"},
+    # Changes in the editor, each with the tiles that it renders: dragging a color without a pause makes up to 1,200.
+    "editor": {"workspace": "12000 per minute", "user": "2400 per minute", "network": "12000 per minute"},
+    # Previews of templates and what is wrong with them: strips of twelve after each change make up to 1,200.
+    "preview": {"workspace": "12000 per minute", "user": "2400 per minute", "network": "12000 per minute"},
     # Reading stored images from the storage of the workspace.
     "stored-image": {"workspace": "60000 per minute", "network": "6000 per minute"},
     # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.

@@ -1,6 +1,8 @@
 """The editor's requests: operations on the draft, and the tiles that answer them."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
@@ -11,12 +13,15 @@ import pytest
 import pyvips
 from webtest import TestApp, TestResponse
 
+from cwz_web.feeds.imports import create_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.views import editor
+from cwz_web.web.rate_limits import RateLimiter
+from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.factories import Factory, jpeg, sign_in, small_document, token_of
 
@@ -328,6 +333,40 @@ def test_difficult_rows_are_shown_in_a_size(desk: Desk) -> None:
     assert [button["data-row"] for button in strip.html.select("[data-row]")] == ["1", "2", "3"]
     image = strip.html.find("img")["src"]
     assert desk.app.get(image).content_type == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("document", "data", "hint"),
+    [
+        (small_document(fields=[], layers=[]), b"sku,title\n1,One\n", "This template has no fields"),
+        (small_document(), b"", "Products has no rows. Import some"),
+        (small_document(), b"sku,other\n1,One\n", "No column of Products fits a field of this template (Title"),
+    ],
+    ids=["no fields", "no rows", "no columns"],
+)
+def test_strip_without_rows_says_what_to_do(desk: Desk, document: Any, data: bytes, hint: str) -> None:
+    template = desk.make.template(desk.space, document, name="Other")
+    if data:
+        feed = desk.make.feed(desk.space, data, "Products")
+    else:
+        with desk.make.database.transaction(desk.space.id) as db:
+            feed = create_feed(db, desk.space.id, name="Products", file_name="feed.csv")
+    strip = desk.app.get(f"/w/{desk.space.slug}/templates/{template.id}/editor-stress", {"feed": str(feed.id)})
+    assert hint in strip.html.text
+    assert not strip.html.find("ul")
+
+
+def test_changes_and_previews_are_limited(app_with: Callable[[Services], TestApp], make: Factory) -> None:
+    limits = {"editor.user": "2 per minute", "preview.user": "2 per minute"}
+    services = dataclasses.replace(make.services, limiter=RateLimiter("memory://", limits))
+    desk = Desk(app_with(services), make)
+    for _ in range(2):
+        desk.app.get(f"{desk.here}/preview")
+        desk.edit()
+    answer = desk.post(status=429)
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    for name in ("preview", "editor-findings", "editor-photo"):
+        desk.app.get(f"{desk.here}/{name}", status=429)
 
 
 def test_issues_of_a_row(desk: Desk) -> None:

@@ -5,6 +5,9 @@
 const TYPING_MS = 250;
 const REDRAW_MS = 800;
 const MAX_VALUE = 120;
+// Images that the server refuses, since there are too many, are asked for again for longer than the limit lasts.
+const RETRY_MS = 6000;
+const MAX_RETRIES = 12;
 
 /** @param {Editor} editor */
 export function installDataPanel(editor) {
@@ -60,7 +63,9 @@ export function installDataPanel(editor) {
   async function drawRows() {
     const { feed } = session.view;
     if (!feed) {
-      stripContent.textContent = "Choose sample data at the top to see the design with its most difficult rows.";
+      stripContent.textContent = editor.start.feeds.length
+        ? "Choose sample data at the top to see the design with its most difficult rows."
+        : "Import a feed first, on the page Feeds, to see the design with its most difficult rows.";
       return;
     }
     const query = new URLSearchParams({ feed, size: editor.size });
@@ -76,7 +81,7 @@ export function installDataPanel(editor) {
     const { base } = session.saved;
     for (const mark of /** @type {NodeListOf<HTMLElement>} */ (stripContent.querySelectorAll("[data-findings-row]"))) {
       const query = new URLSearchParams({ feed, size: editor.size, row: mark.dataset.findingsRow ?? "1" });
-      const response = await fetch(`${editor.start.findings}?${query}`).catch(() => null);
+      const response = await fetchPatiently(`${editor.start.findings}?${query}`);
       if (!response?.ok || base !== session.saved.base || !mark.isConnected) return;
       const { messages } = await response.json();
       mark.textContent = messages.length ? `${messages.length} ${messages.length === 1 ? "issue" : "issues"}` : "";
@@ -110,6 +115,16 @@ export function installDataPanel(editor) {
     stripContent.replaceChildren(list);
   }
 
+  /** @param {Event} event an image of the strip that was not loaded */
+  function retryImage({ target }) {
+    if (!(target instanceof HTMLImageElement)) return;
+    const count = Number(target.dataset.retries ?? 0) + 1;
+    if (count > MAX_RETRIES) return;
+    target.dataset.retries = String(count);
+    editor.announce("Too many images at once. They follow in a moment");
+    setTimeout(() => { if (target.isConnected) target.src = String(target.src); }, RETRY_MS);
+  }
+
   /** @param {"rows" | "sizes"} what */
   function toggleStrip(what) {
     shown = shown === what ? "" : what;
@@ -138,6 +153,7 @@ export function installDataPanel(editor) {
   });
   found.addEventListener("click", choose);
   stripContent.addEventListener("click", choose);
+  stripContent.addEventListener("error", retryImage, true);  // it does not bubble
   root.querySelector("#strip-close")?.addEventListener("click", () => shown && toggleStrip(shown));
   session.addEventListener("state", () => {
     if (session.view.feed !== feedOfRows) findRows();
@@ -152,4 +168,16 @@ export function installDataPanel(editor) {
     { id: "previous-row", label: "Previous row", group: "View", keys: ["Alt+ArrowLeft"], run: step(-1), isEnabled: () => Boolean(session.view.feed) },
   );
   findRows();
+}
+
+/**
+ * Fetch an address, again as long as there are too many requests; null without a connection.
+ * @param {string} address
+ */
+async function fetchPatiently(address) {
+  for (;;) {
+    const response = await fetch(address).catch(() => null);
+    if (response?.status !== 429) return response;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
 }

@@ -31,6 +31,8 @@ import { findOperations, isEqual, mergeDocuments } from "./changes.js";
 
 const RETRY_MS = 5000;
 const CHECK_MS = 400;
+// Seconds until the next attempt, for an answer that does not say it.
+const PAUSE = 5;
 // The draft can change in another window between an answer and the next request.
 const MAX_ATTEMPTS = 5;
 const NO_CHANGE = { form: undefined, action: undefined };
@@ -227,11 +229,7 @@ export class Session extends EventTarget {
     const moves = this.moves;
     let response;
     try {
-      response = await fetch(this.start.operations, {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-CSRF-Token": this.start.csrf },
-        body: JSON.stringify(body),
-      });
+      response = await this.request(body);
     } catch {
       return this.keep("offline");
     }
@@ -243,6 +241,26 @@ export class Session extends EventTarget {
     const state = /** @type {State} */ (JSON.parse(await text(form.get("state"))));
     const isConflict = response.status === 409;
     return this.receive(state, sent, { isConflict, isChange: Boolean(isChange), isCurrent: moves === this.moves });
+  }
+
+  /**
+   * Send a request, again as long as there are too many of them. What is changed meanwhile follows with the next one.
+   * @param {Request} body
+   */
+  async request(body) {
+    for (;;) {
+      const response = await fetch(this.start.operations, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "X-CSRF-Token": this.start.csrf },
+        body: JSON.stringify(body),
+      });
+      if (response.status !== 429) return response;
+      const seconds = Number(response.headers.get("Retry-After")) || PAUSE;
+      this.failure = `Too many changes in a minute. Trying again in ${seconds} seconds`;
+      this.store();
+      this.setSaveState("failed");
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    }
   }
 
   /**
@@ -324,16 +342,20 @@ export class Session extends EventTarget {
   keep(saveState, failure = "") {
     this.failure = failure;
     this.setSaveState(saveState);
-    if (!isEqual(this.document, this.saved.document)) {
-      const kept = { base: this.saved.document, document: this.document };
-      try {
-        localStorage.setItem(this.storageKey, JSON.stringify(kept));
-      } catch {
-        // The page still has the changes, and warns before it is closed.
-      }
-    }
+    this.store();
     if (saveState !== "signed-out") setTimeout(() => this.retry(), RETRY_MS);
     return null;
+  }
+
+  /** Store what the server does not have yet in the browser. */
+  store() {
+    if (isEqual(this.document, this.saved.document)) return;
+    const kept = { base: this.saved.document, document: this.document };
+    try {
+      localStorage.setItem(this.storageKey, JSON.stringify(kept));
+    } catch {
+      // The page still has the changes, and warns before it is closed.
+    }
   }
 
   /** @returns {{base: any, document: any} | null} */
@@ -378,5 +400,5 @@ function text(part) {
 async function explain(response) {
   const type = response.headers.get("Content-Type") ?? "";
   if (type.includes("json")) return (await response.json()).detail ?? "";
-  return response.status === 429 ? "Too many requests. Wait a moment" : `The server answered ${response.status}`;
+  return `The server answered ${response.status}`;
 }
