@@ -19,7 +19,7 @@ from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.views import editor
+from cwz_web.views import editor, editor_rows
 from cwz_web.web.rate_limits import RateLimiter
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
@@ -367,6 +367,15 @@ def test_changes_and_previews_are_limited(app_with: Callable[[Services], TestApp
     assert 0 < int(answer.headers["Retry-After"]) <= 60
     for name in ("preview", "editor-findings", "editor-photo"):
         desk.app.get(f"{desk.here}/{name}", status=429)
+
+
+def test_large_rows_are_not_all_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editor_rows, "STEP", 2)
+    monkeypatch.setattr(editor_rows, "SCANNED_CHARACTERS", 30)
+    rows = [f"{number},{'wide ' * 2}" for number in range(1, 9)]
+    feed = desk.make.feed(desk.space, "\n".join(["sku,title", *rows]).encode())
+    strip = desk.app.get(f"{desk.here}/editor-stress", {"feed": str(feed.id)})
+    assert "Among the first 4 of 8 rows" in strip.text
 
 
 def test_issues_of_a_row(desk: Desk) -> None:
