@@ -19,6 +19,8 @@ from cwz_web.imaging.documents import ImageTemplate
 MAX_STEPS, MAX_STEP_BYTES, MIN_STEPS = 200, 10_000_000, 20
 MERGE_WITHIN = timedelta(seconds=4)
 DISCARD = "discard"
+# The published step if it was undone and replaced by other steps.
+NO_STEP = -1
 
 
 def has_draft(template: Template) -> bool:
@@ -52,6 +54,8 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
     db.refresh(template, with_for_update=True)
     is_first = not has_draft(template)
     _delete_steps(db, template, TemplateStep.number > template.step)
+    if template.published_step > template.step:
+        template.published_step = NO_STEP  # its number is given to another step
     now, canonical = datetime.now(UTC), document.canonical()
     if is_first:
         _store_published(db, template, now)

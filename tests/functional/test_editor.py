@@ -229,6 +229,19 @@ def test_publish_keeps_undo(desk: Desk) -> None:
     assert desk.log[-1] == "template.edit"
 
 
+def test_change_after_undoing_a_published_one_is_kept(desk: Desk) -> None:
+    desk.replace("/canvas/width", 320)
+    desk.edit(action="publish")
+    desk.edit(action="undo")
+    state = desk.replace("/canvas/width", 340, "other change")
+    assert (state["hasDraft"], desk.draft.canvas.width, desk.published.canvas.width) == (True, 340, 320)
+    assert desk.edit(action="undo")["document"]["canvas"]["width"] == 300
+    desk.edit(action="redo")
+    desk.edit(action="publish")
+    assert desk.published.canvas.width == 340
+    assert not desk.edit()["hasDraft"]
+
+
 def test_discard_can_be_undone(desk: Desk) -> None:
     desk.replace("/canvas/width", 320)
     assert desk.edit(action="discard")["document"]["canvas"]["width"] == 300
