@@ -188,7 +188,7 @@ class Plan:
         self.template, self.scale, self._design = template, scale, design
         self.digest = _digest([*template.visible().digest_parts(), scale])
         self._pixels = pixels
-        scaled = template.scaled(scale)
+        scaled = template.scaled(scale) if scale > 1 else template
         self._canvas = scaled.canvas
         self._defaults = {field.name: field.formatted_default for field in template.fields}
         self._layers = plan_layers(scaled.layers, scale)
@@ -209,6 +209,14 @@ class Plan:
         self._base_layers, self._upper_layers = self._layers[:first], self._layers[first:]
         # The box of the first stack that changes is part of the base, if it is the same in every image.
         self._base_box = next((layer for layer in self._upper_layers[:1] if layer.has_static_box), None)
+        self._base_key = self._find_base_key()
+
+    def _find_base_key(self) -> str:
+        """Return what the base depends on beside images: a preview after an edit of a layer above has it already."""
+        parts = [part for planned in self._base_layers for part in (planned, planned.mask) if part]
+        layers = [part.layer.model_dump_json(exclude_defaults=True) for part in parts]
+        box = self._base_box.layer.model_dump_json(exclude={"layers"}) if self._base_box else ""
+        return _digest([self._canvas.model_dump_json(), layers, box, self.template.legacy_edges])
 
     @property
     def width(self) -> int:
@@ -376,7 +384,7 @@ class Plan:
     def compose(self, values: Mapping[str, str], sources: LoadedSources) -> Composition:
         """Render the image of a row as pixels. Raises ImagingError."""
         check_time = _start_clock()
-        key = ("base", self.digest, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
+        key = ("base", self._base_key, *(self._renderer.source_state(layer, sources) for layer in self._base_layers))
         base: Composition = self._pixels.get_or_create(key, lambda: self._render_base(values, sources, check_time))
         upper = [planned.for_row(values) for planned in self._upper_layers]
         unclear = (finding for layer in upper for finding in layer.unclear_conditions(values))

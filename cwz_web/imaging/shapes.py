@@ -1,6 +1,7 @@
 """Shapes, rendered by librsvg (inside libvips) from generated SVG. SVG of users is never rendered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, cos, pi, radians, sin
 
 import numpy as np
@@ -75,6 +76,12 @@ def render_box(
     ):
         return Patch(x + part[0], y + part[1], *gradient)
     line = border.width if border else 0
+    is_plain = not isinstance(fill, Gradient) and not (border and border.dash)
+    small = _stretchable_size(width, height, max(min(radius, width / 2, height / 2), line))
+    if is_plain and small != (width, height) and part == (0, 0, width, height):
+        box = render_box(x, y, *small, fill, min(radius, width / 2, height / 2), border)
+        assert isinstance(box.color, np.ndarray)
+        return replace(box, color=_stretch(box.color, width, height), alpha=_stretch(box.mask(), width, height))
     inner_width, inner_height = max(width - line, 0), max(height - line, 0)
     corner = min(max(radius - line / 2, 0), inner_width / 2, inner_height / 2)
     geometry = f'<rect x="{line / 2}" y="{line / 2}" width="{inner_width}" height="{inner_height}" rx="{corner}"'
@@ -135,8 +142,25 @@ def render_rating(layer: RatingLayer, value: float) -> Patch:
 
 def rounded_mask(width: int, height: int, radius: float) -> Pixels:
     """Render a mask (height, width) of a rectangle with round corners."""
-    body = f'<rect width="{width}" height="{height}" rx="{min(radius, width / 2, height / 2)}"/>'
-    return _render(width, height, body)[..., 3].copy()
+    corner = min(radius, width / 2, height / 2)
+    across, down = _stretchable_size(width, height, corner)
+    mask = _render(across, down, f'<rect width="{across}" height="{down}" rx="{corner}"/>')[..., 3]
+    return _stretch(np.ascontiguousarray(mask), width, height)
+
+
+def _stretchable_size(width: int, height: int, corner: float) -> tuple[int, int]:
+    """Return the size of a smaller box that has the same corners and edges, with a row and a column between them."""
+    least = 2 * (ceil(corner) + 2) + 1
+    return min(width, least), min(height, least)
+
+
+def _stretch(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Repeat the middle row and the middle column of a box up to a size. Most of a large box need not be rendered."""
+    for axis, length in ((1, width), (0, height)):
+        counts = np.ones(pixels.shape[axis], np.intp)
+        counts[len(counts) // 2] += length - len(counts)
+        pixels = pixels.repeat(counts, axis)
+    return pixels
 
 
 def elliptic_mask(width: int, height: int) -> Pixels:

@@ -36,7 +36,7 @@ MAX_SPECK = 3
 PLACEHOLDER_SHARE, PLACEHOLDER_COLORS, PLACEHOLDER_CONTRAST, GRAY = 0.97, 4, 130, 6
 
 # An edge is a gradient if the medians of its parts differ by so much in total, and by so little from one to the next.
-EDGE_PARTS, MIN_GRADIENT, MIN_GRADIENT_REACH, MAX_GRADIENT_STEP = 16, 64, 3, 10
+EDGE_PARTS, MIN_GRADIENT_PART, MIN_GRADIENT_REACH, MAX_GRADIENT_STEP = 16, 4, 3, 10
 
 Mask = NDArray[np.bool_]
 
@@ -133,17 +133,27 @@ def _edge_colors(line: Pixels, before: int = 0, after: int = 0) -> Pixels:
         after: how far the margin extends beyond its end.
     """
     positions = np.arange(-before, len(line) + after)
-    medians = np.array([np.median(part, axis=0) for part in np.array_split(line, EDGE_PARTS) if len(part)])
-    steps, reach = np.abs(np.diff(medians, axis=0)), np.ptp(medians, axis=0)
-    if len(line) < MIN_GRADIENT or reach.max() < MIN_GRADIENT_REACH or steps.max() > MAX_GRADIENT_STEP:
-        return np.tile(np.median(line, axis=0).astype(np.uint8), (len(positions), 1))
+    medians = _part_medians(line)
+    if medians is None:
+        return np.full((len(positions), 4), np.median(line, axis=0).astype(np.uint8))
     # Each median is that of the middle of its part; the ends continue the outermost steps.
-    middles = (np.arange(-1, EDGE_PARTS + 1) + 0.5) * len(line) / EDGE_PARTS - 0.5
+    middles = (np.arange(-1, EDGE_PARTS + 1) + 0.5) * (len(line) // EDGE_PARTS) - 0.5
     ends = 2 * medians[[0, -1]] - medians[[1, -2]]
     known = np.concatenate([ends[:1], medians, ends[1:]])
     inside = positions.clip(0, len(line) - 1)
     colors = np.stack([np.interp(inside, middles, channel) for channel in known.T], axis=-1)
-    return np.rint(colors.clip(0, 255)).astype(np.uint8)
+    rounded: Pixels = np.rint(colors.clip(0, 255)).astype(np.uint8)
+    return rounded
+
+
+def _part_medians(line: Pixels) -> NDArray[np.float64] | None:
+    """Return the colors of equal parts of an edge that is in a gradient; None for any other edge."""
+    length = len(line) // EDGE_PARTS
+    if length < MIN_GRADIENT_PART:
+        return None
+    medians: NDArray[np.float64] = np.median(line[: length * EDGE_PARTS].reshape(EDGE_PARTS, length, 4), axis=1)
+    steps, reach = np.abs(np.diff(medians, axis=0)), np.ptp(medians, axis=0)
+    return medians if reach.max() >= MIN_GRADIENT_REACH and steps.max() <= MAX_GRADIENT_STEP else None
 
 
 def _border(pixels: Pixels) -> Mask:

@@ -511,6 +511,24 @@ def test_edited_layer_alone_is_rendered_again(monkeypatch: pytest.MonkeyPatch) -
     assert fitted == ["same", "edited", "same", "edited", "edited", "same", "edited"]
 
 
+def test_edit_of_an_upper_layer_keeps_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    background = engine.Plan._background
+    monkeypatch.setattr(engine.Plan, "_background", lambda plan: rendered.append(plan.digest) or background(plan))
+    shared = Engine()
+    low = {"type": "shape", "name": "low", "x": 0, "y": 0, "width": 300, "height": 90}
+    documents = [
+        small_document(layers=[low | {"fill": fill}, text("t", "{{ title }}", color=color)], canvas=canvas)
+        for canvas in ({"width": 300, "height": 200}, {"width": 300, "height": 200, "background": "#eeeeee"})
+        for fill in ("#aabbcc", "#ccbbaa")
+        for color in ("#ff0000", "#00ff00")
+    ]
+    for document in documents:
+        template = ImageTemplate.model_validate(document)
+        assert np.array_equal(render(shared.plan(template)), render(Engine().plan(template)))
+    assert len(rendered) - len(documents) == 4, "one for each canvas and lower layer, beside those of the new engines"
+
+
 def test_product_of_a_photo_is_found_once_for_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[bytes] = []
     monkeypatch.setattr(layer_rendering, "find_product", lambda data: found.append(data))

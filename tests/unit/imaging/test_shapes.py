@@ -3,10 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cwz_web.imaging import shapes
 from cwz_web.imaging.compositing import Patch, blend_patch, new_canvas
 from cwz_web.imaging.layers import RatingLayer, ShapeLayer
-from cwz_web.imaging.shapes import render_box, render_rating, render_shape
-from cwz_web.imaging.styles import Gradient
+from cwz_web.imaging.shapes import render_box, render_rating, render_shape, rounded_mask
+from cwz_web.imaging.styles import Border, Gradient
 
 
 def shape(**values: Any) -> np.ndarray:
@@ -40,6 +41,20 @@ def test_border_is_inside_a_box_and_centered_on_a_line() -> None:
     line = shape(shape="line", points=[[0, 0], [1, 0]], border={"color": "#0000ff", "width": 8})
     assert line[7, 50].tolist() == [0, 0, 255], "half of a stroke is outside of the box and is not clipped"
     assert line[50, 50].tolist() == WHITE, "a line is not filled"
+
+
+@pytest.mark.parametrize("radius", [0, 7, 12.34, 40, 500])
+@pytest.mark.parametrize("border", [None, Border(color="#12345680", width=9), Border(color="#123456", width=3, dash=5)])
+def test_large_box_has_the_pixels_of_one_that_is_rendered_at_once(
+    radius: float, border: Border | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render() -> list[Any]:
+        boxes = [render_box(4, 5, *size, "#33669980", radius, border) for size in ((301, 90), (40, 200))]
+        return [*(array for box in boxes for array in (box.color, box.mask())), rounded_mask(301, 90, radius)]
+
+    stretched = render()
+    monkeypatch.setattr(shapes, "_stretchable_size", lambda width, height, corner: (width, height))
+    assert all(map(np.array_equal, stretched, render()))
 
 
 @pytest.mark.parametrize("angle", [0, 90, 180, 270])
