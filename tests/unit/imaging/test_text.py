@@ -460,6 +460,20 @@ def test_text_that_keeps_its_size_is_cut_with_or_without_an_ellipsis() -> None:
     assert not render("Short", fit="clip", **values).is_cut
 
 
+@pytest.mark.parametrize("fit", ["clip", "ellipsis"])
+def test_end_of_a_large_text_is_guessed(fit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text is cut where an exact search cuts it, and is rendered less often."""
+    sizes: list[float] = []
+    glyphs = text_fitting.render_text_glyphs
+    monkeypatch.setattr(text_fitting, "render_text_glyphs", lambda *args: sizes.append(args[2]) or glyphs(*args))
+    values: dict[str, Any] = {"fit": fit, "size": 70, "width": 1400, "height": 800, "max_lines": 50}
+    guessed, renderings = render(HEADLINE * 20, **values), sizes.count(70)
+    monkeypatch.setattr(text_fitting, "LARGE_BOX", 10**9)
+    sizes.clear()
+    assert has_equal_masks(guessed, render(HEADLINE * 20, **values))
+    assert renderings <= 4 < sizes.count(70)
+
+
 def has_equal_masks(one: RenderedText, other: RenderedText) -> bool:
     return np.array_equal(one.patches[-1].mask(), other.patches[-1].mask())
 
