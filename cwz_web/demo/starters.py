@@ -17,7 +17,8 @@ from uuid import UUID
 
 from cwz_web.demo import contents
 from cwz_web.imaging.decoding import Source
-from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, TemplateField
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.storage.contract import Bucket, ObjectNotFoundError
 from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.storage.uploads import Uploads

@@ -5,10 +5,11 @@ What documents could contain from the beginning is reported here. What came late
 
 from collections.abc import Iterator, Sequence
 
-from cwz_web.imaging.documents import ImageTemplate, Override
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layer_base import Condition, Layer
 from cwz_web.imaging.layers import AnyLayer, Container, ImageLayer, StackLayer
+from cwz_web.imaging.template_parts import Override
 from cwz_web.imaging.text_layers import TextLayer
 
 SIDES = ("width", "height")

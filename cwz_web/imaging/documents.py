@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
-from cwz_web.imaging.bindings import ENTRY_NAMES, FIELD_NAME, is_entry_name
+from cwz_web.imaging.bindings import FIELD_NAME, is_entry_name
 from cwz_web.imaging.brand import (
     NO_BRAND,
     Brand,
@@ -38,149 +38,52 @@ from cwz_web.imaging.brand_references import (
     reading_references,
     reference_to,
 )
-from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_migrations import migrate_document
 from cwz_web.imaging.document_parts import (
-    MAX_SIDE,
-    Anchor,
     DocumentPart,
-    ExpressionText,
-    FieldName,
-    Length,
-    Position,
     new_key,
 )
 from cwz_web.imaging.expressions import Expression, parse_expression
-from cwz_web.imaging.field_values import FieldType, read_field
-from cwz_web.imaging.layer_base import Layer, count_expressions
+from cwz_web.imaging.field_values import FieldType
+from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import (
-    MAX_DEPTH,
     MAX_LAYERS,
     AnyLayer,
     Container,
-    GroupLayer,
-    ImageLayer,
     StackLayer,
     pair_masks,
     walk_layers,
 )
 from cwz_web.imaging.photo_facts import BACKGROUNDS, PHOTO_PARTS, field_of
-from cwz_web.imaging.pins import pin_layer
-from cwz_web.imaging.styles import Fill
+from cwz_web.imaging.template_parts import (
+    Canvas,
+    ComputedField,
+    TemplateField,
+    TemplateSize,
+    override_layer,
+    without_label,
+)
 from cwz_web.imaging.text_layers import TextLayer
-from cwz_web.values.formats import CurrencyCode, LocaleCode, Unclear, ValueFormat, format_of, with_format
+from cwz_web.imaging.tree_checks import (
+    check_layer_fields,
+    check_sizes,
+    check_tree,
+    count_processed,
+    describe_unknown_fields,
+    find_containers,
+)
 
 MAX_DOCUMENT_BYTES = 500_000
-# How many layers an image can show, those of repeated stacks counted as often as they can repeat.
-MAX_REPEATED_LAYERS = 300
-# How many expressions are evaluated for the entries of repeated stacks.
-MAX_REPEATED_EXPRESSIONS = 300
 MAX_COMPUTED_FIELDS = 30
-# Compiling one takes up to 3 ms. Fewer than are kept compiled.
-MAX_EXPRESSIONS = 250
 MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
 # Each of their photos is decoded before an image is rendered.
 MAX_EXAMINED_PHOTOS = 5
-# How many photos of an image can be processed. Each can take seconds.
-MAX_PROCESSED_PHOTOS = 10
 # What values of a type can be equal to in an expression, beside another value.
 _LITERALS = {"text": "string", "image": "string", "color": "string", "number": "number", "money": "number"}
 # A part of the digests of documents whose rotated layers have the right edges.
 NEW_EDGES = "edges 2"
 # The name of the canvas's own size, beside the template's other sizes.
 DEFAULT_SIZE = "default"
-
-
-class Canvas(DocumentPart):
-    """The image's size, and the background below every layer.
-
-    A background of None, or of a color with alpha, makes the image transparent. A gradient with alpha is on white.
-    """
-
-    width: Length
-    height: Length
-    background: Fill | None = "#ffffff"
-
-    @property
-    def opacity(self) -> float:
-        """The opacity of the background, 0 to 1."""
-        if self.background is None:
-            return 0
-        return parse_color(self.background)[1] if isinstance(self.background, str) else 1
-
-
-class TemplateField(DocumentPart):
-    """An input of the template: a value that differs from image to image.
-
-    `locale` says how its numbers, prices and dates are written, and `currency` what amounts are in, where neither the
-    value, its column, the request nor the workspace does.
-    """
-
-    name: FieldName
-    label: Annotated[str, Field(min_length=1, max_length=60)]
-    type: FieldType = "text"
-    default: Annotated[str, Field(max_length=2000)] = ""
-    locale: LocaleCode | None = new_key(None)
-    currency: CurrencyCode | None = new_key(None)
-
-    @property
-    def formatted_default(self) -> str:
-        """The default, as the locale and the currency of the field say."""
-        return self.with_own_format(self.default)
-
-    def with_own_format(self, text: str) -> str:
-        """Return a value with the locale and the currency of the field, as far as it has none."""
-        if self.locale is None and self.currency is None:
-            return text
-        own = ValueFormat(locale=self.locale, currency=self.currency)
-        return with_format(text, format_of(text).with_defaults(own))
-
-    @model_validator(mode="after")
-    def _check_default(self) -> Self:
-        value = read_field(self.type, self.formatted_default)
-        if isinstance(value, Unclear):
-            raise ValueError(f"The default of the field “{self.name}” {value.reason}")
-        return self
-
-
-class ComputedField(DocumentPart):
-    """A value that an expression computes from fields and other computed fields."""
-
-    name: FieldName
-    value: ExpressionText
-
-
-class Override(DocumentPart):
-    """How a layer differs in one size; None keeps the layer's own value."""
-
-    x: Position | None = None
-    y: Position | None = None
-    width: Length | None = None
-    height: Length | None = None
-    anchor: Anchor | None = None
-    size: Annotated[int | None, Field(ge=6, le=1000)] = None
-    min_size: Annotated[int | None, Field(ge=6, le=1000)] = None
-    max_lines: Annotated[int | None, Field(ge=1, le=50)] = None
-    gap: Annotated[int | None, Field(ge=0, le=MAX_SIDE)] = new_key(None)
-    padding: Annotated[int | None, Field(ge=0, le=500)] = new_key(None)
-    direction: Literal["row", "column"] | None = new_key(None)
-    hidden: bool | None = None
-
-    def changes(self, layer: Layer) -> dict[str, Any]:
-        """Return the overridden values that this type of layer has."""
-        names = type(layer).model_fields
-        return {name: value for name, value in self if value is not None and name in names}
-
-
-class TemplateSize(DocumentPart):
-    """Another canvas size of the template. It has the same layers; `overrides` changes them by name."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-    width: Length
-    height: Length
-    background: Fill | None = None
-    overrides: dict[str, Override] = Field(default_factory=dict)
-
 
 TableName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$")]
 Table = Annotated[
@@ -218,14 +121,8 @@ class ImageTemplate(DocumentPart):
     @model_validator(mode="before")
     @classmethod
     def _migrate(cls, document: Any) -> Any:
-        if isinstance(document, dict) and _depth(document.get("layers")) > MAX_DEPTH:
-            raise ValueError(f"Groups and stacks are nested more than {MAX_DEPTH} deep")
-        # Before they are compiled.
-        if isinstance(document, dict) and (count := _count_expressions(document)) > MAX_EXPRESSIONS:
-            raise ValueError(
-                f"The template has {count:,} expressions; the limit is {MAX_EXPRESSIONS}. Use computed fields for those"
-                " that several layers have in common, or fewer bound properties"
-            )
+        if isinstance(document, dict):
+            check_sizes(document)
         return migrate_document(fill_styles(document) if isinstance(document, dict) else document)
 
     @model_validator(mode="after")
@@ -244,14 +141,14 @@ class ImageTemplate(DocumentPart):
         known = self.field_names
         for field in self.computed:
             if unknown := parse_expression(field.value).fields - known:
-                raise ValueError(_unknown_fields(f"computed field “{field.name}”", unknown, known))
+                raise ValueError(describe_unknown_fields(f"computed field “{field.name}”", unknown, known))
         try:
             self.ordered_computed()
         except CycleError as error:
             cycle = " → ".join(f"“{name}”" for name in reversed(error.args[1]))
             raise ValueError(f"Computed fields depend on one another: {cycle}") from None
         for layer in self.layers:
-            _check_layer_fields(layer, known)
+            check_layer_fields(layer, known)
         for owner, source in self._expressions():
             try:
                 self._check_expression(parse_expression(source))
@@ -313,33 +210,7 @@ class ImageTemplate(DocumentPart):
 
     @model_validator(mode="after")
     def _check_tree(self) -> Self:
-        count = sum(1 for _ in walk_layers(self.layers))
-        if count > MAX_LAYERS:
-            raise ValueError(
-                f"The template has {count} layers, those in groups and stacks included; the limit is {MAX_LAYERS}"
-            )
-        shown = sum(map(_count_repeated, self.layers))
-        if shown > MAX_REPEATED_LAYERS:
-            raise ValueError(
-                f"The repeated stacks show up to {shown} layers; the limit is {MAX_REPEATED_LAYERS}."
-                " Use a lower limit or fewer layers"
-            )
-        if (processed := self.count_processed().total()) > MAX_PROCESSED_PHOTOS:
-            raise ValueError(
-                f"The image layers process up to {processed} photos; the limit is {MAX_PROCESSED_PHOTOS}."
-                " Use a lower limit of the repeated stacks, or process fewer photos"
-            )
-        evaluated = sum(map(_count_repeated_expressions, self.layers))
-        if evaluated > MAX_REPEATED_EXPRESSIONS:
-            raise ValueError(
-                f"The repeated stacks evaluate up to {evaluated} expressions; the limit is {MAX_REPEATED_EXPRESSIONS}."
-                " Use a lower limit, or computed fields for what does not depend on the entry"
-            )
-        for layer in self.layers:
-            _check_parent(layer, parent=None)
-        names = {layer.name for layer in walk_layers(self.layers)}
-        for siblings, parent in _siblings(self.layers):
-            _check_masks(siblings, parent, names)
+        check_tree(self.layers)
         return self
 
     @model_validator(mode="after")
@@ -398,7 +269,7 @@ class ImageTemplate(DocumentPart):
 
     def find_containers(self, name: str) -> tuple[Container, ...]:
         """Return the groups and stacks around the layer of this name, the outermost first."""
-        return _find_containers(self.layers, name) or ()
+        return find_containers(self.layers, name) or ()
 
     def is_repeated(self, name: str) -> bool:
         """Return whether the layer of this name is in a repeated stack."""
@@ -411,7 +282,7 @@ class ImageTemplate(DocumentPart):
 
     def count_processed(self) -> Counter[str]:
         """Return how many photos an image shows at most of each image processor."""
-        return Counter(name for layer in self.layers for name in _processors(layer))
+        return count_processed(self.layers)
 
     def find_size(self, name: str) -> TemplateSize | None:
         """Return the additional size of this name, if there is one."""
@@ -511,7 +382,7 @@ class ImageTemplate(DocumentPart):
         background = size.background or self.canvas.background
         canvas = Canvas(width=size.width, height=size.height, background=background)
         old, new = (self.canvas.width, self.canvas.height), (size.width, size.height)
-        layers = tuple(_override(layer, size.overrides, old, new) for layer in self.layers)
+        layers = tuple(override_layer(layer, size.overrides, old, new) for layer in self.layers)
         return self.model_copy(update={"canvas": canvas, "layers": layers, "sizes": ()})
 
     def visible(self) -> "ImageTemplate":
@@ -520,7 +391,7 @@ class ImageTemplate(DocumentPart):
         used = self.with_inputs(frozenset[str]().union(*(layer.fields() for layer in layers)))
         fields = sorted((field for field in self.fields if field.name in used), key=lambda field: field.name)
         computed = sorted((field for field in self.computed if field.name in used), key=lambda field: field.name)
-        unlabeled = tuple(_unlabeled(field) for field in fields)
+        unlabeled = tuple(without_label(field) for field in fields)
         return self.model_copy(update={"layers": layers, "fields": unlabeled, "computed": tuple(computed)})
 
     def canonical(self) -> dict[str, Any]:
@@ -574,144 +445,6 @@ def _all_entries(brand: Brand) -> Iterator[Entry]:
     yield from ((kind, name) for kind in KINDS for name in brand.section(kind))
 
 
-def _find_containers(layers: Iterable[AnyLayer], name: str) -> tuple[Container, ...] | None:
-    """Return the containers around a layer; None if none of the layers is it or contains it."""
-    for layer in layers:
-        if layer.name == name:
-            return ()
-        inner = _find_containers(layer.layers, name) if isinstance(layer, Container) else None
-        if inner is not None and isinstance(layer, Container):
-            return (layer, *inner)
-    return None
-
-
-def _check_layer_fields(layer: Layer, known: AbstractSet[str], *, in_repeat: bool = False) -> None:
-    """Check that a layer and the layers in it use known fields only.
-
-    Args:
-        layer: the layer.
-        known: the fields of the template.
-        in_repeat: whether it is in a repeated stack. The stack itself is not, unless it is in another one.
-    """
-    unknown = {name for name in layer.own_fields() - known if not (in_repeat and is_entry_name(name))}
-    if unknown:
-        usable = known | ENTRY_NAMES if in_repeat else known
-        raise ValueError(_unknown_fields(f"layer “{layer.name}”", unknown, usable))
-    if isinstance(layer, Container):
-        is_repeated = isinstance(layer, StackLayer) and layer.repeat is not None
-        for child in layer.layers:
-            _check_layer_fields(child, known, in_repeat=in_repeat or is_repeated)
-
-
-def _unknown_fields(part: str, unknown: AbstractSet[str], known: AbstractSet[str]) -> str:
-    if entry := sorted(filter(is_entry_name, unknown)):
-        return (
-            f"The {part} uses “{entry[0]}”, which only the layers in a repeated stack have."
-            " Put the layer into a stack with repeat, or use a field"
-        )
-    return (
-        f"The {part} uses the unknown field {', '.join(sorted(unknown))}."
-        f" The template has: {', '.join(sorted(known)) or 'no fields'}"
-    )
-
-
-def _check_parent(layer: Layer, parent: Layer | None) -> None:
-    """Check that only layers in a stack fill its room, and that only other layers have pins."""
-    if "fill" in (layer.sizing.width, layer.sizing.height) and not isinstance(parent, StackLayer):
-        raise ValueError(f"The layer “{layer.name}” has the sizing fill, which needs a stack around it. Use pins")
-    if layer.pins and isinstance(parent, StackLayer):
-        raise ValueError(
-            f"The layer “{layer.name}” has pins, but the stack “{parent.name}” places it. Remove them, and use sizing"
-        )
-    if isinstance(layer, Container):
-        for child in layer.layers:
-            _check_parent(child, layer)
-
-
-def _siblings(
-    layers: Sequence[AnyLayer], parent: Container | None = None
-) -> Iterator[tuple[Sequence[AnyLayer], Container | None]]:
-    """Yield the layers of the canvas and of each container, with the container."""
-    yield layers, parent
-    for layer in layers:
-        if isinstance(layer, Container):
-            yield from _siblings(layer.layers, layer)
-
-
-def _check_masks(siblings: Sequence[AnyLayer], parent: Container | None, names: AbstractSet[str]) -> None:
-    """Check that the masks of layers are beside them, have positions of their own, and have no masks themselves."""
-    named = {layer.name: layer for layer in siblings}
-    for layer in siblings:
-        if layer.layer_mask is None:
-            continue
-        name = layer.layer_mask.layer
-        start, mask = f"The layer “{layer.name}” has the mask “{name}”", named.get(name)
-        if isinstance(parent, StackLayer):
-            raise ValueError(f"{start}, but is in the stack “{parent.name}”. Put the layer and its mask into a group")
-        if name not in names:
-            others = ", ".join(sorted(named.keys() - {layer.name})) or "no other layers"
-            raise ValueError(f"{start}, which does not exist. Beside the layer are: {others}")
-        if mask is None:
-            raise ValueError(f"{start}, which is in another group. Put both into the same one")
-        if mask is layer:
-            raise ValueError(f"The layer “{name}” is its own mask. Use another layer")
-        if mask.layer_mask and mask.layer_mask.layer == layer.name:
-            raise ValueError(f"The layers “{layer.name}” and “{name}” are masks of each other. Remove one of the two")
-        if mask.layer_mask:
-            raise ValueError(f"{start}, which has a mask itself. Put “{name}” and its mask into a group, and use that")
-
-
-def _count_repeated(layer: Layer) -> int:
-    """Return how many layers an image can show of a layer and those in it."""
-    if not isinstance(layer, Container):
-        return 1
-    repeats = layer.repeat.limit if isinstance(layer, StackLayer) and layer.repeat else 1
-    return 1 + repeats * sum(map(_count_repeated, layer.layers))
-
-
-def _processors(layer: Layer) -> Iterator[str]:
-    """Yield the image processors of a layer and those in it, as often as they are shown."""
-    if layer.hidden:
-        return
-    if isinstance(layer, ImageLayer) and layer.process:
-        yield layer.process
-    if isinstance(layer, Container):
-        repeats = layer.repeat.limit if isinstance(layer, StackLayer) and layer.repeat else 1
-        yield from (name for child in layer.layers for name in _processors(child) for _ in range(repeats))
-
-
-def _count_repeated_expressions(layer: Layer, repeats: int = 0) -> int:
-    """Return how many expressions the entries of repeated stacks have in a layer and those in it."""
-    count = repeats * sum(any(map(is_entry_name, parse_expression(each).fields)) for each in layer.expressions())
-    if isinstance(layer, StackLayer) and layer.repeat:
-        repeats = max(repeats, 1) * layer.repeat.limit
-    inner = layer.layers if isinstance(layer, Container) else ()
-    return count + sum(_count_repeated_expressions(child, repeats) for child in inner)
-
-
-def _override(
-    layer: AnyLayer, overrides: Mapping[str, Override], old: tuple[int, int], new: tuple[int, int]
-) -> AnyLayer:
-    """Return a layer as it is in one size: placed by its pins, then changed by overrides, also those of its content."""
-    changed = pin_layer(layer, old, new)
-    override = overrides.get(layer.name)
-    if override:
-        changed = changed.model_copy(update=override.changes(layer))
-    if isinstance(layer, GroupLayer):
-        old, new = (layer.width, layer.height), (changed.width, changed.height)
-    if isinstance(layer, Container):
-        # The content of a stack is placed by the stack.
-        children = tuple(_override(child, overrides, old, new) for child in layer.layers)
-        changed = changed.model_copy(update={"layers": children})
-    return changed
-
-
-def _unlabeled(field: TemplateField) -> TemplateField:
-    """Return a field as images depend on it: an image is a text that an image layer shows."""
-    changes = {"label": field.name, "type": "text" if field.type == "image" else field.type}
-    return field.model_copy(update=changes)
-
-
 def _visible(layers: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:
     """Return the layers that are rendered and their masks, without what only concerns the designer."""
     used = {each.name for pair in pair_masks(layers) for each in pair if each}
@@ -723,30 +456,3 @@ def _unlocked(layer: AnyLayer) -> AnyLayer:
     if isinstance(layer, Container):
         changes["layers"] = _visible(layer.layers)
     return layer.model_copy(update=changes)
-
-
-def _depth(layers: Any) -> int:
-    """Return how deep groups and stacks are nested in a document that is not validated yet, at most MAX_DEPTH + 1."""
-    return sum(any(isinstance(layer, dict) and "layers" in layer for layer in level) for level in _levels(layers))
-
-
-def _count_expressions(document: dict[str, Any]) -> int:
-    """Return how many expressions a document has that is not validated yet."""
-    computed = document.get("computed")
-    layers = [layer for level in _levels(document.get("layers")) for layer in level if isinstance(layer, dict)]
-    return sum(map(count_expressions, layers)) + (len(computed) if isinstance(computed, list | tuple) else 0)
-
-
-def _levels(layers: Any) -> Iterator[Sequence[Any]]:
-    """Yield the layers of a document that is not validated yet by how deep they are, until they are too deep."""
-    level = layers
-    for _ in range(MAX_DEPTH + 1):
-        if not isinstance(level, list | tuple) or not level:
-            return
-        yield level
-        level = [
-            child
-            for layer in level
-            if isinstance(layer, dict) and isinstance(layer.get("layers"), list | tuple)
-            for child in layer["layers"]
-        ]

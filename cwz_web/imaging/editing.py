@@ -11,10 +11,11 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from cwz_web.imaging.document_parts import MAX_SIDE
-from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, Override
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import AnyLayer, Container, GroupLayer, StackLayer
 from cwz_web.imaging.scaling import scale_layers
+from cwz_web.imaging.template_parts import Override
 from cwz_web.imaging.text_layers import TextLayer
 
 LayerType = Literal["text", "image", "shape", "code", "rating", "group", "stack"]

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.column_formats import column_formats
 from cwz_web.feeds.models import Feed
-from cwz_web.imaging.documents import TemplateField
 from cwz_web.imaging.prices import OLD_PRICES
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.values.formats import UNKNOWN, ValueFormat, with_format
 from cwz_web.values.numbers import Money, read_money
 from cwz_web.workspaces.models import Workspace

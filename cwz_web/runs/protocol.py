@@ -19,9 +19,10 @@ from cwz_web.generation.image_service import MAX_PHOTOS
 from cwz_web.generation.image_sources import PhotoState
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.photo_processing import Processing
-from cwz_web.imaging.documents import MAX_PROCESSED_PHOTOS, ImageTemplate
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import MAX_FINDINGS, Finding
+from cwz_web.imaging.tree_checks import MAX_PROCESSED_PHOTOS
 from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.storage.plugins import DelegatedConnection
 from cwz_web.values.formats import FormattedText, ValueFormat

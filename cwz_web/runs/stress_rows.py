@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cwz_web.imaging.documents import TemplateField
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.values.numbers import Money, read_money
 
 MAX_STRESS_ROWS = 12

@@ -5,7 +5,8 @@ import pytest
 from cwz_web.demo.contents import read_template
 from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.temporary_files import temporary_file
-from cwz_web.imaging.documents import ImageTemplate, TemplateField
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.runs.mapping import apply_mapping, field_formats, guess_mapping, mapped_columns
 from cwz_web.values.formats import FormattedText, ValueFormat, json_number
 

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 
-from cwz_web.imaging.documents import TemplateField
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.runs.stress_rows import find_stress_rows
 
 FIELDS = [
