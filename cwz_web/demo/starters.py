@@ -85,14 +85,14 @@ class Starter:
     Attributes:
         rows: the values of its sample rows; the first one has the document's defaults.
         illustrations: the images of all rows.
-        defaults: those that the document itself refers to.
+        defaults: those that the document itself refers to, by their names.
     """
 
     entry: StarterEntry
     document: ImageTemplate
     rows: tuple[Mapping[str, str], ...]
     illustrations: tuple[Source, ...]
-    defaults: tuple[Source, ...]
+    defaults: Mapping[str, Source]
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +113,7 @@ def open_starter(slug: str) -> Starter:
     images: dict[str, Source] = {}
     for field in document["fields"]:
         field["default"] = _refer(field.get("default", ""), images)
-    defaults = tuple(images.values())
+    defaults = dict(images)
     resolved = tuple({name: _refer(value, images) for name, value in row.items()} for row in rows)
     return Starter(entry, ImageTemplate.model_validate(document), resolved, tuple(images.values()), defaults)
 

@@ -21,12 +21,11 @@ from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.runs.mapping import SAMPLE
-from cwz_web.storage.connections import get_default_connection, upload_key
-from cwz_web.storage.contract import StorageError
 from cwz_web.views.templates import read_document
 from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
+from cwz_web.web.uploads import UPLOAD_ERRORS, store_upload
 from cwz_web.workspaces.audit import record
 
 # In the query: the sample rows of the starters, and no feed.
@@ -197,13 +196,13 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
     permission=Permission.TEMPLATE_EDIT,
 )
 def create_from_starter(context: TemplateCollection, request: Request, form: StarterForm) -> Response:
-    """Create a template from a starter; its illustrations are stored in the workspace's bucket first."""
+    """Create a template from a starter; its illustrations become uploads of the workspace first."""
     if form.starter == "blank":
         return _open_editor(request, _create(request, "New template", ImageTemplate.model_validate(BLANK)))
     starter = open_starter(form.starter)
     try:
         _store_illustrations(request, starter)
-    except StorageError as error:
+    except UPLOAD_ERRORS as error:
         raise FieldError("starter", str(error)) from None
     template_id = _create(request, starter.entry.name, starter.document)
     if form.feed is not None:
@@ -308,21 +307,22 @@ def _query(**values: object) -> str:
 
 
 def _store_illustrations(request: Request, starter: Starter) -> None:
-    """Store a starter's illustrations as uploads of the workspace.
+    """Add a starter's illustrations to the workspace's uploads, where people find and replace them.
 
-    Raises:
-        StorageError: The bucket cannot be written.
+    Raises one of UPLOAD_ERRORS.
     """
-    if not starter.defaults:
-        return
-    workspace_id = request.workspace.workspace_id
-    spec = get_default_connection(request.db, workspace_id).spec
+    workspace_id, account_id = request.workspace.workspace_id, request.user.account.id
     release_connection(request)
-    with request.services.outbound.slot():
-        bucket = request.services.providers.open(spec)
-        for illustration in starter.defaults:
-            key = upload_key(workspace_id, illustration.digest)
-            bucket.put(key, illustration.data, content_type="application/octet-stream")
+    for name, illustration in starter.defaults.items():
+        store_upload(
+            request,
+            workspace_id,
+            illustration.data,
+            name,
+            name=f"{name.replace('-', ' ').capitalize()} (sample)",
+            created_by=account_id,
+            is_sample=True,
+        )
 
 
 def _create(request: Request, name: str, document: ImageTemplate) -> UUID:

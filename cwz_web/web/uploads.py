@@ -26,7 +26,14 @@ UPLOAD_ERRORS = (ImagingError, StorageError, UploadError, PlanLimitError)
 
 
 def store_upload(
-    request: Request, workspace_id: UUID, data: bytes, file_name: str, *, name: str = "", created_by: UUID | None
+    request: Request,
+    workspace_id: UUID,
+    data: bytes,
+    file_name: str,
+    *,
+    name: str = "",
+    created_by: UUID | None,
+    is_sample: bool = False,
 ) -> tuple[Upload, bool]:
     """Check a file, store it, and add it to the workspace's uploads. The request has no open transaction.
 
@@ -38,6 +45,7 @@ def store_upload(
         file_name: its name, as the client states it. A font is named as it names itself.
         name: the name of the upload, which comes before.
         created_by: the account that uploads it; None for an API key.
+        is_sample: whether it is one of our illustrations, which no plan refuses.
 
     Returns:
         The upload, and whether it is new: the same file is stored once.
@@ -53,6 +61,7 @@ def store_upload(
     with services.outbound.slot():
         prepared = prepare_upload(data)
         with services.database.transaction(workspace_id) as db:
+            check = partial(check_plan_limit, db, services.settings, workspace_id, PlanLimit.UPLOADS)
             spec = get_default_connection(db, workspace_id).spec
             reserved = reserve_upload(
                 db,
@@ -61,7 +70,7 @@ def store_upload(
                 name=name or prepared.title or clean_name(file_name),
                 connection_id=spec.connection_id,
                 created_by=created_by,
-                check_limit=partial(check_plan_limit, db, services.settings, workspace_id, PlanLimit.UPLOADS),
+                check_limit=(lambda: None) if is_sample else check,
             )
         _put(request, spec, prepared, reserved)
     with services.database.transaction(workspace_id) as db:

@@ -122,6 +122,11 @@ def test_new_template_from_starter(app: TestApp, base: str) -> None:
     form = next(form for form in page.forms.values() if "starter" in form.fields)
     designer = app.get(form.submit("starter").location.replace("/editor", "/design"))
     assert designer.html.select(".finding") == []
+    library = app.get(f"{base.rpartition('/')[0]}/uploads")
+    names = [name.text for name in library.html.select("#uploads strong")]
+    assert names, "its illustrations can be found and replaced"
+    assert all(name.endswith(" (sample)") for name in names)
+    assert "Used in 1 template" in library.text
     assert app.get(designer.html.find(id="stage-image")["src"]).content_type == "image/jpeg"
     gallery = app.get(f"{base}/new")
     form = next(form for form in gallery.forms.values() if "starter" in form.fields)

@@ -13,6 +13,7 @@ from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.layers import ImageLayer, walk_layers
+from cwz_web.imaging.uploads import prepare_upload
 
 SLUGS = list(list_starters())
 
@@ -81,6 +82,13 @@ def test_every_row_fits_every_size(slug: str, engine: Engine) -> None:
             layers = [layer for each in placed for layer in each.walk()]
             cut = [each.layer.name for each in layers if each.overflow or (each.text and each.text.is_cut)]
             assert cut == [], (size, number)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_illustrations_are_stored_as_they_are(slug: str) -> None:
+    """The document refers to their content, so preparing them as uploads must not change it."""
+    for illustration in open_starter(slug).defaults.values():
+        assert prepare_upload(illustration.data).source.digest == illustration.digest
 
 
 @pytest.mark.parametrize("slug", SLUGS)
