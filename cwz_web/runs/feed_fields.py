@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from cwz_web.feeds.columns import ColumnType
 from cwz_web.imaging.document_parts import RESERVED_FIELDS
-from cwz_web.imaging.documents import TemplateField
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.runs.mapping import FALLBACK, guess_mapping
 
 FIELD_TYPES = {

@@ -15,9 +15,10 @@ from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.queries import RowQuery, find_items, list_items
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
-from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate, TemplateField
+from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.runs.feed_fields import propose_fields

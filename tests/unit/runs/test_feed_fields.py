@@ -1,7 +1,7 @@
 """Fields that a feed offers to a template."""
 
 from cwz_web.feeds.columns import ColumnType
-from cwz_web.imaging.documents import TemplateField
+from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.runs.feed_fields import propose_fields
 from cwz_web.runs.mapping import guess_mapping
 
