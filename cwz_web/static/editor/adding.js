@@ -184,7 +184,7 @@ function showGhost(editor, item) {
  * @param {Editor} editor
  * @param {{clientX: number, clientY: number}} event
  */
-export function isOver(editor, { clientX, clientY }) {
+function isOver(editor, { clientX, clientY }) {
   const { left, right, top, bottom } = editor.stage.container.getBoundingClientRect();
   return clientX >= left && clientX < right && clientY >= top && clientY < bottom;
 }

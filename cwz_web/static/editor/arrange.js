@@ -142,7 +142,7 @@ function alignTo(editor, edge, label) {
  * @param {string} done
  * @param {Deltas} deltas
  */
-export function moveEach(editor, done, deltas) {
+function moveEach(editor, done, deltas) {
   const moves = Object.entries(deltas).flatMap(([name, { x, y }]) => {
     const delta = { x: Math.round(x), y: Math.round(y) };
     return moveOnCanvas(editor, [name], delta).map(({ values }) => ({ name, delta, values }));

@@ -38,7 +38,7 @@ export function colorOf(document, color, brand) {
  * Return the property that is a layer's main color; undefined if it has none.
  * @param {any} layer
  */
-export function mainColor(layer) {
+function mainColor(layer) {
   return { text: "color", code: "color", rating: "color", shape: "fill", stack: "background" }[/** @type {string} */ (layer.type)];
 }
 

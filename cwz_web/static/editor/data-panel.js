@@ -1,8 +1,9 @@
 // The data panel: find a row of a feed, step through rows, and see the design in the rows that stress it and in all sizes.
 
+import { searchWhileTyping } from "./searching.js";
+
 /** @typedef {import("./editor.js").Editor} Editor */
 
-const TYPING_MS = 250;
 const REDRAW_MS = 800;
 const MAX_VALUE = 120;
 // Images that the server refuses, since there are too many, are asked for again for longer than the limit lasts.
@@ -147,10 +148,7 @@ export function installDataPanel(editor) {
     }
   }
 
-  search.addEventListener("input", () => {
-    clearTimeout(Number(search.dataset.timer));
-    search.dataset.timer = String(setTimeout(findRows, TYPING_MS));
-  });
+  searchWhileTyping(search, findRows);
   found.addEventListener("click", choose);
   stripContent.addEventListener("click", choose);
   stripContent.addEventListener("error", retryImage, true);  // it does not bubble

@@ -1,12 +1,12 @@
 // The elements panel: texts, shapes, codes, layouts and icons to add.
 
 import { addFragment, installDragging } from "./adding.js";
+import { searchWhileTyping } from "./searching.js";
 import { openPanel } from "./tabs.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./adding.js").Fragment} Fragment */
 
-const TYPING_MS = 200;
 const ICON_SIDE = 160;
 const ICON_COLOR = "#1f2937";
 /** The keys of elements by their ids, as design tools have them. */
@@ -55,14 +55,10 @@ export function installElements(editor) {
 function installIconSearch(editor) {
   const search = /** @type {HTMLInputElement} */ (editor.root.querySelector("#icon-search"));
   const icons = /** @type {HTMLElement} */ (editor.root.querySelector("#icons"));
-  let timer = 0;
-  search.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(async () => {
-      const query = new URLSearchParams({ text: search.value });
-      await htmx.ajax("GET", `${editor.start.icons}?${query}`, { source: icons, target: "#icons", swap: "innerHTML" });
-      editor.announce(`${icons.querySelectorAll("button").length} icons`);
-    }, TYPING_MS);
+  searchWhileTyping(search, async () => {
+    const query = new URLSearchParams({ text: search.value });
+    await htmx.ajax("GET", `${editor.start.icons}?${query}`, { source: icons, target: "#icons", swap: "innerHTML" });
+    editor.announce(`${icons.querySelectorAll("button").length} icons`);
   });
 }
 

@@ -63,7 +63,7 @@ export class Fonts {
  * @param {number} weight
  * @param {boolean} isItalic
  */
-export function nearestFile(font, weight, isItalic) {
+function nearestFile(font, weight, isItalic) {
   const keys = Object.keys(font.files);
   const ofStyle = keys.filter((key) => key.endsWith("italic") === isItalic);
   const distance = (/** @type {string} */ key) => Math.abs(parseInt(key, 10) - weight);

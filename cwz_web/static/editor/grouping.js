@@ -1,6 +1,6 @@
 // Groups from layers, and layers into other containers, without that anything moves in any size. No DOM.
 
-import { DEFAULT_SIZE, anchorPoint, findLayer, locate, removeLayers, unusedName, walkLayers } from "./model.js";
+import { DEFAULT_SIZE, anchorPoint, findLayer, locate, unusedName, walkLayers } from "./model.js";
 import { valuesInParent } from "./placing.js";
 import {
   boundsOf, frameOf, frameOnCanvas, frameOutside, isFlexible, placesIn, removePositions, setInSize, sizeNames, withMasks,
@@ -390,16 +390,4 @@ function placeFrame(document, layer, frame, parent, size) {
   const lengths = Object.fromEntries(SIDES.flatMap((side) => (isFlexible(layer, side) ? [] : [[side, Math.round(frame[side])]])));
   if (size === DEFAULT_SIZE) layer.rotation = rotation;
   setInSize(document, layer.name, { ...position, ...lengths }, size);
-}
-
-/**
- * Remove containers that have lost all their layers, except for repeated stacks and those with a box.
- * @param {TemplateDocument} document the copy, which changes
- * @param {string[]} names
- */
-export function removeEmpty(document, names) {
-  removeLayers(document, names.filter((name) => {
-    const layer = findLayer(document, name);
-    return layer?.type === "group" && !layer.layers?.length;
-  }));
 }

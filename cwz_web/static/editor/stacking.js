@@ -282,7 +282,7 @@ function canHug(layer, frame) {
  * @param {Box} ink
  * @returns {Box | undefined}
  */
-export function huggedBox(layer, place, ink) {
+function huggedBox(layer, place, ink) {
   const size = place.size ?? layer.size;
   const line = size * (layer.line_height ?? 1.2);
   // The ink of one line is lower than the line, and higher than a quarter of the letters.

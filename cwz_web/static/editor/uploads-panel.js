@@ -4,13 +4,13 @@ import { Uploader, acceptFiles } from "../uploader.js";
 import { addFragment, installDragging } from "./adding.js";
 import { imageLayer } from "./elements.js";
 import { findLayer } from "./model.js";
+import { searchWhileTyping } from "./searching.js";
 import { openPanel } from "./tabs.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./stage.js").Point} Point */
 /** @typedef {import("../uploader.js").Upload} Upload */
 
-const TYPING_MS = 250;
 const STEP = 32;
 
 /** @param {Editor} editor */
@@ -22,7 +22,6 @@ export function installUploads(editor) {
   const input = /** @type {HTMLInputElement} */ (root.querySelector("#upload-files"));
   const uploader = new Uploader(/** @type {any} */ (editor.start), /** @type {HTMLElement} */ (root.querySelector("#upload-queue")));
   let isLoaded = false;
-  let timer = 0;
 
   function load() {
     isLoaded = true;
@@ -54,10 +53,7 @@ export function installUploads(editor) {
   root.addEventListener("tab", (event) => {
     if (/** @type {CustomEvent} */ (event).detail === "tab-uploads" && !isLoaded) load();
   });
-  search.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(load, TYPING_MS);
-  });
+  searchWhileTyping(search, load);
   input.addEventListener("change", async () => {
     await upload(input.files);
     input.value = "";
