@@ -371,7 +371,7 @@ def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[s
     page.locator("#stage").press("Shift+E")
     page.get_by_role("button", name="Title", exact=True).press("Enter")
     expect(page.locator("#announcements")).to_have_text("Added Title")
-    drag_to(page.get_by_role("button", name="Badge", exact=True), "Box")
+    drag_to(page.get_by_role("button", name="Discount badge", exact=True), "Box")
     assert {each["name"] for each in editor.layer("Stack")["layers"]} == {"Box", "Badge"}
     page.get_by_role("searchbox", name="Search icons").fill("shopping cart")
     page.get_by_role("button", name="Add icon shopping cart", exact=True).click()
