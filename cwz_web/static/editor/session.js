@@ -256,7 +256,7 @@ export class Session extends EventTarget {
       });
       if (response.status !== 429) return response;
       const seconds = Number(response.headers.get("Retry-After")) || PAUSE;
-      this.failure = `Too many changes in a minute. Trying again in ${seconds} seconds`;
+      this.failure = `Too many changes, next try in ${seconds} s`;
       this.store();
       this.setSaveState("failed");
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
