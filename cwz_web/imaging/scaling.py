@@ -13,6 +13,8 @@ MAX_PADDING = 500
 # A banner: columns become rows.
 WIDE = 2.2
 MAX_STACK_SCALE = 2.2
+# How far the edges of aligned layers can be apart, in pixels.
+ALIGNED = 1
 
 Extent = tuple[int, int]
 Overrides = Iterator[tuple[str, dict[str, Any]]]
@@ -22,7 +24,8 @@ def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overri
     """Yield overrides for layers with positions of their own, and for the layers in them.
 
     Each box keeps its aspect ratio: it is scaled by the smaller of the two ratios, and its center keeps its relative
-    position. A layer that covers its whole parent covers the whole new one. Layers with pins follow by these.
+    position; where it is aligned with other layers by an edge, that edge does. A layer that covers its whole parent
+    covers the whole new one. Layers with pins follow by these.
 
     Args:
         layers: the layers of the canvas or of a group.
@@ -30,6 +33,7 @@ def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overri
         new: its width and height in the new size.
     """
     ratio = min(new[0] / old[0], new[1] / old[1])
+    layers = list(layers)
     for layer in layers:
         if layer.pins:
             pinned = pin_layer(layer, old, new)
@@ -41,7 +45,8 @@ def scale_layers(layers: Iterable[AnyLayer], old: Extent, new: Extent) -> Overri
             if isinstance(layer, StackLayer) and (turned := _turn(layer, extent)):
                 override |= {"direction": turned}
         else:
-            box = _scale_box(layer, old, new)
+            others = [each for each in layers if each is not layer and not _covers(each, old)]
+            box = _scale_box(layer, others, old, new)
             extent, scale = (box.get("width", layer.width), box.get("height", layer.height)), ratio
             override = box | _scale_lengths(layer, ratio)
         if override:
@@ -91,21 +96,39 @@ def _scale_stacked(layer: AnyLayer, ratio: float) -> Overrides:
     yield from _scale_content(layer, extent, ratio)
 
 
-def _scale_box(layer: Layer, old: Extent, new: Extent) -> dict[str, int]:
+def _covers(layer: Layer, extent: Extent) -> bool:
+    return layer.width >= extent[0] and layer.height >= extent[1]
+
+
+def _part_to_keep(layer: Layer, others: Iterable[Layer], start: str, side: str) -> float:
+    """Return the part of a side at which most other layers are aligned: 0 the start, 1 the end; else the middle."""
+
+    def position(each: Layer, part: float) -> float:
+        return float(getattr(each, start) + getattr(each, side) * part)
+
+    aligned = {
+        part: sum(abs(position(each, part) - position(layer, part)) <= ALIGNED for each in others)
+        for part in (0.5, 0, 1)
+    }
+    return max(aligned, key=lambda part: aligned[part])
+
+
+def _scale_box(layer: Layer, others: Iterable[Layer], old: Extent, new: Extent) -> dict[str, int]:
     """Return the scaled box of a layer; a flexible side keeps the relative position of its anchor."""
     ratios = (new[0] / old[0], new[1] / old[1])
-    covers = layer.width >= old[0] and layer.height >= old[1]
+    covers = _covers(layer, old)
     box = {}
-    for side, axis, start, ratio in zip(("width", "height"), ("x", "y"), (layer.left, layer.top), ratios, strict=True):
-        length, anchor = getattr(layer, side), getattr(layer, axis)
+    for side, axis, edge, ratio in zip(("width", "height"), ("x", "y"), ("left", "top"), ratios, strict=True):
+        length, anchor, start = getattr(layer, side), getattr(layer, axis), getattr(layer, edge)
         if getattr(layer.sizing, side) != "fixed":
             box[axis] = _position(anchor * ratio)
         elif covers:
             box |= {axis: _position(anchor * ratio), side: _length(length * ratio)}
         else:
             box[side] = _length(length * min(ratios))
-            center = (start + length / 2) * ratio
-            box[axis] = _position(round(center - box[side] / 2) + round((anchor - start) * min(ratios)))
+            part = _part_to_keep(layer, others, edge, side)
+            kept = (start + length * part) * ratio
+            box[axis] = _position(round(kept - box[side] * part) + round((anchor - start) * min(ratios)))
     return box
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -586,10 +586,15 @@ def _serialize_boxes(placed: Sequence[PlacedLayer]) -> str:
 
 def _canvas_values(shown: ImageTemplate, typed: dict[str, str]) -> dict[str, object]:
     """Return the values of the canvas form: as typed if they were invalid, else the document's."""
+    background = shown.canvas.background
+    gradient = background.model_dump(mode="json") if isinstance(background, BaseModel) else {}
     canvas: dict[str, object] = {
         "width": shown.canvas.width,
         "height": shown.canvas.height,
-        "background": shown.canvas.background,
+        "background": gradient.get("start", background or ""),
+        "background.type": gradient.get("type", "solid" if background else "none"),
+        "background.end": gradient.get("end", ""),
+        "background.angle": f"{gradient['angle']:g}" if gradient else "",
     }
     return canvas | {name: typed[name] for name in canvas if name in typed}
 

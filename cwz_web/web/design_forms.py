@@ -1,9 +1,9 @@
 """Forms of the designer: what the page shows, and the change of the document that a form requests. No database."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
@@ -24,6 +24,7 @@ from cwz_web.imaging.editing import (
     wrap_in_stack,
 )
 from cwz_web.imaging.layers import MAX_LAYERS, StackLayer
+from cwz_web.imaging.styles import Fill
 from cwz_web.web.bound_forms import change_bound
 from cwz_web.web.condition_forms import change_condition
 from cwz_web.web.data_forms import change_computed, change_field, change_table
@@ -45,6 +46,8 @@ __all__ = [
 MISSING_FIELD = "missing-field"
 
 
+# The end of a gradient that has none yet.
+GRADIENT_END = "#c7d2fe"
 Pixels = Annotated[int, Field(ge=-100_000, le=100_000)]
 # Where the page shows layers, by name.
 BOXES: TypeAdapter[dict[str, Box]] = TypeAdapter(
@@ -174,8 +177,23 @@ def _add_field(document: ImageTemplate, name: str, field_type: str) -> ImageTemp
 
 
 def _canvas(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
-    values = {name: typed[name].strip() for name in ("width", "height", "background") if name in typed}
+    values: dict[str, Any] = {name: typed[name].strip() for name in ("width", "height", "background") if name in typed}
+    if "background.type" in typed:
+        old = document.in_size(selection.size).canvas.background
+        values["background"] = _read_background(old, typed)
     return change_canvas(document, values, selection.size), selection, f"canvas {sorted(values)}"
+
+
+def _read_background(old: Fill | None, typed: Typed) -> Any:
+    """Return the background that a form describes: none, a color or a gradient, which keeps its stops."""
+    kind = typed["background.type"]
+    color = typed.get("background", "").strip() or "#ffffff"
+    if kind in ("none", "solid"):
+        return None if kind == "none" else color
+    gradient = old.model_dump(mode="json", exclude_defaults=True) if isinstance(old, BaseModel) else {}
+    parts = {name: typed.get(f"background.{name}", "").strip() for name in ("end", "angle")}
+    given = {name: text for name, text in parts.items() if text}
+    return {"end": GRADIENT_END} | gradient | given | {"type": kind, "start": color}
 
 
 def _add_size(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:

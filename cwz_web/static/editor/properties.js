@@ -64,6 +64,7 @@ export function installProperties(editor) {
     try {
       const { layer: renamed } = await session.submit(fields, subject);
       state.accept(form);
+      if (fields.do === "add-size") session.show({ size: editor.document.sizes.at(-1)?.name });
       // Unless another layer was selected meanwhile.
       const isSelected = editor.selection.length < 2 && (editor.selection[0] ?? "") === subject;
       if (isSelected && renamed && renamed !== subject) editor.select([renamed]);

@@ -87,6 +87,21 @@ def test_position_changes_in_one_size_and_color_in_all() -> None:
     assert own.model_dump()["color"] == square.model_dump()["color"] == "#123456"
 
 
+def test_new_size_keeps_edges_that_layers_share() -> None:
+    box = {"type": "shape", "fill": "#000000", "height": 100}
+    layers = [
+        box | {"name": "Ground", "width": 1080, "height": 1080},
+        box | {"name": "Wide", "x": 60, "y": 200, "width": 600},
+        box | {"name": "Narrow", "x": 60, "y": 400, "width": 200},
+        box | {"name": "Right", "x": 500, "y": 600, "width": 100},
+    ]
+    banner = add_size(document(canvas={"width": 1080, "height": 1080}, layers=layers), "banner", 1200, 628)
+    ground, wide, narrow, right = banner.in_size("banner").layers
+    assert (ground.width, ground.height) == (1200, 628)
+    assert wide.left == narrow.left == round(60 * 1200 / 1080)
+    assert right.left + right.width / 2 == pytest.approx(550 * 1200 / 1080, abs=1)
+
+
 def test_new_size_keeps_relative_positions() -> None:
     template = document(canvas={"width": 300, "height": 200, "background": "#ffffff"})
     tall = add_size(template, "tall", 300, 600).in_size("tall")

@@ -86,6 +86,24 @@ def test_impossible_change_names_its_form_field(document: ImageTemplate, typed: 
     assert field in {name.rpartition(".")[2] for name in wrong.value.errors}
 
 
+def test_background_of_the_canvas_becomes_a_gradient_and_a_color_again(document: ImageTemplate) -> None:
+    typed = {"do": "canvas", "background.type": "linear", "background": "#ff0000"}
+    gradient, _, _ = change_design(document, Selection(), typed)
+    assert gradient.canonical()["canvas"]["background"]["end"] == "#c7d2fe"
+    turned = typed | {"background.end": "#0000ff", "background.angle": "45"}
+    changed = change_design(gradient, Selection(), turned)[0].canonical()["canvas"]["background"]
+    assert (changed["start"], changed["end"], changed["angle"]) == ("#ff0000", "#0000ff", 45)
+    for kind, background in {"solid": "#ff0000", "none": None}.items():
+        plain, _, _ = change_design(gradient, Selection(), typed | {"background.type": kind})
+        assert plain.canvas.background == background
+
+
+def test_impossible_gradient_is_refused(document: ImageTemplate) -> None:
+    for values in ({"background.type": "wavy"}, {"background.type": "linear", "background.angle": "900"}):
+        with pytest.raises(InvalidDesignError):
+            change_design(document, Selection(), {"do": "canvas", **values})
+
+
 @pytest.mark.parametrize("do", sorted(CHANGES))
 def test_incomplete_change_raises_only_design_errors(document: ImageTemplate, do: str) -> None:
     for selection in (Selection(), Selection(layer="Title"), Selection(size="square")):
