@@ -45,13 +45,12 @@ def send(app: TestApp, method: str, path: str, **environ: str) -> Response:
 
 
 def changed(paths: list[str], inside: list[str], at_the_end: list[str]) -> list[str]:
-    """Return every path with a change at its end, and another at its first or its last slash; all changes occur."""
+    """Return every path with a change at its end, and at its first and its last slash; all changes occur."""
     found = []
     for number, path in enumerate(path for path in paths if path != "/"):
-        for shift in range(3):
-            new = inside[(number + shift) % len(inside)]
-            found.append(new.join(path.split("/", 1) if shift % 2 else path.rsplit("/", 1)))
-        found += [path + at_the_end[(number + shift) % len(at_the_end)] for shift in range(2)]
+        found.append(inside[number % len(inside)].join(path.split("/", 1)))
+        found.append(inside[(number + 1) % len(inside)].join(path.rsplit("/", 1)))
+        found.append(path + at_the_end[number % len(at_the_end)])
     return sorted(set(found))
 
 
