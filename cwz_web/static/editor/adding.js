@@ -17,7 +17,7 @@ import { valuesInParent } from "./placing.js";
 /** @typedef {{to: string, before?: string}} Target `to` is a container; empty for the canvas */
 /**
  * What happens to an item that is dragged from a panel onto the stage.
- * @typedef {{over: (point: Point, event: PointerEvent) => void, drop: (point: Point, event: PointerEvent) => void,
+ * @typedef {{over: (point: Point, event: MouseEvent) => void, drop: (point: Point, event: MouseEvent) => void,
  *   clear: () => void}} DragHandlers
  */
 
@@ -31,15 +31,10 @@ const MIN_DISTANCE = 4;
  */
 export function addFragment(editor, fragment, { point, target = targetOf(editor) } = {}) {
   const { stage } = editor;
-  const frame = target.to ? stage.find(target.to)?.frame : undefined;
-  const container = frame && findLayer(editor.document, target.to);
-  const scale = scaleFor({ width: stage.width, height: stage.height }, fragment.layer, frame?.width);
-  // Bound in a copy for its size; what it adds to the document follows below.
-  const columns = editor.session.view.feed ? editor.columns : null;
-  const layer = scaleLayer(bindElement(structuredClone(editor.document), columns, fragment), scale);
+  const { layer, frame, container } = fit(editor, fragment, target);
   const center = container || !point ? point ?? (frame ? { x: frame.x, y: frame.y } : viewCenter(editor)) : onCanvas(stage, layer, point);
   editor.edit(`add ${layer.name}`, (copy) => {
-    bindElement(copy, columns, fragment);
+    bindElement(copy, columnsOf(editor), fragment);
     if (fragment.shows) addField(copy, fragment.shows);
     bindList(copy, layer, fragment.field);
     nameLayers(copy, layer);
@@ -50,6 +45,65 @@ export function addFragment(editor, fragment, { point, target = targetOf(editor)
   });
   editor.select([layer.name]);
   editor.announce(`Added ${layer.name}${container ? ` to ${container.name}` : ""}`);
+}
+
+/**
+ * Return a new layer as large as the canvas or its container takes it.
+ * @param {Editor} editor
+ * @param {Fragment} fragment
+ * @param {Target} target
+ */
+function fit(editor, fragment, target) {
+  const { stage } = editor;
+  const frame = target.to ? stage.find(target.to)?.frame : undefined;
+  const container = frame && findLayer(editor.document, target.to);
+  const scale = scaleFor({ width: stage.width, height: stage.height }, fragment.layer, frame?.width);
+  // Bound in a copy of the document for its size; what it adds to the document follows.
+  const bound = bindElement(structuredClone(editor.document), columnsOf(editor), fragment);
+  return { layer: scaleLayer(bound, scale), frame, container };
+}
+
+/** @param {Editor} editor */
+function columnsOf(editor) {
+  return editor.session.view.feed ? editor.columns : null;
+}
+
+/**
+ * Return what happens to a fragment that is dragged onto the stage: an outline shows where it goes, aligned with other
+ * layers, or a mark where a stack takes it.
+ * @param {Editor} editor
+ * @param {Fragment} fragment
+ * @returns {DragHandlers}
+ */
+export function fragmentDrop(editor, fragment) {
+  const { stage } = editor;
+  const find = (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
+    const target = editor.dropper?.offer(point) ?? { to: "" };
+    const { layer, container } = fit(editor, fragment, target);
+    const { width, height } = layer;
+    if (container?.type === "stack") return { target, point, frame: undefined };
+    const { x, y } = container ? point : onCanvas(stage, layer, point);
+    const by = editor.snapper?.snapNew({ left: x - width / 2, top: y - height / 2, width, height }, event) ?? { x: 0, y: 0 };
+    const center = { x: x + by.x, y: y + by.y };
+    return { target, point: center, frame: { ...center, width, height, rotation: 0 } };
+  };
+  const clear = () => {
+    editor.dropper?.clear();
+    editor.snapper?.clear();
+    stage.outline();
+  };
+  return {
+    over: (point, event) => {
+      editor.snapper?.clear();
+      stage.outline(find(point, event).frame);
+    },
+    drop: (point, event) => {
+      const found = find(point, event);
+      clear();
+      addFragment(editor, fragment, found);
+    },
+    clear,
+  };
 }
 
 /**

@@ -37,7 +37,8 @@ import { installUploads } from "./uploads-panel.js";
 /** @typedef {import("./stage.js").Point} Point */
 /**
  * Aligns what is dragged with other layers, and shows guides.
- * @typedef {{snapMove: (names: string[], delta: Point, event: PointerEvent) => Point, clear: () => void}} Snapper
+ * @typedef {{snapMove: (names: string[], delta: Point, event: PointerEvent) => Point,
+ *   snapNew: (box: import("./model.js").Box, event: MouseEvent) => Point, clear: () => void}} Snapper
  */
 /**
  * Puts what is dragged into a stack or a group.

@@ -1,6 +1,6 @@
 // The elements panel: texts, shapes, codes, layouts and icons to add.
 
-import { addFragment, installDragging } from "./adding.js";
+import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { searchWhileTyping } from "./searching.js";
 import { openPanel } from "./tabs.js";
 
@@ -31,11 +31,7 @@ export function installElements(editor) {
   });
   installDragging(editor, panel, "[data-element], [data-icon]", (item) => {
     const fragment = fragmentOf(item);
-    return fragment && {
-      over: (point) => void editor.dropper?.offer(point),
-      drop: (point) => addFragment(editor, fragment, { point, target: editor.dropper?.offer(point) }),
-      clear: () => editor.dropper?.clear(),
-    };
+    return fragment && fragmentDrop(editor, fragment);
   });
   for (const { id, label, ...fragment } of elements.values()) {
     editor.commands.add({

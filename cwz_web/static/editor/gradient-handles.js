@@ -2,7 +2,7 @@
 
 import { colorOf, entryOf } from "./brand.js";
 import {
-  MAX_STOPS, addStop, angleAt, handlesOf, moveStop, offsetAt, pointAt, recolor, removeStop, stopsOf,
+  MAX_STOPS, addStop, angleAt, gradientOf, handlesOf, moveStop, offsetAt, pointAt, recolor, removeStop, setGradient, stopsOf,
 } from "./gradients.js";
 import { findLayer } from "./model.js";
 
@@ -28,19 +28,15 @@ export function installGradients(editor) {
   line.className = "gradient-line";
   line.title = "Click to add a color";
 
-  /** Return the property of the selected layer that has a gradient. */
-  function findProperty() {
-    const layer = layerOf();
-    return ["fill", "background"].find((key) => layer && typeof layer[key] === "object" && layer[key]?.type && !layer.bound?.[key]) ?? "";
-  }
-
+  const found = () => gradientOf(layerOf() ?? {});
   const resolve = (/** @type {string} */ color) => colorOf(editor.document, color, editor.start.brand);
   /** @returns {Gradient} */
-  const gradient = () => /** @type {any} */ (layerOf())[findProperty()];
+  const gradient = () => /** @type {any} */ (found()).value;
 
   /** Return the box of the layer, smaller by the room that the handles of its frame need. */
   function frame() {
-    const box = stage.find(editor.selection[0])?.frame;
+    const entry = stage.find(editor.selection[0]);
+    const box = entry && (found()?.isOfLetters ? inkOf(entry) : entry.frame);
     const inner = (/** @type {number} */ side) => Math.max(side - (2 * INSET) / stage.zoom, side / 2);
     return box && { ...box, width: inner(box.width), height: inner(box.height) };
   }
@@ -48,10 +44,9 @@ export function installGradients(editor) {
   /** @param {Gradient} changed */
   function change(changed) {
     const [name] = editor.selection;
-    const property = findProperty();
     editor.edit(`gradient of ${name}`, (copy) => {
       const layer = findLayer(copy, name);
-      if (layer) layer[property] = changed;
+      if (layer) setGradient(layer, changed);
     });
   }
 
@@ -69,7 +64,7 @@ export function installGradients(editor) {
 
   function show() {
     const box = frame();
-    const isShown = Boolean(box && findProperty() && editor.isUnlocked(editor.selection[0]) && !stage.concealed);
+    const isShown = Boolean(box && found() && editor.isUnlocked(editor.selection[0]) && !stage.concealed);
     element.hidden = !isShown;
     if (!box || !isShown) return;
     const at = stage.toContainer(box);
@@ -182,6 +177,17 @@ export function installGradients(editor) {
   editor.session.addEventListener("document", show);
   for (const type of ["camera", "shown"]) stage.addEventListener(type, show);
   stage.addEventListener("transform", () => { element.hidden = true; });
+}
+
+/**
+ * Return the box of the letters of a text, over which their gradient extends: its tile is as large.
+ * @param {import("./stage.js").Entry} entry
+ * @returns {import("./stage.js").Frame}
+ */
+function inkOf({ frame, layer: { tile, center } }) {
+  if (!tile || frame.rotation) return frame;
+  const { x, y, width, height } = tile;
+  return { x: x + width / 2 + frame.x - center[0], y: y + height / 2 + frame.y - center[1], width, height, rotation: 0 };
 }
 
 /**

@@ -18,6 +18,39 @@ export const MAX_STOPS = 6;
 const RING = 0.36;
 
 /**
+ * A gradient of a layer: of its fill, its background, its letters, or the first one of its spans.
+ * @param {{[key: string]: any}} layer
+ * @returns {{value: Gradient, isOfLetters: boolean} | undefined}
+ */
+export function gradientOf(layer) {
+  const key = propertyOf(layer);
+  const value = key ? layer[key] : spanGradient(layer);
+  return value && { value, isOfLetters: key === "gradient" || !key };
+}
+
+/**
+ * Replace the gradient of a layer; spans that share one keep sharing it.
+ * @param {{[key: string]: any}} layer a layer of a copy of the document, which changes
+ * @param {Gradient} changed
+ */
+export function setGradient(layer, changed) {
+  const key = propertyOf(layer);
+  if (key) layer[key] = changed;
+  const before = JSON.stringify(spanGradient(layer));
+  for (const span of key ? [] : layer.spans) if (JSON.stringify(span.gradient) === before) span.gradient = changed;
+}
+
+/** @param {{[key: string]: any}} layer */
+function propertyOf(layer) {
+  return ["fill", "gradient", "background"].find((key) => typeof layer[key] === "object" && layer[key]?.type && !layer.bound?.[key]);
+}
+
+/** @param {{[key: string]: any}} layer */
+function spanGradient(layer) {
+  return layer.spans?.find((/** @type {any} */ span) => span.gradient)?.gradient;
+}
+
+/**
  * Return the stops between the start and the end.
  * @param {Gradient} gradient
  * @returns {Stop[]}

@@ -118,6 +118,13 @@ export function installSnapping(editor) {
       drawMarks([...found.x.lines, ...found.y.lines], [...found.x.gaps, ...found.y.gaps]);
       return snapped;
     },
+    snapNew(box, event) {
+      clearMarks();
+      if (!aids.isSnapping || event.ctrlKey || event.metaKey) return { x: 0, y: 0 };
+      const { x, y } = snapBox(box, new Set());
+      drawMarks([...x.lines, ...y.lines], [...x.gaps, ...y.gaps]);
+      return { x: x.delta, y: y.delta };
+    },
     clear: clearMarks,
   };
 

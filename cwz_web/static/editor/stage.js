@@ -387,10 +387,17 @@ export class Stage extends EventTarget {
 
   drawHover() {
     const name = this.hovered;
-    const entry = name && !this.selected.includes(name) ? this.find(name) : undefined;
-    this.hover.visible(Boolean(entry));
-    if (entry) {
-      const { x, y, width, height, rotation } = entry.frame;
+    this.outline(name && !this.selected.includes(name) ? this.find(name)?.frame : undefined);
+  }
+
+  /**
+   * Outline a place on the canvas.
+   * @param {Frame} [frame] none by default
+   */
+  outline(frame) {
+    this.hover.visible(Boolean(frame));
+    if (frame) {
+      const { x, y, width, height, rotation } = frame;
       this.hover.setAttrs({ x, y, width, height, rotation, offsetX: width / 2, offsetY: height / 2 });
     }
     this.overlay.batchDraw();

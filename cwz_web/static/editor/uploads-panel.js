@@ -1,7 +1,7 @@
 // The uploads panel: the images and fonts of the workspace, uploaded, searched, added and dragged onto the canvas.
 
 import { Uploader, acceptFiles } from "../uploader.js";
-import { addFragment, installDragging } from "./adding.js";
+import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { imageLayer } from "./elements.js";
 import { findLayer } from "./model.js";
 import { searchWhileTyping } from "./searching.js";
@@ -62,10 +62,7 @@ export function installUploads(editor) {
     const item = /** @type {HTMLElement} */ (event.target).closest("[data-upload-id]");
     if (item instanceof HTMLElement) use(editor, readItem(item));
   });
-  installDragging(editor, list, "[data-kind=image]", (item) => {
-    const { over, drop } = imageDrop(editor, readItem(item));
-    return { over, drop, clear: () => clearDrop(editor) };
-  });
+  installDragging(editor, list, "[data-kind=image]", (item) => imageDrop(editor, readItem(item)));
   acceptFiles(panel, (files) => upload(files));
   editor.addImageFile = async (file, point) => {
     const failure = await upload([file], (each) => addFragment(editor, { layer: imageLayer(each, stage) }, { point }));
@@ -76,7 +73,7 @@ export function installUploads(editor) {
     const point = stage.toCanvas(/** @type {any} */ (event));
     upload(files, (each, number) => {
       const at = { x: point.x + number * STEP, y: point.y + number * STEP };
-      if (number) addImage(editor, each, at);
+      if (number) fragmentDrop(editor, { layer: imageLayer(each, stage) }).drop(at, event);
       else imageDrop(editor, each).drop(at, event);
     });
   });
@@ -114,17 +111,6 @@ function use(editor, upload) {
 }
 
 /**
- * @param {Editor} editor
- * @param {Upload} upload
- * @param {Point} point
- */
-function addImage(editor, upload, point) {
-  const target = editor.dropper?.offer(point);
-  editor.dropper?.clear();
-  addFragment(editor, { layer: imageLayer(upload, editor.stage) }, { point, target });
-}
-
-/**
  * Return what an uploaded image does on the canvas: it replaces the image there, or becomes a layer.
  * @param {Editor} editor
  * @param {Upload} upload
@@ -134,27 +120,28 @@ function imageDrop(editor, upload) {
     const name = event.altKey ? "" : editor.targetAt(point, true);
     return findLayer(editor.document, name)?.type === "image" ? name : "";
   };
+  const added = fragmentDrop(editor, { layer: imageLayer(upload, editor.stage) });
+  const clear = () => {
+    added.clear();
+    editor.stage.highlight("");
+  };
   return {
     over: (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
       const name = replaced(point, event);
-      if (name) editor.dropper?.clear();
-      else editor.dropper?.offer(point);
+      if (name) clear();
       editor.stage.highlight(name);
+      if (!name) added.over(point, event);
     },
+    clear,
     drop: (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
       const name = replaced(point, event);
-      if (!name) return addImage(editor, upload, point);
+      clear();
+      if (!name) return added.drop(point, event);
       editor.edit(`image of ${name}`, (copy) => setProperty(copy, name, "source", upload.reference));
       editor.select([name]);
       editor.announce(`${name} shows ${upload.name}`);
     },
   };
-}
-
-/** @param {Editor} editor */
-function clearDrop(editor) {
-  editor.dropper?.clear();
-  editor.stage.highlight("");
 }
 
 /**
