@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import pyvips
-from playwright.sync_api import APIResponse, BrowserContext, Page, expect
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, expect
 
 from tests.installation import Installation
 
@@ -471,3 +471,123 @@ def test_session_that_has_ended_is_continued(
     editor.is_saved()
     assert editor.layer("Word")["x"] == MIXED["layers"][1]["x"] + 1
     console_errors.clear()
+
+
+def test_template_is_commented_compared_and_shared(
+    make_editor: Any, browser: Browser, console_errors: list[str]
+) -> None:
+    editor = make_editor(MIXED)
+    page = editor.page
+    mark = page.locator("#stage").get_by_role("button", name="1 open comment on Word")
+    page.locator("[data-name=Word]").click()
+    page.keyboard.press("c")
+    expect(page.locator("#comment-text")).to_be_focused()
+    page.keyboard.type("Larger, please")
+    page.get_by_role("button", name="Add comment").press("Enter")
+    expect(mark).to_be_visible()
+    page.get_by_label("Edit comment 1").press("Enter")
+    page.get_by_label("Text of comment 1").fill("Smaller, please")
+    page.get_by_role("button", name="Save comment").click()
+    expect(page.locator(".comment-text")).to_have_text("Smaller, please")
+    page.get_by_role("tab", name="Layers").click()
+    expect(page.locator("[data-name=Word]")).to_have_attribute("aria-label", "Word, text, 1 open comment")
+    mark.click()
+    expect(page.locator("#comment-text")).to_be_focused()
+    page.get_by_role("button", name="Resolve comment 1").press("Enter")
+    expect(mark).to_have_count(0)
+    expect(page.get_by_role("button", name="Reopen comment 1")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(mark).to_be_visible()
+    page.locator("#stage").focus()
+    page.keyboard.press("Delete")
+    expect(mark).to_have_count(0)
+    editor.is_saved()
+    page.get_by_role("tab", name="Comments").click()
+    expect(page.locator(".comment-list")).to_contain_text("on Word, which is no longer in the template")
+
+    page.goto(f"{editor.path}/compare?before=1&after=draft&mode=swipe")
+    slider = page.get_by_role("slider")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("^51% Version 1, 49% "))
+    page.get_by_role("link", name="Side by side").click()
+    for image in page.locator(".pair img").all():
+        expect(image).to_have_js_property("naturalWidth", MIXED["canvas"]["width"])
+    page.get_by_role("link", name=re.compile("difference", re.IGNORECASE)).click()
+    expect(page.locator(".heat figcaption")).to_contain_text("of the pixels changed")
+
+    page.goto(f"{editor.path}/links")
+    page.get_by_role("button", name="Create link").click()
+    link = page.get_by_label("Link", exact=True).inner_text()
+    visitor = browser.new_context().new_page()
+    visitor.goto(link)
+    expect(visitor.locator(".shared img").first).to_have_js_property("complete", True)
+    expect(visitor.locator("form, #editor")).to_have_count(0)
+    page.get_by_role("button", name="Revoke link 1, Default values").click()
+    expect(page.get_by_role("button", name=re.compile("Revoke"))).to_have_count(0)
+    answer = visitor.reload()
+    assert answer is not None
+    assert answer.status == 404
+    visitor.context.close()
+    console_errors.clear()  # the preview of the draft is not in each answer
+
+
+def test_layers_are_dropped_in_line_cropped_and_ungrouped(
+    make_editor: Any, context: BrowserContext, console_errors: list[str]
+) -> None:
+    gradient = {"type": "linear", "start": "#4050e0", "end": "#e04080", "angle": 0}
+    word = {"type": "text", "x": 40, "y": 380, "width": 300, "height": 60, "size": 44, "text": "Sale"}
+    card = {"type": "group", "name": "Card", "x": 420, "y": 300, "width": 200, "height": 140, "rotation": 90}
+    layers = [
+        BOX | {"name": "Box", "x": 40, "y": 40},
+        word | {"name": "Word", "gradient": gradient},
+        card | {"layers": [BOX | {"name": "Inner", "x": 10, "y": 20, "width": 50, "height": 30}]},
+    ]
+    editor = make_editor({**MIXED, "layers": layers})
+    page, zoom = editor.page, read_zoom(editor)
+    page.get_by_role("tab", name="Elements").click()
+    item = page.get_by_role("button", name="Rectangle", exact=True).bounding_box()
+    assert item is not None
+    (x, y), start = editor.point("Box"), (item["x"] + 10, item["y"] + 10)
+    editor.drag(start, x + 4 * zoom - start[0], y + 130 * zoom - start[1])
+    editor.is_saved()
+    added, box = editor.layer("Rectangle"), editor.layer("Box")
+    assert added["x"] + added["width"] / 2 == box["x"] + box["width"] / 2
+
+    page.get_by_role("tab", name="Layers").click()
+    page.locator("[data-name=Word]").click()
+    page.get_by_role("button", name="End of the gradient").press("Shift+ArrowRight")
+    editor.is_saved()
+    assert editor.layer("Word")["gradient"]["angle"] == 15
+
+    image = pyvips.Image.black(60, 40).pngsave_buffer()
+    page.get_by_role("tab", name="Uploads").click()
+    page.locator("#upload-files").set_input_files([{"name": "Lamp.png", "mimeType": "image/png", "buffer": image}])
+    page.evaluate("document.getElementById('editor').editor.leave()")
+    page.locator(".upload", has_text="Lamp").get_by_role("button").first.press("Enter")
+    editor.is_saved()
+    page.locator("#stage").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#crop-frame")).to_be_focused()
+    page.keyboard.press("+")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Escape")
+    editor.is_saved()
+    lamp = editor.layer("Lamp")
+    assert lamp["zoom"] > 1
+    assert lamp["focus"] != "center"
+
+    context.set_offline(True)
+    page.get_by_role("tab", name="Layers").click()
+    page.locator("[data-name=Card] > .layer-row").click()
+    page.keyboard.press("Control+Shift+G")
+    expect(page.locator("#announcements")).to_have_text("Ungrouped Card")
+    expect(page.locator("#save-state")).to_contain_text("Offline")
+    context.set_offline(False)
+    editor.is_saved()
+    assert editor.layer("Inner")["rotation"] == 90
+    console_errors.clear()  # those of the requests that failed
+
+
+def read_zoom(editor: Editor) -> float:
+    zoom: float = editor.page.evaluate("() => document.getElementById('editor').editor.stage.zoom")
+    return zoom
