@@ -21,10 +21,11 @@ from cwz_web.billing.subscriptions import (
     list_billing_entries,
 )
 from cwz_web.db.session import enter_workspace
-from cwz_web.generation.usage import month_of, next_month, usage_by_day, usage_by_subject
+from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
+from cwz_web.views.usage_chart import DayUsage, find_day_usage
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.rendering import template_values
 from cwz_web.web.request import Request
@@ -91,15 +92,6 @@ class Usage:
     label: str
     used: int
     limit: int
-
-
-@dataclass(frozen=True)
-class DayUsage:
-    """A bar of the chart; `height` is in percent of the highest one."""
-
-    day: date
-    images: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -226,8 +218,7 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
     panel = _panel(request, since)
     images = usage_by_subject(request.db, workspace_id).get(workspace_id, 0)
     counts = count_usage(request.db, workspace_id)
-    days = usage_by_day(request.db, workspace_id)
-    highest = max(used for _, used in days) or 1
+    days = find_day_usage(request.db, workspace_id)
     entries = list_billing_entries(request.db, workspace_id)
     # Stripe is called outside of any transaction, so last.
     release_connection(request)
@@ -241,7 +232,7 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
             Usage("Uploads", counts[PlanLimit.UPLOADS], panel.plan.uploads),
         ],
         resets_on=next_month(month_of()),
-        days=[DayUsage(day, used, round(used * 100 / highest)) for day, used in days],
+        days=days,
         entries=[_billing_row(entry) for entry in entries],
         offers=[] if panel.is_paying else _offers(request),
         error_message=error_message,

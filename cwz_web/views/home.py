@@ -1,6 +1,7 @@
 """The overview of a workspace."""
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
@@ -8,23 +9,36 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy.orm import aliased
 
-from cwz_web.feeds.models import Feed
+from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
 from cwz_web.generation.images import find_images
 from cwz_web.generation.models import Image, Template
+from cwz_web.generation.usage import month_of, monthly_usage, next_month
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
+from cwz_web.runs.progress import RunState, state_of
+from cwz_web.storage.models import Connection
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.views.runs import RunRow, run_rows
 from cwz_web.views.setup import SetupState, find_setup_state
-from cwz_web.web.rendering import static_path
+from cwz_web.views.usage_chart import DayUsage, find_day_usage
+from cwz_web.web.rendering import page_view, static_path
 from cwz_web.web.request import Request
 
 LATEST_IMAGES = 8
 LATEST_RUNS = 5
+# How many problems of each kind are listed.
+MAX_PROBLEMS = 3
+PROBLEM_STATES = {
+    RunState.NOT_STARTED,
+    RunState.STOPPED,
+    RunState.FAILED,
+    RunState.COMPLETED_WITH_FINDINGS,
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +51,43 @@ class Counter:
 
 
 @dataclass(frozen=True)
-class OverviewPage:
-    """What overview.jinja2 shows."""
+class Problem:
+    """Something that needs attention, with the page where it can be solved."""
+
+    text: str
+    path: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RunsFragment:
+    """What _latest_runs.jinja2 shows: the latest runs, which are requested again while one of them is running."""
+
+    runs: list[RunRow]
+    is_live: bool
+
+
+@dataclass(frozen=True)
+class OverviewPage(RunsFragment):
+    """What overview.jinja2 shows.
+
+    Attributes:
+        problems: What needs attention.
+        used: How many images were used this month.
+        limit: How many there are a month; None without a limit.
+        resets_on: The day of the next month's first image.
+        days: The images of the last days.
+    """
 
     counters: list[Counter]
-    runs: list[RunRow]
     images: list[ImageLink]
     setup: SetupState
     can_run: bool
+    problems: list[Problem]
+    used: int
+    limit: int | None
+    resets_on: date
+    days: list[DayUsage]
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -53,14 +96,15 @@ def favicon(context: Root, request: Request) -> Response:
     return HTTPSeeOther(f"{static_path()}/app/icon.svg")
 
 
-@view_config(context=WorkspaceResource, request_method="GET", renderer="overview.jinja2", permission=Permission.VIEW)
+@page_view("overview.jinja2", "_latest_runs.jinja2", context=WorkspaceResource, permission=Permission.VIEW)
 def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
-    """Show the workspace's counts, its latest images and its latest runs."""
+    """Show what needs attention, the usage, the latest runs and the latest images."""
     workspace_id = context.access.workspace_id
     models = (Image, Run, Feed, Template)
     images, runs, feeds, templates = request.db.execute(
         select(*(_count(model, workspace_id) for model in models))
     ).one()
+    latest = run_rows(request, latest_runs(request.db, workspace_id, limit=LATEST_RUNS))
     return OverviewPage(
         counters=[
             Counter("Images", request.path_in("images"), images),
@@ -68,11 +112,84 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
             Counter("Feeds", request.path_in("feeds"), feeds),
             Counter("Templates", request.path_in("templates"), templates),
         ],
-        runs=run_rows(request, latest_runs(request.db, workspace_id, limit=LATEST_RUNS)),
+        runs=latest,
+        is_live=any(state_of(row.run) in (RunState.PREPARING, RunState.RUNNING) for row in latest),
         images=image_links(request, find_images(request.db, workspace_id, limit=LATEST_IMAGES).images),
         setup=find_setup_state(request.db, workspace_id),
         can_run=bool(feeds and templates and request.has_permission(Permission.RUN_START)),
+        problems=[
+            *_feed_problems(request, workspace_id),
+            *_storage_problems(request, workspace_id),
+            *_run_problems(request, latest),
+        ],
+        used=monthly_usage(request.db, workspace_id, workspace_id),
+        limit=request.services.quotas.of(workspace_id, request.workspace.plan_status).limit,
+        resets_on=next_month(month_of()),
+        days=find_day_usage(request.db, workspace_id),
     )
+
+
+def _run_problems(request: Request, rows: list[RunRow]) -> list[Problem]:
+    """Return the runs that failed or have findings; of those with one feed and template, only the newest."""
+    newest = {(row.run.feed_id, row.run.template_id): row for row in reversed(rows)}
+    return [
+        Problem(
+            f"{row.feed} with {row.template}: {row.state.lower()}",
+            request.path_in("runs", row.run.id),
+            row.run.created_at,
+        )
+        for row in newest.values()
+        if state_of(row.run) in PROBLEM_STATES
+    ]
+
+
+def _feed_problems(request: Request, workspace_id: UUID) -> list[Problem]:
+    """Return the feeds whose newest import waits for a review or failed, and those that could not be fetched."""
+    other = aliased(FeedImport)
+    newest = select(func.max(other.number)).where(other.workspace_id == workspace_id, other.feed_id == Feed.id)
+    imports = (
+        select(Feed.id, Feed.name, FeedImport.state, FeedImport.created_at)
+        .join(FeedImport, (FeedImport.workspace_id == Feed.workspace_id) & (FeedImport.feed_id == Feed.id))
+        .where(
+            Feed.workspace_id == workspace_id,
+            Feed.deleted_at.is_(None),
+            FeedImport.state.in_((ImportState.NEEDS_REVIEW, ImportState.FAILED)),
+            FeedImport.number == newest.scalar_subquery(),
+        )
+        .order_by(FeedImport.created_at.desc())
+        .limit(MAX_PROBLEMS)
+    )
+    sources = (
+        select(Feed.id, Feed.name, FeedSource.error_message)
+        .join(FeedSource, (FeedSource.workspace_id == Feed.workspace_id) & (FeedSource.feed_id == Feed.id))
+        .where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None), FeedSource.error_message.is_not(None))
+        .limit(MAX_PROBLEMS)
+    )
+    labels = {ImportState.NEEDS_REVIEW: "an import needs your review", ImportState.FAILED: "the last import failed"}
+    return [
+        *(
+            Problem(f"{row.name}: {labels[ImportState(row.state)]}", request.path_in("feeds", row.id), row.created_at)
+            for row in request.db.execute(imports)
+        ),
+        *(
+            Problem(f"{row.name}: {row.error_message}", request.path_in("feeds", row.id))
+            for row in request.db.execute(sources)
+        ),
+    ]
+
+
+def _storage_problems(request: Request, workspace_id: UUID) -> list[Problem]:
+    """Return the connections whose last test failed."""
+    if not request.has_permission(Permission.STORAGE_VIEW):
+        return []
+    broken = (
+        select(Connection.name, Connection.error_message)
+        .where(Connection.workspace_id == workspace_id, Connection.error_message.is_not(None))
+        .limit(MAX_PROBLEMS)
+    )
+    return [
+        Problem(f"{row.name}: {row.error_message}", request.path_in("storage")) for row in request.db.execute(broken)
+    ]
 
 
 def _count(model: type[Feed | Template | Run | Image], workspace_id: UUID) -> ScalarSelect[int]:

@@ -34,8 +34,15 @@ SYSTEMS = (
 )
 
 
-def ago(moment: datetime) -> str:
-    """Return how long ago a moment was, or its date."""
+def ago(moment: datetime) -> Markup:
+    """Return how long ago a moment was, or its date, as a `time` element with the exact time on hover."""
+    exact = moment.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact.isoformat(timespec="seconds"), exact.strftime("%-d %B %Y, %H:%M:%S UTC"), _since(moment)
+    )
+
+
+def _since(moment: datetime) -> str:
     seconds = (datetime.now(UTC) - moment).total_seconds()
     for size, unit in ((86400 * 2, None), (3600, "hour"), (60, "minute")):
         if seconds >= size:

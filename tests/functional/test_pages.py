@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
+from cwz_web.feeds.imports import create_import
+from cwz_web.feeds.models import ImportState
 from cwz_web.generation.models import TemplateVersion
 from cwz_web.runs import missing_photos
-from cwz_web.workspaces.models import Workspace
+from cwz_web.storage.models import Connection
+from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.jobs import run_feed_jobs
 from tests.rendering import work
@@ -212,6 +215,36 @@ def test_empty_pages_offer_the_next_step(app: TestApp, make: Factory, space: Wor
         "/runs/new": "Add a feed first",
     }.items():
         assert text in app.get(f"/w/{space.slug}{page}").text
+
+
+def test_overview_lists_what_needs_attention(app: TestApp, make: Factory, space: Workspace) -> None:
+    assert "Needs attention" not in app.get(f"/w/{space.slug}").text
+    feed = make.feed(space)
+    with make.database.transaction(space.id) as db:
+        create_import(db, db.merge(feed), file_name="late.csv", state=ImportState.FAILED)
+        connection = db.query(Connection).one()
+        connection.error_message = "The bucket does not exist"
+        name = connection.name
+    page = app.get(f"/w/{space.slug}")
+    problems = page.html.find("ul", class_="problems").find_all("li")
+    assert [problem.a.text for problem in problems] == [
+        f"{feed.name}: the last import failed",
+        f"{name}: The bucket does not exist",
+    ]
+    assert problems[0].a["href"] == f"/w/{space.slug}/feeds/{feed.id}"
+    assert problems[0].time["title"].endswith("UTC")
+    user = TestApp(app.app)
+    sign_in(user, make.member(space, role=Role.USER))
+    assert "The bucket does not exist" not in user.get(f"/w/{space.slug}").text
+
+
+def test_overview_shows_running_runs_live(app: TestApp, make: Factory, space: Workspace) -> None:
+    run = make.run(make.feed(space), make.template(space))
+    part = app.get(f"/w/{space.slug}", headers=HTMX)
+    assert "<html" not in part.text
+    assert part.html.find(id="latest-runs")["hx-trigger"] == "every 2s"
+    work(make, run)
+    assert "hx-trigger" not in app.get(f"/w/{space.slug}", headers=HTMX).html.find(id="latest-runs").attrs
 
 
 def test_small_documents_are_valid() -> None:
