@@ -13,8 +13,8 @@ from cwz_web.api.on_demand import OnDemandRendering, StoredImageInfo, add_findin
 from cwz_web.api.pagination import ResponseModel, paginate, transaction
 from cwz_web.api.request_body import JSON, Metadata, read_body
 from cwz_web.generation.models import Image
+from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.encoders import Format
-from cwz_web.imaging.engine import RenderedImage
 from cwz_web.imaging.findings import Finding
 from cwz_web.resources.api import ApiImage, ApiImageCollection
 from cwz_web.resources.permissions import Permission

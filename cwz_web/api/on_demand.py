@@ -16,8 +16,8 @@ from cwz_web.generation.models import Image
 from cwz_web.generation.photo_processing import record_processings
 from cwz_web.generation.template_cache import TemplatePlan
 from cwz_web.generation.usage import Quota, check_room, count
+from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import RenderedImage
 from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.storage.uploads import Uploads

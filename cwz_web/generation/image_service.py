@@ -8,10 +8,11 @@ from cwz_web.generation.image_sources import UNLIMITED, FetchLimits, ImageSource
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.photo_processing import NOT_PROCESSED, PhotoProcessing, ProcessedPhotos
 from cwz_web.imaging.byte_cache import ByteCache
+from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, Plan, RenderedImage
+from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.imaging.findings import Finding, FindingCode, faults
 from cwz_web.imaging.pixel_difference import PixelDifference, compare_images

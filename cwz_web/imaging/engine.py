@@ -6,10 +6,8 @@ starts from; the other ones are cached as patches.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import chain
@@ -20,24 +18,14 @@ from typing import Any
 import cachetools
 import pyvips
 
-from cwz_web.imaging.bindings import LOCALE_KEY
 from cwz_web.imaging.byte_cache import ByteCache
-from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
-from cwz_web.imaging.compositing import (
-    WHITE,
-    Patch,
-    Pixels,
-    blend_patch,
-    flatten,
-    new_canvas,
-    new_transparent_canvas,
-    parse_color,
-)
-from cwz_web.imaging.decoding import Source, read_photo_facts
+from cwz_web.imaging.compositing import Patch, blend_patch
+from cwz_web.imaging.composition import Composition, RenderedImage, check_codes, render_background
+from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.design_checks import check_design
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
-from cwz_web.imaging.effects import Window, shrink
-from cwz_web.imaging.encoders import Localization, Output, encode
+from cwz_web.imaging.effects import Window
+from cwz_web.imaging.encoders import Localization, Output
 from cwz_web.imaging.errors import (
     ImageTooLargeError,
     InvalidBarcodeError,
@@ -45,34 +33,22 @@ from cwz_web.imaging.errors import (
     InvalidImageError,
     RenderTimeoutError,
     SourceMissingError,
-    UnknownFieldsError,
     UnknownSizeError,
 )
-from cwz_web.imaging.expression_functions import EvaluationContext
-from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.faces import faces_version
-from cwz_web.imaging.field_values import FieldText
-from cwz_web.imaging.filters import decode_html
-from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode, faults
+from cwz_web.imaging.findings import Finding, faults
 from cwz_web.imaging.fonts import FAMILIES, fonts_version
 from cwz_web.imaging.icons import icons_version
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layer_checks import LayerChecker
-from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering, available
-from cwz_web.imaging.layers import ImageLayer, ShapeLayer, walk_layers
-from cwz_web.imaging.photo_facts import PhotoFacts
+from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering
+from cwz_web.imaging.layers import ImageLayer, ShapeLayer
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
-from cwz_web.imaging.planned_layers import PlannedLayer, plan_layers, unclear_value
-from cwz_web.imaging.prices import HiddenPrice, hide_old_prices
-from cwz_web.imaging.row_values import RowReader
-from cwz_web.imaging.shapes import (
-    render_box,
-)
-from cwz_web.imaging.styles import Gradient
+from cwz_web.imaging.planned_layers import PlannedLayer, plan_layers
+from cwz_web.imaging.row_inputs import LoadSource, RowInputs, load_or_error
 from cwz_web.imaging.text_fitting import FittedText
 from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.imaging.tiles import Tile, TiledLayer, tile_layers
-from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, format_of, with_format
 
 # Increment the first number whenever the same inputs result in other pixels: digests of images contain it.
 ENGINE_VERSION = f"4/{pyvips.version(0)}.{pyvips.version(1)}/{version('simplejpeg')}/{version('isal')}"
@@ -83,51 +59,6 @@ CACHE_BYTES = 256 * 1024 * 1024
 CACHED_PLANS = 64
 
 DEFAULT_OUTPUT = Output()
-# Begins the name of a value that says why nothing is known of a field's photo. No field or expression has such a name.
-PHOTO_KEY = "==photo "
-
-# Loads an image or a font by its reference: a URL or `upload:<sha256>`. Raises SourceMissingError.
-LoadSource = Callable[[str], Source]
-
-
-@dataclass(frozen=True)
-class RenderedImage:
-    """An image file, and what is wrong with the image."""
-
-    data: bytes
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the file in bytes."""
-        return len(self.data)
-
-
-@dataclass(frozen=True)
-class Composition:
-    """The pixels of an image (height, width, 4), and the findings and the codes of its layers.
-
-    The fourth byte of a pixel is alpha if `has_alpha`; otherwise it is not used.
-    """
-
-    pixels: Pixels
-    findings: tuple[Finding, ...] = ()
-    codes: tuple[RenderedCode, ...] = ()
-    has_alpha: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the pixels in bytes."""
-        return self.pixels.nbytes
-
-    def encode(self, output: Output, width: int | None = None) -> bytes:
-        """Encode the image, at most `width` pixels wide. Raises ImageTooLargeError."""
-        pixels = shrink(self.pixels, width, has_alpha=self.has_alpha) if width else self.pixels
-        return encode(pixels, output, has_alpha=self.has_alpha)
-
-    def opaque_pixels(self) -> Pixels:
-        """Return the pixels on white, as checks see them."""
-        return flatten(self.pixels, WHITE) if self.has_alpha else self.pixels
 
 
 class Engine:
@@ -199,8 +130,7 @@ class Plan:
         images = [each for each in chain.from_iterable(parts) if isinstance(each, ImageLayer)]
         self._may_have_faces = any(image.focus == "face" or "focus" in image.bound for image in images)
         self._has_icons = any(isinstance(each, ShapeLayer) and each.icon for each in chain.from_iterable(parts))
-        self._reader = RowReader(template, [layer for layer in scaled.layers if not layer.hidden])
-        self._examined = sorted(template.examined_photos())
+        self._inputs = RowInputs(template, scaled.layers, self._layers, pixels)
         changing = [
             bool(planned.fields()) or planned.is_bound or any(each.expressions() for each in layers)
             for planned, layers in zip(self._layers, parts, strict=True)
@@ -254,8 +184,7 @@ class Plan:
         Returns:
             The photos by reference, or why one is missing.
         """
-        references = [_photo_reference(data.get(name, self._defaults[name])) for name in self._examined]
-        return {reference: _load_or_error(reference, load) for reference in dict.fromkeys(references)}
+        return self._inputs.load_photos(data, load)
 
     def fill_values(
         self,
@@ -276,48 +205,7 @@ class Plan:
             UnknownFieldsError: the row has fields that the template does not have.
             RenderTimeoutError: reading the photos takes too long.
         """
-        unknown = sorted(set(data) - set(self._defaults))
-        if unknown:
-            raise UnknownFieldsError(unknown, list(self._defaults))
-        own = (field for field in self.template.fields if field.name in data)
-        row = {**self._defaults, **{field.name: field.with_own_format(data[field.name]) for field in own}}
-        if output.output_currency:
-            row = {name: _with_currency(text, output.output_currency) for name, text in row.items()}
-        values = self._reader.fit(row)
-        if output.output_locale:
-            values[LOCALE_KEY] = output.output_locale
-        context = EvaluationContext(
-            output.output_locale or DEFAULT_LOCALE,
-            output.output_currency or "",
-            datetime.now(UTC).date(),
-            self.template.tables,
-        )
-        facts, problems = self._examine_photos(values, photos)
-        return self._reader.evaluate({**values, **hide_old_prices(values), **problems}, context, facts)
-
-    def _examine_photos(
-        self, values: Mapping[str, str], photos: LoadedSources
-    ) -> tuple[dict[str, PhotoFacts], dict[str, str]]:
-        """Return what is known of photos by field, and the values that say why nothing is known of others."""
-        facts: dict[str, PhotoFacts] = {}
-        problems: dict[str, str] = {}
-        check_time = _start_clock()
-        for name in self._examined:
-            check_time()
-            reference = _photo_reference(values[name])
-            if reference not in photos:
-                continue
-            try:
-                facts[name] = self._read_facts(available(photos[reference]))
-            except (InvalidImageError, SourceMissingError) as error:
-                if not (isinstance(error, SourceMissingError) and error.is_unnamed):
-                    problems[f"{PHOTO_KEY}{name}"] = FieldText("", unclear=Unclear(error.clause), source=reference)
-        return facts, problems
-
-    def _read_facts(self, photo: Source) -> PhotoFacts:
-        key = ("facts", photo.digest)
-        facts: PhotoFacts = self._pixels.get_or_create(key, lambda: read_photo_facts(photo.data))
-        return facts
+        return self._inputs.fill(data, output, photos, _start_clock())
 
     def load_sources(
         self, values: Mapping[str, str], load: LoadSource, photos: LoadedSources = MappingProxyType({})
@@ -339,7 +227,7 @@ class Plan:
         sources: dict[str, Source | SourceMissingError] = dict(photos)
         for layer, reference, required in self._references(values):
             if reference not in sources:
-                sources[reference] = _load_or_error(reference, load)
+                sources[reference] = load_or_error(reference, load)
             source = sources[reference]
             if isinstance(source, SourceMissingError) and required:
                 raise SourceMissingError(
@@ -366,7 +254,7 @@ class Plan:
         layers = [planned.for_row(values) for planned in self._layers]
         used = [planned.appearance(values) for planned in layers]
         # A cached image has its findings.
-        used += [finding.message for finding in self._unclear_fields(values)]
+        used += [finding.message for finding in self._inputs.find_unclear(values)]
         used += [finding.message for planned in layers for finding in planned.unclear_conditions(values)]
         digests = {key: source.digest if isinstance(source, Source) else None for key, source in sources.items()}
         engine = [ENGINE_VERSION, fonts_version(), *([icons_version()] if self._has_icons else [])]
@@ -388,11 +276,11 @@ class Plan:
         base: Composition = self._pixels.get_or_create(key, lambda: self._render_base(values, sources, check_time))
         upper = [planned.for_row(values) for planned in self._upper_layers]
         unclear = (finding for layer in upper for finding in layer.unclear_conditions(values))
-        findings = (*base.findings, *self._unclear_fields(values), *unclear)
+        findings = (*base.findings, *self._inputs.find_unclear(values), *unclear)
         start = replace(base, pixels=base.pixels.copy(), findings=findings)
         image = self._blend(start, upper, values, sources, check_time)
         # At the end, since a layer above can cover a code.
-        return replace(image, findings=(*image.findings, *_check_codes(image.codes, image.opaque_pixels())))
+        return replace(image, findings=(*image.findings, *check_codes(image.codes, image.opaque_pixels())))
 
     def place(self, values: Mapping[str, str], sources: LoadedSources) -> list[PlacedLayer]:
         """Return the layers of the canvas that a row shows at their places. Raises ImagingError."""
@@ -406,7 +294,7 @@ class Plan:
             return None
 
         def create() -> Tile | None:
-            background = self._background()
+            background = render_background(self._canvas)
             alpha = background.pixels[..., 3] if background.has_alpha else None
             return Tile.of([Patch(0, 0, background.pixels, alpha)], (0, 0, self.width, self.height))
 
@@ -440,56 +328,15 @@ class Plan:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         check_time = _start_clock()
         placement = self._placement(sources, check_time)
-        checker = LayerChecker(self._renderer, sources, self._window, self._background().opaque_pixels(), check_time)
-        findings = [*self._design, *self._unclear_fields(values)]
+        checker = LayerChecker(
+            self._renderer, sources, self._window, render_background(self._canvas).opaque_pixels(), check_time
+        )
+        findings = [*self._design, *self._inputs.find_unclear(values)]
         for planned in (layer.for_row(values) for layer in self._layers):
             findings += planned.unclear_conditions(values)
             if planned.is_shown(values):
                 findings += checker.check(placement.place(planned, values))
-        return [*findings, *_check_codes(checker.codes, checker.canvas)]
-
-    def _unclear_fields(self, values: Mapping[str, str]) -> Iterator[Finding]:
-        """Yield what is wrong with the fields of a row, for each layer that would show them.
-
-        These are old prices that cannot be compared, values that do not fit their type, and expressions that fail.
-        """
-        for name, value in values.items():
-            if not isinstance(value, HiddenPrice | FieldText) or not value.unclear:
-                continue
-            if isinstance(value, HiddenPrice):
-                consequence, text = f"leaves out the field “{name}”", value.text
-            elif name.startswith(PHOTO_KEY):
-                field, reason = name.removeprefix(PHOTO_KEY), value.unclear.reason
-                message = f"uses the photo of the field “{field}” in an expression, but it cannot be read: {reason}"
-                yield Finding(FindingCode.VALUE_UNCLEAR, message[:MAX_MESSAGE_LENGTH], self._photo_users[field])
-                continue
-            elif name.startswith("="):
-                continue  # a condition or a property, of which the layer has the finding
-            elif name in self._defaults:
-                consequence, text = f"uses the default of the field “{name}”", value.source
-            else:
-                consequence, text = f"has no value for the computed field “{name}”", value.source
-            for layer, inputs in self._leaf_inputs:
-                if name in inputs:
-                    yield unclear_value(layer, consequence, text, value.unclear)
-
-    @cached_property
-    def _leaf_inputs(self) -> list[tuple[Layer, frozenset[str]]]:
-        """The layers that are no containers, with all fields that they depend on."""
-        leaves = [leaf.layer for planned in self._layers for leaf in planned.leaves()]
-        return [(layer, self.template.with_inputs(layer.fields())) for layer in leaves]
-
-    @cached_property
-    def _photo_users(self) -> dict[str, str]:
-        """The first layer of those whose expressions use parts of a photo, by field."""
-        users: dict[str, str] = {}
-        visible = self.template.visible()
-        for layer in walk_layers(visible.layers):
-            inputs = self.template.with_inputs(layer.own_fields())
-            computed = (field.value for field in visible.computed if field.name in inputs)
-            for source in (*layer.expressions(), *computed):
-                users = dict.fromkeys(parse_expression(source).photos, layer.name) | users
-        return users
+        return [*findings, *check_codes(checker.codes, checker.canvas)]
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
         """Yield the references of the visible layers, with the name of the source if it is required."""
@@ -510,23 +357,11 @@ class Plan:
         return Placement(self.width, self.height, sources, fit)
 
     def _render_base(self, values: Mapping[str, str], sources: LoadedSources, check_time: CheckTime) -> Composition:
-        base = self._blend(self._background(), self._base_layers, values, sources, check_time)
+        base = self._blend(render_background(self._canvas), self._base_layers, values, sources, check_time)
         if self._base_box:
             for patch in self._renderer.render_box(self._base_box.layer, self._window).patches:
                 blend_patch(base.pixels, patch, has_alpha=base.has_alpha)
         return base
-
-    def _background(self) -> Composition:
-        canvas = self._canvas
-        if isinstance(canvas.background, Gradient):
-            pixels = new_canvas(canvas.width, canvas.height, WHITE)
-            blend_patch(pixels, render_box(0, 0, canvas.width, canvas.height, canvas.background))
-            return Composition(pixels)
-        color = parse_color(canvas.background)[0] if canvas.background else WHITE
-        if canvas.opacity == 1:
-            return Composition(new_canvas(canvas.width, canvas.height, color))
-        pixels = new_transparent_canvas(canvas.width, canvas.height, color, canvas.opacity)
-        return Composition(pixels, has_alpha=True)
 
     def _blend(
         self,
@@ -558,18 +393,6 @@ def _is_on_face(planned: PlannedLayer) -> bool:
     return isinstance(planned.layer, ImageLayer) and planned.layer.focus == "face"
 
 
-def _photo_reference(text: str) -> str:
-    """Return the reference of the photo in a field, as the layer `{{ field }}` has it."""
-    return decode_html(text).strip()
-
-
-def _load_or_error(reference: str, load: LoadSource) -> Source | SourceMissingError:
-    try:
-        return load(reference)
-    except SourceMissingError as error:
-        return error
-
-
 def _start_clock() -> CheckTime:
     """Return a function that raises RenderTimeoutError once an image has taken too long."""
     deadline = time.monotonic() + RENDER_SECONDS
@@ -579,19 +402,6 @@ def _start_clock() -> CheckTime:
             raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
 
     return check_time
-
-
-def _check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Finding]:
-    """Yield the findings of codes in a finished image. A rotated code is not checked."""
-    for code in codes:
-        problem = None if code.is_rotated else find_scan_problem(code, canvas)
-        if problem:
-            yield Finding(FindingCode.UNSCANNABLE, f"cannot be scanned reliably: {problem}", code.layer)
-
-
-def _with_currency(text: str, currency: str) -> str:
-    format = format_of(text).model_copy(update={"currency": currency})
-    return with_format(text, format)
 
 
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode

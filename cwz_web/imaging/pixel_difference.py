@@ -10,8 +10,8 @@ from math import sqrt
 import numpy as np
 
 from cwz_web.imaging.compositing import RGB, WHITE, Pixels, flatten, new_canvas
+from cwz_web.imaging.composition import Composition
 from cwz_web.imaging.effects import shrink
-from cwz_web.imaging.engine import Composition
 
 # Larger images are reduced before they are compared, which takes four arrays of this many pixels.
 MAX_COMPARED_PIXELS = 4_000_000

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import structlog
 
+from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
-from cwz_web.imaging.engine import Engine, Plan, RenderedImage
+from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.errors import RenderProcessError
 from cwz_web.imaging.fonts import install_fonts
 from cwz_web.imaging.icons import install_icons

@@ -16,7 +16,7 @@ from cwz_web.api.on_demand import OnDemandRendering
 from cwz_web.generation.api_keys import Scope, revoke_key, rotate_key
 from cwz_web.generation.models import ApiKey, IdempotencyKey, Image
 from cwz_web.generation.usage import QuotaExceededError, monthly_usage
-from cwz_web.imaging.engine import RenderedImage
+from cwz_web.imaging.composition import RenderedImage
 from tests.factories import Factory, api, sign_in, small_document
 
 

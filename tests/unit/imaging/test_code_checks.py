@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import zxingcpp
 
+from cwz_web.imaging.composition import Composition
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.engine import Composition, Engine
+from cwz_web.imaging.engine import Engine
 from tests.factories import small_document
 
 BOX = {"x": 60, "y": 20, "width": 160, "height": 160}

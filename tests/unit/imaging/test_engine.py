@@ -23,6 +23,7 @@ from cwz_web.imaging.errors import (
     UnknownSizeError,
 )
 from cwz_web.imaging.filters import FILTERS, Filter
+from cwz_web.imaging.template_parts import Canvas
 from cwz_web.imaging.text_fitting import FittedText, fit_text
 from cwz_web.imaging.text_layers import TextLayer
 from cwz_web.values.formats import Unclear
@@ -512,9 +513,9 @@ def test_edited_layer_alone_is_rendered_again(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_edit_of_an_upper_layer_keeps_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    rendered: list[str] = []
-    background = engine.Plan._background
-    monkeypatch.setattr(engine.Plan, "_background", lambda plan: rendered.append(plan.digest) or background(plan))
+    rendered: list[Canvas] = []
+    background = engine.render_background
+    monkeypatch.setattr(engine, "render_background", lambda canvas: rendered.append(canvas) or background(canvas))
     shared = Engine()
     low = {"type": "shape", "name": "low", "x": 0, "y": 0, "width": 300, "height": 90}
     documents = [

@@ -5,7 +5,7 @@ import pytest
 
 from cwz_web.imaging import pixel_difference
 from cwz_web.imaging.compositing import RGB, Pixels, new_canvas
-from cwz_web.imaging.engine import Composition
+from cwz_web.imaging.composition import Composition
 from cwz_web.imaging.pixel_difference import compare_images
 
 GRAY: RGB = (120, 120, 120)

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from cwz_web.imaging.engine import Engine, Plan, RenderedImage
+from cwz_web.imaging.engine import Engine, Plan
 from cwz_web.imaging.errors import InvalidBarcodeError, RenderProcessError, SourceMissingError
 from cwz_web.imaging.placement import LoadedSources
 from cwz_web.imaging.render_pool import RenderPool
