@@ -559,7 +559,7 @@ def test_layers_are_dropped_in_line_cropped_and_ungrouped(
     editor.is_saved()
     assert editor.layer("Word")["gradient"]["angle"] == 15
 
-    image = pyvips.Image.black(60, 40).pngsave_buffer()
+    image = pyvips.Image.black(90, 50).pngsave_buffer()  # no other test uploads it
     page.get_by_role("tab", name="Uploads").click()
     page.locator("#upload-files").set_input_files([{"name": "Lamp.png", "mimeType": "image/png", "buffer": image}])
     page.evaluate("document.getElementById('editor').editor.leave()")
