@@ -27,10 +27,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import certifi
 import hypothesis
 import psycopg
 import pytest
 import structlog
+from bs4 import BeautifulSoup
 from jinja2 import FileSystemBytecodeCache
 from pyramid.router import Router
 from pyramid.threadlocal import get_current_request
@@ -72,6 +74,7 @@ ONE_RENDER_PROCESS = {"rendering.processes": "1"}
 # They show Stripe's prices, for which one request at a time waits.
 PRICE_PAGES = {"Root/pricing", "BillingResource/"}
 PRESERVED_TABLES = {"alembic_version"}
+END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
 # Slow tests by the worker that starts with them; Chromium and the installations are fixtures of one worker.
 SLOW_FIRST = (
     ("tests/browser/",),
@@ -93,8 +96,17 @@ PLAIN_CONSOLE = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN_CONSOLE])
 
 
+# As icons begin (cwz_web/web/rendering.py); charts begin otherwise.
+ICON = re.compile(r'(<svg aria-hidden="true"[^>]*>).*?(</svg>)', re.S)
+
+
 class Response(TestResponse):
-    """A response whose forms are found without parsing all of its page, which takes longer than the page itself."""
+    """A response that is parsed in less time: the parser takes longer than the page itself."""
+
+    @cached_property
+    def html(self) -> BeautifulSoup:
+        """The page, without the drawings of its icons, which are a third of its elements."""
+        return BeautifulSoup(ICON.sub(r"\1\2", self.text), self.parser_features)
 
     @cached_property
     def forms(self) -> dict[int | str, Form]:
@@ -177,6 +189,18 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def fonts(shared_folder: Path) -> None:
     install_fonts(ROOT / "node_modules", shared_folder / "fonts")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_certificate_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trust one authority: each client reads those that it trusts, and all of them take more CPU than most tests."""
+    bundle = Path(certifi.where()).read_text()
+    file = tmp_path_factory.mktemp("certificates") / "one.pem"
+    file.write_text(bundle[: bundle.index(END_OF_CERTIFICATE) + len(END_OF_CERTIFICATE)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: str(file))
+        patch.setenv("SSL_CERT_FILE", str(file))  # what OpenSSL, and httpx without a context of its own, read
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
