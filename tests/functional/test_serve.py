@@ -89,23 +89,6 @@ def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> 
     assert after - before < 400
 
 
-def test_second_ctrl_c_kills_the_workers_and_stops_the_database(own_installation: Installation) -> None:
-    own_installation.start()
-    assert own_installation.process is not None
-    workers = own_installation.workers()
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)  # they do not react to SIGTERM
-    own_installation.process.send_signal(signal.SIGINT)
-    wait_for(lambda: "stopping the workers" in own_installation.log())
-    own_installation.process.send_signal(signal.SIGINT)
-    own_installation.process.wait(60)  # twice as long as it waits for one worker
-    own_installation.process = None
-    assert not own_installation.database_runs()
-    for pid in workers:
-        with suppress(ProcessLookupError):  # orphaned stopped processes may have been ended by the kernel
-            os.kill(pid, signal.SIGKILL)
-
-
 class FailingWorker(WorkerProcess):
     """A worker that cannot start; records the waits before its restarts."""
 
@@ -204,6 +187,21 @@ def test_render_worker_gets_no_secrets_but_its_own(installation: Installation) -
     assert secrets.pop("render").encode() in environment
     assert not any(secret.encode() in environment for secret in secrets.values())
     assert b"cwz_render@" in environment
+
+
+def test_second_ctrl_c_kills_the_workers_and_stops_the_database(installation: Installation) -> None:
+    """The last test of the installation, which another one would have to start again."""
+    assert installation.process is not None
+    workers, before = installation.workers(), installation.log().count("stopping the workers")
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)  # they do not react to SIGTERM
+    installation.process.send_signal(signal.SIGINT)
+    wait_for(lambda: installation.log().count("stopping the workers") > before)
+    installation.stop(signal.SIGINT)  # waits twice as long as the server for one worker
+    assert not installation.database_runs()
+    for pid in workers:
+        with suppress(ProcessLookupError):  # orphaned stopped processes may have been ended by the kernel
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
