@@ -83,6 +83,10 @@ QUERIES = {
 }
 
 
+# The CSRF tokens of browsers, by cookie.
+_tokens: dict[str | None, str] = {}
+
+
 class Page(NamedTuple):
     """A view, with its resource class, name, method and permission."""
 
@@ -215,10 +219,14 @@ def visits(
 
 
 def token_of(app: TestApp) -> str:
-    """Return the CSRF token of the browser."""
-    page = app.get("/w" if app.cookies.get("cwz_session") else "/signin", status="*")
-    [token, *_] = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page.text)
-    return str(token)
+    """Return the CSRF token of the browser, which stays the same as long as its session or its visitor cookie."""
+    known = app.cookies.get("cwz_session") or app.cookies.get("cwz_visitor")
+    if known not in _tokens:
+        page = app.get("/w" if app.cookies.get("cwz_session") else "/signin", status="*")
+        [token, *_] = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page.text)
+        known = app.cookies.get("cwz_session") or app.cookies.get("cwz_visitor")
+        _tokens[known] = str(token)
+    return _tokens[known]
 
 
 def in_workspace(page: Page) -> bool:

@@ -13,7 +13,7 @@ from cwz_web.accounts.models import Account, LoginSession, RecoveryCode
 from cwz_web.accounts.sessions import AUTHENTICATION_LIFETIME
 from cwz_web.workspaces.account_deletion import delete_due_accounts
 from cwz_web.workspaces.models import Membership, Role, Workspace
-from tests.factories import PASSWORD, Factory, put_cookie, sign_in
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in, sign_in_with_form
 from tests.mailbox import Mailbox, text_of
 
 GOOD = "violet harbour 93 teapots"
@@ -56,7 +56,7 @@ def test_password_change_ends_all_other_sessions(
     put_cookie(elsewhere, "cwz_session", stale)
     assert elsewhere.get("/account").status_int == 303, "the previous token is no longer valid"
     assert "password was changed" in mailbox.last(account.email)["Subject"]
-    sign_in(TestApp(app.app), account, GOOD)
+    sign_in_with_form(TestApp(app.app), account, GOOD)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_email_change_needs_the_password(app: TestApp, mailbox: Mailbox, account
 
 def test_session_is_listed_and_ended(app: TestApp, account: Account) -> None:
     phone = TestApp(app.app, extra_environ={"HTTP_USER_AGENT": "Mozilla (iPhone) Safari/1", "REMOTE_ADDR": "192.0.2.7"})
-    sign_in(phone, account)
+    sign_in_with_form(phone, account)
     page = app.get("/account")
     assert "Safari on iPhone" in page.text
     assert "192.0.2.7" in page.text
@@ -275,7 +275,7 @@ def test_disabling_the_second_factor_needs_the_password(app: TestApp, account: A
     form = form_of(form.submit(status=422), "/account/second-factor/off")
     form["off_password"] = PASSWORD
     form.submit(status=303)
-    sign_in(TestApp(app.app), account)
+    sign_in_with_form(TestApp(app.app), account)
 
 
 def test_secret_is_shown_only_until_confirmation(app: TestApp, make: Factory, account: Account) -> None:

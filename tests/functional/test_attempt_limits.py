@@ -20,7 +20,7 @@ from cwz_web.storage.connections import create_connection
 from cwz_web.web.rate_limits import LIMITS, RateLimiter
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Role
-from tests.factories import PASSWORD, Factory, put_cookie, sign_in, token_of
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in_with_form, token_of
 from tests.mailbox import Mailbox
 
 VICTIM = "victim@example.org"
@@ -119,7 +119,7 @@ def test_parallel_codes_do_not_pass_together(limited: Callable[..., TestApp], ma
 def test_parallel_invitations_do_not_pass_together(limited: Callable[..., TestApp], make: Factory) -> None:
     browsers = [limited(f"192.0.2.{number}") for number in range(PARALLEL)]
     for browser in browsers:
-        sign_in(browser, make.account())
+        sign_in_with_form(browser, make.account())
     through = run_in_parallel(browsers, lambda browser: post(browser, "/invitation", token="x"))
     assert through == {True: LIMIT, False: PARALLEL - LIMIT}
 
@@ -144,7 +144,7 @@ def test_caller_does_not_change_the_target(limited: Callable[..., TestApp], make
     for number in range(LIMIT):
         assert PAGES[page](limited(f"192.0.2.{number}")) != 429
     signed_in = limited("198.51.100.1")
-    sign_in(signed_in, make.account())
+    sign_in_with_form(signed_in, make.account())
     holding_step = limited("198.51.100.2")
     other = make.account()
     with_second_factor(make, other)
@@ -165,7 +165,7 @@ def test_signed_in_user_does_not_guess_codes_under_their_own_name(
         assert post(browser, "/signin/code", code="000000") == 422
     step = browsers[LIMIT].cookies["cwz_step"]
     signed_in = limited("198.51.100.1")
-    sign_in(signed_in, make.account())
+    sign_in_with_form(signed_in, make.account())
     put_cookie(signed_in, "cwz_step", step)
     assert post(signed_in, "/signin/code", code="000000") == 429
 
@@ -194,7 +194,7 @@ def test_signed_in_user_does_not_send_more_emails_to_one_address(
         space = make.workspace()
         admin = make.member(space)
         browser = limited()
-        sign_in(browser, admin)
+        sign_in_with_form(browser, admin)
         if kind == "new email":
             status = post(browser, "/account/email", email=VICTIM, email_password=PASSWORD)
         else:
@@ -224,7 +224,7 @@ def test_guesses_lock_out_their_own_network_only(default_limits: Callable[..., T
 def test_known_device_gets_in_during_a_lock_out(default_limits: Callable[..., TestApp], make: Factory) -> None:
     account = make.account()
     office = default_limits("192.0.2.1")
-    sign_in(office, account)
+    sign_in_with_form(office, account)
     post(office, "/signout")
     for number in range(11):
         for _ in range(10):
@@ -240,7 +240,7 @@ def test_known_device_has_no_further_guesses_at_other_accounts(
     default_limits: Callable[..., TestApp], make: Factory
 ) -> None:
     browser, victim = default_limits(), make.account()
-    sign_in(browser, make.account())
+    sign_in_with_form(browser, make.account())
     post(browser, "/signout")
     lock_out(browser, victim)
     assert guess_password(default_limits(), victim.email) == 429, "counted by the network"
@@ -249,8 +249,8 @@ def test_known_device_has_no_further_guesses_at_other_accounts(
 def test_ending_all_sessions_forgets_devices(default_limits: Callable[..., TestApp], make: Factory) -> None:
     account = make.account()
     lost, browser = default_limits("192.0.2.1"), default_limits("192.0.2.2")
-    sign_in(lost, account)
-    sign_in(browser, account)
+    sign_in_with_form(lost, account)
+    sign_in_with_form(browser, account)
     post(browser, "/account/sessions/end-all")
     lock_out(default_limits("192.0.2.1"), account)
     assert guess_password(lost, account.email, PASSWORD) == 429
@@ -282,7 +282,7 @@ def test_forged_device_is_unknown(default_limits: Callable[..., TestApp], make: 
 def test_token_of_a_session_is_no_device(default_limits: Callable[..., TestApp], make: Factory) -> None:
     account = make.account()
     browser: Any = default_limits()
-    sign_in(browser, account)
+    sign_in_with_form(browser, account)
     session = browser.cookies["cwz_session"]
     lock_out(default_limits(), account)
     fresh = default_limits()
@@ -332,7 +332,7 @@ def test_tests_of_one_role_leave_those_of_admins(
     app = app_with(dataclasses.replace(services, limiter=limiter))
     browsers = {role: TestApp(app.app) for role in (Role.SUPPORT, Role.ADMIN)}
     for role, browser in browsers.items():
-        sign_in(browser, make.member(space, role))
+        sign_in_with_form(browser, make.member(space, role))
     assert [post(browsers[Role.SUPPORT], path) for _ in range(3)] == [200, 200, 429]
     assert post(browsers[Role.ADMIN], path) == 200
 
@@ -344,7 +344,7 @@ def test_parallel_exports_do_not_pass_together(
     limiter = RateLimiter("memory://", {"account-export.user": f"{LIMIT} per hour"})
     app = app_with(dataclasses.replace(services, limiter=limiter))
     browsers = [TestApp(app.app, extra_environ={"REMOTE_ADDR": f"192.0.2.{number}"}) for number in range(PARALLEL)]
-    sign_in(browsers[0], account)
+    sign_in_with_form(browsers[0], account)
     for browser in browsers[1:]:
         for cookie in browsers[0].cookiejar:
             browser.cookiejar.set_cookie(cookie)

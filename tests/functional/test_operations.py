@@ -26,7 +26,7 @@ from cwz_web.ops.models import BackupRecord
 from cwz_web.storage.connections import create_connection
 from cwz_web.web.services import Services
 from tests.conftest import ENCRYPTION_KEY, change_settings, make_settings
-from tests.factories import Factory, api, sign_in, token_of
+from tests.factories import Factory, api, sign_in, sign_in_with_form, token_of
 from tests.installation import ROOT, free_port
 
 TOKEN = "a-token-for-prometheus"
@@ -166,7 +166,7 @@ def test_operations_page_is_visible_to_operators_only(services: Services, make: 
 def test_operators_need_a_second_factor_in_production(services: Services, make: Factory) -> None:
     account = make.account()
     app = app_with(services, **{"operator.emails": (account.email.lower(),)}, **PRODUCTION)
-    sign_in(app, account)
+    sign_in_with_form(app, account)
     app.get("/ops", status=404)
     with make.database.transaction() as db:
         db.execute(text("UPDATE accounts SET totp_confirmed_at = now() WHERE id = :id"), {"id": account.id})

@@ -10,7 +10,7 @@ from webtest import TestApp
 from cwz_web.app import create_app
 from cwz_web.web.services import Services
 from tests.conftest import change_settings, share_templates
-from tests.factories import Factory, sign_in
+from tests.factories import Factory, sign_in_with_form
 
 URL = "https://images.example.org"
 
@@ -43,7 +43,7 @@ def test_session_cookie_is_bound_to_host_and_tls(app: TestApp, make: Factory) ->
 
 
 def test_session_cookie_signs_in(app: TestApp, make: Factory) -> None:
-    sign_in(app, make.account())
+    sign_in_with_form(app, make.account())
     assert app.get("/account").status_int == 200
 
 

@@ -4,7 +4,7 @@ import pytest
 from webtest import TestApp
 
 from cwz_web.accounts.models import LoginSession
-from tests.factories import PASSWORD, Factory, put_cookie, sign_in
+from tests.factories import PASSWORD, Factory, put_cookie, sign_in_with_form
 
 
 def test_sign_in_and_sign_out(app: TestApp, make: Factory) -> None:
@@ -65,5 +65,5 @@ def test_failed_sign_in_creates_no_session(app: TestApp, make: Factory) -> None:
 
 
 def test_user_without_workspace_sees_an_empty_list(app: TestApp, make: Factory) -> None:
-    sign_in(app, make.account())
+    sign_in_with_form(app, make.account())
     assert "Create your workspace" in app.get("/").follow().text

@@ -10,7 +10,7 @@ from webtest.response import TestResponse
 
 from cwz_web.accounts.models import Account, ExternalIdentity, LoginSession, Token
 from cwz_web.accounts.passwords import Passwords
-from tests.factories import PASSWORD, PEPPER, Factory, put_cookie, sign_in
+from tests.factories import PASSWORD, PEPPER, Factory, put_cookie, sign_in_with_form
 from tests.mailbox import Mailbox, text_of
 
 STRONG_PASSWORD = "violet harbour 93 teapots"
@@ -217,7 +217,7 @@ def request_reset(app: TestApp, email: str) -> TestResponse:
 def test_password_reset_ends_all_sessions(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     account = make.account()
     elsewhere = TestApp(app.app)
-    sign_in(elsewhere, account)
+    sign_in_with_form(elsewhere, account)
     request_reset(app, account.email)
     form = app.get(mailbox.link(account.email)).forms[0]
     form["password"] = STRONG_PASSWORD
@@ -245,7 +245,7 @@ def test_sign_in_invalidates_the_reset_link(app: TestApp, make: Factory, mailbox
     account = make.account()
     request_reset(app, account.email)
     link = mailbox.link(account.email)
-    sign_in(TestApp(app.app), account)
+    sign_in_with_form(TestApp(app.app), account)
     app.get(link, status=404)
 
 
@@ -314,7 +314,7 @@ def test_spaces_are_part_of_the_password(app: TestApp, mailbox: Mailbox) -> None
 
 def test_sign_in_renews_a_hash_of_another_cost(app: TestApp, make: Factory) -> None:
     account = make.account(password_hash=Passwords(PEPPER, cost=5).hash(PASSWORD))
-    sign_in(app, account)
+    sign_in_with_form(app, account)
     renewed = find_account(make, account.email)
     assert renewed is not None
     assert renewed.password_hash is not None
@@ -323,7 +323,7 @@ def test_sign_in_renews_a_hash_of_another_cost(app: TestApp, make: Factory) -> N
 
 def test_sign_in_replaces_the_session_of_the_browser(app: TestApp, make: Factory) -> None:
     account = make.account()
-    sign_in(app, account)
+    sign_in_with_form(app, account)
     before = app.cookies["cwz_session"]
     other = TestApp(app.app)
     put_cookie(other, "cwz_session", before)

@@ -35,7 +35,7 @@ from cwz_web.workspaces.single_sign_on import (
     remove_domain,
     save_provider,
 )
-from tests.factories import PASSWORD, Factory, sign_in
+from tests.factories import PASSWORD, Factory, sign_in_with_form
 from tests.functional.test_attempt_limits import with_second_factor
 from tests.mailbox import Mailbox, text_of
 from tests.openid_server import CLIENT_ID, CLIENT_SECRET, OpenIDServer
@@ -163,12 +163,12 @@ def test_existing_account_keeps_its_password_and_sessions(
     app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
 ) -> None:
     account, own = make.account(), TestApp(app.app)
-    sign_in(own, account)
+    sign_in_with_form(own, account)
     provider.user = ADA | {"email": account.email}
     sign_in_through(app, provider, space)
     assert account_of(make, account.email).password_hash == account.password_hash
     own.get("/account", status=200)
-    sign_in(TestApp(app.app), account)
+    sign_in_with_form(TestApp(app.app), account)
 
 
 def test_unverified_account_loses_its_password(
@@ -400,7 +400,7 @@ def test_required_provider_closes_the_workspace_to_passwords(
     app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer
 ) -> None:
     account = make.member(space, Role.USER)
-    sign_in(app, account)
+    sign_in_with_form(app, account)
     app.get(f"/w/{space.slug}", status=200)
     require(make, space)
     refused = app.get(f"/w/{space.slug}/feeds", status=303)
@@ -434,7 +434,7 @@ def test_new_address_does_not_evade_the_provider(
     if has_used:
         provider.user = ADA | {"email": account.email}
         sign_in_through(TestApp(app.app), provider, space)
-    sign_in(app, account)
+    sign_in_with_form(app, account)
     change_email(make, app, account, "private@elsewhere.net")
     assert is_open(app, space), "not required yet"
     require(make, space)
@@ -449,7 +449,7 @@ def test_another_issuer_leaves_single_sign_on_required(
     account = make.member(space, Role.USER)
     provider.user = ADA | {"email": account.email}
     sign_in_through(TestApp(app.app), provider, space)
-    sign_in(app, account)
+    sign_in_with_form(app, account)
     change_email(make, app, account, "private@elsewhere.net")
     entered = ProviderSettings("https://id.example.com", CLIENT_ID, CLIENT_SECRET, Role.USER, is_required=True)
     with make.database.transaction(space.id) as db:
@@ -482,14 +482,14 @@ def test_required_provider_does_not_concern_other_domains(app: TestApp, make: Fa
     guest = make.account(email="guest@elsewhere.test")
     with make.database.transaction(space.id) as db:
         db.add(Membership(workspace_id=space.id, account_id=guest.id, role=Role.USER))
-    sign_in(app, guest)
+    sign_in_with_form(app, guest)
     app.get(f"/w/{space.slug}", status=200)
 
 
 def test_admin_with_a_second_factor_gets_in_without_the_provider(app: TestApp, make: Factory, space: Workspace) -> None:
     require(make, space)
     admin = make.member(space)
-    sign_in(app, admin)
+    sign_in_with_form(app, admin)
     app.get(f"/w/{space.slug}", status=303)
     totp, browser = with_second_factor(make, admin), TestApp(app.app)
     form = browser.get("/signin").forms[0]

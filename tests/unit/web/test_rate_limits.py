@@ -12,7 +12,7 @@ from cwz_web.settings import SettingsError
 from cwz_web.web.rate_limit_subjects import SUBJECTS, client_network, mailbox_of
 from cwz_web.web.rate_limits import FAILURES_ONLY, LIMITS, RateLimitedError, RateLimiter
 from cwz_web.web.services import Services
-from tests.factories import Factory, sign_in
+from tests.factories import Factory, sign_in_with_form
 
 PAIRS = [(name, scope) for name, scopes in LIMITS.items() for scope in scopes]
 TARGETS = {"address", "account", "link", "workspace", "template", "feed", "key", "request"}
@@ -274,7 +274,7 @@ def test_forwarded_headers_of_clients_are_ignored(strict: TestApp) -> None:
 def test_frequent_sign_ins_are_not_limited(strict: TestApp, make: Factory) -> None:
     account = make.account()
     for _ in range(3):
-        sign_in(TestApp(strict.app), account)
+        sign_in_with_form(TestApp(strict.app), account)
 
 
 def test_forged_requests_do_not_count(strict: TestApp, make: Factory) -> None:
