@@ -43,6 +43,9 @@ class Format(StrEnum):
         return f"image/{'jpeg' if self is Format.JPEG else self.value}"
 
 
+FORMAT_LABELS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
+
+
 LOSSLESS = {Format.WEBP, Format.AVIF}
 
 

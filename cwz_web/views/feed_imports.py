@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 from pydantic import Field, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
@@ -33,7 +33,6 @@ from cwz_web.feeds.models import Feed, FeedImport, ImportState, InvalidRow
 from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import Table
 from cwz_web.feeds.temporary_files import temporary_file
-from cwz_web.generation.templates import list_templates
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.values.formats import UNKNOWN, ValueFormat
@@ -57,15 +56,21 @@ from cwz_web.workspaces.models import Workspace
 
 NO_FILE = "Choose a file with at least one row of data"
 PREVIEW_ROWS = 3
+# The page of columns leads back to the setup page.
+SETUP_QUERY = "?next=setup"
 INVALID_ROWS_PER_PAGE = 200
 # An import that has not begun after this many seconds waits for a worker.
 WAITING_AFTER = 5
 
 
 class UploadForm(Form):
-    """The name of a new feed, and its rows if they are pasted. A file is read from the request."""
+    """The name of a new feed, and its rows if they are pasted. A file is read from the request.
+
+    With `next`, the way to the first images goes on after the import.
+    """
 
     name: Annotated[str, Field(max_length=100)] = ""
+    next: Literal["setup", ""] = ""
     pasted: Annotated[str, Field(max_length=2_000_000)] = ""
 
 
@@ -200,7 +205,7 @@ def upload_feed(context: FeedCollection, request: Request, form: UploadForm) -> 
     feed = create_feed(request.db, workspace_id, name=name[:100], file_name=file_name)
     create_import(request.db, feed, file_name=file_name, file=file, state=ImportState.DRAFT, started_by=account.id)
     request.audit("feed.upload", feed.name, file=file_name[:200])
-    return HTTPSeeOther(request.path_in("feeds", feed.id, "columns"))
+    return HTTPSeeOther(request.path_in("feeds", feed.id, "columns") + (SETUP_QUERY if form.next else ""))
 
 
 @view_config(
@@ -238,9 +243,7 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     if newest is not None:
         _import_again(request, feed, newest)
     request.audit("feed.columns", feed.name, key=schema.key_names, columns=len(schema.types))
-    # Without a template, rows are on the way to the first images.
-    is_setup = not list_templates(request.db, feed.workspace_id)
-    return HTTPSeeOther(request.path_in("setup") if is_setup else request.path_in("feeds", feed.id))
+    return HTTPSeeOther(request.path_in("setup") if _is_setup(request) else request.path_in("feeds", feed.id))
 
 
 @view_config(
@@ -296,6 +299,10 @@ def invalid_rows_csv(context: FeedResource, request: Request) -> Response:
     columns = [name for name in record.columns if name in names] if names.keys() <= set(record.columns) else list(names)
     lines = ([row.line, row.reason, *map(row.data.get, columns)] for row in rows)
     return csv_download(f"invalid-rows-{record.number}.csv", [["line", "reason", *columns], *lines])
+
+
+def _is_setup(request: Request) -> bool:
+    return bool(request.GET.get("next") == "setup")
 
 
 def progress_of_import(record: FeedImport | None) -> ImportProgress | None:

@@ -17,7 +17,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.templates import TemplateDesign, list_templates, load_design
 from cwz_web.generation.usage import QuotaExceededError, monthly_usage
 from cwz_web.imaging.documents import DEFAULT_SIZE
-from cwz_web.imaging.encoders import DEFAULT_QUALITY, MAX_FILE_BYTES, Format, Output
+from cwz_web.imaging.encoders import DEFAULT_QUALITY, FORMAT_LABELS, MAX_FILE_BYTES, Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.mapping import EMPTY, FALLBACK, SAMPLE, apply_mapping, formats_of, guess_mapping, mapped_columns
@@ -57,7 +57,6 @@ FILE_OPTION_LABELS = {
     "palette": "PNG with at most 256 colors: a third of the size",
     "lossless": "Lossless WebP and AVIF",
 }
-FORMAT_LABELS = {Format.JPEG: "JPEG", Format.PNG: "PNG", Format.WEBP: "WebP", Format.AVIF: "AVIF"}
 
 
 class RunForm(Form):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from sqlalchemy import select
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
+from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_export
 from cwz_web.resources.permissions import Permission
@@ -79,15 +82,50 @@ class RunListPage:
     runs: list[RunRow]
 
 
+class RunTab(StrEnum):
+    """A tab of the page of a run, as in its URL."""
+
+    IMAGES = ""
+    FINDINGS = "findings"
+    OUTPUT_FEED = "output-feed"
+    AUTOMATION = "automation"
+
+
+TAB_LABELS = {
+    RunTab.IMAGES: "Images",
+    RunTab.FINDINGS: "Findings",
+    RunTab.OUTPUT_FEED: "Output feed",
+    RunTab.AUTOMATION: "Automation",
+}
+
+
 @dataclass(frozen=True)
 class ResultImage:
-    """An image of a run, its size in words, and the path of its thumbnail."""
+    """An image of a run, its size in words, the path of its thumbnail, and what is wrong with it."""
 
     item: RunItem
     image: Image
     size: str
     path: str
     is_incomplete: bool
+    findings: list[str]
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """The images of a row, in all sizes and formats."""
+
+    key: str
+    images: list[ResultImage]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A link to a tab of the page."""
+
+    label: str
+    path: str
+    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -111,9 +149,11 @@ class StateFilter:
 
 @dataclass(frozen=True)
 class ResultsFragment:
-    """What runs/_results.jinja2 shows: the progress of a run, and its images so far."""
+    """What runs/_results.jinja2 shows: the progress of a run, and its images or its findings so far."""
 
     run: Run
+    tab: RunTab
+    tabs: list[Tab]
     progress: Progress
     is_preparing: bool
     is_live: bool
@@ -130,7 +170,7 @@ class ResultsFragment:
     can_export: bool
     download_label: str
     retry_label: str
-    images: list[ResultImage]
+    rows: list[ResultRow]
     failures: list[ProblemRow]
     more_failures: int
     failed_rows: list[ProblemRow]
@@ -234,8 +274,11 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     postponed = None if progress.finished else postponed_of(request.db, run)
     is_exporting = export is not None and export.state == ExportState.PENDING
     headline, summary = _summary(run, state, progress)
+    tab = _chosen_tab(request)
     return ResultsFragment(
         run=run,
+        tab=tab,
+        tabs=_tabs(request, run, tab),
         progress=progress,
         is_preparing=state == RunState.PREPARING,
         is_live=not progress.finished or is_exporting,
@@ -252,7 +295,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         can_export=run.done + run.incomplete > 0 and (export is None or _can_export_again(export, run)),
         download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
         retry_label=_retry_label(state),
-        images=[_result_image(run, item, image, paths[image.id]) for item, image in results if image],
+        rows=_result_rows([_result_image(run, item, image, paths[image.id]) for item, image in results if image]),
         failures=failures,
         more_failures=run.failed - len(failures) if failures else 0,
         failed_rows=_problem_rows(run, [result for result in results if result[1] is None]),
@@ -262,7 +305,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         findings=findings_of(request.db, run) if not position else [],
         postponed=_postponed_text(postponed),
         filters=_state_filters(run, shown_state),
-        query=_results_query(shown_state, position),
+        query=_results_query(shown_state, position, tab),
         is_first=not position,
         first_query=_results_query(shown_state),
         next_query=_results_query(shown_state, results[-1][0].position) if len(results) == PAGE else "",
@@ -291,7 +334,7 @@ def cancel(context: RunResource, request: Request) -> Response:
 def turn_on_auto_run(context: RunResource, request: Request) -> Response:
     """Start runs like this one automatically when the feed changes."""
     start_auto_run(request.db, context.row)
-    return _redirect(request, context.row, "auto_run.enable")
+    return _redirect(request, context.row, "auto_run.enable", tab=RunTab.AUTOMATION)
 
 
 @view_config(context=RunResource, name="zip", request_method="POST", permission=Permission.VIEW)
@@ -315,10 +358,10 @@ def download_run_zip(context: RunResource, request: Request) -> Response:
     return download_zip(request, connection.spec, export.key)
 
 
-def _redirect(request: Request, run: Run, action: str, **details: object) -> Response:
+def _redirect(request: Request, run: Run, action: str, *, tab: RunTab = RunTab.IMAGES, **details: object) -> Response:
     """Record an action in the activity log, and redirect to the run."""
     request.audit(action, run_names(request, [run]).get(run.feed_id, ""), run=str(run.id), **details)
-    return HTTPSeeOther(request.path_in("runs", run.id))
+    return HTTPSeeOther(request.path_in("runs", run.id) + _results_query("", 0, tab))
 
 
 def _can_export_again(export: Export, run: Run) -> bool:
@@ -360,13 +403,40 @@ def _size_of(run: Run, item: RunItem) -> str:
 
 
 def _result_image(run: Run, item: RunItem, image: Image, path: str) -> ResultImage:
-    names = [name for name in (_size_of(run, item), f"{image.width} × {image.height}") if name]
-    return ResultImage(item, image, ", ".join(names), path, item.state == "incomplete")
+    formats = {output["format"] for output in run.outputs}
+    file_format = FORMAT_LABELS[Format(run.outputs[item.output]["format"])] if len(formats) > 1 else ""
+    names = [name for name in (_size_of(run, item), f"{image.width} × {image.height}", file_format) if name]
+    findings = [f"{each.layer} {each.message}".strip() for each in FINDINGS.validate_python(item.findings or ())]
+    return ResultImage(item, image, ", ".join(names), path, item.state == "incomplete", findings)
 
 
-def _results_query(state: str, after: int = 0) -> str:
+def _result_rows(images: list[ResultImage]) -> list[ResultRow]:
+    """Return the images by row; those of a row follow one another."""
+    return [ResultRow(key, list(group)) for key, group in groupby(images, key=lambda each: each.item.key)]
+
+
+def _chosen_tab(request: Request) -> RunTab:
+    try:
+        return RunTab(request.GET.get("tab", ""))
+    except ValueError:
+        return RunTab.IMAGES
+
+
+def _tabs(request: Request, run: Run, current: RunTab) -> list[Tab]:
+    """Return the tabs that the user may see."""
+    hidden = set() if request.has_permission(Permission.RUN_START) else {RunTab.OUTPUT_FEED, RunTab.AUTOMATION}
+    path, issues = request.path_in("runs", run.id), run.findings + run.incomplete + run.failed
+    labels = TAB_LABELS | {RunTab.FINDINGS: f"Findings ({issues:,})" if issues else "Findings"}
+    return [
+        Tab(label, path + _results_query("", 0, tab), tab == current)
+        for tab, label in labels.items()
+        if tab not in hidden
+    ]
+
+
+def _results_query(state: str, after: int = 0, tab: RunTab = RunTab.IMAGES) -> str:
     """Return the query of a page of results, with its question mark; empty for the first page of all."""
-    parameters = {name: value for name, value in (("state", state), ("after", after)) if value}
+    parameters = {name: value for name, value in (("tab", tab), ("state", state), ("after", after)) if value}
     return f"?{urlencode(parameters)}" if parameters else ""
 
 

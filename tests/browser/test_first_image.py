@@ -33,7 +33,7 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.evaluate("window.notReloaded = true")
     expect(page.get_by_role("status")).to_contain_text("22 of 22", timeout=60_000)
     assert page.evaluate("window.notReloaded"), "progress comes without a new page"
-    images = page.locator(".gallery img")
+    images = page.locator(".result-rows img")
     expect(images).to_have_count(22)
     expect(images.first).to_have_js_property("complete", True)
     assert images.first.evaluate("image => image.naturalWidth") == 480, "a small image of a large one"

@@ -549,7 +549,7 @@ def test_auto_run_is_turned_on_and_off(user: FeedUser) -> None:
     with user.make.database.transaction(user.space.id) as db:
         feed = db.query(Feed).one()
     run = user.make.run(feed, template)
-    followed = user.form(f"/w/{user.space.slug}/runs/{run.id}", "/auto-run").submit().follow()
+    followed = user.form(f"/w/{user.space.slug}/runs/{run.id}?tab=automation", "/auto-run").submit().follow()
     assert "new and changed rows are rendered" in followed.text
     page = user.import_newer(page, b"sku,title\n1,Mug\n2,Lamp!\n3,Bowl\n")
     with user.make.database.transaction(user.space.id) as db:

@@ -269,7 +269,7 @@ def test_canceled_run_does_not_list_its_skipped_rows_as_failed(app: TestApp, mak
     assert "Failed images" not in shown.text
     assert "0.0 per second" in shown.text
     assert "Canceled" in app.get(f"/w/{space.slug}/runs").html.find("table").text
-    left_out = app.get(f"/w/{space.slug}/runs/{run.id}?state=failed").html.select("#results li")
+    left_out = app.get(f"/w/{space.slug}/runs/{run.id}?state=failed").html.select("#results .problem li")
     assert ["Not rendered (run canceled)" in row.text for row in left_out] == [True] * 3
 
 
@@ -290,7 +290,7 @@ def test_run_page_lists_all_failures_and_what_it_waits_for(app: TestApp, make: F
     report(is_postponed=True)
     assert "Waiting for the hosts of photos" in app.get(here).text
     report()
-    page = app.get(here)
+    page = app.get(f"{here}?tab=findings")
     assert len(page.html.find("section", attrs={"aria-label": "Failed images"}).find_all("li")) == MAX_FAILURES
     page = page.click(f"Show all {MAX_FAILURES + 1} failed images")
     listed = page.html.find("section", attrs={"aria-label": "Rows without an image"}).find_all("li")

@@ -10,8 +10,10 @@ from webtest import TestApp
 from cwz_web.feeds.imports import create_import
 from cwz_web.feeds.models import ImportState
 from cwz_web.generation.models import TemplateVersion
+from cwz_web.imaging.encoders import Output
 from cwz_web.runs import missing_photos
 from cwz_web.storage.models import Connection
+from cwz_web.views.runs import TAB_LABELS
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in, small_document
 from tests.jobs import run_feed_jobs
@@ -68,14 +70,15 @@ def test_images_from_an_uploaded_feed(
     assert part.text.lstrip().startswith('<div id="results"')
     assert re.fullmatch(r"Completed with \d+ findings", part.html.find(class_="badge").text)
     assert "22 without a photo" in part.text
-    assert "Image has no image: this URL cannot be fetched: its host is unknown" in " ".join(part.text.split())
-    assert len(part.html.find("section", attrs={"aria-label": "Incomplete images"}).find_all("li")) == 10
+    findings = app.get(f"/w/{space.slug}/runs/{run.id}?tab=findings", headers=HTMX)
+    assert "Image has no image: this URL cannot be fetched: its host is unknown" in " ".join(findings.text.split())
+    assert len(findings.html.find("section", attrs={"aria-label": "Incomplete images"}).find_all("li")) == 10
     assert "hx-trigger" not in part.text
     assert part.headers["Vary"]
     images = part.html.find_all("img")
     assert len(images) == 22
     assert app.get(images[0]["src"]).content_type == "image/webp"
-    image = app.get(part.html.find("ul", class_="gallery").a["href"])
+    image = app.get(part.html.select_one(".result-rows ul a")["href"])
     assert "300 × 200" in image.text
     assert len(app.get(f"/w/{space.slug}/images").html.find_all("img")) > 10
     assert "0 of 22" in app.get(f"/w/{space.slug}").text
@@ -236,6 +239,22 @@ def test_overview_lists_what_needs_attention(app: TestApp, make: Factory, space:
     user = TestApp(app.app)
     sign_in(user, make.member(space, role=Role.USER))
     assert "The bucket does not exist" not in user.get(f"/w/{space.slug}").text
+
+
+def test_run_page_shows_the_sizes_of_a_row_together(app: TestApp, make: Factory, space: Workspace) -> None:
+    template = make.template(space, small_document(sizes=[{"name": "tall", "width": 100, "height": 300}]))
+    run = make.run(make.feed(space), template, None, Output(), Output(size="tall"))
+    work(make, run)
+    path = f"/w/{space.slug}/runs/{run.id}"
+    page = app.get(path)
+    rows = page.html.select(".result-rows > li")
+    assert [[each.text for each in row.select("ul > li a span")] for row in rows] == [
+        ["default, 300 × 200", "tall, 100 × 300"]
+    ] * 3
+    assert [link.text.partition(" (")[0] for link in page.html.select(".tabs a")] == list(TAB_LABELS.values())
+    assert app.get(f"{path}?tab=findings").html.find("ul", attrs={"aria-label": "Findings"})
+    assert app.get(f"{path}?tab=output-feed&column=sku").html.find("option", selected=True).text == "sku"
+    assert app.get(f"{path}?tab=nonsense").html.select(".result-rows")
 
 
 def test_overview_shows_running_runs_live(app: TestApp, make: Factory, space: Workspace) -> None:
