@@ -1,5 +1,6 @@
 """Templates of a workspace. Each published change is a new version; earlier versions never change."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,6 +14,9 @@ from cwz_web.generation.models import Template, TemplateVersion
 from cwz_web.imaging.documents import ImageTemplate
 
 MAX_VERSIONS = 200
+MAX_NAME = 100
+# The number at the end of a copy's name.
+_number = re.compile(r"(?<=.) [0-9]{1,4}$")
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,11 @@ def create_template(
     Args:
         db: a transaction in the workspace.
         workspace_id: the workspace.
-        name: the template's name.
+        name: the template's name; a number is added if another template has it.
         document: its first version.
         published_by: the account that creates it, if any.
     """
+    name = unused_name(db, workspace_id, name)
     template = Template(workspace_id=workspace_id, name=name, slug=_unused_slug(db, workspace_id, name), version=0)
     db.add(template)
     db.flush()
@@ -133,6 +138,19 @@ def publish(db: Session, template: Template, document: ImageTemplate, published_
     )
     db.add(version)
     db.flush()
+
+
+def unused_name(db: Session, workspace_id: UUID, name: str) -> str:
+    """Return a name that no template has: the name itself, or with the next number, such as “Product ad 2”."""
+    stem = _number.sub("", name)
+    own = Template.workspace_id == workspace_id, Template.deleted_at.is_(None)
+    similar = select(Template.name).where(*own, Template.name.istartswith(stem, autoescape=True))
+    taken = {other.casefold() for other in db.scalars(similar)}
+    if name.casefold() not in taken:
+        return name
+    # One of these is free: there are more of them than names.
+    numbered = (f"{stem[: MAX_NAME - len(str(number)) - 1]} {number}" for number in range(2, len(taken) + 3))
+    return next(candidate for candidate in numbered if candidate.casefold() not in taken)
 
 
 def _unused_slug(db: Session, workspace_id: UUID, name: str) -> str:

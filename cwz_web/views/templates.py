@@ -20,7 +20,6 @@ from cwz_web.generation.templates import (
     TemplateDesign,
     create_template,
     find_version,
-    list_designs,
     list_versions,
     load_design,
     publish,
@@ -30,21 +29,39 @@ from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection, TemplateResource
+from cwz_web.runs.template_uses import TEMPLATE_SORTS, UsedTemplate, find_templates
 from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.template_comments import CommentsPage, describe_comments
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import Form, Name, SubmittedForm, empty_form, read_form
+from cwz_web.web.lists import (
+    Filter,
+    ListControls,
+    ListForm,
+    choose_sort,
+    keep_url,
+    list_path,
+    read_list_form,
+    sort_labels,
+)
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
 
+class TemplateListForm(ListForm):
+    """Which templates are shown."""
+
+    state: Literal["", "deleted"] = ""
+
+
 @dataclass(frozen=True)
 class TemplateListPage:
-    """The view model of templates/list.jinja2."""
+    """The view model of templates/list.jinja2 and templates/_list.jinja2."""
 
-    designs: list[TemplateDesign]
+    templates: list[UsedTemplate]
+    list: ListControls
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,8 @@ class StorageForm(Form):
 class NameForm(Form):
     """A new name. The slug, which API requests use, stays the same."""
 
+    model_config = ConfigDict(extra="ignore")  # a form on the list sends its place in the list
+
     name: Name
 
 
@@ -138,12 +157,31 @@ class UnsignedUrlsForm(Form):
     do: Literal["allow", "deny"]
 
 
-@view_config(
-    context=TemplateCollection, request_method="GET", renderer="templates/list.jinja2", permission=Permission.VIEW
-)
+@page_view("templates/list.jinja2", "templates/_list.jinja2", context=TemplateCollection, permission=Permission.VIEW)
 def list_templates_page(context: TemplateCollection, request: Request) -> TemplateListPage:
     """List the templates, each rendered with its default values."""
-    return TemplateListPage(list_designs(request.db, request.workspace.workspace_id))
+    form = read_list_form(TemplateListForm, request)
+    sort = choose_sort(TEMPLATE_SORTS, form.sort)
+    page = find_templates(
+        request.db,
+        request.workspace.workspace_id,
+        search=form.search,
+        is_deleted=form.state == "deleted",
+        sort=sort,
+        after=form.after or None,
+    )
+    controls = ListControls(
+        noun="templates",
+        search=form.search,
+        filters=(Filter("state", "State", {"": "Active", "deleted": "Deleted"}, form.state),),
+        sorts=sort_labels(TEMPLATE_SORTS),
+        sort=sort,
+        count=page.count,
+        after=str(form.after),
+        next_after=page.next_after,
+    )
+    keep_url(request, controls)
+    return TemplateListPage(page.templates, controls)
 
 
 @page_view("templates/show.jinja2", "templates/_preview.jinja2", context=TemplateResource, permission=Permission.VIEW)
@@ -171,7 +209,7 @@ def rename_template(context: TemplateResource, request: Request) -> Response:
         raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'enter a name')}")
     request.audit("template.rename", context.row.name, to=form.value.name)
     context.row.name = form.value.name
-    return HTTPSeeOther(request.path_in("templates", context.row.id))
+    return _redirect(request, context.row)
 
 
 @view_config(context=TemplateResource, name="storage", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -339,13 +377,13 @@ def duplicate_template(context: TemplateResource, request: Request) -> Response:
     copy = create_template(
         request.db,
         context.row.workspace_id,
-        name=f"{context.row.name[:90]} (copy)",
+        name=context.row.name,
         document=design.document,
         published_by=request.user.account.id,
     )
     copy.connection_id = context.row.connection_id
     request.audit("template.create", copy.name, copy_of=context.row.name)
-    return HTTPSeeOther(request.path_in("templates", copy.id))
+    return _redirect(request, copy)
 
 
 @view_config(context=TemplateResource, name="delete", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -353,7 +391,7 @@ def delete_template(context: TemplateResource, request: Request) -> Response:
     """Delete the template; its page offers to restore it."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("template.delete", context.row.name)
-    return HTTPSeeOther(request.path_in("templates", context.row.id))
+    return _redirect(request, context.row)
 
 
 @view_config(context=TemplateResource, name="restore", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -361,7 +399,14 @@ def restore_template(context: TemplateResource, request: Request) -> Response:
     """Restore a deleted template."""
     context.row.deleted_at = None
     request.audit("template.restore", context.row.name)
-    return HTTPSeeOther(request.path_in("templates", context.row.id))
+    return _redirect(request, context.row)
+
+
+def _redirect(request: Request, template: Template) -> Response:
+    """Redirect to the list, at the place that a form on it has sent, or else to the template."""
+    if "list" in request.POST:
+        return HTTPSeeOther(list_path(request, "templates", request.POST["list"]))
+    return HTTPSeeOther(request.path_in("templates", template.id))
 
 
 def preview_path(request: Request, design: TemplateDesign, data: dict[str, str]) -> str:

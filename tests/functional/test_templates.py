@@ -401,7 +401,7 @@ def test_template_is_renamed_duplicated_deleted_and_restored(studio: Studio) -> 
         return form.submit().follow()
 
     assert "Autumn card" in submit("/name", name="Autumn card")
-    assert "Autumn card (copy)" in submit("/duplicate")
+    assert "Autumn card 2" in submit("/duplicate")
     image = app.get(studio.here).html.select_one("figure img")["src"]
     app.get(image)
     api(app, key, {"template": "card"}, status=200)

@@ -1,0 +1,77 @@
+"""Keyset pagination: pages of rows that a workspace owns, in an order that ends with the id."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy.orm import Session
+
+from cwz_web.db.base import WorkspaceOwned
+
+# Rows are counted up to this number, so that a count does not scan a large table.
+MAX_COUNT = 1000
+
+
+@dataclass(frozen=True)
+class Sort:
+    """An order of a list.
+
+    Attributes:
+        label: Its name in the interface.
+        key: What is sorted by, never NULL; None for the id, which is the time of creation.
+        is_descending: Whether the largest value comes first.
+    """
+
+    label: str
+    key: ColumnElement[Any] | None = None
+    is_descending: bool = True
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of rows, and the id after which the next page begins; None on the last page."""
+
+    rows: list[Any]
+    next_after: UUID | None
+
+
+def fetch_page(
+    db: Session,
+    query: Select[Any],
+    model: type[WorkspaceOwned],
+    *,
+    workspace_id: UUID,
+    sort: Sort,
+    after: UUID | None,
+    size: int,
+) -> Page:
+    """Return a page of a query with at most two statements.
+
+    Args:
+        db: A transaction in the workspace.
+        query: Selects the model first; other columns may follow.
+        model: The model whose rows are sorted.
+        workspace_id: The workspace.
+        sort: The order.
+        after: The id of the last row of the previous page; None for the first page. A row that is gone begins again.
+        size: At most so many rows.
+    """
+    id_column: ColumnElement[UUID] = model.__table__.c.id  # type: ignore[attr-defined]
+    keys = [id_column] if sort.key is None else [sort.key, id_column]
+    if after is not None:
+        own = model.__table__.c.workspace_id == workspace_id  # type: ignore[attr-defined]
+        last = db.execute(select(*keys).where(own, id_column == after)).first()
+        if last is not None:
+            bound = tuple_(*(literal(value, key.type) for value, key in zip(last, keys, strict=True)))
+            query = query.where(tuple_(*keys) < bound if sort.is_descending else tuple_(*keys) > bound)
+    order = [key.desc() for key in keys] if sort.is_descending else keys
+    rows = list(db.execute(query.order_by(*order).limit(size + 1)))
+    is_last = len(rows) <= size
+    return Page(rows[:size], None if is_last else rows[size - 1][0].id)
+
+
+def count_rows(db: Session, query: Select[Any]) -> int:
+    """Return the number of rows of a query, counted up to one more than MAX_COUNT."""
+    bounded = query.order_by(None).limit(MAX_COUNT + 1).subquery()
+    return db.scalar(select(func.count()).select_from(bounded)) or 0

@@ -1,0 +1,166 @@
+"""Lists: search, filters, order and place in the URL, for pages with the macros of `templates/_lists.jinja2`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from cwz_web.db.pagination import MAX_COUNT, Sort
+from cwz_web.web.forms import Form, read_form
+from cwz_web.web.request import Request
+
+AFTER = "after"
+MAX_SEARCH = 200
+
+
+class ListForm(Form):
+    """The state of a list in its URL. Other parameters are ignored. A subclass adds the filters."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    search: Annotated[str, Field(max_length=MAX_SEARCH)] = ""
+    sort: Annotated[str, Field(max_length=40)] = ""
+    after: UUID | Literal[""] = ""
+
+
+F = TypeVar("F", bound=ListForm)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A select of a list's toolbar.
+
+    Attributes:
+        name: The parameter of the URL.
+        label: What it filters by.
+        options: The labels by value. The first value is empty: no filter.
+        value: The chosen value; empty for none.
+    """
+
+    name: str
+    label: str
+    options: Mapping[str, str]
+    value: str = ""
+
+    @property
+    def chosen(self) -> str:
+        """The label of the chosen value."""
+        return self.options.get(self.value, "unknown")
+
+
+@dataclass(frozen=True)
+class ActiveFilter:
+    """A search or filter in use, and the query string of the list without it."""
+
+    label: str
+    query: str
+
+
+@dataclass(frozen=True)
+class ListControls:
+    """What the macros of `_lists.jinja2` show around the rows of a list.
+
+    Attributes:
+        noun: What the list holds, in the plural.
+        search: The text searched for.
+        filters: The filters.
+        sorts: The labels of the orders by value; the first is the default.
+        sort: The order in use.
+        count: The number of all rows that match, at most MAX_COUNT + 1; None if it is not counted.
+        after: Where this page begins; empty for the first page.
+        next_after: Where the next page begins; None on the last page.
+        placeholder: The placeholder of the search.
+    """
+
+    noun: str
+    search: str = ""
+    filters: tuple[Filter, ...] = ()
+    sorts: Mapping[str, str] = field(default_factory=dict)
+    sort: str = ""
+    count: int | None = None
+    after: str = ""
+    next_after: UUID | None = None
+    placeholder: str = "Search by name…"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of the first page; defaults are left out, so that equal lists have equal URLs."""
+        values = {"search": self.search, **{choice.name: choice.value for choice in self.filters}}
+        if self.sort != next(iter(self.sorts), ""):
+            values["sort"] = self.sort
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def query(self) -> str:
+        """The query string of this page."""
+        return urlencode(self.parameters | ({AFTER: self.after} if self.after else {}))
+
+    @property
+    def first_query(self) -> str:
+        """The query string of the first page."""
+        return urlencode(self.parameters)
+
+    @property
+    def next_query(self) -> str | None:
+        """The query string of the next page; None on the last page."""
+        return urlencode(self.parameters | {AFTER: str(self.next_after)}) if self.next_after else None
+
+    @property
+    def active(self) -> list[ActiveFilter]:
+        """The search and the filters in use."""
+        chosen = [(choice.name, f"{choice.label}: {choice.chosen}") for choice in self.filters if choice.value]
+        if self.search:
+            chosen.insert(0, ("search", f"“{self.search}”"))
+        return [ActiveFilter(label, self._query_without(name)) for name, label in chosen]
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether a search or filter is in use."""
+        return bool(self.search or any(choice.value for choice in self.filters))
+
+    @property
+    def count_text(self) -> str:
+        """The number of rows with the noun, such as “1 run”, “12 runs” or “More than 1,000 runs”."""
+        if self.count is None:
+            return ""
+        if self.count > MAX_COUNT:
+            return f"More than {MAX_COUNT:,} {self.noun}"
+        return f"{self.count:,} {self.noun.removesuffix('s') if self.count == 1 else self.noun}"
+
+    def _query_without(self, name: str) -> str:
+        return urlencode({key: value for key, value in self.parameters.items() if key != name})
+
+
+def read_list_form(model: type[F], request: Request) -> F:
+    """Return the state of a list from its URL; a parameter that is not valid is left out."""
+    form = read_form(model, request.GET)
+    if form.value is not None:
+        return form.value
+    invalid = {name.partition(".")[0] for name in form.errors}  # the rest is the alternative of a union
+    return model.model_validate({name: value for name, value in form.typed.items() if name not in invalid})
+
+
+def choose_sort(sorts: Mapping[str, Sort], name: str) -> str:
+    """Return the name of an order, or the first for an unknown one."""
+    return name if name in sorts else next(iter(sorts))
+
+
+def sort_labels(sorts: Mapping[str, Sort]) -> dict[str, str]:
+    """Return the labels of the orders, as the toolbar shows them."""
+    return {name: sort.label for name, sort in sorts.items()}
+
+
+def keep_url(request: Request, controls: ListControls) -> None:
+    """Let htmx show the URL of the list in the address bar, without parameters that are empty."""
+    if request.headers.get("HX-Request") == "true":
+        request.response.headers["HX-Replace-Url"] = f"{request.path}?{controls.query}".rstrip("?")
+
+
+def list_path(request: Request, collection: str, query: str) -> str:
+    """Return the path of a list at the place that a form on it has sent; the query is written anew."""
+    path = request.path_in(collection)
+    parameters = parse_qsl(query[:1000], max_num_fields=20) if query.isprintable() else []
+    return f"{path}?{urlencode(parameters)}" if parameters else path

@@ -1,0 +1,85 @@
+"""The lists of a workspace, without scripts: search, filters, order, pages, actions, and the number of queries."""
+
+from typing import Any
+
+import pytest
+from webtest import TestApp
+
+from cwz_web.runs import template_uses
+from cwz_web.runs.auto_runs import start_auto_run
+from cwz_web.workspaces.models import Role, Workspace
+from tests.factories import Factory, record_queries, sign_in
+
+
+@pytest.fixture
+def space(app: TestApp, make: Factory) -> Workspace:
+    space = make.workspace()
+    sign_in(app, make.member(space, Role.USER))
+    return space
+
+
+def names(page: Any, selector: str) -> list[str]:
+    return [found.text.strip() for found in page.html.select(selector)]
+
+
+def count_queries(app: TestApp, make: Factory, path: str) -> int:
+    with record_queries(make.database) as queries:
+        app.get(path)
+    return len(queries)
+
+
+CARD = ".template-list strong"
+
+
+def test_templates(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = f"/w/{space.slug}/templates"
+    feed = make.feed(space, name="Products")
+    used = make.template(space, name="Sale")
+    run = make.run(feed, used)
+    with make.database.transaction(space.id) as db:
+        start_auto_run(db, db.merge(run))
+    few = count_queries(app, make, here)
+    for name in ("Poster", "poster", "10%"):
+        make.template(space, name=name)
+    assert count_queries(app, make, here) == few
+    page = app.get(here)
+    assert names(page, CARD) == ["10%", "poster 2", "Poster", "Sale"]
+    assert "Automatic for Products" in page.text
+    assert "4 templates" in page.text
+    assert names(app.get(f"{here}?sort=name"), CARD) == ["10%", "Poster", "poster 2", "Sale"]
+    assert names(app.get(f"{here}?sort=used"), CARD)[0] == "Sale"
+    assert names(app.get(f"{here}?search=%25"), CARD) == ["10%"], "a percent sign is a character like any other"
+    assert "No templates match" in app.get(f"{here}?search=nothing").text
+    monkeypatch.setattr(template_uses, "TEMPLATE_PAGE", 3)
+    first = app.get(f"{here}?sort=name")
+    assert names(first.click("Next page"), CARD) == ["Sale"]
+
+
+def test_actions_on_a_template_return_to_the_place_in_the_list(app: TestApp, make: Factory, space: Workspace) -> None:
+    make.template(space, name="Sale")
+    here = f"/w/{space.slug}/templates?search=sale"
+
+    def form(page: Any, action: str) -> Any:
+        return next(form for form in page.forms.values() if form.action.endswith(action))
+
+    page = form(app.get(here), "/duplicate").submit()
+    assert page.location.endswith("/templates?search=sale")
+    page = page.follow()
+    assert names(page, CARD) == ["Sale 2", "Sale"]
+    rename = form(page, "/name")
+    rename["name"] = "Sale of the week"
+    page = rename.submit().follow()
+    page = form(page, "/delete").submit().follow()
+    assert names(page, CARD) == ["Sale"]
+    page = app.get(f"{here}&state=deleted")
+    assert names(page, CARD) == ["Sale of the week"]
+    form(page, "/restore").submit()
+    assert names(app.get(here), CARD) == ["Sale of the week", "Sale"]
+
+
+def test_search_while_typing_returns_the_rows_with_the_url(app: TestApp, make: Factory, space: Workspace) -> None:
+    make.template(space)
+    path = f"/w/{space.slug}/templates"
+    answer = app.get(f"{path}?search=card&state=&sort=newest", headers={"HX-Request": "true"})
+    assert "<h1>" not in answer.text
+    assert answer.headers["HX-Replace-Url"] == f"{path}?search=card"
