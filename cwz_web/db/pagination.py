@@ -1,7 +1,7 @@
 """Keyset pagination: pages of rows that a workspace owns, in an order that ends with the id."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.base import WorkspaceOwned
 
+# A query of any columns.
+AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 # Rows are counted up to this number, so that a count does not scan a large table.
 MAX_COUNT = 1000
 
@@ -38,7 +40,7 @@ class Page:
 
 def fetch_page(
     db: Session,
-    query: Select[Any],
+    query: AnySelect,
     model: type[WorkspaceOwned],
     *,
     workspace_id: UUID,
@@ -71,7 +73,7 @@ def fetch_page(
     return Page(rows[:size], None if is_last else rows[size - 1][0].id)
 
 
-def count_rows(db: Session, query: Select[Any]) -> int:
+def count_rows(db: Session, query: AnySelect) -> int:
     """Return the number of rows of a query, counted up to one more than MAX_COUNT."""
     bounded = query.order_by(None).limit(MAX_COUNT + 1).subquery()
     return db.scalar(select(func.count()).select_from(bounded)) or 0

@@ -81,6 +81,13 @@ def list_feeds(db: Session, workspace_id: UUID, limit: int = 1000) -> list[Feed]
     return list(db.scalars(query.order_by(Feed.id.desc()).limit(limit)))
 
 
+def list_feed_names(db: Session, workspace_id: UUID, limit: int = 200) -> dict[str, str]:
+    """Return the names of the newest feeds by id, in the order of their names."""
+    newest = select(Feed.id, Feed.name).where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None))
+    rows = db.execute(newest.order_by(Feed.id.desc()).limit(limit))
+    return {str(row.id): row.name for row in sorted(rows, key=lambda row: row.name.casefold())}
+
+
 def list_items(db: Session, feed: Feed, position: int = 0, limit: int = PAGE_SIZE) -> list[Item]:
     """Return items of a feed, in the file's order.
 

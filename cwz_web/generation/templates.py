@@ -34,6 +34,13 @@ def list_templates(db: Session, workspace_id: UUID) -> list[Template]:
     return list(db.scalars(own.order_by(Template.id.desc())))
 
 
+def list_template_names(db: Session, workspace_id: UUID, limit: int = 200) -> dict[str, str]:
+    """Return the names of the newest templates by id, in the order of their names."""
+    own = Template.workspace_id == workspace_id, Template.deleted_at.is_(None)
+    rows = db.execute(select(Template.id, Template.name).where(*own).order_by(Template.id.desc()).limit(limit))
+    return {str(row.id): row.name for row in sorted(rows, key=lambda row: row.name.casefold())}
+
+
 def list_designs(db: Session, workspace_id: UUID) -> list[TemplateDesign]:
     """Return the workspace's templates with their published documents, newest first."""
     rows = db.execute(

@@ -95,6 +95,7 @@ class Run(WorkspaceOwned, Base):
         _check_on_missing_photo(),
         Index("ix_runs_unfinished", "workspace_id", "id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_runs_template", "workspace_id", "template_id", "id"),
+        Index("ix_runs_feed", "workspace_id", "feed_id", "id"),
     )
 
     @property

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from cwz_web.db.pagination import Page, Sort, count_rows, fetch_page
+from cwz_web.db.pagination import AnySelect, Page, Sort, count_rows, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template, TemplateVersion
 from cwz_web.generation.templates import TemplateDesign
@@ -99,7 +99,7 @@ def find_templates(
     return TemplatePage(_used_templates(db, workspace_id, page), count, page.next_after)
 
 
-def _with_documents() -> Select[Any]:
+def _with_documents() -> AnySelect:
     return select(Template, TemplateVersion.document, LAST_USED).join(
         TemplateVersion,
         (TemplateVersion.workspace_id == Template.workspace_id)

@@ -1,4 +1,4 @@
-"""Runs: the list, one run with its images, and what can be done with it. A new run starts in `new_run.py`."""
+"""One run with its images, and what can be done with it. The list is in `run_list.py`, a new run in `new_run.py`."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,11 +19,11 @@ from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_export
 from cwz_web.resources.permissions import Permission
-from cwz_web.resources.workspace import RunCollection, RunResource
+from cwz_web.resources.workspace import RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
 from cwz_web.runs.missing_photos import MAX_ATTEMPTS
 from cwz_web.runs.models import Run, RunItem
-from cwz_web.runs.planning import RUN_CANCELED, cancel_run, latest_runs, retry_run
+from cwz_web.runs.planning import RUN_CANCELED, cancel_run, retry_run
 from cwz_web.runs.progress import (
     PAGE,
     FindingCount,
@@ -73,13 +73,6 @@ class RunRow:
     images: str
     state: str
     badge: str
-
-
-@dataclass(frozen=True)
-class RunListPage:
-    """What runs/list.jinja2 shows."""
-
-    runs: list[RunRow]
 
 
 class RunTab(StrEnum):
@@ -202,17 +195,13 @@ class RunPage(ResultsFragment):
 def run_rows(request: Request, runs: list[Run]) -> list[RunRow]:
     """Return the rows of a table of runs."""
     names = run_names(request, runs)
-    return [
-        RunRow(
-            run=run,
-            feed=names.get(run.feed_id, ""),
-            template=names.get(run.template_id, ""),
-            images=f"{run.done:,} of {run.total:,}",
-            state=_state_text(run),
-            badge=BADGES[state_of(run)],
-        )
-        for run in runs
-    ]
+    return [run_row(run, names.get(run.feed_id, ""), names.get(run.template_id, "")) for run in runs]
+
+
+def run_row(run: Run, feed: str, template: str) -> RunRow:
+    """Return the row of a run, with the names of its feed and template."""
+    images = f"{run.done:,} of {run.total:,}"
+    return RunRow(run, feed, template, images=images, state=_state_text(run), badge=BADGES[state_of(run)])
 
 
 def run_names(request: Request, runs: Iterable[Run]) -> dict[UUID | None, str]:
@@ -226,12 +215,6 @@ def run_names(request: Request, runs: Iterable[Run]) -> dict[UUID | None, str]:
         )
         names |= {row.id: row.name for row in rows}
     return names
-
-
-@view_config(context=RunCollection, request_method="GET", renderer="runs/list.jinja2", permission=Permission.VIEW)
-def list_runs(context: RunCollection, request: Request) -> RunListPage:
-    """Show the latest runs."""
-    return RunListPage(run_rows(request, latest_runs(request.db, request.workspace.workspace_id)))
 
 
 @view_config(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
-from cwz_web.runs import template_uses
+from cwz_web.runs import run_list, template_uses
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, record_queries, sign_in
@@ -83,3 +83,32 @@ def test_search_while_typing_returns_the_rows_with_the_url(app: TestApp, make: F
     answer = app.get(f"{path}?search=card&state=&sort=newest", headers={"HX-Request": "true"})
     assert "<h1>" not in answer.text
     assert answer.headers["HX-Replace-Url"] == f"{path}?search=card"
+
+
+RUN = "tbody th a"
+
+
+def test_runs(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = f"/w/{space.slug}/runs"
+    products, events = make.feed(space, name="Products"), make.feed(space, name="Events")
+    card, poster = make.template(space, name="Card"), make.template(space, name="Poster")
+    make.run(products, card)
+    make.image_run(card)
+    few = count_queries(app, make, here)
+    make.run(products, poster)
+    make.run(events, poster)
+    assert count_queries(app, make, here) == few
+    page = app.get(here)
+    assert names(page, RUN) == ["Events with Poster", "Products with Poster", "Products with Card"]
+    assert "3 runs" in page.text
+    assert names(app.get(f"{here}?feed={products.id}&template={poster.id}"), RUN) == ["Products with Poster"]
+    assert len(names(app.get(f"{here}?feed=nonsense"), RUN)) == 3, "what cannot be read is no filter"
+    assert names(app.get(f"{here}?search=event"), RUN) == ["Events with Poster"]
+    assert len(names(app.get(f"{here}?state=running"), RUN)) == 3
+    page = app.get(f"{here}?state=failed&feed={products.id}")
+    assert "No runs match" in page.text
+    assert names(page, ".chips a") == ["Remove filter State: With errors", "Remove filter Feed: Products"]
+    monkeypatch.setattr(run_list, "RUN_PAGE", 1)
+    page = app.get(f"{here}?template={poster.id}").click("Next page")
+    assert names(page, RUN) == ["Products with Poster"]
+    assert "Next page" not in page.text

@@ -1,0 +1,130 @@
+"""The list of runs: filters and pages, and the first images of each run."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy.orm import Session
+
+from cwz_web.db.pagination import AnySelect, Sort, count_rows, fetch_page
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Image, Template
+from cwz_web.runs.models import Run, RunItem
+
+RUN_PAGE = 30
+NEWEST = Sort("Newest first")
+FIRST_IMAGES = 3
+# The first images are looked for in so many items, since those of a large run may all have failed.
+MAX_ITEMS = 50
+
+_is_error = Run.error_message.is_not(None)
+_is_canceled = and_(~_is_error, Run.canceled_at.is_not(None))
+_is_complete = and_(Run.finished_at.is_not(None), ~_is_error, Run.canceled_at.is_(None), Run.failed == 0)
+_has_findings = or_(Run.findings > 0, Run.incomplete > 0)
+# What `progress.state_of` says, as conditions. They have no index: the counts change with each chunk, and an index of
+# them would slow that down. A page reads the workspace's runs by their id until it is full.
+RUN_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
+    "running": ("In progress", Run.finished_at.is_(None)),
+    "completed": ("Completed", and_(_is_complete, ~_has_findings)),
+    "findings": ("Completed with findings", and_(_is_complete, _has_findings)),
+    "failed": ("With errors", and_(Run.finished_at.is_not(None), ~_is_canceled, or_(_is_error, Run.failed > 0))),
+    "canceled": ("Canceled", and_(Run.finished_at.is_not(None), _is_canceled)),
+}
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run over a feed, with the names of the feed and the template, and its first images."""
+
+    run: Run
+    feed: str
+    template: str
+    images: list[Image]
+
+    @property
+    def name(self) -> str:
+        return f"{self.feed} with {self.template}"
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """A page of runs; `count` is the number of all that match, at most MAX_COUNT + 1."""
+
+    runs: list[ListedRun]
+    count: int
+    next_after: UUID | None
+
+
+def find_runs(
+    db: Session,
+    workspace_id: UUID,
+    *,
+    search: str = "",
+    state: str = "",
+    feed_id: UUID | None = None,
+    template_id: UUID | None = None,
+    after: UUID | None = None,
+) -> RunPage:
+    """Return a page of the runs over feeds, newest first.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        search: Only runs with this in the name of their feed or template, ignoring case.
+        state: Only runs in this state, one of RUN_STATES.
+        feed_id: Only runs of this feed.
+        template_id: Only runs with this template.
+        after: Where the page begins.
+    """
+    conditions = [Run.workspace_id == workspace_id]
+    if search:
+        names = (Feed.name, Template.name)
+        conditions.append(or_(*(name.icontains(search, autoescape=True) for name in names)))
+    if state:
+        conditions.append(RUN_STATES[state][1])
+    if feed_id:
+        conditions.append(Run.feed_id == feed_id)
+    if template_id:
+        conditions.append(Run.template_id == template_id)
+    query = _with_names().where(*conditions)
+    page = fetch_page(db, query, Run, workspace_id=workspace_id, sort=NEWEST, after=after, size=RUN_PAGE)
+    images = first_images(db, workspace_id, [run.id for run, _, _ in page.rows])
+    runs = [ListedRun(run, feed, template, images[run.id]) for run, feed, template in page.rows]
+    return RunPage(runs, count_rows(db, query), page.next_after)
+
+
+def first_images(db: Session, workspace_id: UUID, run_ids: Collection[UUID]) -> dict[UUID, list[Image]]:
+    """Return the first images of some runs, with one query."""
+    first = (
+        select(RunItem.image_id, RunItem.position)
+        .where(
+            RunItem.workspace_id == Run.workspace_id,
+            RunItem.run_id == Run.id,
+            RunItem.position <= MAX_ITEMS,
+            RunItem.state.in_(("done", "incomplete")),
+        )
+        .order_by(RunItem.position)
+        .limit(FIRST_IMAGES)
+        .lateral()
+    )
+    rows = (
+        select(Run.id, Image)
+        .select_from(Run)
+        .join(first, true())
+        .join(Image, and_(Image.workspace_id == Run.workspace_id, Image.id == first.c.image_id))
+        .where(Run.workspace_id == workspace_id, Run.id.in_(run_ids))
+        .order_by(first.c.position)
+    )
+    images: dict[UUID, list[Image]] = defaultdict(list)
+    for run_id, image in db.execute(rows):
+        images[run_id].append(image)
+    return images
+
+
+def _with_names() -> AnySelect:
+    """Return a query of runs with the names of their feeds and templates; runs of single images have no feed."""
+    query = select(Run, Feed.name, Template.name).select_from(Run)
+    query = query.join(Feed, and_(Feed.workspace_id == Run.workspace_id, Feed.id == Run.feed_id))
+    return query.join(Template, and_(Template.workspace_id == Run.workspace_id, Template.id == Run.template_id))
