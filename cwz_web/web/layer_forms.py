@@ -4,7 +4,7 @@ A form field's name is its path in the document (`border.width`); a fill consist
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -38,6 +38,14 @@ NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound
 
 
 @dataclass(frozen=True)
+class Need:
+    """What another form field of the layer has to be, so that a form field does something."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FormField:
     """A form field: `widget` is its control, `choices` are pairs of value and label."""
 
@@ -47,6 +55,11 @@ class FormField:
     choices: tuple[tuple[str, str], ...] = ()
     help: str = ""
     step: str = "1"
+    need: Need | None = None
+
+    def applies(self, typed: Mapping[str, str]) -> bool:
+        """Return whether the form field does something with these values; the form hides it otherwise."""
+        return self.need is None or typed.get(self.need.field, "") in self.need.values
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,11 @@ class FieldGroup:
 
 def _group(title: str, *fields: FormField, folded: bool = False) -> FieldGroup:
     return FieldGroup(title, fields, folded)
+
+
+def _only_if(name: str, *values: str, fields: Iterable[FormField]) -> tuple[FormField, ...]:
+    """Return form fields that do something only if another one has one of these values."""
+    return tuple(replace(field, need=Need(name, values)) for field in fields)
 
 
 def _select(name: str, label: str, **choices: str) -> FormField:
@@ -77,13 +95,18 @@ def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
         radial="Radial gradient",
         conic="Conic gradient",
     )
+    color = FormField(f"{name}.start", "Color", "color")
+    colors = (
+        FormField(f"{name}.middle", "Middle", "color"),
+        FormField(f"{name}.stops", "Stops", "text", help="in place of the middle, for example 0.2,#ff0000 0.6,#00ff00"),
+        FormField(f"{name}.end", "End", "color"),
+    )
+    angle = FormField(f"{name}.angle", "Angle", help="degrees; 0 is to the right, 90 is down")
     return (
         types,
-        FormField(f"{name}.start", "Color", "color"),
-        FormField(f"{name}.middle", "Middle", "color", help="gradients only"),
-        FormField(f"{name}.stops", "Stops", "text", help="in place of the middle, for example 0.2,#ff0000 0.6,#00ff00"),
-        FormField(f"{name}.end", "End", "color", help="gradients only"),
-        FormField(f"{name}.angle", "Angle", help="degrees; 0 is to the right, 90 is down"),
+        *_only_if(types.name, "solid", "linear", "radial", "conic", fields=[color]),
+        *_only_if(types.name, "linear", "radial", "conic", fields=colors),
+        *_only_if(types.name, "linear", "conic", fields=[angle]),
     )
 
 
@@ -175,10 +198,16 @@ EDGES = _group(
 SHADOW = _group(
     "Shadow",
     FormField("shadow.on", "Show shadow", "check"),
-    FormField("shadow.color", "Color", "color"),
-    FormField("shadow.x", "Offset X"),
-    FormField("shadow.y", "Offset Y"),
-    FormField("shadow.blur", "Blur", step="any"),
+    *_only_if(
+        "shadow.on",
+        "on",
+        fields=(
+            FormField("shadow.color", "Color", "color"),
+            FormField("shadow.x", "Offset X"),
+            FormField("shadow.y", "Offset Y"),
+            FormField("shadow.blur", "Blur", step="any"),
+        ),
+    ),
     folded=True,
 )
 MASK = _group(
@@ -196,12 +225,12 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             FormField("font", "Font", "font"),
             _select("weight", "Weight", **{str(weight): str(weight) for weight in range(100, 1000, 100)}),
             FormField("size", "Size"),
-            FormField("min_size", "Minimum size", help="leave empty to keep the size"),
-            _select("fit", "Fit", shrink="Shrink", grow="Grow", ellipsis="Cut with an ellipsis", clip="Cut"),
-            FormField("max_size", "Maximum size", help="for the fit Grow"),
-            FormField("color", "Color", "color"),
             _select("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
             _select("valign", "Vertical align", top="Top", middle="Middle", bottom="Bottom"),
+            FormField("color", "Color", "color"),
+            _select("fit", "Fit", shrink="Shrink", grow="Grow", ellipsis="Cut with an ellipsis", clip="Cut"),
+            FormField("min_size", "Minimum size", help="leave empty to keep the size"),
+            *_only_if("fit", "grow", fields=[FormField("max_size", "Maximum size")]),
             FormField("max_lines", "Maximum lines"),
             FormField("line_height", "Line height", step="any"),
             FormField("letter_spacing", "Letter spacing", step="any"),
@@ -215,7 +244,7 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             FormField("balance", "Balance lines", "check"),
             FormField("paragraph_gap", "Paragraph gap", help="relative to the font size", step="any"),
             _select("list_style", "List", none="None", bullets="Bullets", numbers="Numbers"),
-            FormField("bullet", "Bullet", "text", help="of a list with bullets"),
+            *_only_if("list_style", "bullets", fields=[FormField("bullet", "Bullet", "text")]),
             _select("figures", "Figures", default="As in the font", tabular="One width"),
             folded=True,
         ),
@@ -254,40 +283,70 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 trim="Trim to the product",
                 extend="Fit inside, extend the edges",
             ),
-            FormField("trim_padding", "Padding", help="around a trimmed product, from 0 to 0.45", step="any"),
-            _select(
-                "focus",
-                "Focal point",
-                center="Center",
-                attention="Automatic",
-                face="Faces",
-                **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
+            *_only_if(
+                "fit",
+                "trim",
+                fields=[FormField("trim_padding", "Padding", help="around the product, from 0 to 0.45", step="any")],
             ),
-            FormField("zoom", "Zoom", help="1 to 10, of a photo that fills the box", step="any"),
+            *_only_if(
+                "fit",
+                "cover",
+                fields=(
+                    _select(
+                        "focus",
+                        "Focal point",
+                        center="Center",
+                        attention="Automatic",
+                        face="Faces",
+                        **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
+                    ),
+                    FormField("zoom", "Zoom", help="1 to 10", step="any"),
+                ),
+            ),
             FormField("process", "Image processor", "text", help="such as cutout, which removes a uniform ground"),
             _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon", layer="Another layer"),
-            FormField("mask_points", "Points", "text", help="of a polygon, for example 0.5,0 1,1 0,1"),
+            *_only_if(
+                "mask", "polygon", fields=[FormField("mask_points", "Points", "text", help="for example 0.5,0 1,1 0,1")]
+            ),
         ),
         _group(
             "Adjustments",
             FormField("grayscale", "Grayscale", "check"),
             FormField("adjust.on", "Adjust colors", "check"),
-            FormField("adjust.brightness", "Brightness", help="1 changes nothing", step="any"),
-            FormField("adjust.contrast", "Contrast", help="1 changes nothing", step="any"),
-            FormField("adjust.saturation", "Saturation", help="1 changes nothing", step="any"),
-            FormField("adjust.sharpen", "Sharpen", help="0 to 1", step="any"),
-            FormField("adjust.blur", "Blur", step="any"),
+            *_only_if(
+                "adjust.on",
+                "on",
+                fields=(
+                    FormField("adjust.brightness", "Brightness", help="1 changes nothing", step="any"),
+                    FormField("adjust.contrast", "Contrast", help="1 changes nothing", step="any"),
+                    FormField("adjust.saturation", "Saturation", help="1 changes nothing", step="any"),
+                    FormField("adjust.sharpen", "Sharpen", help="0 to 1", step="any"),
+                    FormField("adjust.blur", "Blur", step="any"),
+                ),
+            ),
             FormField("duotone.on", "Duotone", "check"),
-            FormField("duotone.dark", "Dark color", "color"),
-            FormField("duotone.light", "Light color", "color"),
+            *_only_if(
+                "duotone.on",
+                "on",
+                fields=(
+                    FormField("duotone.dark", "Dark color", "color"),
+                    FormField("duotone.light", "Light color", "color"),
+                ),
+            ),
             folded=True,
         ),
         _group(
             "Fade",
             FormField("fade.on", "Fade out", "check"),
-            FormField("fade.angle", "Angle", help="degrees; 0 is to the right, 90 is down", step="any"),
-            FormField("fade.start", "Start", help="0 to 1", step="any"),
-            FormField("fade.end", "End", help="0 to 1", step="any"),
+            *_only_if(
+                "fade.on",
+                "on",
+                fields=(
+                    FormField("fade.angle", "Angle", help="degrees; 0 is to the right, 90 is down", step="any"),
+                    FormField("fade.start", "Start", help="0 to 1", step="any"),
+                    FormField("fade.end", "End", help="0 to 1", step="any"),
+                ),
+            ),
             folded=True,
         ),
         _group("Outline", *_line_fields("outline", "Outline"), folded=True),
@@ -302,8 +361,8 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 fallback="Show a fallback image",
                 fail="Fail the row",
             ),
-            FormField("placeholder", "Placeholder color", "color"),
-            FormField("fallback", "Fallback image", "text"),
+            *_only_if("missing", "placeholder", fields=[FormField("placeholder", "Placeholder color", "color")]),
+            *_only_if("missing", "fallback", fields=[FormField("fallback", "Fallback image", "text")]),
             folded=True,
         ),
     ),
@@ -325,11 +384,29 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 icon="Icon",
             ),
             *_fill_fields("fill", "Fill"),
-            FormField("points", "Points", "text", help="for lines and polygons, for example 0,0 1,0 0.5,1"),
-            FormField("corners", "Corners", help="of a star or a burst"),
-            FormField("depth", "Depth", help="of a star, burst, ribbon or arrow, from 0.02 to 0.95", step="any"),
-            FormField("icon", "Icon", "text", help="a name of lucide.dev/icons, such as shopping-cart"),
-            FormField("stroke_width", "Line width", help="of an icon; empty for a twelfth of its size", step="any"),
+            *_only_if(
+                "shape",
+                "line",
+                "polygon",
+                fields=[FormField("points", "Points", "text", help="for example 0,0 1,0 0.5,1")],
+            ),
+            *_only_if("shape", "star", "burst", fields=[FormField("corners", "Corners")]),
+            *_only_if(
+                "shape",
+                "star",
+                "burst",
+                "ribbon",
+                "arrow",
+                fields=[FormField("depth", "Depth", help="from 0.02 to 0.95", step="any")],
+            ),
+            *_only_if(
+                "shape",
+                "icon",
+                fields=(
+                    FormField("icon", "Icon", "text", help="a name of lucide.dev/icons, such as shopping-cart"),
+                    FormField("stroke_width", "Line width", help="empty for a twelfth of its size", step="any"),
+                ),
+            ),
         ),
     ),
     "code": (
@@ -348,7 +425,11 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
             ),
             FormField("color", "Color", "color"),
             FormField("padding", "Padding"),
-            _select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest"),
+            *_only_if(
+                "code",
+                "qr",
+                fields=[_select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest")],
+            ),
             *_fill_fields("background", "Background"),
         ),
     ),
@@ -482,6 +563,8 @@ def read_layer(
         values["sizing"]["shrink"] = before["sizing"]["shrink"]
     if values.get("spans") and not values["text"]:
         values["text"] = None
+    if "max_size" in values and values["fit"] != "grow":  # the form does not show it any more
+        values["max_size"] = None
     try:
         _any_layer.validate_python(values)
     except ValidationError as error:

@@ -303,6 +303,17 @@ def test_properties_of_a_layer(desk: Desk) -> None:
     assert panel.html.find(id="p-name")["value"] == name
 
 
+def test_properties_show_a_formatted_text_that_is_edited_on_the_canvas(desk: Desk) -> None:
+    box = {"type": "text", "name": "Price", "x": 0, "y": 0, "width": 100, "height": 50, "size": 20}
+    spans = [{"text": "€79 "}, {"text": "€99", "strike": True}]
+    desk.post(operations=[{"op": "add", "path": "/layers/-", "value": box | {"spans": spans}}])
+    panel = desk.app.get(f"{desk.here}/editor-properties", {"layer": "Price"}).html
+    text = panel.find(id="p-text")
+    assert (text.string, "name" in text.attrs, "readonly" in text.attrs) == ("€79 €99", False, True)
+    assert panel.select_one("[data-edit-text]").string == "Edit on canvas"
+    assert panel.find(id="p-max_size").find_parent(class_="field").has_attr("hidden")
+
+
 def test_fonts_are_listed_with_files_that_are_sent(desk: Desk) -> None:
     font = desk.make.font(desk.space)
     uploaded, *built_in = desk.app.get(f"{desk.here}/editor-fonts").json["fonts"]

@@ -31,6 +31,7 @@ export class PanelState {
       const group = /** @type {Element} */ (event.target).closest("summary")?.parentElement;
       if (group instanceof HTMLDetailsElement && group.id) this.groups.set(group.id, !group.open);
     });
+    panel.addEventListener("change", () => showApplicable(panel));
   }
 
   /** Remember what a swap could lose. */
@@ -61,6 +62,7 @@ export class PanelState {
       const refusal = this.refusals.get(keyOf(form));
       if (refusal) showRefusal(form, refusal);
     }
+    showApplicable(this.panel);
     this.restoreFocus();
     this.scroller.scrollTop = this.scrolls.get(type) ?? 0;
   }
@@ -89,6 +91,20 @@ export class PanelState {
   accept(form) {
     this.refusals.delete(keyOf(form));
     clearErrors(form);
+  }
+}
+
+/**
+ * Show the fields that do something with the values of the form, as the server does, and those it has refused.
+ * @param {HTMLElement} panel
+ */
+function showApplicable(panel) {
+  for (const field of /** @type {NodeListOf<HTMLElement>} */ (panel.querySelectorAll("[data-need]"))) {
+    const { need = "", values = "" } = field.dataset;
+    const control = /** @type {Control | null | undefined} */ (field.closest("form")?.elements.namedItem(need));
+    if (!control) continue;
+    const value = isCheck(control) ? (control.checked ? control.value : "") : control.value;
+    field.hidden = !values.split(" ").includes(value) && !field.querySelector("[aria-invalid]");
   }
 }
 

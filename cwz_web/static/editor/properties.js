@@ -82,6 +82,10 @@ export function installProperties(editor) {
     load({ isForced: true });
   }
 
+  panel.addEventListener("click", (event) => {
+    const button = /** @type {HTMLElement} */ (event.target).closest("[data-edit-text]");
+    if (button) editor.emit("edit", editor.selection[0]);
+  });
   let sending = 0;
   panel.addEventListener("input", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);

@@ -51,6 +51,45 @@ def test_form_covers_every_property_of_every_layer_type() -> None:
         assert shown == set(type(layer).model_fields) - elsewhere, layer.name
 
 
+@pytest.mark.parametrize(
+    ("kind", "typed", "shown"),
+    [
+        ("shape", {"shape": "rectangle", "fill.type": "none"}, set()),
+        ("shape", {"shape": "rectangle", "fill.type": "solid"}, {"fill.start"}),
+        ("shape", {"shape": "star", "fill.type": "none"}, {"corners", "depth"}),
+        (
+            "shape",
+            {"shape": "line", "fill.type": "radial"},
+            {"fill.start", "fill.middle", "fill.stops", "fill.end", "points"},
+        ),
+        ("code", {"code": "ean13", "background.type": "none"}, set()),
+    ],
+)
+def test_form_shows_what_applies(kind: str, typed: dict[str, str], shown: set[str]) -> None:
+    layer = every_layer()[KINDS.index(kind)]
+    content = list_groups(layer)[1].fields  # type: ignore[arg-type]
+    assert {field.name for field in content if field.need and field.applies(typed)} == shown
+
+
+def test_needs_of_form_fields_can_be_met() -> None:
+    for layer in every_layer()[: len(KINDS)]:
+        fields = {field.name: field for group in list_groups(layer) for field in group.fields}  # type: ignore[arg-type]
+        for need in (field.need for field in fields.values() if field.need):
+            choices = [value for value, _ in fields[need.field].choices] or ["on"]
+            assert set(need.values) <= set(choices), need
+
+
+def test_alignment_follows_the_font_and_its_size() -> None:
+    text = [field.name for field in list_groups(every_layer()[0])[1].fields]  # type: ignore[arg-type]
+    assert text[text.index("font") :][:5] == ["font", "weight", "size", "align", "valign"]
+
+
+def test_text_that_no_longer_grows_has_no_maximum_size() -> None:
+    grown = _layer.validate_python(text_layer(fit="grow", max_size="200")[0])
+    values, errors = read_layer(grown, {**serialize_layer(grown), "fit": "shrink"})  # type: ignore[arg-type]
+    assert (errors, values["max_size"]) == ({}, None)
+
+
 def test_spans_are_kept_unless_a_text_is_entered_beside_them() -> None:
     box = {"x": 0, "y": 0, "width": 100, "height": 50, "size": 20}
     layer = _layer.validate_python({"type": "text", "name": "t", "spans": [{"text": "x", "strike": True}], **box})
