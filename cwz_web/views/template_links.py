@@ -29,8 +29,10 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
-from cwz_web.views.previews import sample_values, size_label, uploads_of
+from cwz_web.views.previews import MAX_ROW, sample_values, size_label, uploads_of
+from cwz_web.views.version_comparison import DRAFT, Revision
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.rate_limit_subjects import find_subjects
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -41,9 +43,9 @@ IMAGE_WIDTH = 1600
 class LinkForm(Form):
     """What a link shows, and for how long."""
 
-    version: Annotated[str, Field(pattern=r"^(draft|[1-9][0-9]{0,5})$")] = "draft"
+    version: Revision = DRAFT
     feed: UUID | Literal[""] = ""
-    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    row: Annotated[int, Field(ge=1, le=MAX_ROW)] = 1
     days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = DEFAULT_DAYS
 
 
@@ -128,7 +130,7 @@ def share_template(context: TemplateResource, request: Request, form: LinkForm) 
     template = context.row
     if template.deleted_at is not None:
         raise FieldError("version", "This template was deleted. Restore it first")
-    version = None if form.version == "draft" else int(form.version)
+    version = None if form.version == DRAFT else int(form.version)
     if version is not None and find_version(request.db, template, version) is None:
         raise FieldError("version", "Choose one of the template's versions")
     design = load_design(request.db, template, version) if version else load_draft(request.db, template)
@@ -145,7 +147,7 @@ def share_template(context: TemplateResource, request: Request, form: LinkForm) 
         )
     except TooManyLinksError as error:
         raise FieldError("version", str(error)) from None
-    shown = f"version {version}" if version else "draft"
+    shown = f"version {version}" if version else DRAFT
     request.audit("template.share", template.name, shows=shown, sample=sample, expires=f"{link.expires_at:%Y-%m-%d}")
     url = f"{request.services.settings.url}/shared?{urlencode({'token': token})}"
     return _links_page(context, request, empty_form(), url)
@@ -203,9 +205,12 @@ def shared_image(context: Root, request: Request) -> Response:
     link, design = found
     uploads, size = uploads_of(request, design.template), request.GET.get("size", "")[:40] or DEFAULT_SIZE
     release_connection(request)  # rendering may fetch photos
-    image_service = request.services.image_service
-    image = image_service.prepare(uploads, design.document, link.values, Output(size=size))
-    response = Response(image_service.preview(image, IMAGE_WIDTH), content_type=image.output.format.content_type)
+    image_service, output = request.services.image_service, Output(size=size)
+    # Links can be passed on to anyone: their holders leave threads to all other requests.
+    with request.services.shared_images.slot(*find_subjects(request, ["network"]).items()):
+        image = image_service.prepare(uploads, design.document, link.values, output)
+        body = image_service.preview(image, IMAGE_WIDTH)
+    response = Response(body, content_type=output.format.content_type)
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     return response
 

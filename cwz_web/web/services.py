@@ -31,7 +31,7 @@ from cwz_web.settings import Settings
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.web.outbound import OutboundRequests
 from cwz_web.web.rate_limits import RateLimiter
-from cwz_web.web.slow_requests import SlowRequestLimiter
+from cwz_web.web.slow_requests import MAX_SHARED_IMAGES, MAX_SHARED_IMAGES_PER_NETWORK, SlowRequestLimiter
 
 # How long a statement waits for a lock. A few requests that waited longer would occupy every thread.
 LOCK_SECONDS = 2.0
@@ -58,6 +58,7 @@ class Services:
     ring: KeyRing
     limiter: RateLimiter
     slow_requests: SlowRequestLimiter
+    shared_images: SlowRequestLimiter
     outbound: OutboundRequests
     google: OpenIDProvider | None
     billing: BillingService | None
@@ -110,6 +111,7 @@ class Services:
             settings.secrets.key_ring,
             RateLimiter(settings.rate_limits, settings.limit),
             SlowRequestLimiter(),
+            SlowRequestLimiter(MAX_SHARED_IMAGES, MAX_SHARED_IMAGES_PER_NETWORK),
             outbound,
             _google(settings),
             BillingService.of(settings),

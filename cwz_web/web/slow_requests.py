@@ -12,6 +12,9 @@ from contextlib import contextmanager
 # The .ini files configure 24 threads.
 MAX_SLOW_REQUESTS = 4
 MAX_PER_WORKSPACE = 2
+# Images that are rendered for strangers with a link; a browser loads six at once.
+MAX_SHARED_IMAGES = 8
+MAX_SHARED_IMAGES_PER_NETWORK = 6
 
 
 class SlowRequestLimitError(Exception):

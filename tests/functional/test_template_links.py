@@ -1,5 +1,6 @@
 """Read-only links of templates: what they show without an account, how they end, and what they do not disclose."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from cwz_web.generation import template_links
 from cwz_web.generation.drafts import save_draft
 from cwz_web.generation.models import Template, TemplateLink
 from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.web.slow_requests import MAX_SHARED_IMAGES, MAX_SHARED_IMAGES_PER_NETWORK
 from cwz_web.workspaces.deletion import tombstone_workspace
 from cwz_web.workspaces.models import AuditEntry, Role, Workspace
 from tests.factories import Factory, sign_in, small_document
@@ -211,3 +213,19 @@ def test_guesses_are_limited(shared: Shared) -> None:
     guesses = [f"/shared?token={number:064x}" for number in range(121)]
     statuses = [shared.stranger.get(guess, status="*").status_int for guess in guesses]
     assert statuses == [404] * 120 + [429]
+
+
+def test_images_have_slots_of_their_own(shared: Shared) -> None:
+    source = images(shared.stranger.get(shared.create()))[0]
+    services = shared.make.services
+    with ExitStack() as occupied:
+        for number in range(MAX_SHARED_IMAGES):
+            occupied.enter_context(services.shared_images.slot(number))
+        assert shared.stranger.get(source, status=503).headers["Retry-After"]
+        occupied.enter_context(services.slow_requests.slot(shared.space.id))  # others do not wait for these
+    with ExitStack() as occupied:
+        for _ in range(MAX_SHARED_IMAGES_PER_NETWORK):
+            occupied.enter_context(services.shared_images.slot(("network", "203.0.113.6")))
+        shared.stranger.get(source, status=503, extra_environ={"REMOTE_ADDR": "203.0.113.6"})
+        shared.stranger.get(source, extra_environ={"REMOTE_ADDR": "203.0.113.7"})
+    shared.stranger.get(source)
