@@ -62,3 +62,9 @@ test("a tidy arrangement stays as it is", () => {
   const frames = { A: frame(0, 0, 20, 20), B: frame(30, 0, 20, 20), C: frame(0, 30, 20, 20), D: frame(30, 30, 20, 20) };
   for (const { x, y } of Object.values(tidy(frames))) assert.deepEqual([Math.abs(x), Math.abs(y)], [0, 0]);
 });
+
+test("names of layers can be those of properties of all objects", () => {
+  const entries = [["__proto__", frame(0, 0, 20, 20)], ["toString", frame(31, 2, 20, 20)], ["C", frame(1, 32, 20, 20)]];
+  const deltas = tidy(Object.fromEntries(entries));
+  assert.deepEqual(Object.keys(deltas), ["__proto__", "toString", "C"]);
+});

@@ -106,18 +106,18 @@ function tidyGrid(frames, rows) {
   const rowEdges = rows.map((row) => edgesOf(row.map((name) => frames[name])));
   const down = gapOf(rowEdges, "y");
   const { left, top } = edgesOf(Object.values(frames));
-  /** @type {Deltas} */
-  const deltas = {};
   let y = top;
-  rows.forEach((row, at) => {
+  // No assignment to a key: a layer can be called __proto__.
+  return Object.fromEntries(rows.flatMap((row, at) => {
     let x = left;
-    row.forEach((name, column) => {
-      deltas[name] = { x: Math.round(x) - own(name).left, y: Math.round(y) - own(name).top };
+    const deltas = row.map((name, column) => {
+      const delta = { x: Math.round(x) - own(name).left, y: Math.round(y) - own(name).top };
       x += widths[column] + across;
+      return [name, delta];
     });
     y += heights[at] + down;
-  });
-  return deltas;
+    return deltas;
+  }));
 }
 
 /**
