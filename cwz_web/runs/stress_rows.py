@@ -5,10 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sqlalchemy.orm import Session
+
+from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.queries import list_items
 from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.values.numbers import Money, read_money
 
 MAX_STRESS_ROWS = 12
+# Stress rows are those among the first ones: a request does not take longer for a larger feed.
+SCANNED_ROWS = 2000
+# A row can have 4 MB: no more are read once these have so many characters.
+SCANNED_CHARACTERS, STEP = 20_000_000, 50
 # Rows with their numbers.
 Numbered: TypeAlias = Sequence[tuple[int, Mapping[str, str]]]
 _TEXTS = frozenset({"text", "list"})
@@ -20,6 +28,19 @@ class StressRow:
 
     number: int
     reason: str
+
+
+def scan_items(db: Session, feed: Feed) -> list[Item]:
+    """Return the first items of a feed, among which its stress rows are, as far as they fit into memory."""
+    items: list[Item] = []
+    characters = 0
+    while len(items) < SCANNED_ROWS and characters < SCANNED_CHARACTERS:
+        found = list_items(db, feed, items[-1].position if items else 0, STEP)
+        items += found
+        characters += sum(len(text) for item in found for text in item.data.values())
+        if len(found) < STEP:
+            break
+    return items
 
 
 def find_stress_rows(

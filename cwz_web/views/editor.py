@@ -58,7 +58,7 @@ from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import ELEMENT_GROUPS, MAX_ICONS
-from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import has_nul
@@ -106,7 +106,7 @@ class EditRequest(BaseModel):
     layer: Annotated[str, Field(max_length=60)] = ""
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
     feed: UUID | None = None
-    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    row: Annotated[int, Field(ge=1, le=MAX_ROW)] = 1
     have: Annotated[list[Digest], Field(max_length=1000)] = []
     checks: bool = False
 

@@ -17,7 +17,7 @@ from cwz_web.imaging.layers import ImageLayer
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
-from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -34,7 +34,7 @@ class PhotoQuery(BaseModel):
 
     layer: Annotated[str, Field(max_length=60)]
     feed: UUID | None = None
-    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    row: Annotated[int, Field(ge=1, le=MAX_ROW)] = 1
 
 
 @view_config(

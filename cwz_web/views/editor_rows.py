@@ -11,7 +11,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.feeds.columns import FeedSchema
-from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import RowQuery, find_items, list_items
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
@@ -23,16 +23,12 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.runs.feed_fields import propose_fields
 from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, formats_of, guess_mapping
-from cwz_web.runs.stress_rows import StressRow, find_stress_rows
+from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
 from cwz_web.storage.contract import StorageError
-from cwz_web.views.previews import sample_values, uploads_of
+from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
-# Stress rows are those among the first ones: a request does not take longer for a larger feed.
-SCANNED_ROWS = 2000
-# A row can have 4 MB: no more are read once these have so many characters.
-SCANNED_CHARACTERS, STEP = 20_000_000, 50
 FOUND_ROWS = 20
 TITLE = TemplateField(name="title", label="Title")
 FILES = ("upload:", "http://", "https://")
@@ -48,7 +44,7 @@ class RowsQuery(BaseModel):
     feed: UUID
     text: Annotated[str, Field(max_length=200)] = ""
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
-    row: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    row: Annotated[int, Field(ge=1, le=MAX_ROW)] = 1
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ def show_stress_rows(context: TemplateResource, request: Request) -> StressRows:
     query, template = _read_query(request), context.row
     feed = _find_feed(request, query.feed)
     document = load_draft(request.db, template).document
-    items = _first_items(request, feed)
+    items = scan_items(request.db, feed)
     mapping = guess_mapping(document.fields, feed.columns, [item.data for item in items[:SAMPLE]])
     formats = formats_of(request.db, feed)
     rows = [apply_mapping(mapping, item.data, formats) for item in items]
@@ -184,19 +180,6 @@ def _check(
     except (ImagingError, StorageError) as error:
         return [str(error)]
     return [f"{finding.layer} {finding.message}".strip() for finding in findings]
-
-
-def _first_items(request: Request, feed: Feed) -> list[Item]:
-    """Return the first rows of a feed, as far as they fit into memory."""
-    items: list[Item] = []
-    characters = 0
-    while len(items) < SCANNED_ROWS and characters < SCANNED_CHARACTERS:
-        found = list_items(request.db, feed, items[-1].position if items else 0, STEP)
-        items += found
-        characters += sum(len(text) for item in found for text in item.data.values())
-        if len(found) < STEP:
-            break
-    return items
 
 
 def _read_query(request: Request) -> RowsQuery:

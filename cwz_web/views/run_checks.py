@@ -19,10 +19,9 @@ from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.mapping import apply_mapping, formats_of
 from cwz_web.runs.planning import RunSpec
 from cwz_web.runs.sample_check import SampleCheck, check_sample
-from cwz_web.runs.stress_rows import StressRow, find_stress_rows
-from cwz_web.views.editor_rows import SCANNED_ROWS
+from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
 from cwz_web.views.new_run import RunForm, read_spec
-from cwz_web.views.previews import render_preview, uploads_of
+from cwz_web.views.previews import MAX_ROW, render_preview, uploads_of
 from cwz_web.web.forms import FieldError
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -36,7 +35,7 @@ F = TypeVar("F", bound=RunForm)
 class RowImageForm(RunForm):
     """A row of the feed by its position, and the width of its image in pixels; its own without one."""
 
-    row: Annotated[int, Field(ge=1, le=10_000_000)]
+    row: Annotated[int, Field(ge=1, le=MAX_ROW)]
     width: Annotated[int, Field(ge=16, le=2000)] | None = None
 
 
@@ -70,13 +69,18 @@ class SampleCheckPage:
 
 
 @page_view(
-    "runs/checks.jinja2", "runs/_checks.jinja2", context=RunCollection, name="checks", permission=Permission.RUN_START
+    "runs/checks.jinja2",
+    "runs/_checks.jinja2",
+    context=RunCollection,
+    name="checks",
+    permission=Permission.RUN_START,
+    rate_limit="preview",
 )
 def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
     """Render the rows that stress the design, and show what was found in them."""
     spec, _ = _read_spec(request, RunForm)
     document = load_design(request.db, spec.template).document
-    items = list_items(request.db, spec.feed, limit=SCANNED_ROWS)
+    items = scan_items(request.db, spec.feed)
     formats = formats_of(request.db, spec.feed)
     values = [apply_mapping(spec.mapping, item.data, formats) for item in items]
     mapped = [field for field in document.fields if field.name in spec.mapping]
@@ -101,7 +105,13 @@ def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
     )
 
 
-@view_config(context=RunCollection, name="row-image", request_method="GET", permission=Permission.RUN_START)
+@view_config(
+    context=RunCollection,
+    name="row-image",
+    request_method="GET",
+    permission=Permission.RUN_START,
+    rate_limit="preview",
+)
 def row_image(context: RunCollection, request: Request) -> Response:
     """Return the image of a row as the run would render it. It is not stored, and not counted."""
     spec, form = _read_spec(request, RowImageForm)

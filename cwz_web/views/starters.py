@@ -61,7 +61,13 @@ def starter_image(context: TemplateCollection, request: Request) -> Response:
     return response
 
 
-@view_config(context=TemplateCollection, name="starter-preview", request_method="GET", permission=Permission.VIEW)
+@view_config(
+    context=TemplateCollection,
+    name="starter-preview",
+    request_method="GET",
+    permission=Permission.VIEW,
+    rate_limit="preview",
+)
 def starter_preview(context: TemplateCollection, request: Request) -> Response:
     """Return the image of a starter with a row of a feed, private and revalidated by its ETag."""
     query = _read_query(FeedImageQuery, request)

@@ -160,6 +160,7 @@ class Revisions:
     request_method="GET",
     renderer="templates/compare.jinja2",
     permission=Permission.VIEW,
+    rate_limit="preview",
 )
 def compare_page(context: TemplateResource, request: Request) -> ComparisonPage:
     """Compare two revisions: their images side by side or as a difference, and their layers by name."""
@@ -177,7 +178,9 @@ def compare_page(context: TemplateResource, request: Request) -> ComparisonPage:
     return ComparisonPage(template, labels, query, MODES, row_error, feeds, revisions.size_names, changes, sizes)
 
 
-@view_config(context=TemplateResource, name="difference", request_method="GET", permission=Permission.VIEW)
+@view_config(
+    context=TemplateResource, name="difference", request_method="GET", permission=Permission.VIEW, rate_limit="preview"
+)
 def difference_image(context: TemplateResource, request: Request) -> Response:
     """Return the heat image of two revisions, private and revalidated by its ETag."""
     try:

@@ -118,7 +118,8 @@ LIMITS: dict[str, dict[str, str]] = {
     "shared-image": {"link": "600 per minute", "network": "300 per minute"},
     # Changes in the editor, each with the tiles that it renders: dragging a color without a pause makes up to 1,200.
     "editor": {"workspace": "12000 per minute", "user": "2400 per minute", "network": "12000 per minute"},
-    # Previews of templates and what is wrong with them: strips of twelve after each change make up to 1,200.
+    # Previews of templates, versions, starters and rows, and their findings: strips of twelve images after each change
+    # make up to 1,200.
     "preview": {"workspace": "12000 per minute", "user": "2400 per minute", "network": "12000 per minute"},
     # Reading stored images from the storage of the workspace.
     "stored-image": {"workspace": "60000 per minute", "network": "6000 per minute"},

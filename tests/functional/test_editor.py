@@ -19,7 +19,8 @@ from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.views import editor, editor_rows
+from cwz_web.runs import stress_rows
+from cwz_web.views import editor
 from cwz_web.web.rate_limits import RateLimiter
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
@@ -389,13 +390,13 @@ def test_changes_and_previews_are_limited(app_with: Callable[[Services], TestApp
         desk.edit()
     answer = desk.post(status=429)
     assert 0 < int(answer.headers["Retry-After"]) <= 60
-    for name in ("preview", "editor-findings", "editor-photo"):
+    for name in ("preview", "editor-findings", "editor-photo", "compare", "difference"):
         desk.app.get(f"{desk.here}/{name}", status=429)
 
 
 def test_large_rows_are_not_all_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editor_rows, "STEP", 2)
-    monkeypatch.setattr(editor_rows, "SCANNED_CHARACTERS", 30)
+    monkeypatch.setattr(stress_rows, "STEP", 2)
+    monkeypatch.setattr(stress_rows, "SCANNED_CHARACTERS", 30)
     rows = [f"{number},{'wide ' * 2}" for number in range(1, 9)]
     feed = desk.make.feed(desk.space, "\n".join(["sku,title", *rows]).encode())
     strip = desk.app.get(f"{desk.here}/editor-stress", {"feed": str(feed.id)})
