@@ -123,6 +123,22 @@ def first_images(db: Session, workspace_id: UUID, run_ids: Collection[UUID]) -> 
     return images
 
 
+def newest_images_of_feeds(db: Session, workspace_id: UUID, feed_ids: Collection[UUID]) -> dict[UUID, list[Image]]:
+    """Return the first images of the newest run of some feeds, by feed, with two queries."""
+    newest = (
+        select(Run.id)
+        .where(Run.workspace_id == Feed.workspace_id, Run.feed_id == Feed.id)
+        .order_by(Run.id.desc())
+        .limit(1)
+        .lateral()
+    )
+    rows = select(Feed.id, newest.c.id).join(newest, true())
+    found = db.execute(rows.where(Feed.workspace_id == workspace_id, Feed.id.in_(feed_ids)))
+    runs = {row[0]: row[1] for row in found}
+    images = first_images(db, workspace_id, runs.values())
+    return defaultdict(list, {feed_id: images[run_id] for feed_id, run_id in runs.items()})
+
+
 def _with_names() -> AnySelect:
     """Return a query of runs with the names of their feeds and templates; runs of single images have no feed."""
     query = select(Run, Feed.name, Template.name).select_from(Run)

@@ -1,4 +1,4 @@
-"""Feeds: the list, a feed with its rows, a row with its history, and the feed's settings."""
+"""A feed with its rows, a row with its history, and the feed's settings. The list is in `feed_list.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,6 @@ from cwz_web.feeds.queries import (
     RowQuery,
     find_item,
     find_items,
-    list_feeds,
     list_items_by_key_prefix,
     list_versions,
 )
@@ -36,7 +35,7 @@ from cwz_web.feeds.sort_index import ensure_sort_index
 from cwz_web.feeds.sources import find_source
 from cwz_web.generation.models import Template
 from cwz_web.resources.permissions import Permission
-from cwz_web.resources.workspace import FeedCollection, FeedResource
+from cwz_web.resources.workspace import FeedResource
 from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, stop_auto_run
 from cwz_web.runs.models import AutoRun
 from cwz_web.runs.progress import images_of_row
@@ -83,13 +82,6 @@ class StopAutoRunForm(Form):
     """The template of the automatic run to stop."""
 
     template: UUID
-
-
-@dataclass(frozen=True)
-class FeedListPage:
-    """Values of feeds/list.jinja2."""
-
-    feeds: list[Feed]
 
 
 @dataclass(frozen=True)
@@ -187,12 +179,6 @@ class RowDetailPage:
     cells: list[Cell]
     history: list[HistoryEntry]
     images: list[ImageLink]
-
-
-@view_config(context=FeedCollection, request_method="GET", renderer="feeds/list.jinja2", permission=Permission.VIEW)
-def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
-    """Show all feeds."""
-    return FeedListPage(list_feeds(request.db, request.workspace.workspace_id))
 
 
 @view_config(

@@ -42,6 +42,13 @@ def ago(moment: datetime) -> Markup:
     )
 
 
+def moment(at: datetime) -> Markup:
+    """Return a moment in the future to the minute in UTC, as a `time` element."""
+    exact = at.astimezone(UTC)
+    date, time = exact.strftime("%-d %b"), exact.strftime("%H:%M UTC")
+    return Markup('<time datetime="{}">{}, {}</time>').format(exact.isoformat(timespec="seconds"), date, time)
+
+
 def _since(moment: datetime) -> str:
     seconds = (datetime.now(UTC) - moment).total_seconds()
     for size, unit in ((86400 * 2, None), (3600, "hour"), (60, "minute")):
@@ -126,6 +133,7 @@ def includeme(config: Configurator) -> None:
     config.commit()
     environment = config.get_jinja2_environment()
     environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
+    environment.filters["moment"] = moment
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
     environment.globals["static"] = static_path()

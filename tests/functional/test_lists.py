@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
+from cwz_web.feeds import feed_list
 from cwz_web.runs import run_list, template_uses
 from cwz_web.runs.auto_runs import start_auto_run
+from cwz_web.runs.models import RunItem
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, record_queries, sign_in
 
@@ -112,3 +114,38 @@ def test_runs(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest
     page = app.get(f"{here}?template={poster.id}").click("Next page")
     assert names(page, RUN) == ["Products with Poster"]
     assert "Next page" not in page.text
+
+
+def test_feeds(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = f"/w/{space.slug}/feeds"
+    products = make.feed(space, name="Products")
+    few = count_queries(app, make, here)
+    make.source(make.feed(space, name="Events"), url="https://shop.example/events.csv?token=secret", cron="H 6 * * *")
+    make.import_to_review(make.feed(space, name="Addresses"))
+    make.import_with_invalid_row(make.feed(space, name="Stores"))
+    template = make.template(space)
+    run, image = make.run(products, template), make.image(template)
+    with make.database.transaction(space.id) as db:
+        item = db.get_one(RunItem, (space.id, run.id, 1))
+        item.image_id, item.state = image.id, "done"
+    assert count_queries(app, make, here) == few
+    page = app.get(here)
+    assert names(page, RUN) == ["Stores", "Addresses", "Events", "Products"]
+    assert names(page, ".badge") == ["Up to date", "Needs review", "Up to date", "Up to date"]
+    assert [text for text in names(page, ".sub.issue") if text] == ["1 invalid row"]
+    assert "3 added" in page.text
+    assert "secret" not in page.text
+    assert len(page.html.select(".row-thumbs img")) == 1
+    assert names(app.get(f"{here}?sort=name"), RUN) == ["Addresses", "Events", "Products", "Stores"]
+    assert names(app.get(f"{here}?state=attention"), RUN) == ["Addresses"]
+    assert names(app.get(f"{here}?source=url"), RUN) == ["Events"]
+    assert names(app.get(f"{here}?source=file&search=s"), RUN) == ["Stores", "Addresses", "Products"]
+    assert "No feeds match" in app.get(f"{here}?source=api").text
+    app.post(f"{here}/{products.id}/delete", {"csrf_token": token(page)})
+    assert names(app.get(f"{here}?state=deleted"), RUN) == ["Products"]
+    monkeypatch.setattr(feed_list, "FEED_PAGE", 2)
+    assert names(app.get(f"{here}?sort=rows").click("Next page"), RUN) == ["Events"]
+
+
+def token(page: Any) -> str:
+    return str(page.html.find("input", {"name": "csrf_token"})["value"])

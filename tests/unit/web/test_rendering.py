@@ -1,8 +1,8 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from cwz_web.web.rendering import ago, bytes_size, duration
+from cwz_web.web.rendering import ago, bytes_size, duration, moment
 
 
 @pytest.mark.parametrize(
@@ -16,11 +16,18 @@ from cwz_web.web.rendering import ago, bytes_size, duration
     ],
 )
 def test_ago(passed: timedelta, expected: str) -> None:
-    assert ago(datetime.now(UTC) - passed) == expected
+    assert ago(datetime.now(UTC) - passed).striptags() == expected
 
 
-def test_ago_shows_a_date_for_old_moments() -> None:
-    assert ago(datetime(2020, 3, 1, tzinfo=UTC)) == "1 March 2020"
+def test_ago_shows_a_date_for_old_moments_and_the_exact_time_on_hover() -> None:
+    shown = ago(datetime(2020, 3, 1, 12, 5, tzinfo=UTC))
+    assert shown.striptags() == "1 March 2020"
+    assert 'title="1 March 2020, 12:05:00 UTC"' in shown
+
+
+def test_moment_is_shown_in_utc() -> None:
+    shown = moment(datetime(2026, 3, 1, 6, 30, tzinfo=timezone(timedelta(hours=2))))
+    assert shown == '<time datetime="2026-03-01T04:30:00+00:00">1 Mar, 04:30 UTC</time>'
 
 
 def test_bytes_size_and_duration() -> None:

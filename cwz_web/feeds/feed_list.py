@@ -1,0 +1,99 @@
+"""The list of feeds, each with its newest import and its source."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from cwz_web.db.pagination import AnySelect, Sort, count_rows, fetch_page
+from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, FeedSource, ImportState
+
+FEED_PAGE = 50
+NEVER = datetime.fromtimestamp(0, UTC)
+FEED_SORTS = {
+    "newest": Sort("Newest first"),
+    "name": Sort("Name", func.lower(Feed.name), is_descending=False),
+    "imported": Sort("Last import", func.coalesce(Feed.imported_at, NEVER)),
+    "rows": Sort("Most rows", Feed.item_count.expression),
+}
+_is_active = Feed.deleted_at.is_(None)
+# The newest import and the source are outer joins: NULL compares as unknown, and is not found.
+FEED_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
+    "": ("All feeds", _is_active),
+    "attention": (
+        "Needs attention",
+        and_(
+            _is_active,
+            or_(FeedImport.state.in_((ImportState.NEEDS_REVIEW, ImportState.FAILED)), FeedSource.failures > 0),
+        ),
+    ),
+    "draft": ("Draft", and_(_is_active, FeedImport.state == ImportState.DRAFT)),
+    "deleted": ("Deleted", Feed.deleted_at.is_not(None)),
+}
+FEED_SOURCES: dict[str, tuple[str, ColumnElement[bool]]] = {
+    "url": ("URL", FeedSource.feed_id.is_not(None)),
+    "api": ("API", and_(FeedSource.feed_id.is_(None), Feed.file_name == API_FILE_NAME)),
+    "file": ("File", and_(FeedSource.feed_id.is_(None), Feed.file_name != API_FILE_NAME)),
+}
+
+
+@dataclass(frozen=True)
+class ListedFeed:
+    """A feed with its newest import and its source, if it has them."""
+
+    feed: Feed
+    newest: FeedImport | None
+    source: FeedSource | None
+
+
+@dataclass(frozen=True)
+class FeedListPage:
+    """A page of feeds; `count` is the number of all that match, at most MAX_COUNT + 1."""
+
+    feeds: list[ListedFeed]
+    count: int
+    next_after: UUID | None
+
+
+def find_feeds(
+    db: Session,
+    workspace_id: UUID,
+    *,
+    search: str = "",
+    state: str = "",
+    source: str = "",
+    sort: str = "newest",
+    after: UUID | None = None,
+) -> FeedListPage:
+    """Return a page of feeds.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        search: Only feeds with this in their name, ignoring case.
+        state: Only feeds in this state, one of FEED_STATES.
+        source: Only feeds with such a source, one of FEED_SOURCES; empty for all.
+        sort: The order, one of FEED_SORTS.
+        after: Where the page begins.
+    """
+    conditions = [Feed.workspace_id == workspace_id, FEED_STATES[state][1]]
+    if search:
+        conditions.append(Feed.name.icontains(search, autoescape=True))
+    if source:
+        conditions.append(FEED_SOURCES[source][1])
+    query = _with_newest_import().where(*conditions)
+    order = FEED_SORTS[sort]
+    page = fetch_page(db, query, Feed, workspace_id=workspace_id, sort=order, after=after, size=FEED_PAGE)
+    return FeedListPage([ListedFeed(*row) for row in page.rows], count_rows(db, query), page.next_after)
+
+
+def _with_newest_import() -> AnySelect:
+    of_feed = FeedImport.workspace_id == Feed.workspace_id, FeedImport.feed_id == Feed.id
+    return (
+        select(Feed, FeedImport, FeedSource)
+        .select_from(Feed)
+        .outerjoin(FeedImport, and_(*of_feed, FeedImport.number == Feed.import_number))
+        .outerjoin(FeedSource, and_(FeedSource.workspace_id == Feed.workspace_id, FeedSource.feed_id == Feed.id))
+    )

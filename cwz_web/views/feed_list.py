@@ -1,0 +1,147 @@
+"""The list of feeds: search, filters, order and pages."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from cwz_web.feeds.feed_list import FEED_SORTS, FEED_SOURCES, FEED_STATES, ListedFeed, find_feeds
+from cwz_web.feeds.models import IMPORT_STATE_LABELS, Feed, FeedImport, ImportState
+from cwz_web.feeds.schedules import schedule_of
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import FeedCollection
+from cwz_web.runs.progress import count_text
+from cwz_web.runs.run_list import newest_images_of_feeds
+from cwz_web.views.images import image_links
+from cwz_web.web.lists import Filter, ListControls, ListForm, choose_sort, keep_url, read_list_form, sort_labels
+from cwz_web.web.rendering import page_view
+from cwz_web.web.request import Request
+
+BADGES = {
+    ImportState.DRAFT: "",
+    ImportState.QUEUED: "info",
+    ImportState.NEEDS_REVIEW: "error",
+    ImportState.FAILED: "error",
+}
+
+
+class FeedListForm(ListForm):
+    """Which feeds are shown."""
+
+    state: Literal["", "attention", "draft", "deleted"] = ""
+    source: Literal["", "url", "api", "file"] = ""
+
+
+@dataclass(frozen=True)
+class FeedRow:
+    """A row of the table of feeds.
+
+    Attributes:
+        source: Where the rows come from.
+        changes: What the newest import has changed, in words.
+        findings: What is wrong with the newest import, in words; empty for nothing.
+        next_fetch: When the feed is fetched next.
+        schedule: How often it is fetched, in words; empty without a URL.
+        thumbnails: The paths of the first images of its newest run.
+    """
+
+    feed: Feed
+    state: str
+    badge: str
+    source: str
+    changes: str
+    findings: str
+    next_fetch: datetime | None
+    schedule: str
+    thumbnails: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FeedListPage:
+    """What feeds/list.jinja2 and feeds/_list.jinja2 show."""
+
+    feeds: list[FeedRow]
+    list: ListControls
+
+
+@page_view("feeds/list.jinja2", "feeds/_list.jinja2", context=FeedCollection, permission=Permission.VIEW)
+def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
+    """Show a page of the feeds, of all or of those that match the filters."""
+    workspace_id = request.workspace.workspace_id
+    form = read_list_form(FeedListForm, request)
+    sort = choose_sort(FEED_SORTS, form.sort)
+    page = find_feeds(
+        request.db,
+        workspace_id,
+        search=form.search,
+        state=form.state,
+        source=form.source,
+        sort=sort,
+        after=form.after or None,
+    )
+    sources = {"": "All sources"} | {name: label for name, (label, _) in FEED_SOURCES.items()}
+    controls = ListControls(
+        noun="feeds",
+        search=form.search,
+        filters=(
+            Filter("state", "State", {name: label for name, (label, _) in FEED_STATES.items()}, form.state),
+            Filter("source", "Source", sources, form.source),
+        ),
+        sorts=sort_labels(FEED_SORTS),
+        sort=sort,
+        count=page.count,
+        after=str(form.after),
+        next_after=page.next_after,
+    )
+    keep_url(request, controls)
+    images = newest_images_of_feeds(request.db, workspace_id, [listed.feed.id for listed in page.feeds])
+    rows = []
+    for listed in page.feeds:
+        links = image_links(request, images[listed.feed.id])
+        rows.append(_feed_row(listed, tuple(link.path for link in links)))
+    return FeedListPage(rows, controls)
+
+
+def _feed_row(listed: ListedFeed, thumbnails: tuple[str, ...]) -> FeedRow:
+    feed, source = listed.feed, listed.source
+    state, badge = _state_of(listed)
+    return FeedRow(
+        feed=feed,
+        state=state,
+        badge=badge,
+        source=source.url.partition("?")[0] if source else feed.source,  # the query may contain a secret
+        changes=_describe_changes(listed.newest),
+        findings=_describe_findings(listed),
+        next_fetch=source.next_at if source and not feed.deleted_at else None,
+        schedule=str(schedule_of(source.cron)) if source else "",
+        thumbnails=thumbnails,
+    )
+
+
+def _state_of(listed: ListedFeed) -> tuple[str, str]:
+    """Return the state of a feed in words, and the class of its badge."""
+    if listed.feed.deleted_at:
+        return "Deleted", ""
+    state = ImportState(listed.newest.state) if listed.newest else None
+    if state in BADGES:
+        return "Import failed" if state == ImportState.FAILED else IMPORT_STATE_LABELS[state], BADGES[state]
+    if listed.source and listed.source.failures:
+        return "Fetch failed", "error"
+    return ("Up to date", "success") if listed.feed.imported_at else ("No rows yet", "")
+
+
+def _describe_changes(newest: FeedImport | None) -> str:
+    """Return what an applied import has changed, such as “2 added, 1 removed”."""
+    if newest is None or newest.state not in (ImportState.APPLIED, ImportState.UNCHANGED):
+        return ""
+    numbers = {"added": newest.added, "changed": newest.changed, "removed": newest.removed}
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number) or "No changes"
+
+
+def _describe_findings(listed: ListedFeed) -> str:
+    """Return why the feed needs attention: the error, or the number of invalid rows."""
+    newest, source = listed.newest, listed.source
+    if newest and newest.state == ImportState.FAILED and newest.error_message:
+        return newest.error_message
+    if source and source.failures and source.error_message:
+        return source.error_message
+    return count_text(newest.invalid, "invalid row") if newest and newest.invalid else ""
