@@ -3,13 +3,13 @@
 `copy` and `move` are not accepted: a few of them make a document of any size out of a small one.
 """
 
-import json
 from typing import Annotated, Any, Literal
 
 import jsonpatch
 from pydantic import BaseModel, ConfigDict, Field
 
-from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
+from cwz_web.imaging.document_length import DocumentTooLongError, check_document_length
+from cwz_web.imaging.documents import ImageTemplate
 
 MAX_OPERATIONS = 1000
 
@@ -42,8 +42,8 @@ def patch_document(template: ImageTemplate, operations: list[Operation]) -> Any:
         patched = jsonpatch.apply_patch(template.canonical(), plain, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
         raise InvalidPatchError(str(error)[:200]) from None
-    # Before it is validated, which takes seconds for a document of a few megabytes.
-    if len(json.dumps(patched, ensure_ascii=False)) > MAX_DOCUMENT_BYTES:
-        message = f"A template can have at most {MAX_DOCUMENT_BYTES:,} characters. Remove layers or tables"
-        raise InvalidPatchError(message)
+    try:
+        check_document_length(patched)
+    except DocumentTooLongError as error:
+        raise InvalidPatchError(str(error)) from None
     return patched

@@ -73,7 +73,6 @@ from cwz_web.imaging.tree_checks import (
     find_containers,
 )
 
-MAX_DOCUMENT_BYTES = 500_000
 MAX_COMPUTED_FIELDS = 30
 MAX_TABLES, MAX_TABLE_ENTRIES = 10, 200
 # Each of their photos is decoded before an image is rendered.

@@ -33,6 +33,7 @@ from cwz_web.generation.drafts import (
 from cwz_web.generation.models import Template
 from cwz_web.generation.uploads import list_fonts
 from cwz_web.imaging.brand_references import PREFIX, reference_to
+from cwz_web.imaging.document_length import DocumentTooLongError, check_document_length
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import Box, change_layer
 from cwz_web.imaging.encoders import Output
@@ -270,12 +271,28 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
 def change_with_brand(
     db: Session, template: Template, draft: ImageTemplate, selection: Selection, typed: Mapping[str, str]
 ) -> Change:
-    """Apply the change that a form requests, which can refer to the workspace's brand. Raises InvalidDesignError."""
-    if not any(PREFIX in value for value in typed.values()):
-        return change_design(draft, selection, typed)
-    offering = draft.offering(load_brand(db, template.workspace_id).brand)
+    """Apply the change that a form requests, which can refer to the workspace's brand.
+
+    Args:
+        db: a transaction in the workspace.
+        template: the template.
+        draft: its draft.
+        selection: what the form is about.
+        typed: the fields of the form.
+
+    Raises:
+        InvalidDesignError: the change is not possible, or the document would be too long.
+    """
+    refers_to_brand = any(PREFIX in value for value in typed.values())
+    offering = draft.offering(load_brand(db, template.workspace_id).brand) if refers_to_brand else draft
     changed, selection, change = change_design(offering, selection, typed)
-    return changed.without_unused_brand(), selection, change
+    if refers_to_brand:
+        changed = changed.without_unused_brand()
+    try:
+        check_document_length(changed.canonical())
+    except DocumentTooLongError as error:
+        raise InvalidDesignError({"": str(error)}) from None
+    return changed, selection, change
 
 
 @view_config(

@@ -17,7 +17,8 @@ from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.generation.brand import adopt_brand, load_brand
 from cwz_web.generation.templates import create_template
-from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
+from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.runs.mapping import SAMPLE
@@ -31,6 +32,8 @@ from cwz_web.workspaces.audit import record
 # In the query: the sample rows of the starters, and no feed.
 SAMPLE_DATA = "sample"
 MAX_FEEDS = 100
+# A character has up to four bytes.
+MAX_FILE_BYTES = 4 * MAX_DOCUMENT_LENGTH
 # How many rows of a feed the page of a starter shows.
 MAX_ROWS = 3
 MAX_TILE_RATIO = 3
@@ -222,7 +225,7 @@ def create_from_starter(context: TemplateCollection, request: Request, form: Sta
 def import_template(context: TemplateCollection, request: Request, form: ImportForm) -> Response:
     """Create a template from an exported document."""
     file = request.POST.get("file")
-    data = file.file.read(MAX_DOCUMENT_BYTES + 1) if hasattr(file, "file") else b""
+    data = file.file.read(MAX_FILE_BYTES + 1) if hasattr(file, "file") else b""
     if not data:
         raise FieldError("file", "Choose the JSON file of an exported template")
     brand = load_brand(request.db, request.workspace.workspace_id).brand

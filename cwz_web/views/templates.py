@@ -25,7 +25,8 @@ from cwz_web.generation.templates import (
     publish,
 )
 from cwz_web.imaging.brand import Brand, offer_brand
-from cwz_web.imaging.documents import MAX_DOCUMENT_BYTES, ImageTemplate
+from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH, DocumentTooLongError
+from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection, TemplateResource
@@ -417,9 +418,9 @@ def preview_path(request: Request, design: TemplateDesign, data: dict[str, str])
 
 def read_document(text: str, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
     """Parse a document, which can refer to a brand; return it, or None with messages by path."""
+    if len(text) > MAX_DOCUMENT_LENGTH:
+        return None, {"document": str(DocumentTooLongError())}
     try:
-        if len(text) > MAX_DOCUMENT_BYTES:
-            raise ValueError(f"the document is longer than {MAX_DOCUMENT_BYTES:,} characters")
         parsed = offer_brand(json.loads(text), brand)
         return ImageTemplate.model_validate(parsed).without_unused_brand(), {}
     except ValidationError as error:

@@ -7,6 +7,7 @@ import pytest
 import pyvips
 from webtest import TestApp, Upload
 
+from cwz_web.imaging import document_length
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
@@ -63,6 +64,20 @@ def change(studio: Studio, layer: str = "Title", status: int = 303, **typed: str
         form[name] = value
     answer = form.submit(status=status)
     return answer.follow() if status == 303 else answer
+
+
+def test_form_makes_no_document_that_could_not_be_imported(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = studio.page()
+    monkeypatch.setattr(document_length, "MAX_DOCUMENT_LENGTH", 500)
+    for layer in ("", "Title"):
+        token = page.html.find("input", {"name": "csrf_token"})["value"]
+        typed = {"csrf_token": token, "do": "add", "type": "text"}
+        refused = studio.app.post(f"{studio.here}/design?layer={layer}", typed, status=422)
+        assert (
+            refused.html.find(role="alert").text
+            == "A template can have at most 500 characters. Remove layers or tables"
+        )
+    assert studio.log == []
 
 
 def test_change_stays_draft_until_published(studio: Studio) -> None:
@@ -379,7 +394,8 @@ def test_exported_template_can_be_imported(studio: Studio) -> None:
         (b'{"layer": []}', "layer: Unknown key. Did you mean"),
         (b'{"version": 9, "canvas": {"width": 1, "height": 1}, "layers": []}', "version"),
         (b"[" * 100_000, "JSON"),
-        (b'{"a": "' + b"x" * 600_000 + b'"}', "longer than 500,000"),
+        (b'{"a": "' + b"x" * 600_000 + b'"}', "at most 500,000 characters. Remove layers or tables"),
+        (b'["' + "ä".encode() * 300_000 + b'"]', "an object, in braces"),  # 300,000 characters
     ],
 )
 def test_invalid_template_file_is_rejected_with_message(studio: Studio, data: bytes, saying: str) -> None:
