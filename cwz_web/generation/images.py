@@ -1,13 +1,14 @@
 """Stored images: recording, reading and searching them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import literal_column, select
+from sqlalchemy import ColumnElement, and_, literal_column, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,9 @@ PAGE = 48
 # A search by name scans batches of this many names, for this many seconds per request.
 SEARCH_BATCH = 5000
 SEARCH_SECONDS = 0.04
+# The sizes to filter by are those of so many images.
+LATEST = 1000
+MAX_SIZES = 50
 # Of an image, in pixels: more than any format and scale yields, and what the database's integers hold.
 MAX_SIDE = 100_000
 
@@ -100,38 +104,61 @@ def find_images(
     workspace_id: UUID,
     *,
     template_id: UUID | None = None,
+    since: datetime | None = None,
     name: str = "",
+    conditions: Sequence[ColumnElement[bool]] = (),
+    scanned: Sequence[ColumnElement[bool]] = (),
     before: UUID | None = None,
     limit: int = PAGE,
 ) -> ImagePage:
     """Return a page of the workspace's images, newest first.
 
-    No index covers text within names: a search scans names for a moment per request, so a page can have fewer images
-    than the limit although more follow.
+    No index covers text within names and most properties: a search scans images for a moment per request, so a page
+    can have fewer images than the limit although more follow.
 
     Args:
         db: a transaction in the workspace.
         workspace_id: the workspace.
         template_id: only images of this template.
+        since: only images that were created at this time or later.
         name: only images with this in their name, ignoring case.
+        conditions: only images that meet these conditions, for which there is an index.
+        scanned: only images that meet these conditions, for which there is none.
         before: the cursor that the previous page returned.
         limit: images per page.
     """
-    conditions = [Image.workspace_id == workspace_id]
+    own = [Image.workspace_id == workspace_id, *conditions]
     if template_id:
-        conditions.append(Image.template_id == template_id)
-    if not name:
-        older = [*conditions, Image.id < before] if before else conditions
+        own.append(Image.template_id == template_id)
+    if since:
+        own.append(Image.id >= first_id(since))
+    if not name and not scanned:
+        older = [*own, Image.id < before] if before else own
         images = list(db.scalars(select(Image).where(*older).order_by(Image.id.desc()).limit(limit)))
         return ImagePage(images, images[-1].id if len(images) == limit else None)
+    matches = and_(true(), *scanned).label("matches")
     page, deadline = ImagePage(before=before), time.monotonic() + SEARCH_SECONDS
     while True:
-        older = [*conditions, Image.id < page.before] if page.before else conditions
-        query = select(Image.id, Image.name).where(*older).order_by(Image.id.desc()).limit(SEARCH_BATCH)
+        older = [*own, Image.id < page.before] if page.before else own
+        query = select(Image.id, Image.name, matches).where(*older).order_by(Image.id.desc()).limit(SEARCH_BATCH)
         batch = db.execute(query).all()
-        matches = [row.id for row in batch if name.casefold() in row.name.casefold()][: limit - len(page.images)]
-        page.images += db.scalars(select(Image).where(*conditions, Image.id.in_(matches)).order_by(Image.id.desc()))
+        found = [row.id for row in batch if row.matches and name.casefold() in row.name.casefold()]
+        found = found[: limit - len(page.images)]
+        page.images += db.scalars(select(Image).where(*own, Image.id.in_(found)).order_by(Image.id.desc()))
         is_full = len(page.images) == limit
         page.before = page.images[-1].id if is_full else batch[-1].id if len(batch) == SEARCH_BATCH else None
         if is_full or not page.before or time.monotonic() > deadline:
             return page
+
+
+def first_id(moment: datetime) -> UUID:
+    """Return the first id of a moment: UUIDs of version 7 begin with the time in milliseconds (RFC 9562)."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def latest_sizes(db: Session, workspace_id: UUID) -> list[tuple[int, int]]:
+    """Return the widths and heights of the latest images, in order."""
+    latest = select(Image.width, Image.height).where(Image.workspace_id == workspace_id)
+    newest = latest.order_by(Image.id.desc()).limit(LATEST).subquery()
+    rows = db.execute(select(newest.c.width, newest.c.height).distinct().limit(MAX_SIZES))
+    return sorted((row.width, row.height) for row in rows)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 from sqlalchemy.orm import Session
 
 from cwz_web.db.pagination import AnySelect, Sort, count_rows, fetch_page
@@ -137,6 +137,33 @@ def newest_images_of_feeds(db: Session, workspace_id: UUID, feed_ids: Collection
     runs = {row[0]: row[1] for row in found}
     images = first_images(db, workspace_id, runs.values())
     return defaultdict(list, {feed_id: images[run_id] for feed_id, run_id in runs.items()})
+
+
+def images_of_feed(feed_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that an image is one of a run of a feed."""
+    item = and_(RunItem.workspace_id == Image.workspace_id, RunItem.image_id == Image.id)
+    run = and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id)
+    return exists().where(item, run, Run.feed_id == feed_id)
+
+
+def images_of_run(workspace_id: UUID, run_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that an image is one of a run."""
+    return Image.id.in_(
+        select(RunItem.image_id).where(
+            RunItem.workspace_id == workspace_id, RunItem.run_id == run_id, RunItem.state != "pending"
+        )
+    )
+
+
+def list_run_names(db: Session, workspace_id: UUID, run_id: UUID | None = None, limit: int = 20) -> dict[str, str]:
+    """Return the names of the latest runs, and of another one, by id, newest first."""
+    latest = select(Run.id).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
+    ids = [*db.scalars(latest.order_by(Run.id.desc()).limit(limit)), *([run_id] if run_id else [])]
+    rows = db.execute(_with_names().where(Run.workspace_id == workspace_id, Run.id.in_(ids)).order_by(Run.id.desc()))
+    return {
+        str(run.id): f"{feed} with {template}, {run.created_at.strftime('%-d %b %H:%M')}"
+        for run, feed, template in rows
+    }
 
 
 def _with_names() -> AnySelect:

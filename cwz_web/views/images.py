@@ -1,22 +1,27 @@
 """The gallery of finished images, and one image with its details."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pyramid.view import view_config
+from sqlalchemy import ColumnElement, and_
 
-from cwz_web.generation.images import find_images
+from cwz_web.feeds.queries import list_feed_names
+from cwz_web.generation.images import find_images, latest_sizes
 from cwz_web.generation.models import Image, Template
-from cwz_web.generation.templates import list_templates
+from cwz_web.generation.templates import list_template_names
+from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ImageCollection, ImageResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import run_of_image
-from cwz_web.web.forms import Form, read_form
+from cwz_web.runs.run_list import images_of_feed, images_of_run, list_run_names
+from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -28,13 +33,19 @@ class ImageLink(NamedTuple):
     path: str
 
 
-class FilterForm(Form):
+class ImageListForm(ListForm):
     """Which images are shown."""
 
-    model_config = ConfigDict(extra="ignore")
-
+    search: Annotated[str, Field(max_length=400)] = ""
     template: UUID | Literal[""] = ""
-    name: Annotated[str, Field(max_length=400)] = ""
+    feed: UUID | Literal[""] = ""
+    run: UUID | Literal[""] = ""
+    size: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}x[1-9][0-9]{0,4})?$")] = ""
+    format: Format | Literal[""] = ""
+    created: Literal["", "1", "7", "30"] = ""
+
+
+CREATED = {"": "Any time", "1": "Last 24 hours", "7": "Last 7 days", "30": "Last 30 days"}
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,12 @@ class ImageListPage:
     """What images/list.jinja2 and images/_page.jinja2 show.
 
     Attributes:
-        filters: the filters in use, as query parameters.
         next_query: the query of the next page; None after the last.
         loads_itself: whether the next page is loaded without a click: a search has found nothing yet.
     """
 
     images: list[ImageLink]
-    templates: list[Template]
-    filters: dict[str, str]
+    list: ListControls
     is_first_page: bool
     next_query: str | None
     loads_itself: bool
@@ -71,21 +80,62 @@ def image_links(request: Request, images: list[Image]) -> list[ImageLink]:
     return [ImageLink(image, request.services.signed_urls.thumbnail(image)) for image in images]
 
 
-@page_view("images/list.jinja2", "images/_page.jinja2", context=ImageCollection, permission=Permission.VIEW)
+@page_view("images/list.jinja2", "images/_list.jinja2", context=ImageCollection, permission=Permission.VIEW)
 def list_images(context: ImageCollection, request: Request) -> ImageListPage:
     """Show a page of the images, newest first, of all or of those that match the filters."""
     workspace_id = request.workspace.workspace_id
-    form = read_form(FilterForm, request.GET).value or FilterForm()
-    before = before_id(request)
-    page = find_images(request.db, workspace_id, template_id=form.template or None, name=form.name, before=before)
-    filters = {name: value for name, value in (("template", str(form.template)), ("name", form.name)) if value}
+    form, before = read_list_form(ImageListForm, request), before_id(request)
+    scanned = _scanned_conditions(form)
+    page = find_images(
+        request.db,
+        workspace_id,
+        template_id=form.template or None,
+        since=datetime.now(UTC) - timedelta(days=int(form.created)) if form.created else None,
+        name=form.search,
+        conditions=[images_of_run(workspace_id, form.run)] if form.run else [],
+        scanned=scanned,
+        before=before,
+    )
+    controls = ListControls(noun="images", search=form.search, filters=_image_filters(request, form))
+    if before is None:
+        keep_url(request, controls)
     return ImageListPage(
         images=image_links(request, page.images),
-        templates=list_templates(request.db, workspace_id),
-        filters=filters,
+        list=controls,
         is_first_page=before is None,
-        next_query=urlencode(filters | {"before": str(page.before)}) if page.before else None,
-        loads_itself=bool(form.name) and not page.images,
+        next_query=urlencode(controls.parameters | {"before": str(page.before)}) if page.before else None,
+        loads_itself=bool(form.search or scanned) and not page.images,
+    )
+
+
+def _scanned_conditions(form: ImageListForm) -> list[ColumnElement[bool]]:
+    """Return the conditions that no index covers."""
+    conditions = []
+    if form.feed:
+        conditions.append(images_of_feed(form.feed))
+    if form.size:
+        width, _, height = form.size.partition("x")
+        conditions.append(and_(Image.width == int(width), Image.height == int(height)))
+    if form.format:
+        conditions.append(Image.content_type == Format(form.format).content_type)
+    return conditions
+
+
+def _image_filters(request: Request, form: ImageListForm) -> tuple[Filter, ...]:
+    db, workspace_id = request.db, request.workspace.workspace_id
+    sizes = {f"{width}x{height}": f"{width} × {height}" for width, height in latest_sizes(db, workspace_id)}
+    if form.size:
+        sizes.setdefault(form.size, form.size.replace("x", " × "))
+    formats = {str(format): label for format, label in FORMAT_LABELS.items()}
+    templates, feeds = list_template_names(db, workspace_id), list_feed_names(db, workspace_id)
+    runs = list_run_names(db, workspace_id, form.run or None)
+    return (
+        Filter("template", "Template", {"": "All templates", **templates}, str(form.template)),
+        Filter("feed", "Feed", {"": "All feeds", **feeds}, str(form.feed)),
+        Filter("run", "Run", {"": "All runs", **runs}, str(form.run)),
+        Filter("size", "Size", {"": "All sizes", **sizes}, form.size),
+        Filter("format", "Format", {"": "All formats", **formats}, str(form.format)),
+        Filter("created", "Created", CREATED, form.created),
     )
 
 

@@ -41,11 +41,11 @@ def names(page: Any) -> list[str]:
 def test_images_can_be_searched_by_name(app: TestApp, make: Factory, space: Workspace) -> None:
     gallery(make, space, 12)
     here = f"/w/{space.slug}/images"
-    assert names(app.get(f"{here}?name=IMAGE 1")) == ["Image 11", "Image 10", "Image 1"]
-    nothing = app.get(f"{here}?name=nobody")
+    assert names(app.get(f"{here}?search=IMAGE 1")) == ["Image 11", "Image 10", "Image 1"]
+    nothing = app.get(f"{here}?search=nobody")
     assert "No images match" in nothing.text
-    assert nothing.html.find("input", {"name": "name"})["value"] == "nobody"
-    assert names(app.get(f"{here}?name=%25")) == [], "a percent sign is a character like any other"
+    assert nothing.html.find("input", {"name": "search"})["value"] == "nobody"
+    assert names(app.get(f"{here}?search=%25")) == [], "a percent sign is a character like any other"
 
 
 def test_images_can_be_filtered_by_template(app: TestApp, make: Factory, space: Workspace) -> None:
@@ -64,7 +64,7 @@ def test_filters_are_kept_on_further_pages(
 ) -> None:
     made = gallery(make, space, 7)
     monkeypatch.setattr(find_images, "__kwdefaults__", find_images.__kwdefaults__ | {"limit": 3})
-    seen, link = [], f"?name=image&template={made[0].template_id}"
+    seen, link = [], f"?search=image&template={made[0].template_id}"
     while link:
         page = app.get(f"/w/{space.slug}/images{link}", headers={"HX-Request": "true"})
         seen += names(page)

@@ -1,11 +1,15 @@
 """The lists of a workspace, without scripts: search, filters, order, pages, actions, and the number of queries."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from webtest import TestApp
 
 from cwz_web.feeds import feed_list
+from cwz_web.generation.images import first_id
+from cwz_web.generation.models import Image
 from cwz_web.runs import run_list, template_uses
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.models import RunItem
@@ -149,3 +153,33 @@ def test_feeds(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytes
 
 def token(page: Any) -> str:
     return str(page.html.find("input", {"name": "csrf_token"})["value"])
+
+
+def test_images(app: TestApp, make: Factory, space: Workspace) -> None:
+    here = f"/w/{space.slug}/images"
+    feed, template = make.feed(space, name="Products"), make.template(space)
+    run = make.run(feed, template)
+    of_run, old, wide = (make.image(template) for _ in range(3))
+    few = count_queries(app, make, here)
+    with make.database.transaction(space.id) as db:
+        item = db.get_one(RunItem, (space.id, run.id, 1))
+        item.image_id, item.state = of_run.id, "done"
+        for image, values in (
+            (of_run, {"name": "of run"}),
+            (wide, {"name": "wide", "width": 1200, "height": 630, "content_type": "image/png"}),
+            (old, {"name": "old", "id": first_id(datetime.now(UTC) - timedelta(days=8))}),
+        ):
+            db.execute(update(Image).where(Image.id == image.id).values(values))
+    make.run(feed, template)
+    assert count_queries(app, make, here) == few
+
+    def found(query: str) -> list[str]:
+        return names(app.get(f"{here}?{query}"), ".caption span:first-child")
+
+    assert found("") == ["wide", "of run", "old"]
+    assert found(f"feed={feed.id}") == found(f"run={run.id}") == ["of run"]
+    assert found(f"feed={feed.id}&format=png") == []
+    assert found("size=1200x630") == found("format=png") == ["wide"]
+    assert found("created=7") == ["wide", "of run"]
+    assert len(found("size=0x9&format=doc&created=8&run=1")) == 3, "what cannot be read is no filter"
+    assert names(app.get(f"{here}?run={run.id}&created=30"), ".chips a")[1] == "Remove filter Created: Last 30 days"
