@@ -288,7 +288,7 @@ class Plan:
         layers = [planned.for_row(values) for planned in self._layers]
         return [placement.place(planned, values) for planned in layers if planned.is_shown(values)]
 
-    def draw_background(self) -> Tile | None:
+    def render_background_tile(self) -> Tile | None:
         """Render the background of the canvas as a tile; None if it is transparent."""
         if not self._canvas.opacity:
             return None
@@ -302,7 +302,7 @@ class Plan:
         tile: Tile | None = self._pixels.get_or_create(key, create)
         return tile
 
-    def draw_tiles(
+    def render_tiles(
         self, values: Mapping[str, str], sources: LoadedSources, template: ImageTemplate
     ) -> Iterator[TiledLayer]:
         """Yield the layers of a row as tiles, up to half a canvas beyond its edges. Raises ImagingError.

@@ -255,8 +255,8 @@ def change_and_show(context: TemplateResource, request: Request) -> Response:
     values = sample_values(request, document, edit.feed, edit.row)
     uploads = uploads_of(request, draft.template)
     release_connection(request)  # rendering may fetch photos
-    drawing = _draw(request, document, size, values, uploads, checks=edit.checks)
-    return _answer(_state(draft, size, drawing), drawing.tiles(), frozenset(edit.have), status)
+    rendered = _render_draft(request, document, size, values, uploads, checks=edit.checks)
+    return _answer(_state(draft, size, rendered), rendered.tiles(), frozenset(edit.have), status)
 
 
 def digest_of(document: ImageTemplate) -> str:
@@ -293,7 +293,7 @@ def describe_brand(request: Request) -> dict[str, list[dict[str, Any]]]:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class RenderedDraft:
     """The draft in one size with the values of a row.
 
     Attributes:
@@ -395,25 +395,25 @@ def _act(request: Request, db: Session, template: Template, action: str) -> None
                 record(db, workspace_id, request.actor, "template.discard", template.name, {})
 
 
-def _draw(
+def _render_draft(
     request: Request, document: ImageTemplate, size: str, values: dict[str, str], uploads: Uploads, *, checks: bool
-) -> Drawing:
+) -> RenderedDraft:
     image_service, shown, output = request.services.image_service, document.in_size(size), Output(size=size)
     try:
         prepared = image_service.prepare(uploads, without_mixing(document), values, output)
-        layers = tuple(prepared.plan.draw_tiles(prepared.values, prepared.sources, shown))
+        layers = tuple(prepared.plan.render_tiles(prepared.values, prepared.sources, shown))
         findings = None
         if checks:
             findings = tuple(image_service.lint(image_service.prepare(uploads, document, values, output)))
-        return Drawing(shown, dict(prepared.values), prepared.plan.draw_background(), layers, findings)
+        return RenderedDraft(shown, dict(prepared.values), prepared.plan.render_background_tile(), layers, findings)
     except (ImagingError, StorageError) as error:
-        return Drawing(shown, values, error=str(error))
+        return RenderedDraft(shown, values, error=str(error))
 
 
-def _state(draft: Draft, size: str, drawing: Drawing) -> dict[str, Any]:
+def _state(draft: Draft, size: str, rendered: RenderedDraft) -> dict[str, Any]:
     """Return what the script shows, as JSON values."""
-    shown = drawing.shown
-    names = {each.layer.name for each in drawing.layers}
+    shown = rendered.shown
+    names = {each.layer.name for each in rendered.layers}
     return {
         "base": digest_of(draft.document),
         "document": None if draft.is_expected else draft.document.canonical(),
@@ -425,12 +425,12 @@ def _state(draft: Draft, size: str, drawing: Drawing) -> dict[str, Any]:
         "size": size,
         "width": shown.canvas.width,
         "height": shown.canvas.height,
-        "values": {name: text for name, text in drawing.values.items() if name in draft.document.field_names},
-        "background": _describe_tile(drawing.background),
-        "layers": [_describe_layer(each, shown) for each in drawing.layers],
+        "values": {name: text for name, text in rendered.values.items() if name in draft.document.field_names},
+        "background": _describe_tile(rendered.background),
+        "layers": [_describe_layer(each, shown) for each in rendered.layers],
         "absent": [_describe_absent(layer) for layer in walk_layers(shown.layers) if layer.name not in names],
-        "findings": None if drawing.findings is None else [_describe_finding(each) for each in drawing.findings],
-        "error": drawing.error,
+        "findings": None if rendered.findings is None else [_describe_finding(each) for each in rendered.findings],
+        "error": rendered.error,
     }
 
 

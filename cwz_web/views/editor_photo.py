@@ -60,7 +60,7 @@ def show_photo(context: TemplateResource, request: Request) -> Response:
     photo = photo_document(document, layer)
     try:
         prepared = request.services.image_service.prepare(uploads, photo, values, Output())
-        tiled = list(prepared.plan.draw_tiles(prepared.values, prepared.sources, photo))
+        tiled = list(prepared.plan.render_tiles(prepared.values, prepared.sources, photo))
     except (ImagingError, StorageError) as error:
         raise HTTPNotFound(str(error)) from error
     if not tiled or tiled[0].tile is None:

@@ -34,7 +34,7 @@ def draw(
     loaded = plain.load_sources(values, load)
     image = plain.compose(values, loaded)
     plan = engine.plan(without_mixing(document), size)
-    return image.pixels, plan.draw_background(), list(plan.draw_tiles(values, loaded, document.in_size(size)))
+    return image.pixels, plan.render_background_tile(), list(plan.render_tiles(values, loaded, document.in_size(size)))
 
 
 def decode(tile: Tile) -> Pixels:
@@ -186,18 +186,18 @@ def test_repeated_layers_are_numbered() -> None:
 
 def test_a_layer_that_cannot_be_rendered_says_why() -> None:
     code = {"type": "code", "code": "ean13", "content": "12", "width": 100, "height": 60}
-    _, _, [layer, other] = draw_tiles_only(make_template(code, BOX))
+    _, _, [layer, other] = render_tiles_only(make_template(code, BOX))
     assert "12" in layer.problem or "digits" in layer.problem
     assert layer.tile is None
     assert other.tile
 
 
-def draw_tiles_only(document: ImageTemplate) -> tuple[None, Tile | None, list[TiledLayer]]:
+def render_tiles_only(document: ImageTemplate) -> tuple[None, Tile | None, list[TiledLayer]]:
     plan = Engine().plan(without_mixing(document))
     values = plan.fill_values({})
-    return None, plan.draw_background(), list(plan.draw_tiles(values, {}, document.in_size("default")))
+    return None, plan.render_background_tile(), list(plan.render_tiles(values, {}, document.in_size("default")))
 
 
 def test_a_transparent_canvas_has_no_background() -> None:
     document = make_template(BOX, canvas={"width": 100, "height": 100, "background": None})
-    assert draw_tiles_only(document)[1] is None
+    assert render_tiles_only(document)[1] is None
