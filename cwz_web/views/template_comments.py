@@ -100,7 +100,18 @@ def comments_page(context: TemplateResource, request: Request) -> CommentsPage:
     return _comments_page(context, request, empty_form())
 
 
-def _write(context: TemplateResource, request: Request, form: CommentForm) -> Response:
+@form_view(
+    CommentForm,
+    _comments_page,
+    context=TemplateResource,
+    name="comments",
+    renderer=PAGE,
+    part=PART,
+    permission=Permission.COMMENT,
+    rate_limit="comment",
+)
+def write_comment(context: TemplateResource, request: Request, form: CommentForm) -> Response:
+    """Add a comment; htmx follows the redirect to the list."""
     template = context.row
     layers = {layer.name for layer in walk_layers(load_draft(request.db, template).document.layers)}
     if form.layer and form.layer not in layers:
@@ -114,72 +125,23 @@ def _write(context: TemplateResource, request: Request, form: CommentForm) -> Re
 
 
 @form_view(
-    CommentForm,
+    EditForm,
     _comments_page,
     context=TemplateResource,
-    name="comments",
+    name="edit-comment",
     renderer=PAGE,
-    partial=False,
+    part=PART,
     permission=Permission.COMMENT,
     rate_limit="comment",
 )
-def write_comment(context: TemplateResource, request: Request, form: CommentForm) -> Response:
-    """Add a comment."""
-    return _write(context, request, form)
-
-
-@form_view(
-    CommentForm,
-    _comments_page,
-    context=TemplateResource,
-    name="comments",
-    renderer=PART,
-    partial=True,
-    permission=Permission.COMMENT,
-    rate_limit="comment",
-)
-def write_comment_in_editor(context: TemplateResource, request: Request, form: CommentForm) -> Response:
-    """Add a comment; htmx follows the redirect to the list."""
-    return _write(context, request, form)
-
-
-def _edit(context: TemplateResource, request: Request, form: EditForm) -> Response:
+def save_comment(context: TemplateResource, request: Request, form: EditForm) -> Response:
+    """Change the text of a comment of one's own; htmx follows the redirect to the list."""
     template, comment = context.row, _find(context.row, request, form.comment)
     if comment.author_id != request.user.account.id:
         raise HTTPForbidden("Only its author can edit a comment")
     if edit_comment(comment, form.text):
         request.audit("template.comment_edit", template.name, layer=comment.layer)
     return _back(request, template, comment.layer)
-
-
-@form_view(
-    EditForm,
-    _comments_page,
-    context=TemplateResource,
-    name="edit-comment",
-    renderer=PAGE,
-    partial=False,
-    permission=Permission.COMMENT,
-    rate_limit="comment",
-)
-def save_comment(context: TemplateResource, request: Request, form: EditForm) -> Response:
-    """Change the text of a comment of one's own."""
-    return _edit(context, request, form)
-
-
-@form_view(
-    EditForm,
-    _comments_page,
-    context=TemplateResource,
-    name="edit-comment",
-    renderer=PART,
-    partial=True,
-    permission=Permission.COMMENT,
-    rate_limit="comment",
-)
-def save_comment_in_editor(context: TemplateResource, request: Request, form: EditForm) -> Response:
-    """Change the text of a comment; htmx follows the redirect to the list."""
-    return _edit(context, request, form)
 
 
 @view_config(context=TemplateResource, name="resolve-comment", request_method="POST", permission=Permission.COMMENT)

@@ -125,7 +125,11 @@ class FieldError(Exception):
 
 
 def form_view(
-    model: type[M], page: Callable[[Any, Request, "SubmittedForm[M]"], Any], **options: Any
+    model: type[M],
+    page: Callable[[Any, Request, "SubmittedForm[M]"], Any],
+    *,
+    part: str = "",
+    **options: Any,
 ) -> Callable[[Callable[[Any, Request, M], Any]], Callable[[Any, Request], Any]]:
     """Register a function as the POST view of a form.
 
@@ -135,12 +139,11 @@ def form_view(
     Args:
         model: The form.
         page: Returns the view model of the page that shows the form; called with context, request and the filled form.
+        part: The renderer of the part of the page that answers htmx, if it has one.
         options: What `view_config` takes: context, name, renderer, permission, ...
     """
 
     def decorate(handler: Callable[[Any, Request, M], Any]) -> Callable[[Any, Request], Any]:
-        # Venusian registers a view for the module of the calling frame: one level up, not this one.
-        @view_config(request_method="POST", _depth=1, **options)
         @functools.wraps(handler)
         def view(context: Any, request: Request) -> Any:
             form = read_form(model, request.POST)
@@ -152,6 +155,12 @@ def form_view(
             request.response.status = 422
             return page(context, request, form)
 
+        variants = [options]
+        if part:
+            variants = [{**options, "partial": False}, {**options, "renderer": part, "partial": True}]
+        for variant in variants:
+            # Venusian registers a view for the module of the calling frame: one level up, not this one.
+            view_config(request_method="POST", _depth=1, **variant)(view)
         return view
 
     return decorate
