@@ -23,14 +23,13 @@ from cwz_web.generation.brand import (
 )
 from cwz_web.generation.drafts import has_draft
 from cwz_web.generation.models import Template
-from cwz_web.generation.uploads import UploadFilter, find_uploads, list_fonts
+from cwz_web.generation.uploads import UploadFilter, find_uploads
 from cwz_web.imaging.brand import Entry
-from cwz_web.imaging.brand_references import reference_to
-from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.uploads import UploadKind
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BrandResource
 from cwz_web.runs.rendered_images import RenderedImages, count_rendered
+from cwz_web.views.font_choices import FontGroup, list_font_groups
 from cwz_web.web.brand_forms import SECTIONS, BrandChange, EntryRow, read_brand, rows_of
 from cwz_web.web.forms import CSRF_FIELD, find_repeated_fields
 from cwz_web.web.request import Request
@@ -48,7 +47,7 @@ class BrandPage:
     Attributes:
         rows: the entries by section, with blank rows for new ones.
         uses: how many templates use each entry, by kind and name.
-        fonts: groups of fonts that can be chosen: titles with pairs of reference and name.
+        font_groups: the fonts that can be chosen.
         logos: images that can be chosen: reference, name and path of the thumbnail.
         outdated: how many templates have other values of the brand.
     """
@@ -58,7 +57,7 @@ class BrandPage:
     revision: int
     errors: Mapping[str, str]
     uses: Mapping[Entry, int]
-    fonts: dict[str, list[tuple[str, str]]]
+    font_groups: list[FontGroup]
     logos: list[tuple[str, str, str]]
     outdated: int
 
@@ -196,18 +195,13 @@ def _page(
     db, workspace_id, brand = request.db, request.workspace.workspace_id, saved.brand
     rows = rows_of(brand) if rows is None else rows
     images = find_uploads(db, workspace_id, UploadFilter(UploadKind.IMAGE), limit=MAX_CHOICES).uploads
-    fonts = {
-        "Brand": [(reference_to(name), name) for name in brand.fonts],
-        "Uploaded fonts": [(font.reference, font.name) for font in list_fonts(db, workspace_id)],
-        "Built-in fonts": [(name, name) for name in sorted(FAMILIES)],
-    }
     return BrandPage(
         rows={section: [row for row in rows if row.section == section] for section in SECTIONS},
         kinds=dict(SECTIONS),
         revision=saved.revision,
         errors=errors or {},
         uses=count_uses(db, workspace_id),
-        fonts=fonts,
+        font_groups=list_font_groups(db, workspace_id, brand),
         logos=[(each.reference, each.name, request.path_in("uploads", each.id, "thumbnail")) for each in images],
         outdated=len(find_outdated(db, workspace_id, brand)),
     )

@@ -31,15 +31,13 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template
-from cwz_web.generation.uploads import list_fonts
-from cwz_web.imaging.brand_references import PREFIX, reference_to
+from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_length import DocumentTooLongError, check_document_length
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import Box, change_layer
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError, InvalidImageError
 from cwz_web.imaging.findings import Finding
-from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
 from cwz_web.imaging.layers import AnyLayer, Container, StackLayer
 from cwz_web.imaging.placement import PlacedLayer
@@ -49,6 +47,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
+from cwz_web.views.font_choices import FontGroup, list_font_groups
 from cwz_web.views.previews import sample_values, uploads_of
 from cwz_web.web.bound_forms import BoundPanel, bound_panel
 from cwz_web.web.condition_forms import ConditionPanel, condition_panel
@@ -160,14 +159,6 @@ class OpenGroup:
 
     group: FieldGroup
     is_open: bool
-
-
-@dataclass(frozen=True)
-class FontGroup:
-    """Fonts with a common title, as pairs of reference and name."""
-
-    title: str
-    fonts: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -424,11 +415,7 @@ def designer_page(
     if not errors or not typed:
         typed = serialize_layer(layer) if layer else {}
     brand = document.offering(load_brand(db, template.workspace_id).brand).brand
-    fonts = [
-        FontGroup("Brand", [(reference_to(name), name) for name in brand.fonts]),
-        FontGroup("Uploaded fonts", [(font.reference, font.name) for font in list_fonts(db, template.workspace_id)]),
-    ]
-    fonts.append(FontGroup("Built-in fonts", [(name, name) for name in sorted(FAMILIES)]))
+    font_groups = list_font_groups(db, template.workspace_id, brand)
     undoable, redoable = can_undo(db, template), can_redo(db, template)
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
@@ -448,7 +435,7 @@ def designer_page(
         canvas=_canvas_values(shown, typed if errors and typed.get("do") == "canvas" else {}),
         feeds=feeds,
         feed=next((each for each in feeds if each.id == selection.feed), None),
-        font_groups=[group for group in fonts if group.fonts],
+        font_groups=font_groups,
         brand_styles=list(brand.styles),
         has_draft=has_draft(template),
         can_undo=undoable,
