@@ -59,12 +59,13 @@ def preview(context: TemplateResource, request: Request) -> Response:
     except NoResultFound:
         raise HTTPNotFound from None
     data = sample_values(request, design.document, query.feed, query.row)
-    return render_preview(request, template, design.document, data, Output(size=query.size), query.width)
+    uploads = uploads_of(request, template)
+    return render_preview(request, uploads, design.document, data, Output(size=query.size), query.width)
 
 
 def render_preview(
     request: Request,
-    template: Template,
+    uploads: Uploads,
     document: ImageTemplate,
     values: Mapping[str, str],
     output: Output,
@@ -74,13 +75,12 @@ def render_preview(
 
     Args:
         request: The request.
-        template: The template, which decides what uploads can be used.
-        document: A document of it.
+        uploads: The uploads that the document can use.
+        document: The template's document.
         values: The values of its fields.
         output: The size and the format.
         width: The width in pixels that the image is reduced to, or None.
     """
-    uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
     image_service = request.services.image_service
     prepared = image_service.prepare(uploads, document, values, output)
@@ -112,8 +112,13 @@ def size_label(document: ImageTemplate, name: str) -> str:
 
 def uploads_of(request: Request, template: Template) -> Uploads:
     """Return the uploads that a template may use, in its connection first; none without a connection."""
+    return open_uploads(request, template.workspace_id, template.connection_id)
+
+
+def open_uploads(request: Request, workspace_id: UUID, connection_id: UUID | None = None) -> Uploads:
+    """Return the uploads of a workspace, in the given or the default connection first; none without a connection."""
     try:
-        connections = list_connections_first(request.db, template.workspace_id, template.connection_id)
+        connections = list_connections_first(request.db, workspace_id, connection_id)
     except InvalidSettingsError:
         connections = []
-    return Uploads(template.workspace_id, [each.spec for each in connections], request.services.providers.open)
+    return Uploads(workspace_id, [each.spec for each in connections], request.services.providers.open)

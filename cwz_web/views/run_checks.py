@@ -120,9 +120,8 @@ def row_image(context: RunCollection, request: Request) -> Response:
     if not items:
         raise HTTPNotFound
     values = apply_mapping(spec.mapping, items[0].data, formats_of(request.db, spec.feed))
-    return render_preview(
-        request, spec.template, design.document, values, Output(size=spec.outputs[0].size), form.width
-    )
+    uploads, output = uploads_of(request, spec.template), Output(size=spec.outputs[0].size)
+    return render_preview(request, uploads, design.document, values, output, form.width)
 
 
 def _read_spec(request: Request, model: type[F]) -> tuple[RunSpec, F]:

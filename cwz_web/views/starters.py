@@ -15,12 +15,8 @@ from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
-from cwz_web.storage.connections import list_connections_first
-from cwz_web.storage.contract import InvalidSettingsError
-from cwz_web.storage.uploads import Uploads
-from cwz_web.views.previews import MAX_ROW, sample_values
+from cwz_web.views.previews import MAX_ROW, open_uploads, render_preview, sample_values
 from cwz_web.web.request import Request
-from cwz_web.web.transactions import release_connection
 
 # Twice the displayed width, for high-density screens.
 THUMBNAIL = 560
@@ -75,16 +71,8 @@ def starter_preview(context: TemplateCollection, request: Request) -> Response:
     data = sample_values(request, document, query.feed, query.row)
     if not data:
         raise HTTPNotFound
-    uploads = _uploads_of(request)
-    release_connection(request)  # rendering may fetch photos
-    image_service = request.services.image_service
-    prepared = image_service.prepare(uploads, document, data, _output(query.size))
-    response = Response(content_type=Format.WEBP.content_type, conditional_response=True)
-    response.etag = prepared.digest
-    response.headers["Cache-Control"] = "private, no-cache"
-    if response.etag not in request.if_none_match:
-        response.body = image_service.preview(prepared, THUMBNAIL)
-    return response
+    uploads = open_uploads(request, request.workspace.workspace_id)
+    return render_preview(request, uploads, document, data, _output(query.size), THUMBNAIL)
 
 
 @lru_cache(maxsize=MAX_CACHED)
@@ -117,13 +105,3 @@ def _read_query(model: type[Q], request: Request) -> Q:
     if entry is None or query.size not in {size.name for size in entry.sizes}:
         raise HTTPNotFound
     return query
-
-
-def _uploads_of(request: Request) -> Uploads:
-    """Return the uploads of the workspace; none without a connection."""
-    workspace_id = request.workspace.workspace_id
-    try:
-        connections = list_connections_first(request.db, workspace_id, None)
-    except InvalidSettingsError:
-        connections = []
-    return Uploads(workspace_id, [each.spec for each in connections], request.services.providers.open)
