@@ -61,7 +61,7 @@ from cwz_web.views.editor_elements import ELEMENT_GROUPS, MAX_ICONS
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection
 from cwz_web.web.document_errors import document_errors
-from cwz_web.web.forms import has_nul
+from cwz_web.web.forms import SubmittedForm, empty_form, has_nul
 from cwz_web.web.problems import ProblemError, problem_document
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -157,6 +157,7 @@ class EditorPage:
         icons: the icons that are shown before a search.
         brand: the entries of the workspace's brand.
         start: what the script starts with, as JSON values.
+        form: the form of the template's name.
     """
 
     template: Template
@@ -167,6 +168,7 @@ class EditorPage:
     icons: list[str]
     brand: dict[str, list[dict[str, Any]]]
     start: dict[str, Any]
+    form: SubmittedForm[Any]
 
 
 @view_config(
@@ -209,7 +211,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     }
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
     icons = find_icons("", MAX_ICONS)
-    return EditorPage(template, feeds, PANELS, LAYER_ICONS, ELEMENT_GROUPS, icons, brand, start)
+    return EditorPage(template, feeds, PANELS, LAYER_ICONS, ELEMENT_GROUPS, icons, brand, start, empty_form())
 
 
 @view_config(

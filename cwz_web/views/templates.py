@@ -36,7 +36,7 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.template_comments import CommentsPage, describe_comments
 from cwz_web.web.document_errors import document_errors
-from cwz_web.web.forms import Form, Name, SubmittedForm, empty_form, read_form
+from cwz_web.web.forms import Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.lists import (
     Filter,
     ListControls,
@@ -208,9 +208,41 @@ def rename_template(context: TemplateResource, request: Request) -> Response:
     form = read_form(NameForm, request.POST)
     if form.value is None:
         raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'enter a name')}")
-    request.audit("template.rename", context.row.name, to=form.value.name)
-    context.row.name = form.value.name
+    _rename(request, context.row, form.value.name)
     return _redirect(request, context.row)
+
+
+@dataclass(frozen=True)
+class NamePart:
+    """The view model of editor/_name.jinja2."""
+
+    template: Template
+    form: SubmittedForm[Any]
+
+
+def _name_part(context: TemplateResource, _request: Request, form: SubmittedForm[Any]) -> NamePart:
+    return NamePart(context.row, form)
+
+
+@form_view(
+    NameForm,
+    _name_part,
+    context=TemplateResource,
+    name="name",
+    renderer="editor/_name.jinja2",
+    partial=True,
+    permission=Permission.TEMPLATE_EDIT,
+)
+def rename_in_editor(context: TemplateResource, request: Request, form: NameForm) -> NamePart:
+    """Rename the template from the bar of the editor."""
+    _rename(request, context.row, form.name)
+    return _name_part(context, request, empty_form())
+
+
+def _rename(request: Request, template: Template, name: str) -> None:
+    if name != template.name:
+        request.audit("template.rename", template.name, to=name)
+        template.name = name
 
 
 @view_config(context=TemplateResource, name="storage", request_method="POST", permission=Permission.TEMPLATE_EDIT)

@@ -315,6 +315,19 @@ def test_properties_show_a_formatted_text_that_is_edited_on_the_canvas(desk: Des
     assert panel.find(id="p-max_size").find_parent(class_="field").has_attr("hidden")
 
 
+def test_template_is_renamed_in_the_bar(desk: Desk) -> None:
+    headers = {"HX-Request": "true"}
+    form = {"csrf_token": desk.token, "name": " Autumn "}
+    renamed = desk.app.post(f"{desk.here}/name", form, headers=headers).html
+    assert renamed.find(id="template-name-input")["value"] == "Autumn"
+    refused = desk.app.post(f"{desk.here}/name", form | {"name": ""}, headers=headers, status=422).html
+    assert refused.find(id="name-error").string
+    assert desk.app.get(f"{desk.here}/editor").html.h1.string == "Autumn"
+    assert desk.log.count("template.rename") == 1
+    desk.app.post(f"{desk.here}/name", form, headers=headers)
+    assert desk.log.count("template.rename") == 1
+
+
 def test_fonts_are_listed_with_files_that_are_sent(desk: Desk) -> None:
     font = desk.make.font(desk.space)
     uploaded, *built_in = desk.app.get(f"{desk.here}/editor-fonts").json["fonts"]

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import {
   anchorPoint, insertLayers, locate, outermost, removeLayers, renameLayer, setValues, unusedName,
 } from "../../cwz_web/static/editor/model.js";
-import { normalizeAngle, valuesInParent, valuesOfFrame, valuesOfMove } from "../../cwz_web/static/editor/placing.js";
+import { freePlace, normalizeAngle, valuesInParent, valuesOfFrame, valuesOfMove } from "../../cwz_web/static/editor/placing.js";
 
 function makeDocument() {
   return {
@@ -123,4 +123,12 @@ test("a layer keeps its place on the canvas in another container", () => {
 
 test("angles are between -180 and 180", () => {
   assert.deepEqual([0, 180, -180, 190, 720, -0, 12.34].map(normalizeAngle), [0, 180, 180, -170, 0, 0, 12.3]);
+});
+
+test("new layers do not pile up", () => {
+  const taken = [{ x: 100, y: 50 }];
+  taken.push(freePlace({ x: 103, y: 50 }, taken));
+  taken.push(freePlace({ x: 100, y: 50 }, taken));
+  assert.deepEqual(taken.slice(1), [{ x: 127, y: 74 }, { x: 148, y: 98 }]);
+  assert.deepEqual(freePlace({ x: 400, y: 50 }, taken), { x: 400, y: 50 });
 });

@@ -2,8 +2,8 @@
 
 import { bindList, containerToAddTo, nameLayers, scaleFor, scaleLayer } from "./elements.js";
 import { addField, bindElement } from "./fields.js";
-import { findLayer, setValues } from "./model.js";
-import { valuesInParent } from "./placing.js";
+import { anchorPoint, findLayer, overrideOf, setValues } from "./model.js";
+import { freePlace, valuesInParent } from "./placing.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./model.js").Layer} Layer */
@@ -32,7 +32,7 @@ const MIN_DISTANCE = 4;
 export function addFragment(editor, fragment, { point, target = targetOf(editor) } = {}) {
   const { stage } = editor;
   const { layer, frame, container } = fit(editor, fragment, target);
-  const center = container || !point ? point ?? (frame ? { x: frame.x, y: frame.y } : viewCenter(editor)) : onCanvas(stage, layer, point);
+  const center = point ? (container ? point : onCanvas(stage, layer, point)) : freeCenter(editor, frame, container);
   editor.edit(`add ${layer.name}`, (copy) => {
     bindElement(copy, columnsOf(editor), fragment);
     if (fragment.shows) addField(copy, fragment.shows);
@@ -146,6 +146,32 @@ function onCanvas(canvas, layer, point) {
     side > all ? at : Math.min(Math.max(at, side / 2), all - side / 2)
   );
   return { x: inside(point.x, layer.width, canvas.width), y: inside(point.y, layer.height, canvas.height) };
+}
+
+/**
+ * Return where a click adds a layer: in the middle of the view or of a container, beside what is there already.
+ * @param {Editor} editor
+ * @param {import("./stage.js").Frame | undefined} frame of the container
+ * @param {Layer | undefined} container
+ */
+function freeCenter(editor, frame, container) {
+  const siblings = container?.layers ?? editor.document.layers;
+  const taken = siblings.map((layer) => editor.stage.find(layer.name)?.frame ?? designedCenter(editor, layer, frame));
+  return freePlace(frame ?? viewCenter(editor), taken);
+}
+
+/**
+ * Return where the center of a layer is that the server has not answered yet.
+ * @param {Editor} editor
+ * @param {Layer} layer
+ * @param {import("./stage.js").Frame | undefined} parent
+ */
+function designedCenter({ document, size }, layer, parent) {
+  const sized = document.sizes.find((each) => each.name === size);
+  const { x, y, width, height, anchor } = { ...layer, ...(sized && overrideOf(sized, layer.name)) };
+  const from = anchorPoint({ left: 0, top: 0, width, height }, anchor);
+  const corner = parent ? { x: parent.x - parent.width / 2, y: parent.y - parent.height / 2 } : { x: 0, y: 0 };
+  return { x: corner.x + x - from.x + width / 2, y: corner.y + y - from.y + height / 2 };
 }
 
 /** @param {Editor} editor */

@@ -14,6 +14,9 @@ export function installComments(editor) {
   let shown = "";
   /** @type {Promise<unknown>} */
   let loading = Promise.resolve();
+  /** @type {Element | null} the form that changes a comment now */
+  let changing = null;
+  let loads = 0;
 
   /** Return whether the user writes a comment, which another list would replace. */
   function isTyping() {
@@ -24,9 +27,10 @@ export function installComments(editor) {
   /** Show the comments of the selected layer, unless a comment is being written. */
   function show() {
     const [layer = ""] = editor.selection;
-    if (panel.hidden || isTyping() || shown === `:${layer}`) return;
+    if (panel.hidden || isTyping() || changing || shown === `:${layer}`) return;
     shown = `:${layer}`;
     const query = new URLSearchParams({ layer });
+    loads++;
     loading = htmx.ajax("GET", `${editor.start.comments}?${query}`, { source, target: "#comments-list", swap: "outerHTML" });
   }
 
@@ -38,6 +42,21 @@ export function installComments(editor) {
     /** @type {HTMLElement | null} */ (panel.querySelector("#comment-text"))?.focus();
   }
 
+  // The answer to a change is the newest list: a list that was asked for earlier must not replace it.
+  panel.addEventListener("htmx:before:request", ({ target }) => {
+    if (target === source) return;
+    changing = /** @type {Element} */ (target);
+    if (!loads) return;
+    shown = "";
+    source.dispatchEvent(new CustomEvent("htmx:abort"));
+  });
+  document.addEventListener("htmx:finally:request", (event) => {
+    const { sourceElement } = /** @type {CustomEvent} */ (event).detail.ctx;
+    if (sourceElement === source) loads--;
+    if (!changing || sourceElement !== changing) return;
+    changing = null;
+    show();
+  });
   root.addEventListener("tab", () => {
     shown = "";  // others may have written since
     show();

@@ -2,6 +2,9 @@
 
 import { anchorPoint } from "./model.js";
 
+// As far apart as a copy and what is copied.
+const STEP = 24;
+
 /** @typedef {import("./session.js").ShownLayer} ShownLayer */
 /** @typedef {import("./stage.js").Frame} Frame */
 
@@ -74,4 +77,18 @@ export function normalizeAngle(angle) {
   const turned = (((angle % 360) + 360) % 360);
   const rounded = Math.round((turned > 180 ? turned - 360 : turned) * 10) / 10;
   return Object.is(rounded, -0) ? 0 : rounded;
+}
+
+/**
+ * Return a place for a new layer: where it would go, or down right of it as far as another layer has its center there.
+ * @param {{x: number, y: number}} center
+ * @param {{x: number, y: number}[]} taken the centers of other layers
+ */
+export function freePlace(center, taken) {
+  const isNear = (/** @type {number} */ by) => taken.some((each) => (
+    Math.abs(each.x - center.x - by) < STEP / 2 && Math.abs(each.y - center.y - by) < STEP / 2
+  ));
+  let by = 0;
+  while (isNear(by)) by += STEP;
+  return { x: center.x + by, y: center.y + by };
 }

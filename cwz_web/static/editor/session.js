@@ -2,6 +2,7 @@
 // at a time. Nothing is lost: what could not be sent is kept in the browser and sent later.
 
 import { findOperations, isEqual, mergeDocuments } from "./changes.js";
+import { readSampleRow } from "./sample-row.js";
 
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
 /**
@@ -25,7 +26,10 @@ import { findOperations, isEqual, mergeDocuments } from "./changes.js";
  *   background: Tile | null, layers: ShownLayer[], absent: {name: string, own: OwnBox}[], findings: Finding[] | null,
  *   error: string}} State
  */
-/** @typedef {{operations: string, page: string, account: string, csrf: string, base: string, document: TemplateDocument}} Start */
+/**
+ * @typedef {{operations: string, page: string, account: string, csrf: string, base: string, document: TemplateDocument,
+ *   feeds: {id: string, rows: number}[]}} Start
+ */
 /** @typedef {"saved" | "saving" | "offline" | "signed-out" | "failed"} SaveState */
 /** @typedef {{[key: string]: any}} Request */
 
@@ -69,7 +73,8 @@ export class Session extends EventTarget {
     this.state = undefined;
     /** @type {Finding[]} */
     this.findings = [];
-    this.view = { size: "default", feed: /** @type {string | null} */ (null), row: 1 };
+    this.sampleKey = `editor-sample:${start.account}:${start.operations}`;
+    this.view = { size: "default", ...this.readSample() };
     /** @type {SaveState} */
     this.saveState = "saved";
     this.unsent = 0;
@@ -162,7 +167,27 @@ export class Session extends EventTarget {
   /** @param {Partial<{size: string, feed: string | null, row: number}>} view */
   show(view) {
     Object.assign(this.view, view);
+    this.keepSample();
     return this.refresh();
+  }
+
+  readSample() {
+    try {
+      return readSampleRow(localStorage.getItem(this.sampleKey), this.start.feeds);
+    } catch {
+      return readSampleRow(null, []);
+    }
+  }
+
+  /** Remember the row for the next visit. */
+  keepSample() {
+    const { feed, row } = this.view;
+    try {
+      if (feed) localStorage.setItem(this.sampleKey, JSON.stringify({ feed, row }));
+      else localStorage.removeItem(this.sampleKey);
+    } catch {
+      // Without storage, the next visit begins with the default values.
+    }
   }
 
   retry() {

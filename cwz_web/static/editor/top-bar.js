@@ -130,7 +130,33 @@ export function installTopBar(editor) {
     error.hidden = !session.state?.error;
   });
   editor.addEventListener("select", showButtons);
+  installName(editor);
+  feeds.value = session.view.feed ?? "";
+  row.value = String(session.view.row);
   showSizes();
   showFeed();
   showButtons();
+}
+
+/**
+ * Rename the template in place. htmx sends the form when the name has changed.
+ * @param {Editor} editor
+ */
+function installName(editor) {
+  const form = /** @type {HTMLFormElement} */ (editor.root.querySelector("#template-name"));
+  const find = () => /** @type {HTMLInputElement} */ (form.querySelector("input[name=name]"));
+  form.addEventListener("keydown", (event) => {
+    const input = find();
+    if (event.target !== input || event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
+    event.preventDefault();
+    if (event.key === "Escape") input.value = form.querySelector("h1")?.textContent ?? "";
+    input.blur();
+  });
+  form.addEventListener("htmx:after:swap", () => {
+    const input = find();
+    if (input.getAttribute("aria-invalid")) return input.focus();
+    input.value = input.defaultValue;  // as the server has stored it
+    document.title = document.title.replace(/^.*(?= · [^·]*$)/, () => `Edit ${input.value}`);
+    editor.announce(`Renamed the template to ${input.value}`);
+  });
 }
