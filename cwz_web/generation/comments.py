@@ -1,9 +1,11 @@
 """Comments of members on the layers of a template."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from cwz_web.accounts.models import Account
@@ -93,6 +95,35 @@ def reopen_comment(comment: TemplateComment) -> bool:
         return False
     comment.resolved_at = comment.resolved_by = None
     return True
+
+
+def follow_rename(db: Session, template: Template, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Let comments follow a layer that has another name in the changed document.
+
+    A layer was renamed if one name is gone, and one is new that a layer of the same type has at the same place.
+
+    Args:
+        before: the document, as JSON values.
+        after: the changed one.
+    """
+    was, now = dict(_walk_names(before["layers"])), dict(_walk_names(after["layers"]))
+    gone, added = was.keys() - now.keys(), now.keys() - was.keys()
+    if len(gone) != 1 or len(added) != 1:
+        return
+    name, renamed = gone.pop(), added.pop()
+    if was[name] == now[renamed]:
+        of_layer = update(TemplateComment).where(*_belongs_to(template), TemplateComment.layer == name)
+        db.execute(of_layer.values(layer=renamed))
+
+
+def _walk_names(
+    layers: Iterable[Mapping[str, Any]], within: tuple[int, ...] = ()
+) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
+    """Yield the name of each layer, with its type and its place."""
+    for index, layer in enumerate(layers):
+        place = (*within, index)
+        yield layer["name"], (layer["type"], place)
+        yield from _walk_names(layer.get("layers", ()), place)
 
 
 def _belongs_to(template: Template) -> tuple[ColumnElement[bool], ...]:

@@ -6,11 +6,13 @@ are merged into one step.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
 
+from cwz_web.generation.comments import follow_rename
 from cwz_web.generation.models import Template, TemplateStep
 from cwz_web.generation.templates import TemplateDesign, load_design, publish
 from cwz_web.imaging.documents import ImageTemplate
@@ -53,6 +55,7 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
     """
     db.refresh(template, with_for_update=True)
     is_first = not has_draft(template)
+    before = _current_values(db, template)
     _delete_steps(db, template, TemplateStep.number > template.step)
     if template.published_step > template.step:
         template.published_step = NO_STEP  # its number is given to another step
@@ -67,6 +70,7 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
         kept = min(MAX_STEPS, max(MAX_STEP_BYTES // len(document.model_dump_json()), MIN_STEPS))
         _delete_steps(db, template, TemplateStep.number < template.step - kept)
     db.flush()
+    follow_rename(db, template, before, canonical)
     return is_first
 
 
@@ -140,9 +144,18 @@ def _go_to_step(db: Session, template: Template, number: int) -> bool:
     db.refresh(template, with_for_update=True)
     if not _step_exists(db, template, number):
         return False
+    before = _current_values(db, template)
     template.step = number
     db.flush()
+    follow_rename(db, template, before, _current_values(db, template))
     return True
+
+
+def _current_values(db: Session, template: Template) -> dict[str, Any]:
+    """Return the draft document as JSON values, which need no validation again."""
+    if has_draft(template):
+        return _get_step(db, template, template.step).document
+    return load_design(db, template).document.canonical()
 
 
 def _step_exists(db: Session, template: Template, number: int) -> bool:

@@ -141,6 +141,7 @@ class Draft:
 
     template: Template
     document: ImageTemplate
+    open_comments: dict[str, int]
     can_undo: bool
     can_redo: bool
     layer: str = ""
@@ -343,7 +344,7 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
         else:
             _act(request, db, template, edit.action)
             changed = load_draft(db, template).document
-        return Draft(template, changed, can_undo(db, template), can_redo(db, template), layer, is_expected)
+        return _describe_draft(db, template, changed, layer, is_expected=is_expected)
 
 
 def _read(request: Request, template_id: UUID) -> Draft:
@@ -352,7 +353,14 @@ def _read(request: Request, template_id: UUID) -> Draft:
     with request.services.database.transaction(workspace_id) as db:
         template = db.get_one(Template, (workspace_id, template_id))
         document = load_draft(db, template).document
-        return Draft(template, document, can_undo(db, template), can_redo(db, template))
+        return _describe_draft(db, template, document)
+
+
+def _describe_draft(
+    db: Session, template: Template, document: ImageTemplate, layer: str = "", *, is_expected: bool = False
+) -> Draft:
+    comments, undoable, redoable = count_open_comments(db, template), can_undo(db, template), can_redo(db, template)
+    return Draft(template, document, comments, undoable, redoable, layer, is_expected)
 
 
 def _validate(raw: Any, brand: Brand | Literal[False]) -> ImageTemplate:
@@ -421,6 +429,7 @@ def _state(draft: Draft, size: str, rendered: RenderedDraft) -> dict[str, Any]:
         "document": None if draft.is_expected else draft.document.canonical(),
         "version": draft.template.version,
         "hasDraft": has_draft(draft.template),
+        "openComments": draft.open_comments,
         "canUndo": draft.can_undo,
         "canRedo": draft.can_redo,
         "layer": draft.layer,

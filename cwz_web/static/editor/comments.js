@@ -62,6 +62,12 @@ export function installComments(editor) {
     show();
   });
   editor.addEventListener("select", show);
+  // A renamed layer keeps its comments.
+  editor.session.addEventListener("state", (event) => {
+    if (!setOpenComments(editor, new Map(Object.entries(/** @type {CustomEvent} */ (event).detail.openComments)))) return;
+    shown = "";
+    show();
+  });
   editor.addEventListener("comment", (event) => write(/** @type {CustomEvent} */ (event).detail));
   panel.addEventListener("click", (event) => {
     const layer = /** @type {HTMLElement} */ (event.target).closest("[data-comment-layer]");
@@ -94,12 +100,22 @@ function readOpenComments(editor, panel) {
     const layer = each.dataset.openComment ?? "";
     if (layer) counts.set(layer, (counts.get(layer) ?? 0) + 1);
   }
-  const isSame = counts.size === editor.openComments.size && [...counts].every(([name, count]) => editor.openComments.get(name) === count);
-  if (isSame) return;
-  editor.openComments = counts;
-  editor.emit("comments");
+  if (!setOpenComments(editor, counts)) return;
   const count = [...counts.values()].reduce((sum, each) => sum + each, 0);
   editor.announce(`${describeCount(count)} on layers`);
+}
+
+/**
+ * @param {Editor} editor
+ * @param {Map<string, number>} counts
+ * @returns {boolean} whether they have changed
+ */
+function setOpenComments(editor, counts) {
+  const { openComments } = editor;
+  if (counts.size === openComments.size && [...counts].every(([name, count]) => openComments.get(name) === count)) return false;
+  editor.openComments = counts;
+  editor.emit("comments");
+  return true;
 }
 
 /** @param {number} count */

@@ -21,8 +21,8 @@ import { readSampleRow } from "./sample-row.js";
 /** @typedef {{layer: string, message: string, code: string}} Finding */
 /**
  * What the server answers.
- * @typedef {{base: string, document: TemplateDocument | null, version: number, hasDraft: boolean, canUndo: boolean,
- *   canRedo: boolean, layer: string, size: string, width: number, height: number, values: {[name: string]: string},
+ * @typedef {{base: string, document: TemplateDocument | null, version: number, hasDraft: boolean,
+ *   openComments: {[layer: string]: number}, canUndo: boolean, canRedo: boolean, layer: string, size: string, width: number, height: number, values: {[name: string]: string},
  *   background: Tile | null, layers: ShownLayer[], absent: {name: string, own: OwnBox}[], findings: Finding[] | null,
  *   error: string}} State
  */

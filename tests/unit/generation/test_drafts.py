@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from cwz_web.generation import drafts
+from cwz_web.generation.comments import add_comment, count_open_comments
 from cwz_web.generation.drafts import (
     can_redo,
     can_undo,
@@ -18,7 +19,7 @@ from cwz_web.generation.drafts import (
 from cwz_web.generation.models import Template, TemplateStep
 from cwz_web.generation.templates import list_versions, load_design, publish
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.editing import change_canvas
+from cwz_web.imaging.editing import change_canvas, change_layer
 from tests.factories import Factory
 
 
@@ -195,3 +196,59 @@ def test_step_with_older_document_version_is_migrated(desk: Desk) -> None:
     desk.do(make_old)
     document: ImageTemplate = desk.do(lambda db, template: load_draft(db, template).document)
     assert document.layers[0].show_if is not None
+
+
+class TestCommentsOfRenamedLayer:
+    @pytest.fixture
+    def desk(self, make: Factory) -> Desk:
+        desk = Desk(make)
+        account = desk.person
+        first = self.names(desk)[0]
+        desk.do(lambda db, template: add_comment(db, template, layer=first, text="Larger", author=account))
+        return desk
+
+    def names(self, desk: Desk) -> list[str]:
+        names: list[str] = desk.do(
+            lambda db, template: [each.name for each in load_draft(db, template).document.layers]
+        )
+        return names
+
+    def rename(self, desk: Desk, **more: Any) -> None:
+        def save(db: Any, template: Template) -> None:
+            document = load_draft(db, template).document
+            save_draft(
+                db, template, change_layer(document, document.layers[0].name, {"name": "Headline", **more}), "name"
+            )
+
+        desk.do(save)
+
+    def commented(self, desk: Desk) -> list[str]:
+        return list(desk.do(count_open_comments))
+
+    def test_comments_follow_with_undo_and_redo(self, desk: Desk) -> None:
+        first = self.names(desk)[0]
+        self.rename(desk, x=3)
+        assert self.commented(desk) == ["Headline"]
+        desk.do(undo)
+        assert self.commented(desk) == [first]
+        desk.do(redo)
+        assert self.commented(desk) == ["Headline"]
+
+    def test_comments_follow_when_the_draft_is_discarded(self, desk: Desk) -> None:
+        first = self.names(desk)[0]
+        self.rename(desk)
+        desk.widen(320)
+        desk.do(discard_draft)
+        assert self.commented(desk) == [first]
+
+    def test_comments_do_not_follow_to_another_layer(self, desk: Desk) -> None:
+        first, *others = self.names(desk)
+
+        def replace(db: Any, template: Template) -> None:
+            raw = load_draft(db, template).document.canonical()
+            added = {"type": "shape", "name": "Other", "x": 0, "y": 0, "width": 9, "height": 9}
+            save_draft(db, template, ImageTemplate.model_validate(raw | {"layers": [*raw["layers"][1:], added]}), "x")
+
+        desk.do(replace)
+        assert self.names(desk) == [*others, "Other"]
+        assert self.commented(desk) == [first]
