@@ -1,6 +1,6 @@
 """The images of a run as one zip, which a job stores beside them; `exports.py` has the job itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -120,13 +120,28 @@ def zip_run(
     with database.transaction(run.workspace_id) as db:
         entries = zip_entries(db, run)
         spec = get_connection(db, run.workspace_id, run.connection_id).spec
-    yield from _zip(entries, providers.open(spec), report)
+    bucket = providers.open(spec)
+    yield from zip_objects([(entry, bucket) for entry in entries], report)
 
 
-def _zip(entries: list[ZipEntry], bucket: Bucket, report: Callable[[float], None]) -> Iterator[bytes]:
+def image_entries(images: Sequence[Image]) -> list[ZipEntry]:
+    """Return images in their order, under names that sort and say which row and size they are of."""
+    return [
+        ZipEntry(_entry_name(number, image.name, DEFAULT_SIZE, image, is_incomplete=False), image.key)
+        for number, image in enumerate(images, 1)
+    ]
+
+
+def zip_objects(entries: Sequence[tuple[ZipEntry, Bucket]], report: Callable[[float], None]) -> Iterator[bytes]:
+    """Yield the bytes of a zip of stored objects; only one is held in memory. Missing ones are listed in a file.
+
+    Args:
+        entries: the files of the zip, and the buckets of their content.
+        report: is called with the share that is done, from 0 to 1.
+    """
     archive = ZipStream(compress_type=ZIP_STORED)  # images are compressed already
     missing = []
-    for number, entry in enumerate(entries):
+    for number, (entry, bucket) in enumerate(entries):
         try:
             content = bucket.stream(entry.key)
         except ObjectNotFoundError:

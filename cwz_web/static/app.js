@@ -23,6 +23,15 @@ async function copy(button) {
   setTimeout(() => { label.textContent = "Copy"; }, 2000);
 }
 
+// Copy the URLs of the selected images. Without this script, the button shows them as a text.
+async function copyUrls(button) {
+  const label = button.querySelector("span");
+  const urls = Array.from(document.querySelectorAll("input[data-url]:checked"), (input) => input.dataset.url);
+  await navigator.clipboard.writeText(urls.join("\n"));
+  label.textContent = "Copied";
+  setTimeout(() => { label.textContent = "Copy URLs"; }, 2000);
+}
+
 // Put the API key that is typed on the API page into its code examples. It is neither stored nor sent.
 function fillKey(input) {
   for (const code of document.querySelectorAll(".example code")) {
@@ -48,6 +57,11 @@ document.addEventListener("input", (event) => {
   if (event.target.matches("[data-key-placeholder]")) fillKey(event.target);
 });
 document.addEventListener("click", (event) => {
+  const urls = event.target.closest("[data-copy-urls]");
+  if (urls && navigator.clipboard) {
+    event.preventDefault();
+    copyUrls(urls);
+  }
   const button = event.target.closest("[data-theme-switch], [data-copy]");
   if (!button) return;
   if ("themeSwitch" in button.dataset) switchTheme(); else copy(button);

@@ -33,6 +33,11 @@ def download_zip(request: Request, spec: ConnectionSpec, key: str) -> Response:
     with request.services.slow_requests.slot(workspace_id):
         for part in bucket.stream(key):
             file.write(part)
+    return zip_response(request, file, key.rpartition("/")[2])
+
+
+def zip_response(request: Request, file: IO[bytes], name: str) -> Response:
+    """Return a response that downloads a zip file, which the server sends on its own and closes."""
     size = file.seek(0, SEEK_END)
     file.seek(0)
     response = Response(
@@ -40,5 +45,5 @@ def download_zip(request: Request, spec: ConnectionSpec, key: str) -> Response:
         content_type="application/zip",
         content_length=size,
     )
-    response.content_disposition = f'attachment; filename="{key.rpartition("/")[2]}"'
+    response.content_disposition = f'attachment; filename="{name}"'
     return response

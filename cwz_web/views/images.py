@@ -33,6 +33,14 @@ class ImageLink(NamedTuple):
     path: str
 
 
+class SelectableImage(NamedTuple):
+    """An image of the gallery: the path of its thumbnail, and its URL."""
+
+    image: Image
+    path: str
+    url: str
+
+
 class ImageListForm(ListForm):
     """Which images are shown."""
 
@@ -57,7 +65,7 @@ class ImageListPage:
         loads_itself: whether the next page is loaded without a click: a search has found nothing yet.
     """
 
-    images: list[ImageLink]
+    images: list[SelectableImage]
     list: ListControls
     is_first_page: bool
     next_query: str | None
@@ -100,12 +108,18 @@ def list_images(context: ImageCollection, request: Request) -> ImageListPage:
     if before is None:
         keep_url(request, controls)
     return ImageListPage(
-        images=image_links(request, page.images),
+        images=[_selectable(request, image) for image in page.images],
         list=controls,
         is_first_page=before is None,
         next_query=urlencode(controls.parameters | {"before": str(page.before)}) if page.before else None,
         loads_itself=bool(form.search or scanned) and not page.images,
     )
+
+
+def _selectable(request: Request, image: Image) -> SelectableImage:
+    signed_urls = request.services.signed_urls
+    url = signed_urls.url_of_image(image.workspace_id, image.id, image.key)
+    return SelectableImage(image, signed_urls.thumbnail(image), url)
 
 
 def _scanned_conditions(form: ImageListForm) -> list[ColumnElement[bool]]:

@@ -1,7 +1,10 @@
 """The lists of a workspace, without scripts: search, filters, order, pages, actions, and the number of queries."""
 
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
+from uuid import uuid4
+from zipfile import ZipFile
 
 import pytest
 from sqlalchemy import update
@@ -13,8 +16,9 @@ from cwz_web.generation.models import Image
 from cwz_web.runs import run_list, template_uses
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.models import RunItem
+from cwz_web.views import image_selection
 from cwz_web.workspaces.models import Role, Workspace
-from tests.factories import Factory, record_queries, sign_in
+from tests.factories import Factory, local_bucket, record_queries, sign_in
 
 
 @pytest.fixture
@@ -149,6 +153,31 @@ def test_feeds(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytes
     assert names(app.get(f"{here}?state=deleted"), RUN) == ["Products"]
     monkeypatch.setattr(feed_list, "FEED_PAGE", 2)
     assert names(app.get(f"{here}?sort=rows").click("Next page"), RUN) == ["Events"]
+
+
+def test_selected_images(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = f"/w/{space.slug}/images"
+    template, foreign = make.template(space), make.image(make.template(make.workspace()))
+    first, second, missing = (make.image(template) for _ in range(3))
+    for image in (first, second):
+        local_bucket(make.services).put(image.key, image.digest.encode(), content_type="image/jpeg")
+    fields = {
+        "csrf_token": token(app.get(here)),
+        "image": [str(image.id) for image in (first, second, missing, foreign)],
+    }
+    answer = app.post(f"{here}/selection.zip", fields)
+    archive = ZipFile(BytesIO(answer.body))
+    contents = [archive.read(name).decode() for name in archive.namelist()]
+    assert contents[:2] == [second.digest, first.digest]
+    assert contents[2].startswith("00001-image-3x2"), "the missing image is named"
+    urls = app.post(f"{here}/selection.txt", fields).text.splitlines()
+    shown = [field["data-url"] for field in app.get(here).html.select("input[name=image]")]
+    assert urls == shown
+    assert len(urls) == 3
+    for sent in ([], ["nonsense"], [str(foreign.id)], [str(uuid4()) for _ in range(101)]):
+        app.post(f"{here}/selection.zip", fields | {"image": sent}, status=422)
+    monkeypatch.setattr(image_selection, "MAX_ZIP_BYTES", 20)
+    assert "Select fewer images" in app.post(f"{here}/selection.zip", fields, status=422).text
 
 
 def token(page: Any) -> str:
