@@ -3,8 +3,8 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyramid.httpexceptions import HTTPBadRequest, HTTPNotFound
+from pydantic import BaseModel, ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -18,6 +18,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
+from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -46,10 +47,7 @@ class PhotoQuery(BaseModel):
 )
 def show_photo(context: TemplateResource, request: Request) -> Response:
     """Return the photo of a layer as a PNG file."""
-    try:
-        query = PhotoQuery.model_validate(dict(request.GET))
-    except ValidationError as error:
-        raise HTTPBadRequest("Choose a layer, a feed and a row") from error
+    query = read_query(PhotoQuery, request.GET)
     document = load_draft(request.db, context.row).document
     layer = document.find_layer(query.layer)
     if not isinstance(layer, ImageLayer):

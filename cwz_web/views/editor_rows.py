@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pydantic import BaseModel, ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -26,6 +26,7 @@ from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, formats_of, guess
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
+from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -92,7 +93,7 @@ class StressRows:
 )
 def search_rows(context: TemplateResource, request: Request) -> FoundRows:
     """List the rows that contain a text; the first ones without a text."""
-    query = _read_query(request)
+    query = read_query(RowsQuery, request.GET)
     feed = _find_feed(request, query.feed)
     page = find_items(request.db, feed, RowQuery(text=query.text.strip()), limit=FOUND_ROWS)
     title_column = guess_mapping([TITLE], feed.columns, ())["title"]
@@ -109,7 +110,7 @@ def search_rows(context: TemplateResource, request: Request) -> FoundRows:
 )
 def show_stress_rows(context: TemplateResource, request: Request) -> StressRows:
     """Show the draft with the rows that stress it."""
-    query, template = _read_query(request), context.row
+    query, template = read_query(RowsQuery, request.GET), context.row
     feed = _find_feed(request, query.feed)
     document = load_draft(request.db, template).document
     items = scan_items(request.db, feed)
@@ -146,7 +147,7 @@ def _explain_none(document: ImageTemplate, feed: Feed, mapped: Sequence[Template
 )
 def list_findings(context: TemplateResource, request: Request) -> Response:
     """Return what is wrong with the draft's image of a row, as JSON."""
-    query, template = _read_query(request), context.row
+    query, template = read_query(RowsQuery, request.GET), context.row
     document = load_draft(request.db, template).document
     size = query.size if document.find_size(query.size) else DEFAULT_SIZE
     values = sample_values(request, document, query.feed, query.row)
@@ -162,7 +163,7 @@ def _describe_row(data: Mapping[str, str], title_column: str) -> str:
 @view_config(context=TemplateResource, name="editor-columns", request_method="GET", permission=Permission.TEMPLATE_EDIT)
 def list_columns(context: TemplateResource, request: Request) -> Response:
     """Return the fields that a feed's columns offer to the draft, as JSON."""
-    feed = _find_feed(request, _read_query(request).feed)
+    feed = _find_feed(request, read_query(RowsQuery, request.GET).feed)
     fields = load_draft(request.db, context.row).document.fields
     rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
     proposed = propose_fields(fields, feed.columns, FeedSchema.model_validate(feed.schema).types, rows)
@@ -180,13 +181,6 @@ def _check(
     except (ImagingError, StorageError) as error:
         return [str(error)]
     return [f"{finding.layer} {finding.message}".strip() for finding in findings]
-
-
-def _read_query(request: Request) -> RowsQuery:
-    try:
-        return RowsQuery.model_validate(dict(request.GET))
-    except ValidationError:
-        raise HTTPUnprocessableEntity("Choose one of the workspace's feeds") from None
 
 
 def _find_feed(request: Request, feed_id: UUID) -> Feed:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pydantic import BaseModel, ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
@@ -23,6 +23,7 @@ from cwz_web.runs.mapping import SAMPLE, apply_mapping, formats_of, guess_mappin
 from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.uploads import Uploads
+from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -48,11 +49,7 @@ class PreviewQuery(BaseModel):
 )
 def preview(context: TemplateResource, request: Request) -> Response:
     """Return the image, private and revalidated by its ETag."""
-    try:
-        query = PreviewQuery.model_validate(dict(request.GET))
-    except ValidationError:
-        raise HTTPUnprocessableEntity("This preview URL is not valid") from None
-    template = context.row
+    query, template = read_query(PreviewQuery, request.GET), context.row
     try:
         version = query.version
         design = load_design(request.db, template, version) if version else load_draft(request.db, template)

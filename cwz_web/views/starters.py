@@ -4,8 +4,8 @@ from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pydantic import BaseModel, ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -16,6 +16,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.views.previews import MAX_ROW, open_uploads, render_preview, sample_values
+from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
 
 # Twice the displayed width, for high-density screens.
@@ -97,10 +98,7 @@ def _read_query(model: type[Q], request: Request) -> Q:
         HTTPNotFound: there is no such starter or size.
         HTTPUnprocessableEntity: the query is not valid.
     """
-    try:
-        query = model.model_validate(dict(request.GET))
-    except ValidationError:
-        raise HTTPUnprocessableEntity("This preview URL is not valid") from None
+    query = read_query(model, request.GET)
     entry = list_starters().get(query.name)
     if entry is None or query.size not in {size.name for size in entry.sizes}:
         raise HTTPNotFound

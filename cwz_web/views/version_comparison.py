@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyramid.httpexceptions import HTTPNotFound, HTTPUnprocessableEntity
+from pydantic import BaseModel, ConfigDict, Field
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
@@ -28,6 +28,7 @@ from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.previews import MAX_ROW, sample_values, size_label, uploads_of
+from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -164,7 +165,7 @@ class Revisions:
 )
 def compare_page(context: TemplateResource, request: Request) -> ComparisonPage:
     """Compare two revisions: their images side by side or as a difference, and their layers by name."""
-    query, template = _read_query(request), context.row
+    query, template = read_query(ComparisonQuery, request.GET), context.row
     labels = _label_revisions(request, template)
     query = _with_defaults(query, template)
     revisions = _open_revisions(request, template, query.before or "", query.after or "")
@@ -183,11 +184,7 @@ def compare_page(context: TemplateResource, request: Request) -> ComparisonPage:
 )
 def difference_image(context: TemplateResource, request: Request) -> Response:
     """Return the heat image of two revisions, private and revalidated by its ETag."""
-    try:
-        query = DifferenceQuery.model_validate(dict(request.GET))
-    except ValidationError:
-        raise HTTPUnprocessableEntity("This URL of a difference is not valid") from None
-    template = context.row
+    query, template = read_query(DifferenceQuery, request.GET), context.row
     revisions = _open_revisions(request, template, query.before, query.after)
     values = [sample_values(request, each, query.feed, query.row) for each in (revisions.old, revisions.new)]
     uploads, output = uploads_of(request, template), Output(size=query.size, format=Format.PNG)
@@ -201,13 +198,6 @@ def difference_image(context: TemplateResource, request: Request) -> Response:
     if response.etag not in request.if_none_match:
         response.body = encode(image_service.compare(old, new).heat, output)
     return response
-
-
-def _read_query(request: Request) -> ComparisonQuery:
-    try:
-        return ComparisonQuery.model_validate(dict(request.GET))
-    except ValidationError:
-        raise HTTPUnprocessableEntity("Choose two of the template's versions") from None
 
 
 def _with_defaults(query: ComparisonQuery, template: Template) -> ComparisonQuery:

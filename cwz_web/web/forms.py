@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pyramid.httpexceptions import HTTPBadRequest
+from pyramid.httpexceptions import HTTPBadRequest, HTTPUnprocessableEntity
 from pyramid.view import view_config
 from webob.multidict import MultiDict
 
@@ -17,6 +17,7 @@ from cwz_web.web.request import Request
 from cwz_web.workspaces.creation import validate_slug
 
 M = TypeVar("M", bound="Form")
+Q = TypeVar("Q", bound=BaseModel)
 
 CSRF_FIELD = "csrf_token"
 # NUL and lone surrogates cannot be stored in PostgreSQL.
@@ -122,6 +123,19 @@ class FieldError(Exception):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field, self.message = field, message
+
+
+def read_query(model: type[Q], query: MultiDict[str, Any]) -> Q:
+    """Return the query of a URL as a model.
+
+    Raises:
+        HTTPUnprocessableEntity: A parameter is not valid; the message names it.
+    """
+    try:
+        return model.model_validate(dict(query))
+    except ValidationError as error:
+        name, message = next(iter(error_messages(error).items()))
+        raise HTTPUnprocessableEntity(f"The query parameter “{name[:60]}” is not valid. {message}") from None
 
 
 def form_view(

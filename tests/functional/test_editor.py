@@ -436,7 +436,7 @@ def test_whole_photo_of_a_layer_is_shown_for_its_crop(desk: Desk) -> None:
     desk.edit(operations=[{"op": "add", "path": "/layers/0", "value": photo}])
     shown = pyvips.Image.new_from_buffer(desk.app.get(f"{desk.here}/editor-photo?layer=Photo").body, "")
     assert shown.width / shown.height == pytest.approx(60 / 40, rel=0.01)
-    for query, status in (("layer=Title", 404), ("layer=None", 404), ("", 400), ("layer=Photo&row=x", 400)):
+    for query, status in (("layer=Title", 404), ("layer=None", 404), ("", 422), ("layer=Photo&row=x", 422)):
         desk.app.get(f"{desk.here}/editor-photo?{query}", status=status)
 
 
