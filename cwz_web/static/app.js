@@ -66,5 +66,74 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   if ("themeSwitch" in button.dataset) switchTheme(); else copy(button);
 });
+
+// What went wrong with a request of htmx is said in a toast, and the page keeps what it shows.
+function showToast(message, link) {
+  const toast = document.getElementById("toast") ?? document.createElement("div");
+  toast.id = "toast";
+  toast.setAttribute("role", "alert");
+  toast.replaceChildren(message);
+  if (link) {
+    const anchor = document.createElement("a");
+    anchor.href = link.path;
+    anchor.textContent = link.label;
+    toast.append(" ", anchor);
+  }
+  document.body.append(toast);
+  clearTimeout(showToast.timer);
+  showToast.timer = setTimeout(() => toast.remove(), 10000);
+}
+
+document.addEventListener("htmx:before:swap", (event) => {
+  const { ctx } = event.detail, response = ctx.response.raw;
+  const isSignIn = response.redirected && new URL(response.url).pathname === "/signin";
+  // Forms with errors are shown where they are; any other error is a page of its own.
+  const isError = response.status >= 400 && response.status !== 422 && /<html/.test(ctx.text);
+  if (!isSignIn && !isError) return;
+  event.preventDefault();
+  const next = encodeURIComponent(location.pathname + location.search);
+  if (isSignIn) showToast("Your session has ended.", { label: "Sign in again", path: `/signin?next=${next}` });
+  else showToast(`${/<h1>([^<]+)/.exec(ctx.text)?.[1] ?? "Something went wrong"}. Nothing was changed.`);
+});
+document.addEventListener("htmx:error", (event) => {
+  if (event.detail.ctx) showToast("The server cannot be reached. Try again when you are online.");
+});
+
+// The search opens with Ctrl-K; arrow keys move between its results.
+const search = document.getElementById("search");
+
+function openSearch() {
+  search.showModal();
+  search.querySelector("input").select();
+}
+
+function moveInResults(step) {
+  const links = [...search.querySelectorAll("a")];
+  const position = links.indexOf(document.activeElement) + step;
+  (links[position] ?? search.querySelector("input")).focus();
+}
+
+if (search) {
+  addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      openSearch();
+    }
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      moveInResults(event.key === "ArrowDown" ? 1 : -1);
+    } else if (event.key === "Enter" && event.target instanceof HTMLInputElement) {
+      event.preventDefault();
+      search.querySelector("a")?.click();
+    }
+  });
+  search.addEventListener("click", (event) => { if (event.target === search) search.close(); });
+  document.querySelector("[data-search]").addEventListener("click", (event) => {
+    event.preventDefault();
+    openSearch();
+  });
+}
 narrow.addEventListener("change", fitMenu);
 fitMenu();

@@ -120,6 +120,23 @@ def test_skip_link_leads_to_content(page: Page) -> None:
     expect(page.get_by_role("link", name="Connect URL")).to_be_focused()
 
 
+def test_search_by_keyboard_and_ended_session(page: Page) -> None:
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("link", name="Overview Page")).to_be_visible()
+    page.keyboard.type("product c")
+    expect(page.locator("#search a")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/templates/*")
+    page.wait_for_load_state()
+    page.context.clear_cookies()
+    page.get_by_label("Title title").fill("Typed after the session")
+    expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
+    expect(page.get_by_label("Title title")).to_have_value("Typed after the session")
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page).to_have_url(re.compile("signin[?]next=.*templates"))
+
+
 def test_theme_is_switched_and_remembered(page: Page) -> None:
     page.emulate_media(color_scheme="light")
     page.get_by_role("button", name="Theme").click()

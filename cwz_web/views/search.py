@@ -1,0 +1,123 @@
+"""The search of a workspace: its pages, templates, feeds and rows, by name or key."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlencode
+
+from pydantic import ConfigDict, Field
+from sqlalchemy import select
+
+from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.variants import clean_key
+from cwz_web.generation.models import Template
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.web.forms import Form, read_form
+from cwz_web.web.rendering import page_view
+from cwz_web.web.request import Request
+
+# How many results of each kind are shown.
+MAX_RESULTS = 6
+MAX_FEEDS = 200
+# Segments of the path, label and icon of each page, and who can open it.
+PAGES = (
+    ((), "Overview", "layout-dashboard", Permission.VIEW),
+    (("templates",), "Templates", "layout-template", Permission.VIEW),
+    (("templates", "new"), "New template", "plus", Permission.TEMPLATE_EDIT),
+    (("feeds",), "Feeds", "table-2", Permission.VIEW),
+    (("feeds", "new"), "Upload a feed", "upload", Permission.FEED_EDIT),
+    (("feeds", "connect"), "Connect a feed URL", "link", Permission.FEED_EDIT),
+    (("runs",), "Runs", "circle-play", Permission.VIEW),
+    (("runs", "new"), "Render images", "circle-play", Permission.RUN_START),
+    (("images",), "Images", "images", Permission.VIEW),
+    (("uploads",), "Uploads", "upload", Permission.VIEW),
+    (("brand",), "Brand", "palette", Permission.VIEW),
+    (("storage",), "Storage", "hard-drive", Permission.STORAGE_VIEW),
+    (("keys",), "API keys", "key-round", Permission.KEY_MANAGE),
+    (("webhooks",), "Webhooks", "webhook", Permission.WEBHOOK_VIEW),
+    (("members",), "Members", "users", Permission.MEMBER_VIEW),
+    (("audit",), "Activity", "scroll-text", Permission.AUDIT_VIEW),
+    (("settings",), "Settings", "settings", Permission.SETTINGS_MANAGE),
+    (("exports",), "Export data", "archive", Permission.SETTINGS_MANAGE),
+)
+
+
+class SearchForm(Form):
+    """What to find."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    q: Annotated[str, Field(max_length=200)] = ""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A page that was found, and what it is."""
+
+    label: str
+    kind: str
+    icon: str
+    path: str
+
+
+@dataclass(frozen=True)
+class SearchPage:
+    """What search.jinja2 shows."""
+
+    text: str
+    results: list[SearchResult]
+
+
+@page_view(
+    "search.jinja2", "_search_results.jinja2", context=WorkspaceResource, name="search", permission=Permission.VIEW
+)
+def search(context: WorkspaceResource, request: Request) -> SearchPage:
+    """Find pages, templates and feeds by a part of their names, and rows by their key."""
+    text = (read_form(SearchForm, request.GET).value or SearchForm()).q.strip()
+    results = [*_find_pages(request, text), *_find_named(request, text), *_find_rows(request, text)]
+    return SearchPage(text, results)
+
+
+def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
+    for segments, label, icon, permission in PAGES:
+        if text.lower() in label.lower() and request.has_permission(permission):
+            yield SearchResult(label, "Page", icon, request.path_in(*segments))
+
+
+def _find_named(request: Request, text: str) -> Iterator[SearchResult]:
+    """Find templates and feeds; the newest ones without a text."""
+    kinds = ((Template, "Template", "layout-template", "templates"), (Feed, "Feed", "table-2", "feeds"))
+    for model, kind, icon, segment in kinds:
+        query = (
+            select(model.id, model.name)
+            .where(
+                model.workspace_id == request.workspace.workspace_id,
+                model.deleted_at.is_(None),
+                model.name.icontains(text, autoescape=True),
+            )
+            .order_by(model.id.desc())
+            .limit(MAX_RESULTS)
+        )
+        for row in request.db.execute(query):
+            yield SearchResult(row.name, kind, icon, request.path_in(segment, row.id))
+
+
+def _find_rows(request: Request, text: str) -> Iterator[SearchResult]:
+    """Find rows with exactly this key, which an index finds in each feed."""
+    if not text:
+        return
+    workspace_id = request.workspace.workspace_id
+    feeds = (
+        select(Feed.id, Feed.name)
+        .where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None))
+        .order_by(Feed.id.desc())
+        .limit(MAX_FEEDS)
+    )
+    names = {row.id: row.name for row in request.db.execute(feeds)}
+    keys = select(Item.feed_id, Item.key).where(
+        Item.workspace_id == workspace_id, Item.feed_id.in_(names), Item.key == clean_key(text)
+    )
+    for row in request.db.execute(keys.limit(MAX_RESULTS)):
+        path = f"{request.path_in('feeds', row.feed_id, 'row')}?{urlencode({'key': row.key})}"
+        yield SearchResult(row.key, f"Row of {names[row.feed_id]}", "rows-3", path)
