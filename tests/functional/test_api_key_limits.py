@@ -85,7 +85,7 @@ def test_failed_and_cached_images_do_not_count(wsgi: Router, make: Factory) -> N
 def test_image_that_fails_does_not_count(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(wsgi, make, images_per_month=1)
     with monkeypatch.context() as broken:
-        broken.setattr("cwz_web.imaging.engine.encode", Mock(side_effect=MemoryError))
+        broken.setattr("cwz_web.imaging.composition.encode", Mock(side_effect=MemoryError))
         program.post("Large", 500)
     assert program.used == 0
     program.post("Large", 200)

@@ -183,7 +183,7 @@ def test_run_page_and_api_show_the_url(shop: Shop, make: Factory, wsgi: Router) 
     run = shop.run()
     browser = TestApp(wsgi)
     sign_in(browser, make.member(shop.space, Role.USER))
-    page = browser.get(f"/w/{shop.space.slug}/runs/{run.id}?column=image_link")
+    page = browser.get(f"/w/{shop.space.slug}/runs/{run.id}?tab=output-feed&column=image_link")
     shown = page.html.find("pre", {"aria-label": "URL of the output feed"}).text
     assert shown.endswith(shop.address("image_link"))
     assert page.html.find("option", {"selected": True}).text == "image_link"
@@ -191,7 +191,7 @@ def test_run_page_and_api_show_the_url(shop: Shop, make: Factory, wsgi: Router) 
     told = browser.get(f"/v1/runs/{run.id}", headers=bearer).json["output_feed"]
     with make.database.transaction(shop.space.id) as db:
         db.execute(update(Feed).values(deleted_at="2026-01-01T00:00:00Z"))
-    assert "URL of the output feed" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}")
+    assert "URL of the output feed" not in browser.get(f"/w/{shop.space.slug}/runs/{run.id}?tab=output-feed")
     assert told == make.services.settings.url + shop.address()
 
 

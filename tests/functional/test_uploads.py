@@ -139,7 +139,7 @@ def test_upload_is_renamed(library: Library) -> None:
 def test_upload_is_deleted_and_restored(library: Library) -> None:
     upload = library.make.upload(library.space, jpeg())
     page = library.post(upload, "delete").follow()
-    assert "This upload was deleted just now" in page.text
+    assert "This upload was deleted just now" in " ".join(page.html.find(role="status").text.split())
     assert library.uploads == []
     assert "Logo" in library.app.get(f"{library.path}?state=deleted").html.find(id="uploads").text
     library.post(upload, "restore")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cwz_web.imaging import documents
+from cwz_web.imaging import tree_checks
 from cwz_web.imaging.compositing import Pixels
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import ImageTemplate
@@ -215,12 +215,12 @@ def test_invalid_expression_of_a_layer(layer: dict[str, Any], message: str) -> N
 
 
 def test_number_of_expressions_is_limited_before_they_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_EXPRESSIONS", 4)
+    monkeypatch.setattr(tree_checks, "MAX_EXPRESSIONS", 4)
     layer = shape(x=bound("stock * 2", 0), bound={"y": "stock * 3"}, show_if="stock > 4")
     group = {"type": "group", "name": "g", "width": 9, "height": 9, "layers": [layer]}
     computed = [{"name": "double", "value": "stock * 5"}]
     template(group, computed=computed)
-    monkeypatch.setattr(documents, "MAX_EXPRESSIONS", 3)
+    monkeypatch.setattr(tree_checks, "MAX_EXPRESSIONS", 3)
     compiled = parse_expression.cache_info().misses
     with pytest.raises(ValidationError, match="The template has 4 expressions; the limit is 3"):
         template({**group, "show_if": {"field": "name"}}, computed=computed)

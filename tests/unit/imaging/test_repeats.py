@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cwz_web.imaging import documents
+from cwz_web.imaging import tree_checks
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine, Plan
@@ -209,7 +209,7 @@ def test_computed_field_has_no_entry() -> None:
 
 
 def test_number_of_repeated_expressions_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_REPEATED_EXPRESSIONS", 12)
+    monkeypatch.setattr(tree_checks, "MAX_REPEATED_EXPRESSIONS", 12)
     inner = stack(shape(show_if="index > 1"), field="item", name="Inner", limit=4)
     template(stack(inner, shape("Other", show_if="stock > 1"), limit=3))
     with pytest.raises(ValidationError, match="evaluate up to 16 expressions; the limit is 12"):
