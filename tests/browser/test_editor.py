@@ -98,15 +98,16 @@ class Editor:
     def layer(self, name: str) -> dict[str, Any]:
         return next(layer for layer in self.state["document"]["layers"] if layer["name"] == name)
 
-    def point(self, name: str) -> tuple[float, float]:
-        """Where the center of a layer is in the window."""
-        script = """name => {
-            const { stage } = document.getElementById("editor").editor;
-            const box = stage.container.getBoundingClientRect(), at = stage.toContainer(stage.find(name).frame);
+    def point(self, name: str, right: float = 0.5, down: float = 0.5) -> tuple[float, float]:
+        """Where a part of the width and height of a layer is in the window: its center by default."""
+        script = """([name, right, down]) => {
+            const { stage } = document.getElementById("editor").editor, box = stage.container.getBoundingClientRect();
+            const { x, y, width, height } = stage.find(name).frame;
+            const at = stage.toContainer({ x: x + (right - 0.5) * width, y: y + (down - 0.5) * height });
             return [box.x + at.x, box.y + at.y];
         }"""
         # A press is in whole pixels, so that a drag from a fraction would be longer or shorter by it.
-        x, y = map(round, self.page.evaluate(script, name))
+        x, y = map(round, self.page.evaluate(script, [name, right, down]))
         return x, y
 
     def drag(self, start: tuple[float, float], right: float, down: float) -> None:
@@ -586,6 +587,88 @@ def test_layers_are_dropped_in_line_cropped_and_ungrouped(
     editor.is_saved()
     assert editor.layer("Inner")["rotation"] == 90
     console_errors.clear()  # those of the requests that failed
+
+
+def test_gestures_of_the_mouse_and_keys(make_editor: Any) -> None:
+    boxes = [BOX | {"name": name, "x": x, "y": y} for name, x, y in [("A", 40, 40), ("B", 40, 300), ("C", 400, 300)]]
+    editor = make_editor({**MIXED, "layers": boxes})
+    page, keyboard, mouse, zoom = editor.page, editor.page.keyboard, editor.page.mouse, read_zoom(editor)
+    page.evaluate("document.getElementById('editor').editor.commands.run('snapping')")
+    (x, y), (to_x, to_y) = editor.point("A", 0, 0), editor.point("B", 1, 1)
+    editor.drag((x - 20, y - 20), to_x - x + 40, to_y - y + 40)
+    assert editor.state["selection"] == ["A", "B"]
+    mouse.click(*editor.point("A"))
+    editor.drag(editor.point("A", 1, 0.5), 40 * zoom, 0)
+    editor.is_saved()
+    assert (editor.layer("A")["x"], editor.layer("A")["width"]) == (40, 240)
+    # About a quarter turn, which snaps to one.
+    mouse.click(*editor.point("C"))
+    (x, y), (_, center) = editor.point("C", 0.5, 0), editor.point("C")
+    editor.drag((x, y - 28), 150, center + 4 - y + 28)
+    expect(page.locator("#p-rotation")).to_have_value("90")
+    keyboard.press("Control+z")
+    expect(page.locator("#p-rotation")).to_have_value("0")
+
+    keyboard.press("Control+Shift+H")
+    keyboard.press("Control+Shift+L")
+    page.locator("[data-name=B]").click()
+    keyboard.press("F2")
+    keyboard.type("Second")
+    keyboard.press("Enter")
+    editor.is_saved()
+    assert [(each["name"], each["hidden"], each["locked"]) for each in editor.state["document"]["layers"]] == [
+        ("A", False, False),
+        ("Second", False, False),
+        ("C", True, True),
+    ]
+    page.locator("#stage").focus()
+    before = editor.point("A")
+    keyboard.down(" ")
+    editor.drag((before[0] + 300, before[1]), 60, 20)
+    keyboard.up(" ")
+    assert editor.point("A") == (before[0] + 60, before[1] + 20)
+    keyboard.press("Shift+R")
+    ruler = page.locator(".ruler-y").bounding_box()
+    assert ruler is not None
+    editor.drag((ruler["x"] + 8, before[1]), 300, 0)
+    [aids] = page.evaluate("Object.entries(localStorage).filter(([key]) => key.startsWith('editor-aids:'))")
+    assert len(json.loads(aids[1])["guides"]["x"]) == 1
+    keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+
+
+def test_fingers_zoom_and_move_layers_on_a_phone(
+    make_editor: Any, browser: Browser, installation: Installation, demo_session: Any
+) -> None:
+    path = make_editor({**MIXED, "layers": [BOX | {"name": "Box", "x": 200, "y": 150}]}).path
+    screen = {"width": 390, "height": 844}
+    with browser.new_context(
+        base_url=installation.url, storage_state=demo_session, viewport=screen, has_touch=True, is_mobile=True
+    ) as phone:
+        editor = Editor(phone.new_page(), path)
+        hand = phone.new_cdp_session(editor.page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+            hand.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": fingers})
+
+        zoom = read_zoom(editor)
+        touch("Start", (150, 300), (250, 300))
+        touch("Move", (120, 300), (280, 300))
+        touch("Move", (100, 300), (300, 300))
+        touch("End")
+        assert read_zoom(editor) > 1.5 * zoom
+        editor.page.evaluate("document.getElementById('editor').editor.commands.run('zoom-fit')")
+        x, y = editor.point("Box")
+        touch("Start", (x, y))
+        touch("Move", (x + 10, y + 20))
+        touch("Move", (x + 20, y + 40))
+        touch("End")
+        editor.is_saved()
+        moved = editor.layer("Box")
+        assert (moved["x"], moved["y"]) > (200, 150)
 
 
 def read_zoom(editor: Editor) -> float:

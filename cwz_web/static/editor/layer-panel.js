@@ -23,6 +23,8 @@ export function installLayerPanel(editor) {
   }
 
   function draw() {
+    // A layer is being renamed: the rest of its name would go to the shortcuts.
+    if (tree.querySelector("input")) return;
     const hadFocus = tree.contains(document.activeElement);
     const absent = new Set(session.state?.absent.map((each) => each.name));
     const findings = new Set(session.findings.map((each) => each.layer));
@@ -211,12 +213,13 @@ export function installLayerPanel(editor) {
       if (isDone) return;
       isDone = true;
       const wanted = input.value.trim();
-      if (isKept && wanted && wanted !== name) {
+      if (isKept && wanted && wanted !== name && findLayer(editor.document, name)) {
         const renamed = unusedName(editor.document, wanted);
         editor.selection = editor.selection.map((each) => (each === name ? renamed : each));
         focused = renamed;
         editor.edit(`rename ${name}`, (copy) => renameLayer(copy, name, renamed));
       }
+      input.remove();
       draw();
       tree.querySelector("[tabindex='0']") instanceof HTMLElement && /** @type {HTMLElement} */ (tree.querySelector("[tabindex='0']")).focus();
     };
