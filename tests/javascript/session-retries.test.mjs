@@ -44,3 +44,21 @@ test("too many changes are stored, explained and sent again", async () => {
   assert.equal(stored.size, 0);
   mock.timers.reset();
 });
+
+test("an undo that waits does not undo what is changed after it", async () => {
+  const bodies = [];
+  const [plain, named] = [START.document, { layers: [], fields: [{ name: "title" }] }];
+  const states = [null, plain, null];
+  globalThis.fetch = async (_, { body }) => {
+    bodies.push(JSON.parse(body));
+    const state = { base: "b", document: states[bodies.length - 1], layers: [] };
+    return { ...answer(), formData: async () => new Map([["state", JSON.stringify(state)]]) };
+  };
+  const session = new Session({ ...START, feeds: [] }, { digests: () => [], add: async () => {} });
+  session.edit("field", named);
+  session.act("undo");
+  session.edit("more", { ...named, canvas: { width: 9 } });
+  while (bodies.length < 3 || session.saveState !== "saved") await new Promise(setImmediate);
+  assert.deepEqual(bodies.map((each) => each.action ?? each.operations.map(({ path }) => path)), [["/fields/0"], "undo", ["/canvas"]]);
+  assert.deepEqual(session.document, { ...plain, canvas: { width: 9 } });
+});

@@ -22,7 +22,8 @@ import { readSampleRow } from "./sample-row.js";
 /**
  * What the server answers.
  * @typedef {{base: string, document: TemplateDocument | null, version: number, hasDraft: boolean,
- *   openComments: {[layer: string]: number}, canUndo: boolean, canRedo: boolean, layer: string, size: string, width: number, height: number, values: {[name: string]: string},
+ *   openComments: {[layer: string]: number}, canUndo: boolean, canRedo: boolean, layer: string, size: string,
+ *   width: number, height: number, values: {[name: string]: string},
  *   background: Tile | null, layers: ShownLayer[], absent: {name: string, own: OwnBox}[], findings: Finding[] | null,
  *   error: string}} State
  */
@@ -85,6 +86,9 @@ export class Session extends EventTarget {
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
     this.isQueued = false;
+    /** The document as it was when the user chose an action that waits: what is changed later is sent after it. */
+    /** @type {TemplateDocument[]} */
+    this.beforeActions = [];
     this.checkTimer = 0;
     // Those of another account in this browser are not this one's.
     this.storageKey = `editor:${start.account}:${start.operations}`;
@@ -141,8 +145,11 @@ export class Session extends EventTarget {
    * @param {string} action
    */
   act(action) {
+    this.beforeActions.push(this.document);
+    this.isQueued = false;
     return this.enqueue(async () => {
-      if (await this.sendChanges({ isQuiet: true })) await this.post({ action });
+      const isSent = await this.sendChanges({ isQuiet: true }).finally(() => this.beforeActions.shift());
+      if (isSent) await this.post({ action }, this.saved.document);
     });
   }
 
@@ -229,14 +236,14 @@ export class Session extends EventTarget {
    */
   async sendChanges({ isQuiet = false } = {}) {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const sent = this.document;
+      const sent = this.beforeActions[0] ?? this.document;
       const operations = /** @type {any[]} */ (findOperations(/** @type {any} */ (this.saved.document), sent));
       if (!operations.length && isQuiet) return true;
       const count = this.unsent;
       const state = await this.post({ operations, change: this.change }, sent);
       if (state === null) return false;
       if (state) this.unsent = Math.max(this.unsent - count, 0);
-      if (state && isEqual(this.saved.document, this.document)) break;
+      if (state && isEqual(this.saved.document, this.beforeActions[0] ?? this.document)) break;
     }
     if (isEqual(this.saved.document, this.document)) this.forget();
     return true;
@@ -301,6 +308,8 @@ export class Session extends EventTarget {
     const merged = mergeDocuments(base, this.document, /** @type {any} */ (theirs));
     const isForeign = !isChange && state.base !== this.saved.base;
     this.saved = { base: state.base, document: theirs };
+    const merge = (/** @type {TemplateDocument} */ mine) => mergeDocuments(base, mine, /** @type {any} */ (theirs)).document;
+    this.beforeActions = this.beforeActions.map((each) => /** @type {TemplateDocument} */ (merge(each)));
     const document = /** @type {TemplateDocument} */ (merged.document);
     const isOther = !isEqual(document, this.document);
     this.document = document;
@@ -327,6 +336,7 @@ export class Session extends EventTarget {
     this.setSaveState("saved");
     if (request.form) throw new InvalidChangeError(problem.detail, problem.errors ?? {});
     this.document = this.saved.document;
+    this.beforeActions = this.beforeActions.map(() => this.document);
     this.unsent = 0;
     this.forget();
     this.emit("invalid", problem.detail);
