@@ -84,14 +84,12 @@ def redo(db: Session, template: Template) -> bool:
     return _go_to_step(db, template, template.step + 1)
 
 
-def can_undo(db: Session, template: Template) -> bool:
-    """Return whether a step can be undone."""
-    return _step_exists(db, template, template.step - 1)
-
-
-def can_redo(db: Session, template: Template) -> bool:
-    """Return whether a step can be repeated."""
-    return _step_exists(db, template, template.step + 1)
+def find_undo_and_redo(db: Session, template: Template) -> tuple[bool, bool]:
+    """Return whether a step can be undone, and whether one can be repeated."""
+    previous, following = template.step - 1, template.step + 1
+    numbers = select(TemplateStep.number).where(*_belongs_to(template), TemplateStep.number.in_((previous, following)))
+    found = set(db.scalars(numbers))
+    return previous in found, following in found
 
 
 def publish_draft(db: Session, template: Template, published_by: UUID) -> bool:

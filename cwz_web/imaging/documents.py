@@ -238,8 +238,9 @@ class ImageTemplate(DocumentPart):
 
     def examined_photos(self) -> frozenset[str]:
         """Return the fields of whose photos the visible layers use parts in expressions, such as photo.width."""
-        sources = (source for _, source in self.visible()._expressions())
-        return frozenset[str]().union(*(parse_expression(source).photos for source in sources))
+        if not _photos_in(self._expressions()):
+            return frozenset()  # as in most templates, whose visible layers need not be found then
+        return _photos_in(self.visible()._expressions())
 
     @property
     def list_fields(self) -> frozenset[str]:
@@ -442,6 +443,11 @@ def _keep_styled(exported: Iterable[dict[str, Any]], layers: Iterable[Layer]) ->
 
 def _all_entries(brand: Brand) -> Iterator[Entry]:
     yield from ((kind, name) for kind in KINDS for name in brand.section(kind))
+
+
+def _photos_in(expressions: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return the fields of whose photos expressions use parts; each comes with what it belongs to."""
+    return frozenset[str]().union(*(parse_expression(source).photos for _, source in expressions))
 
 
 def _visible(layers: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:

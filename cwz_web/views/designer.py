@@ -20,9 +20,8 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.brand import load_brand
 from cwz_web.generation.drafts import (
-    can_redo,
-    can_undo,
     discard_draft,
+    find_undo_and_redo,
     has_draft,
     load_draft,
     publish_draft,
@@ -416,7 +415,7 @@ def designer_page(
         typed = serialize_layer(layer) if layer else {}
     brand = document.offering(load_brand(db, template.workspace_id).brand).brand
     font_groups = list_font_groups(db, template.workspace_id, brand)
-    undoable, redoable = can_undo(db, template), can_redo(db, template)
+    undoable, redoable = find_undo_and_redo(db, template)
     uploads = uploads_of(request, template)
     release_connection(request)  # rendering may fetch photos
     check = _check_draft if checks else _read_draft

@@ -27,9 +27,8 @@ from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.brand import load_brand
 from cwz_web.generation.comments import count_open_comments
 from cwz_web.generation.drafts import (
-    can_redo,
-    can_undo,
     discard_draft,
+    find_undo_and_redo,
     has_draft,
     load_draft,
     lock_draft,
@@ -359,8 +358,8 @@ def _read(request: Request, template_id: UUID) -> Draft:
 def _describe_draft(
     db: Session, template: Template, document: ImageTemplate, layer: str = "", *, is_expected: bool = False
 ) -> Draft:
-    comments, undoable, redoable = count_open_comments(db, template), can_undo(db, template), can_redo(db, template)
-    return Draft(template, document, comments, undoable, redoable, layer, is_expected)
+    undoable, redoable = find_undo_and_redo(db, template)
+    return Draft(template, document, count_open_comments(db, template), undoable, redoable, layer, is_expected)
 
 
 def _validate(raw: Any, brand: Brand | Literal[False]) -> ImageTemplate:

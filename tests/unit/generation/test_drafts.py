@@ -6,9 +6,8 @@ import pytest
 from cwz_web.generation import drafts
 from cwz_web.generation.comments import add_comment, count_open_comments
 from cwz_web.generation.drafts import (
-    can_redo,
-    can_undo,
     discard_draft,
+    find_undo_and_redo,
     has_draft,
     load_draft,
     publish_draft,
@@ -57,7 +56,7 @@ class Desk:
 
     @property
     def can(self) -> tuple[bool, bool]:
-        can: tuple[bool, bool] = self.do(lambda db, template: (can_undo(db, template), can_redo(db, template)))
+        can: tuple[bool, bool] = self.do(find_undo_and_redo)
         return can
 
 
