@@ -26,7 +26,7 @@ from cwz_web.views.images import ImageLink, image_links
 from cwz_web.views.runs import RunRow, run_rows
 from cwz_web.views.setup import SetupState, find_setup_state
 from cwz_web.views.usage_chart import DayUsage, find_day_usage
-from cwz_web.web.rendering import page_view, static_path
+from cwz_web.web.rendering import static_path
 from cwz_web.web.request import Request
 
 LATEST_IMAGES = 8
@@ -96,7 +96,27 @@ def favicon(context: Root, request: Request) -> Response:
     return HTTPSeeOther(f"{static_path()}/app/icon.svg")
 
 
-@page_view("overview.jinja2", "_latest_runs.jinja2", context=WorkspaceResource, permission=Permission.VIEW)
+@view_config(
+    context=WorkspaceResource,
+    request_method="GET",
+    renderer="_latest_runs.jinja2",
+    permission=Permission.VIEW,
+    partial=True,
+)
+def show_latest_runs(context: WorkspaceResource, request: Request) -> RunsFragment:
+    """Show the latest runs again, while one of them is running."""
+    rows = run_rows(request, latest_runs(request.db, context.access.workspace_id, limit=LATEST_RUNS))
+    is_live = any(state_of(row.run) in (RunState.PREPARING, RunState.RUNNING) for row in rows)
+    return RunsFragment(rows, is_live)
+
+
+@view_config(
+    context=WorkspaceResource,
+    request_method="GET",
+    renderer="overview.jinja2",
+    permission=Permission.VIEW,
+    partial=False,
+)
 def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
     """Show what needs attention, the usage, the latest runs and the latest images."""
     workspace_id = context.access.workspace_id
@@ -104,23 +124,22 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
     images, runs, feeds, templates = request.db.execute(
         select(*(_count(model, workspace_id) for model in models))
     ).one()
-    latest = run_rows(request, latest_runs(request.db, workspace_id, limit=LATEST_RUNS))
+    latest = show_latest_runs(context, request)
     return OverviewPage(
+        **vars(latest),
         counters=[
             Counter("Images", request.path_in("images"), images),
             Counter("Runs", request.path_in("runs"), runs),
             Counter("Feeds", request.path_in("feeds"), feeds),
             Counter("Templates", request.path_in("templates"), templates),
         ],
-        runs=latest,
-        is_live=any(state_of(row.run) in (RunState.PREPARING, RunState.RUNNING) for row in latest),
         images=image_links(request, find_images(request.db, workspace_id, limit=LATEST_IMAGES).images),
         setup=find_setup_state(request.db, workspace_id),
         can_run=bool(feeds and templates and request.has_permission(Permission.RUN_START)),
         problems=[
             *_feed_problems(request, workspace_id),
             *_storage_problems(request, workspace_id),
-            *_run_problems(request, latest),
+            *_run_problems(request, latest.runs),
         ],
         used=monthly_usage(request.db, workspace_id, workspace_id),
         limit=request.services.quotas.of(workspace_id, request.workspace.plan_status).limit,

@@ -248,16 +248,17 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     state, progress = state_of(run), progress_of(run)
     shown_state = request.GET.get("state", "")
     shown_state = shown_state if shown_state in STATE_FILTERS else ""
-    results = results_after(request.db, run, position, state=shown_state or None)
+    tab = _chosen_tab(request)
+    shows_images, shows_findings = tab == RunTab.IMAGES, tab == RunTab.FINDINGS
+    results = results_after(request.db, run, position, state=shown_state or None) if shows_images else []
     paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
     export = find_run_export(request.db, run)
-    has_failures = run.failed and not run.error_message and not run.canceled_at and shown_state != "failed"
+    has_failures = shows_findings and run.failed and not run.error_message and not run.canceled_at
     failures = _problems(request, run, "failed", MAX_FAILURES) if has_failures else []
-    incomplete = _problems(request, run, "incomplete", MAX_INCOMPLETE) if run.incomplete else []
+    incomplete = _problems(request, run, "incomplete", MAX_INCOMPLETE) if shows_findings and run.incomplete else []
     postponed = None if progress.finished else postponed_of(request.db, run)
     is_exporting = export is not None and export.state == ExportState.PENDING
     headline, summary = _summary(run, state, progress)
-    tab = _chosen_tab(request)
     return ResultsFragment(
         run=run,
         tab=tab,
@@ -285,7 +286,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         failed_query=_results_query("failed"),
         incomplete=incomplete,
         more_incomplete=run.incomplete - len(incomplete),
-        findings=findings_of(request.db, run) if not position else [],
+        findings=findings_of(request.db, run) if shows_findings else [],
         postponed=_postponed_text(postponed),
         filters=_state_filters(run, shown_state),
         query=_results_query(shown_state, position, tab),

@@ -73,9 +73,9 @@ class SetupState:
     """
 
     step: SetupStep
-    feed: Feed | None
-    newest: FeedImport | None
-    template: Template | None
+    feed: Feed | None = None
+    newest: FeedImport | None = None
+    template: Template | None = None
 
     @property
     def label(self) -> str:
@@ -114,13 +114,13 @@ class SetupPage:
 
 def find_setup_state(db: Session, workspace_id: UUID) -> SetupState:
     """Return how far a workspace has come to its first images. Each step counts as done, however it was done."""
+    if db.scalar(select(exists().where(Run.workspace_id == workspace_id))):
+        return SetupState(SetupStep.NOTHING)
     feed = next(iter(list_feeds(db, workspace_id, limit=1)), None)
     newest = next(iter(list_imports(db, feed, limit=1)), None) if feed else None
     own_templates = select(Template).where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
     template = db.scalar(own_templates.order_by(Template.id.desc()).limit(1))
-    if db.scalar(select(exists().where(Run.workspace_id == workspace_id))):
-        step = SetupStep.NOTHING
-    elif not has_storage(db, workspace_id):
+    if not has_storage(db, workspace_id):
         step = SetupStep.STORAGE
     elif newest is not None and newest.state == ImportState.DRAFT:
         step = SetupStep.COLUMNS
