@@ -1,6 +1,6 @@
 """A new run: its form with the field mapping, its plan, and its start."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -59,17 +59,22 @@ FILE_OPTION_LABELS = {
 }
 
 
-class RunForm(Form):
-    """The feed and the template of a run.
-
-    Beside these come the mapping (`map.<field>`), sizes (`size.<name>`) and formats (`format.<format>`). A run starts
-    with `confirm`; without it, its plan is shown.
-    """
+class SourceForm(Form):
+    """The feed and the template of a run."""
 
     model_config = ConfigDict(extra="ignore")
 
     feed: UUID
     template: UUID
+
+
+class RunForm(SourceForm):
+    """How a run renders its feed.
+
+    Beside these come the mapping (`map.<field>`), sizes (`size.<name>`) and formats (`format.<format>`). A run starts
+    with `confirm`; without it, its plan is shown.
+    """
+
     storage: UUID | Literal[""] = ""
     force: Literal["yes", ""] = ""
     refresh_photos: Literal["yes", ""] = ""
@@ -222,8 +227,8 @@ def show_plan(context: RunCollection, request: Request) -> PlanFragment:
     return PlanFragment(error=message)
 
 
-def read_spec(request: Request, form: RunForm, typed: Mapping[str, str]) -> RunSpec:
-    """Return the run that a form describes. Raises FieldError."""
+def find_source(request: Request, form: SourceForm) -> tuple[Feed, TemplateDesign]:
+    """Return the feed and the template of a form. Raises FieldError if one of them does not exist."""
     workspace_id = request.workspace.workspace_id
     feed = request.db.get(Feed, (workspace_id, form.feed))
     if feed is None or feed.deleted_at:
@@ -231,15 +236,19 @@ def read_spec(request: Request, form: RunForm, typed: Mapping[str, str]) -> RunS
     template = request.db.get(Template, (workspace_id, form.template))
     if template is None or template.deleted_at:
         raise FieldError("template", "This template does not exist. Choose one from the list")
-    design = load_design(request.db, template)
+    return feed, load_design(request.db, template)
+
+
+def read_spec(request: Request, form: RunForm, typed: Mapping[str, str]) -> RunSpec:
+    """Return the run that a form describes. Raises FieldError."""
+    feed, design = find_source(request, form)
     outputs = _outputs_of(typed, design, form)
     if len(outputs) > MAX_OUTPUTS:
         raise FieldError("formats", f"A row can have at most {MAX_OUTPUTS} images. Choose fewer sizes or formats")
-    rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
     return RunSpec(
         feed,
-        template,
-        chosen_mapping(typed, design, feed, rows),
+        design.template,
+        chosen_mapping(request, typed, design, feed),
         outputs,
         form.storage or None,
         force=form.force == "yes",
@@ -311,10 +320,10 @@ def _connection_choices(connections: list[Connection], chosen: str) -> list[Choi
 
 def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mapping[str, str]) -> MappingFragment:
     design = load_design(request.db, template)
-    rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
-    mapping = chosen_mapping(typed, design, feed, rows)
-    first = apply_mapping(mapping, rows[0], formats_of(request.db, feed)) if rows else {}
-    sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
+    mapping = chosen_mapping(request, typed, design, feed)
+    rows = list_items(request.db, feed, limit=1)
+    first = apply_mapping(mapping, rows[0].data, formats_of(request.db, feed)) if rows else {}
+    sizes = chosen_sizes(typed, design)
     return MappingFragment(
         mapped=_mapped(feed, design),
         feed=feed,
@@ -344,19 +353,23 @@ def _mapped_fields(
 
 def _outputs_of(typed: Mapping[str, str], design: TemplateDesign, form: RunForm) -> list[Output]:
     """The chosen formats in each of the chosen sizes; the first of each unless one is chosen."""
-    sizes = [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
+    sizes = chosen_sizes(typed, design)
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
     return [Output(size=size, format=format, **form.encoding_options()) for size in sizes for format in formats]
 
 
-def chosen_mapping(
-    typed: Mapping[str, str], design: TemplateDesign, feed: Feed, rows: Sequence[Mapping[str, str]]
-) -> dict[str, str]:
+def chosen_sizes(typed: Mapping[str, str], design: TemplateDesign) -> list[str]:
+    """Return the sizes of the form; the default one if none is chosen."""
+    return [size for size in design.document.size_names if f"size.{size}" in typed] or [DEFAULT_SIZE]
+
+
+def chosen_mapping(request: Request, typed: Mapping[str, str], design: TemplateDesign, feed: Feed) -> dict[str, str]:
     """Return the mapping of the form; guessed again if it was chosen for another feed or template, or not at all.
 
     A field that keeps its default is not in it.
     """
     if typed.get("mapped") != _mapped(feed, design):
+        rows = [item.data for item in list_items(request.db, feed, limit=SAMPLE)]
         return guess_mapping(design.document.fields, feed.columns, rows)
     chosen = {field.name: typed.get(f"map.{field.name}", KEEP_DEFAULT) for field in design.document.fields}
     return {name: column for name, column in chosen.items() if not column or mapped_columns(column, feed.columns)}

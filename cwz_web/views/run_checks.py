@@ -12,15 +12,14 @@ from pyramid.view import view_config
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.models import Template
-from cwz_web.generation.templates import load_design
+from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.mapping import apply_mapping, formats_of
-from cwz_web.runs.planning import RunSpec
 from cwz_web.runs.sample_check import SampleCheck, check_sample
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
-from cwz_web.views.new_run import RunForm, read_spec
+from cwz_web.views.new_run import SourceForm, chosen_mapping, chosen_sizes, find_source
 from cwz_web.views.previews import MAX_ROW, render_preview, uploads_of
 from cwz_web.web.forms import FieldError
 from cwz_web.web.rendering import page_view
@@ -29,10 +28,10 @@ from cwz_web.web.transactions import release_connection
 
 MAX_ROWS = 8
 
-F = TypeVar("F", bound=RunForm)
+F = TypeVar("F", bound=SourceForm)
 
 
-class RowImageForm(RunForm):
+class RowImageForm(SourceForm):
     """A row of the feed by its position, and the width of its image in pixels; its own without one."""
 
     row: Annotated[int, Field(ge=1, le=MAX_ROW)]
@@ -78,21 +77,22 @@ class SampleCheckPage:
 )
 def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
     """Render the rows that stress the design, and show what was found in them."""
-    spec, _ = _read_spec(request, RunForm)
-    document = load_design(request.db, spec.template).document
-    items = scan_items(request.db, spec.feed)
-    formats = formats_of(request.db, spec.feed)
-    values = [apply_mapping(spec.mapping, item.data, formats) for item in items]
-    mapped = [field for field in document.fields if field.name in spec.mapping]
+    typed = dict(request.GET)
+    feed, design = _find_source(request, _read_form(request, SourceForm))
+    document, mapping = design.document, chosen_mapping(request, typed, design, feed)
+    items = scan_items(request.db, feed)
+    formats = formats_of(request.db, feed)
+    values = [apply_mapping(mapping, item.data, formats) for item in items]
+    mapped = [field for field in document.fields if field.name in mapping]
     found = find_stress_rows(mapped, values, MAX_ROWS)
-    uploads = uploads_of(request, spec.template)
+    uploads = uploads_of(request, design.template)
     release_connection(request)  # rendering may fetch images
     check = check_sample(request.services.image_service, uploads, document, [values[row.number - 1] for row in found])
-    canvas = document.in_size(spec.outputs[0].size).canvas
-    path, query = request.path_in("runs", "row-image"), urlencode(dict(request.GET))
+    canvas = document.in_size(chosen_sizes(typed, design)[0]).canvas
+    path, query = request.path_in("runs", "row-image"), urlencode(typed)
     return SampleCheckPage(
-        feed=spec.feed,
-        template=spec.template,
+        feed=feed,
+        template=design.template,
         check=check,
         rows=[
             CheckedRow(row, f"{path}?{query}&row={items[row.number - 1].position}", findings)
@@ -101,7 +101,7 @@ def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
         width=canvas.width,
         height=canvas.height,
         scanned=len(items),
-        is_part=spec.feed.item_count > len(items),
+        is_part=feed.item_count > len(items),
     )
 
 
@@ -114,21 +114,26 @@ def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
 )
 def row_image(context: RunCollection, request: Request) -> Response:
     """Return the image of a row as the run would render it. It is not stored, and not counted."""
-    spec, form = _read_spec(request, RowImageForm)
-    design = load_design(request.db, spec.template)
-    items = list_items(request.db, spec.feed, form.row - 1, limit=1)
+    typed, form = dict(request.GET), _read_form(request, RowImageForm)
+    feed, design = _find_source(request, form)
+    items = list_items(request.db, feed, form.row - 1, limit=1)
     if not items:
         raise HTTPNotFound
-    values = apply_mapping(spec.mapping, items[0].data, formats_of(request.db, spec.feed))
-    uploads, output = uploads_of(request, spec.template), Output(size=spec.outputs[0].size)
+    mapping = chosen_mapping(request, typed, design, feed)
+    values = apply_mapping(mapping, items[0].data, formats_of(request.db, feed))
+    uploads, output = uploads_of(request, design.template), Output(size=chosen_sizes(typed, design)[0])
     return render_preview(request, uploads, design.document, values, output, form.width)
 
 
-def _read_spec(request: Request, model: type[F]) -> tuple[RunSpec, F]:
+def _read_form(request: Request, model: type[F]) -> F:
     try:
-        form = model.model_validate(dict(request.GET))
-        return read_spec(request, form, dict(request.GET)), form
+        return model.model_validate(dict(request.GET))
     except ValidationError:
         raise HTTPUnprocessableEntity("Choose a feed and a template") from None
+
+
+def _find_source(request: Request, form: SourceForm) -> tuple[Feed, TemplateDesign]:
+    try:
+        return find_source(request, form)
     except FieldError:
         raise HTTPNotFound from None

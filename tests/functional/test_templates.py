@@ -547,6 +547,7 @@ def test_run_form_shows_findings_before_start(app: TestApp, make: Factory) -> No
     part = app.get(f"/w/{studio.space.slug}/runs/checks?{asked}", headers={"HX-Request": "true"})
     assert "<html" not in part.text
     app.get(f"/w/{studio.space.slug}/runs/checks?feed=x", status=422)
+    app.get(f"/w/{studio.space.slug}/runs/checks?{asked}&quality=900")  # the plan says what is wrong with it
     app.get(f"/w/{studio.space.slug}/runs/row-image?{asked}&row=900", status=404)
     app.get(f"/w/{studio.space.slug}/runs/row-image?{asked}&row=x", status=422)
 
