@@ -67,8 +67,11 @@ document.addEventListener("click", (event) => {
   if ("themeSwitch" in button.dataset) switchTheme(); else copy(button);
 });
 
+const search = document.getElementById("search");
+
 // What went wrong with a request of htmx is said in a toast, and the page keeps what it shows.
 function showToast(message, link) {
+  search?.close(); // a modal dialog would cover the toast
   const toast = document.getElementById("toast") ?? document.createElement("div");
   toast.id = "toast";
   toast.setAttribute("role", "alert");
@@ -84,24 +87,29 @@ function showToast(message, link) {
   showToast.timer = setTimeout(() => toast.remove(), 10000);
 }
 
+const CHARACTERS = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#34;": '"', "&#39;": "'" };
+
+function titleOf(page) {
+  const title = /<h1>([^<]+)/.exec(page)?.[1] ?? "Something went wrong";
+  return title.replace(/&(?:amp|lt|gt|#34|#39);/g, (escaped) => CHARACTERS[escaped]);
+}
+
 document.addEventListener("htmx:before:swap", (event) => {
   const { ctx } = event.detail, response = ctx.response.raw;
   const isSignIn = response.redirected && new URL(response.url).pathname === "/signin";
-  // Forms with errors are shown where they are; any other error is a page of its own.
-  const isError = response.status >= 400 && response.status !== 422 && /<html/.test(ctx.text);
+  // An error is a page of its own, but for the page of a form with errors, of which the request selects a part.
+  const isError = response.status >= 400 && !(response.status === 422 && ctx.select) && /<html/.test(ctx.text);
   if (!isSignIn && !isError) return;
   event.preventDefault();
   const next = encodeURIComponent(location.pathname + location.search);
   if (isSignIn) showToast("Your session has ended.", { label: "Sign in again", path: `/signin?next=${next}` });
-  else showToast(`${/<h1>([^<]+)/.exec(ctx.text)?.[1] ?? "Something went wrong"}. Nothing was changed.`);
+  else showToast(`${titleOf(ctx.text)}.`);
 });
 document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx) showToast("The server cannot be reached. Try again when you are online.");
 });
 
 // The search opens with Ctrl-K; arrow keys move between its results.
-const search = document.getElementById("search");
-
 function openSearch() {
   search.showModal();
   search.querySelector("input").select();

@@ -84,6 +84,8 @@ def test_first_visit_with_a_file_resumes_at_each_step(app: TestApp, make: Factor
     sign_in(app, make.account())
     setup = create_workspace(app, "Later")
     upload = form_of(setup, "/w/later/feeds/new")
+    upload["file"] = ("shop.png", b"\x89PNG\r\n\x1a\n\x00")
+    upload = form_of(upload.submit(status=422), "/w/later/feeds/new")
     upload["file"] = ("shop.csv", b"title,price\nShirt,10\n")
     columns = upload.submit(status=303).follow()
     assert "Check its columns" in app.get("/w/later/setup").text
