@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,3 +30,16 @@ def test_scripts_of_the_editor_page_are_within_their_budget(tmp_path: Path) -> N
     assert len(scripts) == pages.count("<script") - 1  # without the values that the script starts with
     sizes = {name: len(gzip.compress((folders[folder] / name).read_bytes())) for folder, name in scripts}
     assert sum(sizes.values()) <= MAX_KB * 1024, sizes
+
+
+def test_container_image_copies_what_the_bundle_needs(tmp_path: Path) -> None:
+    """The first stage of the Dockerfile has nothing but the files that it copies, and the installed packages."""
+    stage = (ROOT / "deploy" / "Dockerfile").read_text().split("\nFROM ")[1]
+    for copied in re.findall(r"^COPY (.+) \S+$", stage, re.MULTILINE):
+        for source in copied.split():
+            target = tmp_path / source
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+            copy(ROOT / source, target)
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    subprocess.run([node(), tmp_path / "scripts" / "bundle.mjs"], check=True)
