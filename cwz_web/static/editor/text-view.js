@@ -157,7 +157,7 @@ export class TextView {
     frame.justifyContent = { top: "flex-start", middle: "center", bottom: "flex-end" }[/** @type {string} */ (layer.valign)] ?? "";
     frame.padding = `${layer.padding ?? 0}px`;
     frame.borderRadius = `${layer.radius ?? 0}px`;
-    frame.background = typeof layer.background === "string" ? layer.background : layer.background?.start ?? "none";
+    frame.background = layer.background ? this.colorValue(layer.background.start ?? layer.background) : "none";
     css.fontSize = `${layer.size * largest}px`;
   }
 
