@@ -391,6 +391,13 @@ def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[s
     expect(page.locator("#announcements")).to_have_text("Added Chair")
     editor.is_saved()
     assert editor.layer("Chair")["source"].startswith("upload:")
+    page.get_by_role("tab", name="Data").click()
+    page.locator("#feed").select_option(label="Harbour Goods, autumn")
+    column = page.locator("#field-offers").get_by_role("button", name="Title")
+    column.press("Enter")
+    editor.is_saved()
+    assert editor.state["document"]["fields"][-1]["name"] == "title"
+    expect(column).to_be_focused()
     console_errors.clear()  # the browser's of the file that was refused
 
 

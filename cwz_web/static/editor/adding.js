@@ -31,7 +31,7 @@ const MIN_DISTANCE = 4;
  */
 export function addFragment(editor, fragment, { point, target = targetOf(editor) } = {}) {
   const { stage } = editor;
-  const { layer, frame, container } = fit(editor, fragment, target);
+  const { layer, frame, container } = fit(editor, bind(editor, fragment), target);
   const center = point ? (container ? point : onCanvas(stage, layer, point)) : freeCenter(editor, frame, container);
   editor.edit(`add ${layer.name}`, (copy) => {
     bindElement(copy, columnsOf(editor), fragment);
@@ -48,18 +48,25 @@ export function addFragment(editor, fragment, { point, target = targetOf(editor)
 }
 
 /**
- * Return a new layer as large as the canvas or its container takes it.
+ * Return the layer of a fragment with the fields that it shows. What it adds to the document for them is not kept.
  * @param {Editor} editor
  * @param {Fragment} fragment
+ */
+function bind(editor, fragment) {
+  return bindElement(structuredClone(editor.document), columnsOf(editor), fragment);
+}
+
+/**
+ * Return a new layer as large as the canvas or its container takes it.
+ * @param {Editor} editor
+ * @param {Layer} bound
  * @param {Target} target
  */
-function fit(editor, fragment, target) {
+function fit(editor, bound, target) {
   const { stage } = editor;
   const frame = target.to ? stage.find(target.to)?.frame : undefined;
   const container = frame && findLayer(editor.document, target.to);
-  const scale = scaleFor({ width: stage.width, height: stage.height }, fragment.layer, frame?.width);
-  // Bound in a copy of the document for its size; what it adds to the document follows.
-  const bound = bindElement(structuredClone(editor.document), columnsOf(editor), fragment);
+  const scale = scaleFor(stage, bound, frame?.width);
   return { layer: scaleLayer(bound, scale), frame, container };
 }
 
@@ -77,9 +84,10 @@ function columnsOf(editor) {
  */
 export function fragmentDrop(editor, fragment) {
   const { stage } = editor;
+  const bound = bind(editor, fragment);
   const find = (/** @type {Point} */ point, /** @type {MouseEvent} */ event) => {
     const target = editor.dropper?.offer(point) ?? { to: "" };
-    const { layer, container } = fit(editor, fragment, target);
+    const { layer, container } = fit(editor, bound, target);
     const { width, height } = layer;
     if (container?.type === "stack") return { target, point, frame: undefined };
     const { x, y } = container ? point : onCanvas(stage, layer, point);

@@ -1,6 +1,6 @@
 // The fields in the data panel: those of the template and the columns of the chosen feed, to place on the canvas.
 
-import { addFragment, installDragging } from "./adding.js";
+import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { addField, findOffers, layerOf } from "./fields.js";
 import { findLayer } from "./model.js";
 
@@ -15,6 +15,7 @@ export function installFields(editor) {
   const list = /** @type {HTMLElement} */ (root.querySelector("#field-offers"));
   /** @type {string | null} the feed of the columns */
   let feedOfColumns = null;
+  let shown = "";
 
   async function loadColumns() {
     const { feed } = session.view;
@@ -29,15 +30,17 @@ export function installFields(editor) {
 
   function show() {
     const values = session.state?.values ?? {};
-    const items = findOffers(editor.document, editor.columns).map((field) => createItem(field, values[field.name] ?? field.default));
-    list.replaceChildren(...items);
+    const offers = findOffers(editor.document, editor.columns).map((field) => ({ ...field, sample: values[field.name] ?? field.default }));
+    const now = JSON.stringify(offers);
+    if (now === shown) return;
+    shown = now;
+    const focused = [...list.querySelectorAll("button")].find((each) => each === document.activeElement)?.dataset.field;
+    list.replaceChildren(...offers.map(createItem));
+    [...list.querySelectorAll("button")].find((each) => each.dataset.field === focused)?.focus();
   }
 
-  /**
-   * @param {Field} field
-   * @param {string} sample
-   */
-  function createItem({ name, label, type }, sample) {
+  /** @param {Field & {sample: string}} offer */
+  function createItem({ name, label, type, sample }) {
     const button = document.createElement("button");
     button.type = "button";
     button.dataset.field = name;
@@ -70,11 +73,7 @@ export function installFields(editor) {
   });
   installDragging(editor, list, "[data-field]", (item) => {
     const fragment = fragmentOf(item);
-    return fragment && {
-      over: (point) => void editor.dropper?.offer(point),
-      drop: (point) => addFragment(editor, fragment, { point, target: editor.dropper?.offer(point) }),
-      clear: () => editor.dropper?.clear(),
-    };
+    return fragment && fragmentDrop(editor, fragment);
   });
   session.addEventListener("state", () => {
     if (session.view.feed !== feedOfColumns) loadColumns();
