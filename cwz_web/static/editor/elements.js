@@ -11,7 +11,6 @@ import { locate, unusedName, walkLayers } from "./model.js";
 
 const DESIGNED_SIDE = 1080;
 const LARGEST = 0.6 * DESIGNED_SIDE;
-const PHOTO_SIDE = 480;
 const TEXT_SIZE = 54;
 const LINE_HEIGHT = 1.2;
 /** About how wide a character is, compared with the font size. */
@@ -127,15 +126,6 @@ export function imageLayer({ name, reference, width, height }, canvas) {
   const scale = Math.min(LARGEST / width, LARGEST / height, sharpest);
   const sides = { width: Math.max(Math.round(width * scale), 1), height: Math.max(Math.round(height * scale), 1) };
   return { ...OWN, type: "image", name: layerName(name), ...sides, source: reference };
-}
-
-/**
- * Return the layer of a photo whose sides are not known.
- * @param {string} source
- * @returns {Layer}
- */
-export function photoLayer(source) {
-  return { ...OWN, type: "image", name: "Image", width: PHOTO_SIDE, height: PHOTO_SIDE, source };
 }
 
 /**

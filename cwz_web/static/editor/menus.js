@@ -2,7 +2,7 @@
 
 import { addFragment } from "./adding.js";
 import { describeKeys } from "./commands.js";
-import { photoLayer, textLayer } from "./elements.js";
+import { findOffers, layerOf } from "./fields.js";
 import { findEntries } from "./finding.js";
 import { DEFAULT_SIZE, walkLayers } from "./model.js";
 
@@ -271,25 +271,14 @@ function installPalette(editor) {
  */
 function entriesOf(editor) {
   const commands = editor.commands.list().filter((each) => each.id !== "palette" && (each.isEnabled?.() ?? true));
-  const { canvas, sizes, fields, layers } = editor.document;
+  const { canvas, sizes, layers } = editor.document;
   const all = [{ name: DEFAULT_SIZE, width: canvas.width, height: canvas.height }, ...sizes];
   return [
     ...commands.map((each) => ({ label: each.label, group: each.group, keys: each.keys?.[0], run: () => each.run() })),
     ...[...walkLayers(layers)].map(({ name }) => ({ label: name, group: "Layer", run: () => editor.select([name]) })),
     ...all.map(({ name, width, height }) => ({ label: `${name} ${width} × ${height}`, group: "Size", run: () => void editor.session.show({ size: name }) })),
-    ...fields.map((field) => ({ label: `Add ${field.label || field.name}`, group: "Field", run: () => addField(editor, field) })),
+    ...findOffers(editor.document, editor.columns).map((field) => ({ label: `Add ${field.label}`, group: "Field", run: () => addFragment(editor, { layer: layerOf(field), shows: field }) })),
   ];
-}
-
-/**
- * Add a layer that shows a field.
- * @param {Editor} editor
- * @param {{name: string, label: string, type: string}} field
- */
-function addField(editor, { name, label, type }) {
-  const binding = `{{ ${name} }}`;
-  const layer = type === "image" ? photoLayer(binding) : textLayer(binding);
-  addFragment(editor, { layer: { ...layer, name: label || name } });
 }
 
 /** @param {Editor} editor */
