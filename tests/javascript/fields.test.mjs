@@ -4,8 +4,8 @@ import { test } from "node:test";
 
 import { addField, bindElement, findOffers, layerOf } from "../../cwz_web/static/editor/fields.js";
 
-const address = new URL("../../cwz_web/static/editor/elements.json", import.meta.url);
-const elements = JSON.parse(readFileSync(address, "utf8")).flatMap((group) => group.elements);
+const url = new URL("../../cwz_web/static/editor/elements.json", import.meta.url);
+const elements = JSON.parse(readFileSync(url, "utf8")).flatMap((group) => group.elements);
 const find = (id) => elements.find((each) => each.id === id);
 const makeDocument = (values) => ({ canvas: { width: 1080, height: 1080 }, layers: [], fields: [], sizes: [], ...values });
 const field = (name, type = "text") => ({ name, label: name, type, default: "" });

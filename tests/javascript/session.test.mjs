@@ -22,7 +22,7 @@ test("the changes of one account are not saved by another", async () => {
   assert.equal(csrf, "00");
 });
 
-test("a page of someone signed out is none to continue with", async () => {
+test("a page of a user who is signed out is none to continue with", async () => {
   assert.match((await resume({ redirected: true, text: '"account": "0a-1", "csrf": "ff"' })).problem, /signed out/);
   assert.match((await resume({ text: "Sign in" })).problem, /signed out/);
 });

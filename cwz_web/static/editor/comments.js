@@ -42,7 +42,7 @@ export function installComments(editor) {
     /** @type {HTMLElement | null} */ (panel.querySelector("#comment-text"))?.focus();
   }
 
-  // The answer to a change is the newest list: a list that was asked for earlier must not replace it.
+  // The answer to a change is the newest list: a list that was requested earlier must not replace it.
   panel.addEventListener("htmx:before:request", ({ target }) => {
     if (target === source) return;
     changing = /** @type {Element} */ (target);

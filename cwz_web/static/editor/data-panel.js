@@ -6,7 +6,7 @@ import { searchWhileTyping } from "./searching.js";
 
 const REDRAW_MS = 800;
 const MAX_VALUE = 120;
-// Images that the server refuses, since there are too many, are asked for again for longer than the limit lasts.
+// Images that the server refuses, since there are too many, are requested again for longer than the limit lasts.
 const RETRY_MS = 6000;
 const MAX_RETRIES = 12;
 
@@ -169,12 +169,12 @@ export function installDataPanel(editor) {
 }
 
 /**
- * Fetch an address, again as long as there are too many requests; null without a connection.
- * @param {string} address
+ * Fetch a URL, again as long as there are too many requests; null without a connection.
+ * @param {string} url
  */
-async function fetchPatiently(address) {
+async function fetchPatiently(url) {
   for (;;) {
-    const response = await fetch(address).catch(() => null);
+    const response = await fetch(url).catch(() => null);
     if (response?.status !== 429) return response;
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

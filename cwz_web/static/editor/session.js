@@ -210,7 +210,7 @@ export class Session extends EventTarget {
     const page = await response.text();
     const [token, account] = ["csrf", "account"].map((key) => new RegExp(`"${key}": "([0-9a-f-]+)"`).exec(page)?.[1]);
     if (response.redirected || !token) return "You are still signed out. Sign in first, in the other tab.";
-    // The changes would be saved in the name of someone who has not made them.
+    // The changes would be saved in the name of a user who has not made them.
     if (account !== this.start.account) return "You signed in with another account. Sign in with the one that made the changes.";
     this.start.csrf = token;
     this.setSaveState("saving");
