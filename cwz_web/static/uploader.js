@@ -128,7 +128,7 @@ function readUpload(request) {
 /** @param {XMLHttpRequest} request */
 function explainFailure(request) {
   if (request.status === 422) return JSON.parse(request.responseText).error;
-  return MESSAGES[request.status] ?? "The file could not be uploaded. Sign in again in another tab if your session has ended";
+  return MESSAGES[request.status] ?? "The file could not be uploaded. If your session has ended, sign in again and reload the page";
 }
 
 /**
