@@ -1,6 +1,8 @@
 """A brand: named colors, fonts, logos and text styles, of a workspace and as far as a document uses them."""
 
+import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -16,6 +18,7 @@ EntryName = Annotated[str, Field(pattern=rf"^{ENTRY_NAME}$")]
 PlainColor = Annotated[str, Field(pattern=PLAIN_COLOR)]
 PlainFont = Annotated[str, AfterValidator(check_plain_font)]
 Logo = Annotated[str, Field(pattern=r"^upload:[0-9a-f]{64}$")]
+_entry_name = re.compile(ENTRY_NAME)
 
 
 class BrandStyle(DocumentPart):
@@ -111,11 +114,17 @@ def unknown_entry(kind: Kind, name: str, known: Iterable[str]) -> str:
 
 
 def known_names(brand: object) -> dict[Kind, frozenset[str]]:
-    """Return the names of entries in the brand of a document that is not validated yet."""
+    """Return the names of entries in the brand of a document that is not validated yet; of too many, the first."""
     brand = dict(brand) if isinstance(brand, Brand) else brand
     sections: dict[Kind, str] = {"color": "colors", "font": "fonts", "logo": "logos", "style": "styles"}
     found = {kind: brand.get(key) if isinstance(brand, dict) else None for kind, key in sections.items()}
-    return {kind: frozenset(entries) if isinstance(entries, dict) else frozenset() for kind, entries in found.items()}
+    return {
+        # Each unknown reference has them in its message.
+        kind: frozenset(filter(_entry_name.fullmatch, islice(names, 2 * LIMITS[sections[kind]])))
+        if isinstance(names, dict)
+        else frozenset()
+        for kind, names in found.items()
+    }
 
 
 def offer_brand(document: Any, brand: Brand) -> Any:
@@ -148,7 +157,11 @@ def _fill_style(layer: Any, styles: Mapping[Any, Any]) -> Any:
         return {**layer, "layers": [_fill_style(each, styles) for each in inner]}
     name = layer.get("style")
     style = styles.get(name.partition(":")[2]) if isinstance(name, str) else None
-    return {**style, **layer} if isinstance(style, dict) else layer
+    if not isinstance(style, dict):
+        return layer
+    # Nothing else than a style can have: the expressions and layers of the document are counted already.
+    values = {key: style[key] for key in BrandStyle.model_fields if isinstance(style.get(key), str | int | float)}
+    return values | layer
 
 
 def restyle(layers: Iterable[dict[str, Any]], old: Brand, new: Brand) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cwz_web.imaging.brand import Brand, Entry
+from cwz_web.imaging.brand import Brand, Entry, fill_styles
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.engine import Engine
@@ -145,6 +145,12 @@ class TestReferences:
     def test_invalid_brands_are_refused(self, brand: Any, message: str) -> None:
         assert message in error_of(box(fill="#000000"), brand=brand)
 
+    def test_a_message_lists_only_names_that_a_brand_can_have(self) -> None:
+        colors = {f"c{number}": "#000000" for number in range(10_000)} | {"x" * 10_000: "#000000"}
+        with pytest.raises(ValidationError) as caught:
+            template(box(fill="brand:ink"), brand={"colors": {"y" * 10_000: "#000000"} | colors})
+        assert max(len(error["msg"]) for error in caught.value.errors()) < 1000
+
     def test_the_uses_are_those_of_layers(self) -> None:
         assert template(TITLE, box(fill="brand:ink")).brand_uses() == {
             ("style", "heading"),
@@ -192,6 +198,15 @@ class TestStyles:
     def test_a_layer_has_the_values_of_its_style_where_it_has_none(self) -> None:
         layer = only(template({**TITLE, "weight": 400}))
         assert {key: layer[key] for key in HEADING} == {**HEADING, "weight": 400}
+
+    @pytest.mark.parametrize(
+        "hidden", [{"type": "group", "layers": [TITLE]}, {"spans": [{"text": "x"}]}, {"color": {"value": "name"}}]
+    )
+    def test_a_style_brings_nothing_that_a_style_cannot_have(self, hidden: dict[str, Any]) -> None:
+        """Such as expressions, which are counted before they are compiled."""
+        layers, brand = [{"name": "Title", "style": "brand:a"}], {"styles": {"a": {"size": 9, **hidden}}}
+        document = {"layers": layers, "brand": brand}
+        assert fill_styles(document)["layers"] == [{"name": "Title", "style": "brand:a", "size": 9}]
 
     def test_an_export_keeps_a_value_that_is_a_default(self) -> None:
         exported = template({**TITLE, "weight": 400}).to_json()
