@@ -20,14 +20,16 @@ test("all lengths of an element are scaled, those of layers in it too", () => {
   const button = scaleLayer(find("button").layer, 0.5);
   assert.deepEqual([button.width, button.height, button.gap, button.padding, button.radius], [150, 48, 7, 14, 10]);
   assert.deepEqual([button.layers[0].size, button.layers[1].width], [20, 20]);
+  const price = scaleLayer(find("price").bound.layer, 0.5);
+  assert.deepEqual([price.size, price.min_size], [32, 16]);
   const card = scaleLayer(find("card").layer, 2);
   assert.deepEqual([card.border.width, card.shadow.blur], [4, 48]);
 });
 
 test("tiny canvases get valid elements", () => {
-  for (const { layer } of elements) {
-    for (const each of walkLayers([scaleLayer(layer, 0.1)])) {
-      assert.ok(each.width >= 1 && each.height >= 1 && (each.size ?? 6) >= 6, each.name);
+  for (const layer of elements.flatMap(({ layer, bound }) => (bound ? [layer, bound.layer] : [layer]))) {
+    for (const { name, width, height, size = 6, min_size: least = 6 } of walkLayers([scaleLayer(layer, 0.1)])) {
+      assert.ok(width >= 1 && height >= 1 && least >= 6 && size >= least, name);
     }
   }
 });

@@ -18,7 +18,7 @@ const CHARACTER_WIDTH = 0.55;
 const MAX_LINES = 50;
 const SCALES = [0.1, 4];
 const MIN_FONT_SIZE = 6;
-const WHOLE = ["x", "y", "width", "height", "size", "gap", "padding"];
+const WHOLE = ["x", "y", "width", "height", "size", "min_size", "gap", "padding"];
 const BROKEN = ["radius", "stroke_width"];
 const OWN = { x: 0, y: 0, anchor: "top-left", rotation: 0, opacity: 1, hidden: false, locked: false };
 
@@ -42,7 +42,7 @@ export function scaleFor(canvas, layer, room = Number.POSITIVE_INFINITY) {
  */
 export function scaleLayer(layer, scale) {
   const scaled = scaleLengths({ ...OWN, ...layer }, scale);
-  if (scaled.size) scaled.size = Math.max(scaled.size, MIN_FONT_SIZE);
+  for (const key of ["size", "min_size"]) if (scaled[key]) scaled[key] = Math.max(scaled[key], MIN_FONT_SIZE);
   for (const side of ["width", "height"]) scaled[side] = Math.max(scaled[side], 1);
   if (scaled.border) scaled.border = { ...scaled.border, width: scaled.border.width * scale };
   if (scaled.shadow) scaled.shadow = scaleLengths(scaled.shadow, scale, ["y", "blur"]);
