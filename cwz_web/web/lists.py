@@ -162,5 +162,5 @@ def keep_url(request: Request, controls: ListControls) -> None:
 def list_path(request: Request, collection: str, query: str) -> str:
     """Return the path of a list at the place that a form on it has sent, with its parameters encoded again."""
     path = request.path_in(collection)
-    parameters = parse_qsl(query[:1000], max_num_fields=20) if query.isprintable() else []
+    parameters = parse_qsl(query[:1000]) if query.isprintable() else []
     return f"{path}?{urlencode(parameters)}" if parameters else path
