@@ -151,7 +151,8 @@ def unused_name(db: Session, workspace_id: UUID, name: str) -> str:
     """Return a name that no template has: the name itself, or with the next number, such as “Product ad 2”."""
     stem = _number.sub("", name)
     own = Template.workspace_id == workspace_id, Template.deleted_at.is_(None)
-    similar = select(Template.name).where(*own, Template.name.istartswith(stem, autoescape=True))
+    start = stem[: MAX_NAME - len(" 9999")]  # a long name is cut, so that the number fits
+    similar = select(Template.name).where(*own, Template.name.istartswith(start, autoescape=True))
     taken = {other.casefold() for other in db.scalars(similar)}
     if name.casefold() not in taken:
         return name

@@ -18,6 +18,7 @@ from tests.factories import Factory
         (["Product adventure"], "Product ad", "Product ad"),
         (["100%"], "100 %", "100 %"),
         (["x" * 100], "x" * 100, "x" * 98 + " 2"),
+        (["x" * 100, "x" * 98 + " 2"], "x" * 100, "x" * 98 + " 3"),
         (["7"], "7", "7 2"),
     ],
 )
