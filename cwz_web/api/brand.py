@@ -103,7 +103,7 @@ def _save(request: Request, db: Session, change: BrandRequest) -> SavedBrand:
     if change.brand.model_dump_json() == saved.brand.model_dump_json():  # equal objects can differ in their order
         return saved
     try:
-        new = save_brand(db, workspace_id, change.brand, saved.revision if change.revision is None else change.revision)
+        new = save_brand(db, workspace_id, change.brand, change.revision)
     except BrandChangedError as error:
         raise ProblemError(409, "conflict", str(error)) from None
     except BrandError as error:

@@ -76,14 +76,14 @@ def load_brand(db: Session, workspace_id: UUID) -> SavedBrand:
     return SavedBrand(NO_BRAND, 0) if row is None else SavedBrand(Brand.model_validate(row.document), row.revision)
 
 
-def save_brand(db: Session, workspace_id: UUID, brand: Brand, revision: int) -> SavedBrand:
+def save_brand(db: Session, workspace_id: UUID, brand: Brand, revision: int | None) -> SavedBrand:
     """Save the brand of a workspace, if it is still the one that the change is for.
 
     Args:
         db: a transaction in the workspace.
         workspace_id: the workspace.
         brand: the new brand.
-        revision: the revision that it was made from.
+        revision: the revision that it was made from; None to replace any.
 
     Raises:
         BrandChangedError: the brand has another revision.
@@ -95,13 +95,13 @@ def save_brand(db: Session, workspace_id: UUID, brand: Brand, revision: int) -> 
         .on_conflict_do_nothing(index_elements=["workspace_id"])
     )
     row = db.get_one(WorkspaceBrand, workspace_id, with_for_update=True, populate_existing=True)
-    if row.revision != revision:
+    if revision is not None and row.revision != revision:
         raise BrandChangedError
     for section, limit in LIMITS.items():
         if len(getattr(brand, section)) > limit:
             raise BrandError(f"A brand can have at most {limit} {section}. Remove one")
     _check_uploads(db, workspace_id, brand)
-    row.document, row.revision = brand.model_dump(mode="json"), revision + 1
+    row.document, row.revision = brand.model_dump(mode="json"), row.revision + 1
     db.flush()
     return SavedBrand(brand, row.revision)
 
@@ -146,7 +146,7 @@ def update_templates(
     *,
     publish_as: UUID | None = None,
 ) -> list[BrandUpdate]:
-    """Bring the values of a brand into templates, at most MAX_TEMPLATES of them.
+    """Update the values of a brand in templates, in at most MAX_TEMPLATES of them.
 
     Args:
         db: a transaction in the workspace.

@@ -141,7 +141,7 @@ def change_brand(context: BrandResource, request: Request) -> BrandPlanPage | Br
     rate_limit="brand",
 )
 def update_outdated(context: BrandResource, request: Request) -> BrandUpdatedPage:
-    """Bring the values of the brand into templates that have other ones, such as imported or restored ones."""
+    """Update the values of the brand in templates that have other ones, such as imported or restored ones."""
     db, workspace_id = request.db, request.workspace.workspace_id
     saved = load_brand(db, workspace_id)
     updates = _update(request, saved, find_outdated(db, workspace_id, saved.brand), {})

@@ -48,7 +48,7 @@ class Space:
         self.space = make.workspace()
         self.account = make.member(self.space)
 
-    def save(self, brand: Brand, revision: int = 0) -> SavedBrand:
+    def save(self, brand: Brand, revision: int | None = 0) -> SavedBrand:
         with self.make.database.transaction(self.space.id) as db:
             return save_brand(db, self.space.id, brand, revision)
 
@@ -92,6 +92,10 @@ class TestSaving:
         with pytest.raises(BrandChangedError):
             space.save(brand_of(GREEN))
         space.save(brand_of(GREEN), revision=1)
+
+    def test_without_a_revision_any_brand_is_replaced(self, space: Space) -> None:
+        space.save(brand_of())
+        assert space.save(brand_of(GREEN), revision=None) == SavedBrand(brand_of(GREEN), 2)
 
     def test_logos_and_fonts_are_uploads_of_the_workspace(self, space: Space) -> None:
         image = space.make.upload(space.space, jpeg())
