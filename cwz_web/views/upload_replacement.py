@@ -143,13 +143,14 @@ def undo_replacement_in_templates(context: UploadResource, request: Request) -> 
     """Undo a replacement: the fields name the step or the version of each template that it changed."""
     upload = context.row
     numbers = _numbers(request.POST.items())
+    brand = _undo_in_brand(request, upload)  # first, as in a replacement, so that no two requests wait for each other
     undone, changed = undo_replacement(
         request.db, upload.workspace_id, numbers["step"], numbers["version"], request.user.account.id
     )
     for template in undone:
         is_published = template.id in numbers["version"]
         request.audit("template.edit" if is_published else "template.draft", template.name)
-    return UndonePage(item_of(request, upload), undone, changed, _undo_in_brand(request, upload))
+    return UndonePage(item_of(request, upload), undone, changed, brand)
 
 
 def _undo_in_brand(request: Request, upload: Upload) -> bool | None:
