@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from cwz_web.generation import drafts
@@ -143,7 +144,8 @@ def undo_in_brand(db: Session, old: Upload, entries: Iterable[Entry], revision: 
         brand = load_brand(db, old.workspace_id).brand.with_upload(entries, old.reference)
         with db.begin_nested():
             save_brand(db, old.workspace_id, brand, revision)
-    except (BrandError, KeyError):  # it has another revision, or the upload was deleted
+    # It has another revision, the upload was deleted, or a form names an entry that has no upload.
+    except (BrandError, KeyError, ValidationError):
         return False
     return True
 

@@ -211,4 +211,5 @@ class TestBrand:
         self.save(library, 2, logos={"main": library.new.reference}, colors={"ink": "#111111"})
         assert not self.undo(library, ("logo", "main"), revision=2)
         assert not self.undo(library, ("logo", "gone"), revision=3)
+        assert not self.undo(library, ("color", "ink"), revision=3), "a color has no upload"
         assert self.brand(library).logos["main"] == library.new.reference
