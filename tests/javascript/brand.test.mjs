@@ -24,15 +24,18 @@ test("a reference is the document's value, else that of the workspace, else blac
 test("a color goes to the main color of layers, and replaces what decided about it", () => {
   const copy = document();
   assert.deepEqual(applyColor(copy, ["Box", "Title", "Logo"], "brand:ink"), ["Box", "Title"]);
-  assert.deepEqual(copy.layers[0], { type: "shape", name: "Box", fill: "brand:ink", bound: {} });
+  assert.deepEqual(copy.layers[0], { type: "shape", name: "Box", fill: "brand:ink" });
   assert.deepEqual(copy.layers[1].layers[0], { type: "text", name: "Title", color: "brand:ink" });
 });
 
-test("styles and fonts go to texts only", () => {
+test("styles and fonts go to texts only, and replace what decided about their values", () => {
   const copy = document();
   assert.deepEqual(applyToTexts(copy, ["Box", "Title"], { style: "brand:title", size: 40 }), ["Title"]);
   assert.equal(copy.layers[0].size, undefined);
   assert.equal(copy.layers[1].layers[0].size, 40);
+  const text = { type: "text", name: "Text", color: "#000000", gradient: { start: "#000000" }, bound: { color: "ink", hidden: "sold" } };
+  applyToTexts({ ...copy, layers: [text] }, ["Text"], { style: "brand:title", color: "brand:ink" });
+  assert.deepEqual(text, { type: "text", name: "Text", color: "brand:ink", bound: { hidden: "sold" }, style: "brand:title" });
 });
 
 test("a logo keeps its proportions, in the middle, under a name that is not taken", () => {

@@ -1,6 +1,6 @@
 // References to the brand, such as `brand:primary`, as the editor shows and applies them. No DOM.
 
-import { insertLayers, walkLayers } from "./model.js";
+import { insertLayers, setOwn, walkLayers } from "./model.js";
 
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
 /** @typedef {{font: string, weight: number, size: number, color: string, line_height: number}} Style */
@@ -51,10 +51,7 @@ function mainColor(layer) {
 export function applyColor(copy, names, reference) {
   const changed = [...walkLayers(copy.layers)].filter((layer) => names.includes(layer.name) && mainColor(layer));
   for (const layer of changed) {
-    const property = /** @type {string} */ (mainColor(layer));
-    layer[property] = reference;
-    // What the row decided about until now.
-    if (layer.bound) delete layer.bound[property];
+    setOwn(layer, /** @type {string} */ (mainColor(layer)), reference);
     if (layer.type === "text") delete layer.gradient;
   }
   return changed.map((layer) => layer.name);
@@ -68,7 +65,10 @@ export function applyColor(copy, names, reference) {
  */
 export function applyToTexts(copy, names, values) {
   const texts = [...walkLayers(copy.layers)].filter((layer) => names.includes(layer.name) && layer.type === "text");
-  for (const layer of texts) Object.assign(layer, values);
+  for (const layer of texts) {
+    for (const [property, value] of Object.entries(values)) setOwn(layer, property, value);
+    if ("color" in values) delete layer.gradient;
+  }
   return texts.map((layer) => layer.name);
 }
 

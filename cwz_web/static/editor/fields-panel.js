@@ -91,7 +91,8 @@ export function installFields(editor) {
 function fillImage(editor, { layer, shows }) {
   const [name] = editor.selection;
   const selected = editor.selection.length === 1 ? findLayer(editor.document, name) : undefined;
-  if (layer.type !== "image" || selected?.type !== "image" || selected.source || !shows) return false;
+  if (layer.type !== "image" || selected?.type !== "image" || !shows || !editor.isUnlocked(name)) return false;
+  if (selected.source || selected.bound?.source) return false;
   editor.edit(`image of ${name}`, (copy) => {
     addField(copy, shows);
     const image = findLayer(copy, name);

@@ -92,6 +92,19 @@ export function changed(document, change) {
 }
 
 /**
+ * Set a property of a layer, which then comes no longer from an expression.
+ * @param {Layer} layer a layer of a copy of a document, which changes
+ * @param {string} property
+ * @param {any} value
+ */
+export function setOwn(layer, property, value) {
+  layer[property] = value;
+  if (!layer.bound) return;
+  delete layer.bound[property];
+  if (!Object.keys(layer.bound).length) delete layer.bound;
+}
+
+/**
  * Return what a size overrides of a layer, whose name can be that of a property of all objects.
  * @param {Size} size
  * @param {string} name

@@ -2,8 +2,9 @@
 
 import { Uploader, acceptFiles } from "../uploader.js";
 import { addFragment, fragmentDrop, installDragging } from "./adding.js";
+import { applyToTexts } from "./brand.js";
 import { imageLayer } from "./elements.js";
-import { findLayer } from "./model.js";
+import { findLayer, setOwn } from "./model.js";
 import { searchWhileTyping } from "./searching.js";
 import { openPanel } from "./tabs.js";
 
@@ -105,7 +106,7 @@ function use(editor, upload) {
   const names = editor.selection.filter((name) => findLayer(editor.document, name)?.type === "text" && editor.isUnlocked(name));
   if (!names.length) return editor.toast("Select a text first, then add the font.");
   editor.edit(`font ${names.join(", ")}`, (copy) => {
-    for (const name of names) setProperty(copy, name, "font", upload.reference);
+    applyToTexts(copy, names, { font: upload.reference });
   });
   editor.announce(`${names.join(", ")} is in ${upload.name}`);
 }
@@ -137,25 +138,12 @@ function imageDrop(editor, upload) {
       const name = replaced(point, event);
       clear();
       if (!name) return added.drop(point, event);
-      editor.edit(`image of ${name}`, (copy) => setProperty(copy, name, "source", upload.reference));
+      editor.edit(`image of ${name}`, (copy) => {
+        const image = findLayer(copy, name);
+        if (image) setOwn(image, "source", upload.reference);
+      });
       editor.select([name]);
       editor.announce(`${name} shows ${upload.name}`);
     },
   };
-}
-
-/**
- * Set a property of a layer, which then comes no longer from an expression.
- * @param {import("./model.js").TemplateDocument} copy
- * @param {string} name
- * @param {string} property
- * @param {string} value
- */
-function setProperty(copy, name, property, value) {
-  const layer = findLayer(copy, name);
-  if (!layer) return;
-  layer[property] = value;
-  if (!layer.bound?.[property]) return;
-  delete layer.bound[property];
-  if (!Object.keys(layer.bound).length) delete layer.bound;
 }
