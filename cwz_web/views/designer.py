@@ -431,7 +431,7 @@ def designer_page(
         groups=[OpenGroup(group, is_open(group, typed, errors)) for group in groups],
         typed=typed,
         errors=errors,
-        canvas=_canvas_values(shown, typed if errors and typed.get("do") == "canvas" else {}),
+        canvas=_canvas_values(document, selection.size, typed if errors and typed.get("do") == "canvas" else {}),
         feeds=feeds,
         feed=next((each for each in feeds if each.id == selection.feed), None),
         font_groups=font_groups,
@@ -587,13 +587,14 @@ def _serialize_boxes(placed: Sequence[PlacedLayer]) -> str:
     return json.dumps(boxes)
 
 
-def _canvas_values(shown: ImageTemplate, typed: dict[str, str]) -> dict[str, object]:
-    """Return the values of the canvas form: as typed if they were invalid, else the document's."""
-    background = shown.canvas.background
+def _canvas_values(document: ImageTemplate, size: str, typed: dict[str, str]) -> dict[str, object]:
+    """Return the values of the canvas form: as typed if they were invalid, else those of the size."""
+    shown = document.find_size(size) or document.canvas
+    background = shown.background
     gradient = background.model_dump(mode="json") if isinstance(background, BaseModel) else {}
     canvas: dict[str, object] = {
-        "width": shown.canvas.width,
-        "height": shown.canvas.height,
+        "width": shown.width,
+        "height": shown.height,
         "background": gradient.get("start", background or ""),
         "background.type": gradient.get("type", "solid" if background else "none"),
         "background.end": gradient.get("end", ""),

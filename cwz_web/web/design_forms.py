@@ -30,7 +30,7 @@ from cwz_web.web.condition_forms import change_condition
 from cwz_web.web.data_forms import change_computed, change_field, change_table
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed, parse_selection
 from cwz_web.web.forms import error_messages
-from cwz_web.web.layer_forms import NOT_IN_FORM, find_bound_fields, read_layer
+from cwz_web.web.layer_forms import NOT_IN_FORM, explain_error, find_bound_fields, read_layer
 
 __all__ = [
     "CHANGES",
@@ -75,14 +75,18 @@ def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -
     except LayerNotFoundError as missing:
         raise InvalidDesignError({"layer": f"The layer “{missing}” no longer exists"}) from None
     except ValidationError as error:
-        raise InvalidDesignError(_shorten_paths(error_messages(error))) from None
+        messages = error_messages(error)
+        raise InvalidDesignError({_form_field_of(path): explain_error(messages[path]) for path in messages}) from None
 
 
-def _shorten_paths(errors: dict[str, str]) -> dict[str, str]:
-    """Return messages by form field: `canvas.width` is the field `width`."""
-    return {
-        path.rpartition(".")[2] if path.startswith(("canvas.", "sizes.")) else path: errors[path] for path in errors
-    }
+def _form_field_of(path: str) -> str:
+    """Return the form field of a path in the document: `canvas.width` is the field `width`."""
+    if not path.startswith(("canvas.", "sizes.")):
+        return path
+    name = path.rpartition(".")[2]
+    if ".background." not in path:
+        return name
+    return f"background.{name}" if name in ("end", "angle") else "background"
 
 
 def _add(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
@@ -185,12 +189,16 @@ def _canvas(document: ImageTemplate, selection: Selection, typed: Typed) -> Chan
 
 
 def _read_background(old: Fill | None, typed: Typed) -> Any:
-    """Return the background that a form describes: none, a color or a gradient, which keeps its stops."""
+    """Return the background that a form describes: none, a color or a gradient, which keeps its stops.
+
+    The form has no color while there is none.
+    """
     kind = typed["background.type"]
-    color = typed.get("background", "").strip() or "#ffffff"
+    gradient = old.model_dump(mode="json", exclude_defaults=True) if isinstance(old, BaseModel) else {}
+    shown = old if isinstance(old, str) else gradient.get("start", "#ffffff")
+    color = typed.get("background", shown).strip()
     if kind in ("none", "solid"):
         return None if kind == "none" else color
-    gradient = old.model_dump(mode="json", exclude_defaults=True) if isinstance(old, BaseModel) else {}
     parts = {name: typed.get(f"background.{name}", "").strip() for name in ("end", "angle")}
     given = {name: text for name, text in parts.items() if text}
     return {"end": GRADIENT_END} | gradient | given | {"type": kind, "start": color}

@@ -568,7 +568,7 @@ def read_layer(
     try:
         _any_layer.validate_python(values)
     except ValidationError as error:
-        return {}, {_form_field_of(path): _explain(text) for path, text in error_messages(error).items()}
+        return {}, {_form_field_of(path): explain_error(text) for path, text in error_messages(error).items()}
     return values, {}
 
 
@@ -659,7 +659,8 @@ def _form_field_of(path: str) -> str:
     return "" if parts == ["sizing"] else ".".join(parts)
 
 
-def _explain(text: str) -> str:
+def explain_error(text: str) -> str:
+    """Return the message of an error for people who do not read patterns."""
     return "Enter a color as #rrggbb or #rrggbbaa" if "pattern '^#" in text else text
 
 

@@ -66,6 +66,19 @@ def change(studio: Studio, layer: str = "Title", status: int = 303, **typed: str
     return answer.follow() if status == 303 else answer
 
 
+def test_background_of_a_size_can_be_its_own_and_errors_are_beside_it(studio: Studio) -> None:
+    studio.open(small_document(sizes=[{"name": "square", "width": 200, "height": 200}]))
+    form = studio.form(studio.page("size=square"), "canvas")
+    assert "background" not in form.fields
+    form["background.type"] = "linear"
+    form = studio.form(form.submit().follow(), "canvas")
+    form["background.end"] = "red"
+    page = form.submit(status=422)
+    assert page.html.find(id="background.end-error").text == "Enter a color as #rrggbb or #rrggbbaa"
+    form["background.end"], form["background.type"] = "#ff0000", "none"
+    assert studio.form(form.submit().follow(), "canvas")["background.type"].value == "none"
+
+
 def test_form_makes_no_document_that_could_not_be_imported(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     page = studio.page()
     monkeypatch.setattr(document_length, "MAX_DOCUMENT_LENGTH", 500)

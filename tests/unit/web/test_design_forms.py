@@ -104,6 +104,31 @@ def test_impossible_gradient_is_refused(document: ImageTemplate) -> None:
             change_design(document, Selection(), {"do": "canvas", **values})
 
 
+@pytest.mark.parametrize(
+    ("typed", "field"),
+    [
+        ({"background.type": "solid", "background": ""}, "background"),
+        ({"background.type": "linear", "background": "red"}, "background"),
+        ({"background.type": "linear", "background.end": "red"}, "background.end"),
+    ],
+)
+@pytest.mark.parametrize("size", ["default", "square"])
+def test_error_is_at_the_color_that_is_not_valid(
+    document: ImageTemplate, size: str, typed: dict[str, str], field: str
+) -> None:
+    with pytest.raises(InvalidDesignError) as wrong:
+        change_design(document, Selection(size=size), {"do": "canvas", **typed})
+    assert wrong.value.errors == {field: "Enter a color as #rrggbb or #rrggbbaa"}
+
+
+def test_background_of_a_size_starts_with_that_of_the_canvas(document: ImageTemplate) -> None:
+    ink = change_design(document, Selection(), {"do": "canvas", "background": "#101418"})[0]
+    typed = {"do": "canvas", "background.type": "solid"}
+    own = change_design(ink, Selection(size="square"), typed)[0]
+    assert own.canonical()["sizes"][0]["background"] == "#101418"
+    assert change_design(own, Selection(size="square"), typed | {"background.type": "none"})[0] == ink
+
+
 @pytest.mark.parametrize("do", sorted(CHANGES))
 def test_incomplete_change_raises_only_design_errors(document: ImageTemplate, do: str) -> None:
     for selection in (Selection(), Selection(layer="Title"), Selection(size="square")):
