@@ -72,17 +72,20 @@ const search = document.getElementById("search");
 // What went wrong with a request of htmx is said in a toast, and the page keeps what it shows.
 function showToast(message, link) {
   search?.close(); // a modal dialog would cover the toast
-  const toast = document.getElementById("toast") ?? document.createElement("div");
-  toast.id = "toast";
+  const toast = document.createElement("div");
+  toast.className = "toast";
   toast.setAttribute("role", "alert");
-  toast.replaceChildren(message);
+  toast.append(message);
   if (link) {
     const anchor = document.createElement("a");
     anchor.href = link.path;
     anchor.textContent = link.label;
-    toast.append(" ", anchor);
+    toast.append(anchor);
   }
-  document.body.append(toast);
+  const toasts = document.querySelector(".toasts") ?? document.createElement("div");
+  toasts.className = "toasts";
+  toasts.replaceChildren(toast);
+  document.body.append(toasts);
   clearTimeout(showToast.timer);
   showToast.timer = setTimeout(() => toast.remove(), 10000);
 }

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE
 
 PUBLIC_PAGES = ["/", "/pricing", "/security", "/privacy", "/signin", "/signup", "/forgot", "/verify?token=x"]
-PUBLIC_PAGES += ["/invitation?token=x", "/dev/mail"]
+PUBLIC_PAGES += ["/invitation?token=x", "/dev/mail", "/dev/components"]
 ACCOUNT_PAGES = ["/account", "/account/delete", "/account/second-factor", "/account/prove", "/w", "/w/new"]
 WORKSPACE_PAGES = [
     "",
@@ -40,7 +40,7 @@ def first_link(html: str, collection: str) -> str:
 
 
 def test_public_pages(find_defects: Callable[..., list[object]]) -> None:
-    assert find_defects(PUBLIC_PAGES, signed_in=False, dark={"/signup"}) == []
+    assert find_defects(PUBLIC_PAGES, signed_in=False, dark={"/signup", "/dev/components"}) == []
 
 
 def test_account_and_workspace_pages(find_defects: Callable[..., list[object]]) -> None:

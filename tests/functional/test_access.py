@@ -265,7 +265,9 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
     assert all(page.permission in (*Permission, NO_PERMISSION_REQUIRED) for page in pages)
     public = {f"{page.context.__name__}/{page.name}" for page in pages if page.permission == NO_PERMISSION_REQUIRED}
     assert public == {
+        "DevelopmentRoot/components",
         "DevelopmentRoot/mail",
+        "DevelopmentRoot/states.css",
         "GoogleSignIn/",
         "GoogleSignIn/callback",
         "DocsRoot/api",

@@ -48,7 +48,8 @@ def test_session_cookie_signs_in(app: TestApp, make: Factory) -> None:
 
 
 def test_development_pages_do_not_exist(app: TestApp) -> None:
-    app.get("/dev/mail", status=404)
+    for name in ("mail", "components", "states.css"):
+        app.get(f"/dev/{name}", status=404)
     assert "demo" not in app.get("/signin").text.lower()
 
 
