@@ -9,7 +9,7 @@ from pyramid.response import Response
 from cwz_web.web.request import Handler, Request
 
 PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer",
     "Access-Control-Max-Age": "7200",
     "Vary": "Origin",

@@ -15,7 +15,14 @@ from pyramid.view import view_config
 
 from cwz_web.api.brand import BrandRequest
 from cwz_web.api.examples import KEY, LANGUAGES, Example
-from cwz_web.api.feeds import ColumnFormatsRequest, FeedRequest, ItemKeysRequest, ItemRequest, ItemsRequest
+from cwz_web.api.feeds import (
+    ColumnFormatsRequest,
+    FeedChangeRequest,
+    FeedRequest,
+    ItemKeysRequest,
+    ItemRequest,
+    ItemsRequest,
+)
 from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
 from cwz_web.api.runs import RunRequest
@@ -175,6 +182,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         ItemKeysRequest: {"keys": ["mug-1"]},
         UploadUrlRequest: {"url": "https://shop.example/logo.svg", "name": "Logo"},
         BrandRequest: {"brand": {"colors": {"primary": "#ff5500"}, "fonts": {"body": "Inter"}}},
+        FeedChangeRequest: {"currency": "EUR"},
         ColumnFormatsRequest: {"formats": {"price": {"locale": "de", "currency": "EUR"}}},
     }
     return bodies[operation.body] if operation.body else None

@@ -48,7 +48,7 @@ from cwz_web.resources.api import (
     ApiFeedItemCollection,
 )
 from cwz_web.resources.permissions import Permission
-from cwz_web.values.formats import UNKNOWN, ValueFormat, json_number, load_formats
+from cwz_web.values.formats import UNKNOWN, CurrencyCode, ValueFormat, json_number, load_formats
 from cwz_web.web.forms import error_messages
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
@@ -80,10 +80,21 @@ Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), max_items(MAX_
 _path_key = TypeAdapter[str](Key)
 
 
-class FeedRequest(Body):
-    """A feed without items."""
+FeedName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+class FeedRequest(Body):
+    """A feed without items. `currency` is that of prices that do not name one (ISO 4217)."""
+
+    name: FeedName
+    currency: CurrencyCode | None = None
+
+
+class FeedChangeRequest(Body):
+    """What to change of a feed. What is left out stays as it is; a currency of null is that of the workspace."""
+
+    name: FeedName | None = None
+    currency: CurrencyCode | None = None
 
 
 class ItemRequest(Body):
@@ -143,13 +154,17 @@ class ColumnInfo(ResponseModel):
 
 
 class FeedInfo(ResponseModel):
-    """A feed. `key` lists the columns that identify an item; it is empty if imports match items by position."""
+    """A feed. `key` lists the columns that identify an item; it is empty if imports match items by position.
+
+    `currency` is that of prices that do not name one; null if it is not set, so that the workspace's counts.
+    """
 
     id: UUID
     name: str
     items: int
     columns: list[ColumnInfo]
     key: list[str]
+    currency: str | None
     changed_at: datetime | None
 
 
@@ -267,6 +282,7 @@ def post_feed(context: ApiFeedCollection, request: Request) -> Response:
     with transaction(request) as db:
         check_plan_limit(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
         feed = create_feed(db, request.api_key.workspace_id, name=body.name, file_name=API_FILE_NAME)
+        feed.currency = body.currency
         record(db, request.api_key.workspace_id, request.actor, "feed.create", feed.name, {})
     return Response(json_body=_json(_feed_info(feed)), status=201)
 
@@ -275,6 +291,27 @@ def post_feed(context: ApiFeedCollection, request: Request) -> Response:
 def get_feed(context: ApiFeed, request: Request) -> dict[str, Any]:
     """Return a feed."""
     return _json(_feed_info(context.row))
+
+
+@view_config(
+    context=ApiFeed,
+    request_method="PATCH",
+    renderer="json",
+    permission=Permission.API_FEEDS_WRITE,
+    require_csrf=False,
+)
+def patch_feed(context: ApiFeed, request: Request) -> dict[str, Any]:
+    """Change the name or the currency of a feed."""
+    body = read_body(request, FeedChangeRequest)
+    with transaction(request) as db:
+        feed = _lock_feed(db, context.row)
+        former_name = feed.name
+        feed.name = body.name or former_name
+        if "currency" in body.model_fields_set:
+            feed.currency = body.currency
+        details = {"to": feed.name, "currency": feed.currency}
+        record(db, feed.workspace_id, request.actor, "feed.settings", former_name, details)
+        return _json(_feed_info(feed))
 
 
 @view_config(
@@ -537,6 +574,7 @@ def _feed_info(feed: Feed) -> FeedInfo:
             for name in feed.columns
         ],
         key=schema.key_names,
+        currency=feed.currency,
         changed_at=feed.imported_at,
     )
 

@@ -163,6 +163,14 @@ OPERATIONS = (
         problems=("plan_limit_reached",),
     ),
     Operation("get", "/feeds/{id}", "Get a feed", READ, {200: feeds.FeedInfo}),
+    Operation(
+        "patch",
+        "/feeds/{id}",
+        "Change the name or the currency of a feed",
+        WRITE,
+        {200: feeds.FeedInfo},
+        feeds.FeedChangeRequest,
+    ),
     Operation("get", "/feeds/{id}/items", "List a feed's items", READ, {200: feeds.ItemPage}, is_paginated=True),
     Operation(
         "post",

@@ -1,8 +1,8 @@
 """Formats of columns: how a column's numbers, prices and dates are written, found out from all of its values.
 
 `1.234` is a thousand in a column with `12,50`, and `03/04/2024` is 3 April in a column with `14/03/2024`. What the
-schema says counts more than what was found, and the workspace's locale and currency fill in what is still not known.
-A value that stays unclear is imported as it is and noted.
+schema and the feed's currency say counts more than what was found, and the workspace's locale and currency fill in what
+is still not known. A value that stays unclear is imported as it is and noted.
 """
 
 import re
@@ -17,6 +17,7 @@ from cwz_web.feeds.records import InvalidEntry, Row
 from cwz_web.values.currencies import currencies_of
 from cwz_web.values.dates import scan_date
 from cwz_web.values.formats import (
+    UNKNOWN,
     DateOrder,
     DecimalSign,
     FormattedText,
@@ -186,7 +187,7 @@ class FormatDetection:
 
     Args:
         schema: The feed's schema.
-        default: The workspace's format.
+        default: The format of the feed, or else of the workspace.
     """
 
     def __init__(self, schema: FeedSchema, default: ValueFormat) -> None:
@@ -237,16 +238,15 @@ def column_formats(feed: Feed, default: ValueFormat) -> dict[str, ValueFormat]:
     """Return the format of each column of a feed.
 
     Args:
-        feed: The feed; what its schema says counts more than what the last import found.
+        feed: The feed; what its schema and its currency say counts more than what the last import found.
         default: The workspace's format.
     """
     schema = FeedSchema.model_validate(feed.schema)
     names = dict.fromkeys([*feed.columns, *schema.formats])
     found = load_formats(feed.column_formats)
-    unknown = ValueFormat()
+    chosen = {name: schema.formats.get(name, UNKNOWN).with_defaults(feed.value_format) for name in names}
     return {
-        name: schema.formats.get(name, unknown).with_defaults(found.get(name, unknown)).with_defaults(default)
-        for name in names
+        name: format.with_defaults(found.get(name, UNKNOWN)).with_defaults(default) for name, format in chosen.items()
     }
 
 

@@ -240,7 +240,8 @@ def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, prog
     schema = resolve_schema(feed, sample)
     db.execute(text("CREATE TEMPORARY TABLE staged (position int, line int, key text, data jsonb) ON COMMIT DROP"))
     db.execute(text("SET LOCAL work_mem = '64MB'"))
-    detection = FormatDetection(schema, db.get_one(Workspace, feed.workspace_id).value_format)
+    default = db.get_one(Workspace, feed.workspace_id).value_format
+    detection = FormatDetection(schema, feed.value_format.with_defaults(default))
     counted = _track_progress(chain(first, entries), records, record, progress)
     # Nothing changes the import's row before this: it would be locked, and the progress could not be written.
     counted_rows, filled = _stage(db, record, detection.observe(keyed_rows(counted, schema, records.notes)))

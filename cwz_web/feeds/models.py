@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 from cwz_web.feeds.row_data import OrderedRowData, RowData
+from cwz_web.values.formats import ValueFormat
 
 
 def _of_import() -> ForeignKeyConstraint:
@@ -55,6 +56,7 @@ class Feed(WorkspaceOwned, Base):
         reading: How the feed's file is read (reading.ReadOptions); what is not in it is detected.
         column_formats: How the values of each column are written (values.formats.ValueFormat), as the last import
             found; what the schema says counts more.
+        currency: The currency of prices that do not name one, as an ISO 4217 code; None if it is not known.
         notes: Notes on the last import, as sentences.
         import_number: The number of the last import.
         revision: The number of times that rows have changed.
@@ -71,6 +73,7 @@ class Feed(WorkspaceOwned, Base):
     schema: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     reading: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     column_formats: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    currency: Mapped[str | None]
     notes: Mapped[list[str]] = mapped_column(JSONB, default=list)
     item_count: Mapped[int] = mapped_column(default=0)
     imported_at: Mapped[datetime | None]
@@ -84,6 +87,11 @@ class Feed(WorkspaceOwned, Base):
     def source(self) -> str:
         """Where the rows come from, to be read after “from”."""
         return _describe_source(self.file_name)
+
+    @property
+    def value_format(self) -> ValueFormat:
+        """The format that was set for all columns."""
+        return ValueFormat(currency=self.currency)
 
 
 class Item(Timestamped, Base):

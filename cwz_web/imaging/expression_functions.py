@@ -35,7 +35,7 @@ MAX_STEPS = 2_000_000
 CALL_STEPS, CHARACTER_STEPS = 6000, 20
 # A double has 15 certain digits. With more, 1.1 * 1.15 is 1.2649999999999999, and not rounded up.
 CERTAIN_DIGITS = 15
-NO_CURRENCY = 'has no currency. Set the currency of the column or the workspace, or name one, as in money(price, "EUR")'
+NO_CURRENCY = 'has no currency. Set the currency of the feed or the workspace, or name one, as in money(price, "EUR")'
 
 # What a function takes and returns.
 Value = str | float | bool | datetime | list[Any] | None

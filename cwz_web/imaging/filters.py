@@ -22,7 +22,7 @@ from cwz_web.values.dates import read_date
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, check_currency, check_locale, format_of, with_format
 from cwz_web.values.numbers import MAX_DIGITS, MAX_EXPONENT, Money, read_money, read_number
 
-NO_CURRENCY = 'has no currency. Set the currency of the column or the workspace, or name one, as in currency("EUR")'
+NO_CURRENCY = 'has no currency. Set the currency of the feed or the workspace, or name one, as in currency("EUR")'
 # Enough for the longest number with the largest exponent, rounded to the decimals of a currency.
 DIGITS = 2 * (MAX_DIGITS + MAX_EXPONENT)
 # The elements that product texts contain; other text between angle brackets is no HTML.

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from functools import cache
+from types import MappingProxyType
 
 from babel import Locale
 from babel.numbers import get_currency_precision, get_territory_currencies
@@ -180,6 +181,21 @@ def _symbols(locale: str) -> dict[str, tuple[str, ...]]:
         symbol: tuple(code for code in codes if code in own) if own.intersection(codes) else tuple(codes)
         for symbol, codes in found.items()
     }
+
+
+@cache  # a constant of CLDR
+def current_currencies() -> MappingProxyType[str, str]:
+    """Return the English names of the currencies that are legal tender today, by code and sorted by it."""
+    english = Locale.parse("en")
+    territories = [str(code) for code in english.territories]
+    codes = {code for territory in territories if len(territory) == 2 for code in get_territory_currencies(territory)}
+    return MappingProxyType({code: english.currencies[code] for code in sorted(codes & CURRENCIES)})
+
+
+def currency_of_territory(territory: str) -> str:
+    """Return the currency of a country by its ISO 3166 code; "" if it has several or is not known."""
+    currencies = get_territory_currencies(territory)
+    return currencies[0] if len(currencies) == 1 else ""
 
 
 def decimals_of(currency: str) -> int:

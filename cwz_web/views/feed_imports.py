@@ -1,6 +1,6 @@
 """Imports of a feed: upload, columns, progress, review, and the rows that were invalid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Literal
@@ -30,13 +30,16 @@ from cwz_web.feeds.imports import (
 )
 from cwz_web.feeds.limits import MAX_COLUMNS, MAX_INVALID, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, ImportState, InvalidRow
+from cwz_web.feeds.price_currency import find_columns_without_currency, suggest_currency
 from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import Table
+from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
-from cwz_web.values.formats import UNKNOWN, ValueFormat
+from cwz_web.values.formats import CURRENCIES, UNKNOWN, ValueFormat
 from cwz_web.views.column_formats import FormatControl, detected_formats, format_controls, posted_format
+from cwz_web.views.feed_currency import currency_groups, describe_columns, url_of
 from cwz_web.views.feed_reading import PostedReading, ReadingPanel, posted_reading, read_preview
 from cwz_web.web.downloads import csv_download
 from cwz_web.web.forms import (
@@ -119,6 +122,7 @@ class ColumnsPage:
         column_types: The labels of the column types.
         reading: How the file is read; None without a file.
         has_new_columns: Whether the file was just read in another way.
+        currency: The control of the currency; None if no column has prices without one, and none is set.
     """
 
     feed: Feed
@@ -133,6 +137,17 @@ class ColumnsPage:
     column_types: dict[ColumnType, str]
     reading: ReadingPanel | None
     has_new_columns: bool
+    currency: "CurrencyControl | None"
+
+
+@dataclass(frozen=True)
+class CurrencyControl:
+    """The select of the feed's currency, with the suggested one chosen if none is set, and why it is asked."""
+
+    value: str
+    columns: str
+    reason: str
+    groups: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -233,16 +248,20 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     if reading.is_changed or request.POST.get("do") == "preview":
         return _columns_page(request, feed, empty_form(), reading)
     schema, errors = _posted_schema(request, feed)  # no form_view: the number of fields depends on the file
-    if schema is None:
+    currency = request.POST.get("currency", feed.currency or "").strip().upper()
+    if currency and currency not in CURRENCIES:
+        errors["currency"] = "Choose a currency from the list"
+    if schema is None or errors:
         request.response.status = 422
         return _columns_page(request, feed, SubmittedForm(None, errors, dict(request.POST)), reading)
     if reading.options is not None:
         feed.reading = reading.options.model_dump(exclude_none=True)
-    feed.schema = schema.model_dump(mode="json")
+    feed.schema, feed.currency = schema.model_dump(mode="json"), currency or None
     newest = newest_import_with_file(request.db, feed)
     if newest is not None:
         _import_again(request, feed, newest)
-    request.audit("feed.columns", feed.name, key=schema.key_names, columns=len(schema.types))
+    details = {"key": schema.key_names, "columns": len(schema.types), "currency": feed.currency}
+    request.audit("feed.columns", feed.name, **details)
     return HTTPSeeOther(request.path_in("setup") if _is_setup(request) else request.path_in("feeds", feed.id))
 
 
@@ -333,7 +352,7 @@ def _columns_page(
         schema = FeedSchema.model_validate(feed.schema).model_copy(update={"key": []}).with_guesses(sample)
     sources = dict.fromkeys([*sample.columns, *schema.columns])
     group = schema.group or guess_group(sample)
-    default = request.db.get_one(Workspace, feed.workspace_id).value_format
+    default = feed.value_format.with_defaults(request.db.get_one(Workspace, feed.workspace_id).value_format)
     detected = detected_formats(feed, schema, sample, default)
     return ColumnsPage(
         feed=feed,
@@ -351,6 +370,35 @@ def _columns_page(
         column_types=COLUMN_TYPE_LABELS,
         reading=reading,
         has_new_columns=posted is not None and posted.is_changed,
+        currency=_currency_control(request, feed, schema, sample, detected, form),
+    )
+
+
+def _currency_control(
+    request: Request,
+    feed: Feed,
+    schema: FeedSchema,
+    sample: Table,
+    detected: Mapping[str, ValueFormat],
+    form: SubmittedForm[Any],
+) -> CurrencyControl | None:
+    """Return the select of the feed's currency, if prices need it or it is set."""
+    formats = {name: format.with_defaults(detected[name]) for name, format in schema.formats.items()}
+    map_row = schema.row_mapper()
+    rows = [map_row(row) if map_row else row for row in sample.rows]
+    without = find_columns_without_currency(schema.types, schema.types, formats, rows)
+    if not without and feed.currency is None and not form.typed.get("currency"):
+        return None
+    suggested = None
+    if feed.currency is None:
+        url = url_of(find_source(request.db, feed.workspace_id, feed.id))
+        # All columns of the file: one that says the currency may not be imported.
+        suggested = suggest_currency(sample.columns, formats, sample.rows, url)
+    return CurrencyControl(
+        value=form.typed.get("currency", feed.currency or (suggested.code if suggested else "")),
+        columns=describe_columns(without) if without else "",
+        reason=f"{suggested.code} is suggested because {suggested.reason}." if suggested else "",
+        groups=currency_groups(),
     )
 
 

@@ -39,9 +39,10 @@ from cwz_web.resources.workspace import FeedResource
 from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, stop_auto_run
 from cwz_web.runs.models import AutoRun
 from cwz_web.runs.progress import images_of_row
+from cwz_web.views.feed_currency import CurrencyQuestion, currency_groups, currency_question
 from cwz_web.views.feed_imports import NO_FILE, ImportProgress, progress_of_import, uploaded_file
 from cwz_web.views.images import ImageLink, image_links
-from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, Name, OptionalCurrency, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 
@@ -68,9 +69,10 @@ class BrowseForm(Form):
 
 
 class SettingsForm(Form):
-    """A feed's name, and the share of its rows that an import may remove without a review."""
+    """A feed's name, its currency, and the share of its rows that an import may remove without a review."""
 
     name: Name
+    currency: OptionalCurrency = None
     max_removed_percent: Annotated[int, Field(ge=0, le=100)]
 
 
@@ -148,6 +150,8 @@ class FeedPage(RowsPage):
     schedule: str
     auto_runs: list[tuple[AutoRun, Template]]
     key_names: list[str]
+    question: CurrencyQuestion | None
+    currencies: Mapping[str, Mapping[str, str]]
     can_edit: bool
 
 
@@ -242,6 +246,8 @@ def feed_page(context: FeedResource, request: Request, form: SubmittedForm[Any])
         schedule=_describe_schedule(source),
         auto_runs=auto_runs_of(request.db, feed),
         key_names=FeedSchema.model_validate(feed.schema).key_names,
+        question=currency_question(request, feed) if not feed.deleted_at else None,
+        currencies=currency_groups(),
         can_edit=bool(request.has_permission(Permission.FEED_EDIT)),
     )
 
@@ -257,8 +263,9 @@ def feed_page(context: FeedResource, request: Request, form: SubmittedForm[Any])
 def save_settings(context: FeedResource, request: Request, form: SettingsForm) -> Response:
     """Save the settings of a feed."""
     feed = context.row
-    request.audit("feed.settings", feed.name, to=form.name, max_removed_percent=form.max_removed_percent)
-    feed.name, feed.max_removed_percent = form.name, form.max_removed_percent
+    changes = form.model_dump()
+    request.audit("feed.settings", feed.name, to=changes["name"], **{k: v for k, v in changes.items() if k != "name"})
+    feed.name, feed.max_removed_percent, feed.currency = form.name, form.max_removed_percent, form.currency
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 

@@ -35,6 +35,7 @@ from cwz_web.runs.planning import (
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
+from cwz_web.views.feed_currency import CurrencyQuestion, currency_question
 from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, error_messages, form_view
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
@@ -125,6 +126,7 @@ class MappingFragment:
     design: TemplateDesign
     fields: list[MappedField]
     sizes: list[Choice]
+    question: CurrencyQuestion | None
 
 
 @dataclass(frozen=True)
@@ -330,6 +332,7 @@ def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mappi
         design=design,
         fields=_mapped_fields(design, feed, mapping, first),
         sizes=[Choice(size, _size_label(size), size in sizes) for size in design.document.size_names],
+        question=currency_question(request, feed),
     )
 
 

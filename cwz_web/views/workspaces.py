@@ -12,12 +12,13 @@ from pyramid.view import view_config
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import connect_ready_storage
-from cwz_web.values.formats import CurrencyCode, LocaleCode
+from cwz_web.values.formats import LocaleCode
 from cwz_web.web.forms import (
     MAX_NAME_LENGTH,
     FieldError,
     Form,
     Name,
+    OptionalCurrency,
     Slug,
     SubmittedForm,
     empty_form,
@@ -53,7 +54,7 @@ class SettingsForm(Form):
     name: Name
     second_factor_required: bool = False
     locale: Annotated[LocaleCode | None, BeforeValidator(lambda text: text.strip() or None)] = None
-    currency: Annotated[CurrencyCode | None, BeforeValidator(lambda text: text.strip().upper() or None)] = None
+    currency: OptionalCurrency = None
 
 
 class InvitationForm(Form):

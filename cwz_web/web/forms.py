@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pyramid.httpexceptions import HTTPBadRequest, HTTPUnprocessableEntity
 from pyramid.view import view_config
 from webob.multidict import MultiDict
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from cwz_web.accounts.registration import normalize_email
+from cwz_web.values.formats import CurrencyCode
 from cwz_web.web.request import Request
 from cwz_web.workspaces.creation import validate_slug
 
@@ -68,6 +69,7 @@ Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Printable = Annotated[
     str, StringConstraints(strip_whitespace=False, max_length=500, pattern=r"^[\x20-\x7e]*$"), Field(repr=False)
 ]
+OptionalCurrency = Annotated[CurrencyCode | None, BeforeValidator(lambda text: text.strip().upper() or None)]
 # Spaces are part of a password.
 TypedPassword = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=MAX_LENGTH)]
 NewPassword = Annotated[

@@ -43,6 +43,7 @@ AUDIT_LABELS = {
     "feed.create": "Created feed",
     "feed.delete": "Deleted feed",
     "feed.discard": "Discarded import after review",
+    "feed.currency": "Set feed currency",
     "feed.fetch": "Fetched feed",
     "feed.import": "Imported file",
     "feed.restore": "Restored feed",

@@ -57,6 +57,19 @@ def feed(client: Client) -> str:
     return str(client.make.feed(client.space).id)
 
 
+def test_change_the_name_and_the_currency_of_a_feed(client: Client, feed: str) -> None:
+    def patch(body: Any, status: int = 200) -> Any:
+        return client.app.patch_json(f"/v1/feeds/{feed}", body, headers=client.headers, status=status).json
+
+    assert client.get(f"/{feed}")["currency"] is None
+    assert patch({"currency": "EUR"})["currency"] == "EUR"
+    changed = patch({"name": "Shop"})
+    assert (changed["name"], changed["currency"]) == ("Shop", "EUR")
+    assert patch({"currency": None})["currency"] is None
+    assert "Use a code such as EUR" in patch({"currency": "euro"}, status=422)["errors"]["currency"]
+    assert client.post("", {"name": "New", "currency": "SEK"}, status=201)["currency"] == "SEK"
+
+
 def test_create_fill_read_and_empty_a_feed(client: Client) -> None:
     created = client.post("", {"name": "Shop"}, status=201)
     assert (created["name"], created["items"], created["columns"]) == ("Shop", 0, [])

@@ -100,3 +100,41 @@ def test_formats_of_a_feed_without_a_file(app: TestApp, make: Factory) -> None:
     with make.database.transaction(space.id) as db:
         assert db.get_one(Workspace, space.id).value_format.locale is None
         assert db.query(Feed).one().item_count == 2
+
+
+def test_currency_is_asked_once_at_the_review_of_columns(user: FeedUser) -> None:
+    columns = user.upload_draft("shop.csv", b"sku,price_eur\n1,50\n2,1299.5\n")
+    assert "Prices in “price_eur” do not name a currency. EUR is suggested because “price_eur” says so." in text_of(columns)
+    page = user.run_jobs(user.save_columns(columns).follow())
+    assert "do not name a currency" not in page.text
+    assert user.make.reload(feed_of(user)).currency == "EUR"
+    assert user.save_columns(columns, currency="SEK").status_int == 303
+    form = user.form_with(page.request.path, "max_removed_percent")
+    assert form["currency"].value == "SEK"
+    form["currency"] = ""
+    form.submit(status=303)
+    assert "do not name a currency" in text_of(user.app.get(page.request.path))
+
+
+def test_currency_is_asked_before_a_run_of_a_feed_that_lacks_it(user: FeedUser) -> None:
+    feed = user.make.feed(user.space, data=b"sku,price\n1,50\n")
+    template = user.make.template(user.space)
+    new_run = f"/w/{user.space.slug}/runs/new?feed={feed.id}&template={template.id}"
+    form = next(form for form in user.app.get(new_run).forms.values() if "feed_currency" in form.fields)
+    form["feed_currency"], form["quality"] = "CHF", "70"
+    path = f"{user.feeds}/{feed.id}/currency"
+    page = user.app.post(path, form.submit_fields(), status=303).follow()
+    assert "do not name a currency" not in page.text
+    assert page.html.find("input", id="quality")["value"] == "70", "what was chosen is kept"
+    assert user.actions[-1] == "feed.currency"
+    assert user.make.reload(feed).currency == "CHF"
+    user.app.post(path, {"csrf_token": form["csrf_token"].value, "feed_currency": "euro"}, status=422)
+
+
+def feed_of(user: FeedUser) -> Feed:
+    with user.make.database.transaction(user.space.id) as db:
+        return db.query(Feed).one()
+
+
+def text_of(page: Any) -> str:
+    return " ".join(page.html.get_text(" ", strip=True).split())
