@@ -244,8 +244,8 @@ class Factory:
             db.add(Connection(workspace_id=workspace.id, name="Here", provider="local", settings={}, is_default=True))
         return workspace
 
-    def member(self, workspace: Workspace, role: Role = Role.ADMIN) -> Account:
-        account = self.account()
+    def member(self, workspace: Workspace, role: Role = Role.ADMIN, **values: Any) -> Account:
+        account = self.account(**values)
         with self.database.transaction(workspace.id) as db:
             db.add(Membership(workspace_id=workspace.id, account_id=account.id, role=role))
         return account

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-from uuid import UUID
+from typing import Literal, TypeAlias
 
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
@@ -17,8 +16,11 @@ from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
+from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, list_path, read_list_form
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
-from cwz_web.workspaces.audit import record
+from cwz_web.web.urls import parse_number
+from cwz_web.workspaces.audit import find_recent_entry, record
 from cwz_web.workspaces.invitations import (
     InvitationError,
     accept_invitation,
@@ -34,23 +36,31 @@ from cwz_web.workspaces.members import (
     email_admins,
     end_membership,
     find_member,
+    find_member_by_email,
+    find_members,
     keys_of_former_member,
-    list_members,
     remove_member,
 )
 from cwz_web.workspaces.models import Invitation, Role, Workspace
 from cwz_web.workspaces.tasks import enqueue_invitation
 
-PAGE = "members.jinja2"
+PAGE = "members/list.jinja2"
+LIST = "members/_list.jinja2"
 LEAVE_PAGE = "leave.jinja2"
 INVITATION_PAGE = "invitation.jinja2"
 LAST_ADMIN = "This is the only admin. Make another member an admin first"
+ROLE_CHANGE = "member.role"
 NOTICES = {
     "invited": "Invitation sent.",
-    "role": "Role changed.",
     "removed": "Member removed.",
     "revoked": "Invitation revoked.",
 }
+
+
+class MemberListForm(ListForm):
+    """Which members are shown."""
+
+    role: Role | Literal[""] = ""
 
 
 class InviteForm(Form):
@@ -61,9 +71,10 @@ class InviteForm(Form):
 
 
 class RoleForm(Form):
-    """The new role."""
+    """The new role, and the place in the list."""
 
     role: Role
+    list: str = ""
 
 
 class AcceptForm(Form):
@@ -76,18 +87,45 @@ MemberPageForm: TypeAlias = SubmittedForm[InviteForm] | SubmittedForm[RoleForm] 
 
 
 @dataclass(frozen=True)
-class MemberPage:
-    """The view model of members.jinja2."""
+class MemberRow:
+    """A member in the list; `initials` are shown in the avatar."""
+
+    member: Member
+    initials: str
+    path: str
+    is_user: bool
+
+
+@dataclass(frozen=True)
+class RoleUndo:
+    """A role that was just changed, and the path of the form that restores the previous one."""
+
+    name: str
+    role: Role
+    previous: Role
+    path: str
+
+
+@dataclass(frozen=True)
+class MemberListPage:
+    """The view model of members/list.jinja2 and members/_list.jinja2.
+
+    Attributes:
+        is_form_open: Whether the invitation form is open: it has errors, or the user is the only member.
+        undo: The change of a role that can be undone.
+    """
 
     form: MemberPageForm
-    members: list[Member]
+    members: list[MemberRow]
     invitations: list[Invitation]
     roles: list[Role]
     permission_labels: Mapping[Permission, str]
     permissions: Mapping[Role, frozenset[Permission]]
-    user_id: UUID
     can_manage: bool
+    is_form_open: bool
     notice: str | None
+    undo: RoleUndo | None
+    list: ListControls
 
 
 @dataclass(frozen=True)
@@ -116,19 +154,59 @@ class InvitationPage:
     is_for_user: bool
 
 
-def _member_page(context: MemberCollection | MemberResource, request: Request, form: MemberPageForm) -> MemberPage:
-    workspace_id = request.workspace.workspace_id
-    return MemberPage(
+def _member_page(context: MemberCollection | MemberResource, request: Request, form: MemberPageForm) -> MemberListPage:
+    workspace_id, filters = request.workspace.workspace_id, read_list_form(MemberListForm, request)
+    page = find_members(
+        request.db, workspace_id, search=filters.search, role=filters.role or None, after=filters.after or None
+    )
+    roles = {"": "All roles", **{role.value: role.label for role in Role}}
+    controls = ListControls(
+        noun="members",
+        search=filters.search,
+        filters=(Filter("role", "Role", roles, str(filters.role)),),
+        count=page.count,
+        after=str(filters.after),
+        next_after=page.next_after,
+        placeholder="Search by name or email…",
+    )
+    invitations = list_invitations(request.db, workspace_id)
+    is_alone = page.count == 1 and not controls.is_filtered and not invitations
+    return MemberListPage(
         form=form,
-        members=list_members(request.db, workspace_id),
-        invitations=list_invitations(request.db, workspace_id),
+        members=[_member_row(request, member) for member in page.members],
+        list=controls,
+        invitations=invitations,
         roles=list(Role),
         permission_labels=PERMISSION_LABELS,
         permissions=ROLE_PERMISSIONS,
-        user_id=request.user.account.id,
         can_manage=bool(request.has_permission(Permission.MEMBER_MANAGE)),
+        is_form_open=is_alone or bool(form.errors.keys() & InviteForm.model_fields.keys()),
         notice=NOTICES.get(request.GET.get("done", "")),
+        undo=_find_undo(request),
     )
+
+
+def _member_row(request: Request, member: Member) -> MemberRow:
+    account = member.account
+    is_user = account.id == request.user.account.id
+    return MemberRow(member, initials(account.name), request.path_in("members", account.id), is_user)
+
+
+def initials(name: str) -> str:
+    """Return the first letters of the first and the last word of a name; a question mark if there are none."""
+    letters = [letter for word in name.split() if (letter := next(filter(str.isalnum, word), ""))]
+    return "".join(letters[:1] + letters[1:][-1:]).upper() or "?"
+
+
+def _find_undo(request: Request) -> RoleUndo | None:
+    """Return the change of `?undo=`, an entry of the user in the activity log, unless the role has changed since."""
+    workspace_id, number = request.workspace.workspace_id, parse_number(request.GET.get("undo", ""))
+    entry = number and find_recent_entry(request.db, workspace_id, number, request.user.account.id, ROLE_CHANGE)
+    changed = entry and find_member_by_email(request.db, workspace_id, entry.target)
+    if not entry or not changed or changed.role != entry.details["role"]:
+        return None
+    path = request.path_in("members", changed.account.id, "role")
+    return RoleUndo(changed.account.name, changed.role, Role(entry.details["previous_role"]), path)
 
 
 def _leave_page(context: MemberCollection, request: Request, form: SubmittedForm[Form]) -> LeavePage:
@@ -153,10 +231,12 @@ def _invitation_page(context: Root, request: Request, form: SubmittedForm[Accept
     )
 
 
-@view_config(context=MemberCollection, request_method="GET", renderer=PAGE, permission=Permission.MEMBER_VIEW)
-def member_page(context: MemberCollection, request: Request) -> MemberPage:
+@page_view(PAGE, LIST, context=MemberCollection, permission=Permission.MEMBER_VIEW)
+def member_page(context: MemberCollection, request: Request) -> MemberListPage:
     """Show members, pending invitations and the permissions of each role."""
-    return _member_page(context, request, empty_form())
+    page = _member_page(context, request, empty_form())
+    keep_url(request, page.list)
+    return page
 
 
 @form_view(
@@ -224,6 +304,7 @@ def revoke(context: InvitationResource, request: Request) -> Response:
 @form_view(
     RoleForm,
     _member_page,
+    part=LIST,
     context=MemberResource,
     name="role",
     renderer=PAGE,
@@ -238,8 +319,11 @@ def change_member_role(context: MemberResource, request: Request, form: RoleForm
         change_role(request.db, member.membership, form.role)
     except LastAdminError:
         raise FieldError(str(member.account.id), LAST_ADMIN) from None
-    request.audit("member.role", member.account.email, role=form.role, previous_role=previous_role)
-    return _back(request, "role")
+    path = list_path(request, "members", form.list)
+    if form.role == previous_role:
+        return HTTPSeeOther(path)
+    number = request.audit(ROLE_CHANGE, member.account.email, role=form.role, previous_role=previous_role)
+    return HTTPSeeOther(f"{path}{'&' if '?' in path else '?'}undo={number}")
 
 
 @form_view(

@@ -1,20 +1,23 @@
 """Members of a workspace. The last admin cannot leave, be removed or be demoted."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select, tuple_
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from cwz_web.accounts.models import Account
+from cwz_web.accounts.models import Account, has_email
+from cwz_web.db.pagination import count_rows
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
 from cwz_web.workspaces.removed_members import remember_removal
+
+MEMBER_PAGE = 50
 
 
 class LastAdminError(Exception):
@@ -31,6 +34,41 @@ class Member(NamedTuple):
     def role(self) -> Role:
         """Return the role."""
         return Role(self.membership.role)
+
+
+@dataclass(frozen=True)
+class MemberPage:
+    """A page of members; `count` is the number of all that match, at most MAX_COUNT + 1."""
+
+    members: list[Member]
+    count: int
+    next_after: UUID | None
+
+
+def find_members(
+    db: Session, workspace_id: UUID, *, search: str = "", role: Role | None = None, after: UUID | None = None
+) -> MemberPage:
+    """Return a page of members, by name.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        search: Only members with this in their name or email address, ignoring case.
+        role: Only members with this role.
+        after: The account that the previous page ended with.
+    """
+    query = _members(workspace_id)
+    if search:
+        query = query.where(or_(*(text.icontains(search, autoescape=True) for text in (Account.name, Account.email))))
+    if role:
+        query = query.where(Membership.role == role)
+    count, position = count_rows(db, query), (func.lower(Account.name), Account.id)
+    if after and (last := find_member(db, workspace_id, after)):
+        query = query.where(tuple_(*position) > tuple_(func.lower(last.account.name), last.account.id))
+    rows = db.execute(query.order_by(*position).limit(MEMBER_PAGE + 1))
+    members = [Member(*row) for row in rows]
+    is_last = len(members) <= MEMBER_PAGE
+    return MemberPage(members[:MEMBER_PAGE], count, None if is_last else members[MEMBER_PAGE - 1].account.id)
 
 
 def list_members(db: Session, workspace_id: UUID) -> list[Member]:
@@ -59,6 +97,12 @@ def email_member(db: Session, account: Account, message: EmailMessage) -> None:
 def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | None:
     """Return a member, or None."""
     row = db.execute(_members(workspace_id).where(Membership.account_id == account_id)).one_or_none()
+    return Member(*row) if row else None
+
+
+def find_member_by_email(db: Session, workspace_id: UUID, email: str) -> Member | None:
+    """Return the member with an email address, or None."""
+    row = db.execute(_members(workspace_id).where(has_email(email))).one_or_none()
     return Member(*row) if row else None
 
 
