@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 from uuid import UUID
 
 from cwz_web.demo import contents
@@ -107,14 +106,21 @@ def list_starters() -> dict[str, StarterEntry]:
 @lru_cache(maxsize=64)
 def open_starter(slug: str) -> Starter:
     """Return a starter by its slug. Raises KeyError."""
-    entry = list_starters()[slug]
-    file = _read(slug)
+    if slug not in list_starters():
+        raise KeyError(slug)
+    return read_starter(slug, _here.joinpath(f"{slug}.json").read_bytes())
+
+
+def read_starter(slug: str, data: bytes) -> Starter:
+    """Return the starter of a JSON file."""
+    file = json.loads(data)
     document, rows = file["document"], [{}, *file.get("rows", [])]
     images: dict[str, Source] = {}
     for field in document["fields"]:
         field["default"] = _refer(field.get("default", ""), images)
     defaults = dict(images)
     resolved = tuple({name: _refer(value, images) for name, value in row.items()} for row in rows)
+    entry = _read_entry(slug, data)
     return Starter(entry, ImageTemplate.model_validate(document), resolved, tuple(images.values()), defaults)
 
 
@@ -133,11 +139,6 @@ class StarterUploads(Uploads):
     @staticmethod
     def _no_bucket(spec: ConnectionSpec) -> Bucket:
         raise AssertionError("a starter has no bucket")
-
-
-def _read(slug: str) -> dict[str, Any]:
-    file: dict[str, Any] = json.loads(_here.joinpath(f"{slug}.json").read_text())
-    return file
 
 
 def _read_entry(slug: str, data: bytes) -> StarterEntry:

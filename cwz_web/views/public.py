@@ -1,56 +1,27 @@
-"""Public pages: the front page, pricing, security, privacy, terms and security.txt."""
+"""Public pages: pricing, security, privacy, terms and security.txt."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 
 import structlog
-from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import Price, StripeUnavailableError
-from cwz_web.demo.starters import StarterUploads, list_starters, open_starter
-from cwz_web.generation.image_service import ImageService
-from cwz_web.imaging.encoders import Format, Output
 from cwz_web.resources.application import Root, WellKnown
-from cwz_web.security import SignedInUser
 from cwz_web.security_claims import SecurityClaims, load_claims
 from cwz_web.settings import Operator, Plan, Settings
-from cwz_web.views.sign_in import DemoCredentials, demo_credentials
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
-from cwz_web.workspaces.invitations import list_open_invitations
 
 log = structlog.get_logger()
 
-# Width of the images on the front page, in pixels: twice the displayed width, for high-density screens.
-SHOWCASE_WIDTH = 720
-SHOWCASE = ("product-ad", "social-card", "event-invitation", "listing", "quote", "sale-badge")
 SECURITY_TXT_LIFETIME = timedelta(days=180)
 # The provider that stores in a folder of the server: no other company receives the images.
 LOCAL = "local"
-
-
-@dataclass(frozen=True)
-class ShowcaseImage:
-    """A starter template on the front page, with its size in pixels."""
-
-    name: str
-    label: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class LandingPage:
-    """What public/landing.jinja2 shows."""
-
-    demo: DemoCredentials | None
-    hero: ShowcaseImage
-    showcase: list[ShowcaseImage]
 
 
 @dataclass(frozen=True)
@@ -110,39 +81,6 @@ class TermsPage:
     operator: Operator
     settings: Settings
     since: str
-
-
-@view_config(context=Root, request_method="GET", renderer="public/landing.jinja2", permission=NO_PERMISSION_REQUIRED)
-def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
-    """Show the front page; redirect a signed-in user to the first workspace, or to the form that creates it."""
-    if isinstance(request.identity, SignedInUser):
-        return HTTPSeeOther(_start_path(request, request.identity))
-    images = []
-    for name in SHOWCASE:
-        entry = list_starters()[name]
-        images.append(ShowcaseImage(name, entry.name, entry.sizes[0].width, entry.sizes[0].height))
-    return LandingPage(demo_credentials(request), images[0], images[1:])
-
-
-def _start_path(request: Request, user: SignedInUser) -> str:
-    if user.workspaces:
-        return f"/w/{user.workspaces[0].slug}"
-    has_choice = not user.session.is_own or list_open_invitations(request.db, user.account)
-    return "/w" if has_choice else "/w/new"
-
-
-@view_config(context=Root, name="showcase", request_method="GET", permission=NO_PERMISSION_REQUIRED)
-def showcase(context: Root, request: Request) -> Response:
-    """Return a starter template with its sample values, rendered by the engine."""
-    name = request.GET.get("name", "")
-    if name not in SHOWCASE:
-        raise HTTPNotFound
-    digest, image = _render_starter(request.services.image_service, name)
-    response = Response(content_type=Format.WEBP.content_type, conditional_response=True)
-    response.etag = digest
-    response.headers["Cache-Control"] = "public, max-age=86400"
-    response.body = image
-    return response
 
 
 @view_config(
@@ -223,14 +161,6 @@ def security_txt(context: WellKnown, request: Request) -> Response:
         *_security_comments(operator),
     ]
     return Response("".join(f"{line}\n" for line in lines), content_type="text/plain", charset="utf-8")
-
-
-@lru_cache(maxsize=len(SHOWCASE))
-def _render_starter(image_service: ImageService, name: str) -> tuple[str, bytes]:
-    """Return a starter's digest and image; each is rendered once per process."""
-    starter = open_starter(name)
-    prepared = image_service.prepare(StarterUploads(starter), starter.document, {}, Output(format=Format.WEBP))
-    return prepared.digest, image_service.preview(prepared, SHOWCASE_WIDTH)
 
 
 def _plan_cards(request: Request) -> list[PlanCard]:

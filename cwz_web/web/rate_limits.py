@@ -116,6 +116,8 @@ LIMITS: dict[str, dict[str, str]] = {
     # Pages and images of read-only links of templates; a page has up to 13 images.
     "shared-template": {"link": "120 per minute", "network": "120 per minute"},
     "shared-image": {"link": "600 per minute", "network": "300 per minute"},
+    # The live example of the front page: three images after each pause of a visitor who types.
+    "live-image": {"network": "300 per minute", "total": "1800 per minute"},
     # Changes in the editor, each with the tiles that it renders: dragging a color without a pause makes up to 1,200.
     "editor": {"workspace": "12000 per minute", "user": "2400 per minute", "network": "12000 per minute"},
     # Previews of templates, versions, starters and rows, and their findings: strips of twelve images after each change

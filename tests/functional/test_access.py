@@ -283,6 +283,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "Root/forgot",
         "Root/healthz",
         "Root/invitation",
+        "Root/live-image",
         "Root/metrics",
         "Root/pricing",
         "Root/privacy",

@@ -63,16 +63,54 @@ def test_public_pages_have_no_broken_links(app: TestApp, make: Factory, path: st
 
 def test_front_page_shows_rendered_starters(app: TestApp) -> None:
     page = app.get("/")
-    images = [stage["src"] for stage in page.html.find_all("img", src=re.compile("^/showcase"))]
-    assert len(images) == 6
-    for source in images:
-        answer = app.get(source)
-        image: Any = pyvips.Image.new_from_buffer(answer.body, "")
-        assert image.width <= 720
-        assert "public" in answer.headers["Cache-Control"]
-        app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
-    for unknown in ("/showcase", "/showcase?name=../secret", "/showcase?name=certificate-unknown"):
+    images = page.html.find_all("img", src=re.compile("^/(showcase|live-image)"))
+    assert len(images) == 14
+    assert all(image["width"] and image["height"] for image in images), "the page does not jump"
+    for image in (images[0], images[-1]):
+        for source in (part.split()[0] for part in image["srcset"].split(", ")):
+            answer = app.get(source)
+            rendered: Any = pyvips.Image.new_from_buffer(answer.body, "")
+            assert f"width={rendered.width}" in source
+            assert "public" in answer.headers["Cache-Control"]
+            app.get(source, headers={"If-None-Match": answer.headers["ETag"]}, status=304)
+    for unknown in ("/showcase", "/showcase?name=../secret", images[0]["src"].replace("width=280", "width=2800")):
         app.get(unknown, status=404)
+
+
+def test_live_example_renders_what_is_typed_without_scripts(app: TestApp) -> None:
+    form = next(form for form in app.get("/").forms.values() if form.action == "/#example")
+    form["title"], form["color"], form["product"] = "Straße <b>2</b>", "#112233", "lamp"
+    page = form.submit()
+    assert page.html.find(id="title")["value"] == "Straße <b>2</b>"
+    sources = [image["src"] for image in page.html.select("#live-images img")]
+    assert len(sources) == 3
+    typed, initial = (app.get(each) for each in (sources[0], app.get("/").html.select_one("#live-images img")["src"]))
+    assert typed.content_type == "image/webp"
+    assert typed.body != initial.body
+    assert typed.headers["X-Robots-Tag"] == "noindex, nofollow"
+    part = app.get("/?title=Mug", headers={"HX-Request": "true"})
+    assert part.text.lstrip().startswith('<div id="live-images"')
+    assert "title=Mug" in part.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"title={'x' * 61}",
+        "title=",
+        f"price={'1' * 21}",
+        "color=red",
+        "color=%23112233aa",
+        "product=https://evil.example/x.png",
+        "image=https://evil.example/x.png",
+        "size=original",
+        "title=a%00",
+    ],
+)
+def test_live_example_is_bounded(app: TestApp, query: str) -> None:
+    app.get(f"/live-image?{query}", status=[400, 422])
+    page = app.get(f"/?{query}", status=[200, 400])
+    assert page.status_int == 400 or all("evil" not in image["src"] for image in page.html.select("#live-images img"))
 
 
 def test_front_page_redirects_a_signed_in_user_to_the_workspace(app: TestApp, make: Factory) -> None:

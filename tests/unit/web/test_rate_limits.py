@@ -34,7 +34,15 @@ def storage(request: pytest.FixtureRequest) -> str:
 
 
 # Limits of URLs that have no session: of images, and of read-only links of templates.
-WITHOUT_SESSION = {"unsigned-image", "signed-image", "stored-image", "output-feed", "shared-template", "shared-image"}
+WITHOUT_SESSION = {
+    "unsigned-image",
+    "signed-image",
+    "stored-image",
+    "output-feed",
+    "shared-template",
+    "shared-image",
+    "live-image",
+}
 
 
 def attempts(limiter: RateLimiter, name: str, subjects: dict[str, str], most: int = 200) -> int:
@@ -66,7 +74,7 @@ def test_every_limit_counts_target_and_caller(name: str) -> None:
     parts = {part for scope in LIMITS[name] for part in scope.split("-")}
     assert parts <= {*TARGETS, *CALLERS, "role", "total"}
     assert "network" in parts
-    assert parts & TARGETS or name in {*WITHOUT_TARGET, "account-export"}
+    assert parts & TARGETS or name in {*WITHOUT_TARGET, "account-export", "live-image"}
     assert "user" in parts or name in WITHOUT_SESSION
 
 

@@ -1,0 +1,16 @@
+"""The design of the live example on the front page: a product on a color that the visitor chooses."""
+
+from functools import lru_cache
+from importlib.resources import files
+
+from cwz_web.demo.starters import Starter, read_starter
+
+SLUG = "live-example"
+# The photos, each of the sample row at its position, with their labels.
+PRODUCTS = {"sneaker": "Shoe", "headphones": "Headphones", "lamp": "Lamp", "armchair": "Chair"}
+
+
+@lru_cache(maxsize=1)
+def open_live_example() -> Starter:
+    """Return the design; it is a starter that the gallery does not show."""
+    return read_starter(SLUG, files(__package__).joinpath("live_example.json").read_bytes())
