@@ -203,10 +203,15 @@ def _png(pixels: Pixels, bands: int, has_profile: bool) -> bytes:
     height, width = pixels.shape[:2]
     filtered = np.empty((height, width * bands + 1), np.uint8)
     filtered[:, 0] = PNG_UP
-    rows = filtered[:, 1:].reshape(height, width, bands)
-    rows[0] = pixels[0, :, :bands]
-    for band in range(bands):  # numpy is four times as fast for one band at a time
-        np.subtract(pixels[1:, :, band], pixels[:-1, :, band], out=rows[1:, :, band])
+    differences = np.empty_like(pixels)
+    differences[0] = pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=differences[1:])
+    if bands == 4:
+        filtered[:, 1:] = differences.reshape(height, -1)
+    else:
+        rows = filtered[:, 1:].reshape(height, width, bands)
+        for band in range(bands):  # numpy is four times as fast for one band at a time
+            rows[..., band] = differences[..., band]
     color_type = PNG_TRUECOLOR_ALPHA if bands == 4 else PNG_TRUECOLOR
     header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", isal_zlib.compress(filtered, 2)), (b"IEND", b"")]
@@ -216,4 +221,5 @@ def _png(pixels: Pixels, bands: int, has_profile: bool) -> bytes:
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    checksum = isal_zlib.crc32(content, isal_zlib.crc32(name))
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
