@@ -1,4 +1,4 @@
-// The script of all pages: the theme button, copy buttons, the API key in code examples, and the menu.
+// The script of all pages: theme, copy buttons, the API key in code examples, menus, toasts, search and shortcuts.
 "use strict";
 
 const narrow = matchMedia("(max-width: 56rem)");
@@ -12,8 +12,12 @@ function switchTheme() {
   const root = document.documentElement;
   const dark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
   root.dataset.theme = dark ? "light" : "dark";
+  remember("theme", root.dataset.theme);
+}
+
+function remember(name, value) {
   const secure = location.protocol === "https:" ? "; Secure" : "";
-  document.cookie = `theme=${root.dataset.theme}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  document.cookie = `${name}=${value}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
 }
 
 async function copy(button) {
@@ -86,8 +90,21 @@ function showToast(message, link) {
   toasts.className = "toasts";
   toasts.replaceChildren(toast);
   document.body.append(toasts);
-  clearTimeout(showToast.timer);
-  showToast.timer = setTimeout(() => toast.remove(), 10000);
+  removeLater(toast);
+}
+
+// A toast with the pointer or the focus stays.
+const TOAST_TIME = 10000;
+function removeLater(toast) {
+  setTimeout(() => { if (toast.matches(":hover, :focus-within")) removeLater(toast); else toast.remove(); }, TOAST_TIME);
+}
+
+// Screen readers announce what is added to the page, but not what it came with.
+for (const notice of document.querySelectorAll("[data-notice]")) {
+  const parts = [...notice.childNodes];
+  notice.replaceChildren();
+  setTimeout(() => notice.append(...parts), 100);
+  removeLater(notice);
 }
 
 const CHARACTERS = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#34;": '"', "&#39;": "'" };
@@ -144,6 +161,41 @@ if (search) {
   document.querySelector("[data-search]").addEventListener("click", (event) => {
     event.preventDefault();
     openSearch();
+  });
+}
+// Menus close with Escape, which returns the focus to their button, and with a click elsewhere.
+const OPEN_MENUS = ".card-menu[open], .switcher[open]";
+addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && document.querySelector(OPEN_MENUS);
+  if (!open) return;
+  open.open = false;
+  open.querySelector("summary").focus();
+});
+addEventListener("click", (event) => {
+  for (const open of document.querySelectorAll(OPEN_MENUS)) open.open = open.contains(event.target);
+});
+
+// Shortcuts: templates/_shortcuts.jinja2 lists them. Those of single keys can be turned off, for speech input.
+const shortcuts = document.getElementById("shortcuts");
+let isGoing = false;
+
+function pressKey(key) {
+  if (isGoing) document.querySelector(`[data-go="${CSS.escape(key)}"]`)?.click();
+  else if (key === "?") shortcuts.showModal();
+  else if (key === "/") document.querySelector("main [role=search] input[type=search]")?.focus();
+  else return key === "g";
+  return false;
+}
+
+if (shortcuts) {
+  const single = shortcuts.querySelector("[data-single-keys]");
+  single.checked = !document.cookie.includes("single_keys=off");
+  single.addEventListener("change", () => remember("single_keys", single.checked ? "on" : "off"));
+  addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest("input, select, textarea, [contenteditable], dialog");
+    if (isTyping || !single.checked || event.ctrlKey || event.metaKey || event.altKey || event.key === "Shift") return;
+    if (event.key === "/" || event.key === "?") event.preventDefault();
+    isGoing = pressKey(event.key);
   });
 }
 narrow.addEventListener("change", fitMenu);

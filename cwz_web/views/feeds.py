@@ -43,6 +43,7 @@ from cwz_web.views.feed_currency import CurrencyQuestion, currency_groups, curre
 from cwz_web.views.feed_imports import NO_FILE, ImportProgress, progress_of_import, uploaded_file
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.web.forms import FieldError, Form, Name, OptionalCurrency, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.notices import add_notice
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 
@@ -310,6 +311,7 @@ def delete_feed(context: FeedResource, request: Request) -> Response:
     """Delete a feed. It can be restored from its page."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("feed.delete", context.row.name)
+    add_notice(request, f"Deleted “{context.row.name}”.", undo=request.path_in("feeds", context.row.id, "restore"))
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
 
@@ -320,6 +322,7 @@ def restore_feed(context: FeedResource, request: Request) -> Response:
         check_plan_limit(request.db, request.services.settings, context.row.workspace_id, PlanLimit.FEEDS)
     context.row.deleted_at = None
     request.audit("feed.restore", context.row.name)
+    add_notice(request, f"Restored “{context.row.name}”.", undo=request.path_in("feeds", context.row.id, "delete"))
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
 

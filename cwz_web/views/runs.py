@@ -43,6 +43,7 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import download_zip
 from cwz_web.views.images import image_links
+from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
@@ -310,6 +311,8 @@ def cancel(context: RunResource, request: Request) -> Response:
     """Cancel a run."""
     left_out = cancel_run(request.db, context.row)
     if left_out is not None:
+        undo = request.path_in("runs", context.row.id, "retry")
+        add_notice(request, "Run canceled.", undo=undo if request.has_permission(Permission.RUN_RETRY) else "")
         return _redirect(request, context.row, "run.cancel", rows=left_out)
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
@@ -318,6 +321,8 @@ def cancel(context: RunResource, request: Request) -> Response:
 def turn_on_auto_run(context: RunResource, request: Request) -> Response:
     """Start runs like this one automatically when the feed changes."""
     start_auto_run(request.db, context.row)
+    stop = request.path_in("feeds", context.row.feed_id, "stop-auto-run")
+    add_notice(request, "Automatic runs are on.", undo=stop, template=str(context.row.template_id))
     return _redirect(request, context.row, "auto_run.enable", tab=RunTab.AUTOMATION)
 
 

@@ -47,6 +47,7 @@ from cwz_web.web.lists import (
     read_list_form,
     sort_labels,
 )
+from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -208,7 +209,10 @@ def rename_template(context: TemplateResource, request: Request) -> Response:
     form = read_form(NameForm, request.POST)
     if form.value is None:
         raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'enter a name')}")
+    earlier = context.row.name
     _rename(request, context.row, form.value.name)
+    if context.row.name != earlier:
+        _add_notice(request, context.row, f"Renamed to “{context.row.name}”.", "name", name=earlier)
     return _redirect(request, context.row)
 
 
@@ -257,8 +261,10 @@ def choose_connection(context: TemplateResource, request: Request) -> Response:
         name = get_connection(request.db, template.workspace_id, connection_id).name
     except InvalidSettingsError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
+    earlier = str(template.connection_id or "")
     template.connection_id = connection_id
     request.audit("template.storage", template.name, storage=name)
+    _add_notice(request, template, f"New images are stored in “{name}”.", "storage", storage=earlier)
     return HTTPSeeOther(request.path_in("templates", template.id))
 
 
@@ -331,8 +337,10 @@ def restore_version(context: TemplateResource, request: Request) -> Response:
     if form.value is None or document is None:
         raise HTTPUnprocessableEntity("Choose one of the template's versions")
     discard_draft(request.db, template)
+    earlier = str(template.version)
     publish(request.db, template, document, request.user.account.id)
     request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
+    _add_notice(request, template, f"Version {form.value.version} is published again.", "versions", version=earlier)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
 
 
@@ -416,6 +424,7 @@ def duplicate_template(context: TemplateResource, request: Request) -> Response:
     )
     copy.connection_id = context.row.connection_id
     request.audit("template.create", copy.name, copy_of=context.row.name)
+    _add_notice(request, copy, f"Created “{copy.name}”.", "delete")
     return _redirect(request, copy)
 
 
@@ -424,6 +433,7 @@ def delete_template(context: TemplateResource, request: Request) -> Response:
     """Delete the template; its page offers to restore it."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("template.delete", context.row.name)
+    _add_notice(request, context.row, f"Deleted “{context.row.name}”.", "restore")
     return _redirect(request, context.row)
 
 
@@ -432,7 +442,14 @@ def restore_template(context: TemplateResource, request: Request) -> Response:
     """Restore a deleted template."""
     context.row.deleted_at = None
     request.audit("template.restore", context.row.name)
+    _add_notice(request, context.row, f"Restored “{context.row.name}”.", "delete")
     return _redirect(request, context.row)
+
+
+def _add_notice(request: Request, template: Template, text: str, undo: str, **fields: str) -> None:
+    """Say what was done, with the name of the view that undoes it, which leads to the same place of the list."""
+    place = {"list": request.POST["list"][:1000]} if "list" in request.POST else {}
+    add_notice(request, text, undo=request.path_in("templates", template.id, undo), **fields, **place)
 
 
 def _redirect(request: Request, template: Template) -> Response:

@@ -37,6 +37,7 @@ from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.images import before_id
 from cwz_web.web.forms import Form, Name, SubmittedForm, read_form
+from cwz_web.web.notices import add_notice
 from cwz_web.web.rate_limit_subjects import find_subjects
 from cwz_web.web.rate_limits import LIMITS, RateLimitedError
 from cwz_web.web.rendering import page_view
@@ -270,6 +271,8 @@ def rename_upload(context: UploadResource, request: Request) -> UploadDetailPage
         request.response.status = 422
         return _detail_page(request, context.row, form)
     if form.value.name != context.row.name:
+        undo = request.path_in("uploads", context.row.id, "name")
+        add_notice(request, f"Renamed to “{form.value.name}”.", undo=undo, name=context.row.name)
         request.audit("upload.rename", context.row.name, to=form.value.name)
         context.row.name = form.value.name
     return HTTPSeeOther(request.path_in("uploads", context.row.id))
@@ -290,6 +293,7 @@ def delete_upload_view(context: UploadResource, request: Request) -> UploadDetai
         request.response.status = 409
         return _detail_page(request, context.row, error_message=str(error))
     request.audit("upload.delete", context.row.name)
+    add_notice(request, f"Deleted “{context.row.name}”.", undo=request.path_in("uploads", context.row.id, "restore"))
     return HTTPSeeOther(request.path_in("uploads", context.row.id))
 
 
@@ -301,6 +305,7 @@ def restore_upload_view(context: UploadResource, request: Request) -> Response:
     except UploadError as error:
         raise HTTPConflict(str(error)) from None
     request.audit("upload.restore", context.row.name)
+    add_notice(request, f"Restored “{context.row.name}”.", undo=request.path_in("uploads", context.row.id, "delete"))
     return HTTPSeeOther(request.path_in("uploads", context.row.id))
 
 

@@ -19,6 +19,17 @@ from cwz_web.notify.emails import PRODUCT
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
 
+# Pages of a workspace, by their name in the navigation, that G and this key open.
+PAGE_KEYS = {
+    "Overview": "o",
+    "Templates": "t",
+    "Feeds": "f",
+    "Runs": "r",
+    "Images": "i",
+    "Uploads": "u",
+    "Brand": "b",
+    "Settings": "s",
+}
 V = TypeVar("V", bound=Callable[[Any, Request], Any])
 
 YEAR = 365 * 24 * 3600
@@ -135,7 +146,7 @@ def includeme(config: Configurator) -> None:
     environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
     environment.filters["moment"] = moment
     environment.filters["role_label"] = lambda role: Role(role).label
-    environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT}
+    environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}
     environment.globals["static"] = static_path()
     max_age = 0 if services.settings.development else YEAR
     config.add_static_view(f"{static_path()}/app", "cwz_web:static", cache_max_age=max_age)

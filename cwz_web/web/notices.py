@@ -1,0 +1,64 @@
+"""Notices: what a form has done, shown once on the next page of the workspace, with a form that undoes it.
+
+A notice is a signed cookie of the account and the workspace, so that no other page and no script can make one.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pyramid.config import Configurator
+
+from cwz_web.security import SignedInUser, cookie_name, set_cookie
+from cwz_web.web.request import Request
+
+COOKIE = "notice"
+LIFETIME = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What was done, as a sentence.
+
+    Attributes:
+        undo: The path that a form is posted to, to undo it; empty if it cannot be undone.
+        fields: The fields of that form.
+    """
+
+    text: str
+    undo: str
+    fields: dict[str, str]
+
+
+def add_notice(request: Request, text: str, *, undo: str = "", **fields: str) -> None:
+    """Show a notice on the next page of the workspace.
+
+    Args:
+        request: The request that did it.
+        text: What was done, as a sentence.
+        undo: The path that undoes it; empty if it cannot be undone.
+        fields: The fields of the form that undoes it.
+    """
+    claims = {"sub": _subject(request), "text": text, "undo": undo, "fields": fields}
+    token = request.services.browser_tokens.sign(COOKIE, LIFETIME, **claims)
+    request.add_response_callback(lambda _, response: set_cookie(request, response, COOKIE, token, LIFETIME))
+
+
+def take_notice(request: Request) -> Notice | None:
+    """Return the notice for the page, and remove it from the browser."""
+    token = request.cookies.get(cookie_name(request, COOKIE))
+    if not token or not isinstance(request.identity, SignedInUser) or request.workspace_or_none is None:
+        return None
+    request.add_response_callback(lambda _, response: set_cookie(request, response, COOKIE, None))
+    claims = request.services.browser_tokens.read(COOKIE, token)
+    if claims is None or claims["sub"] != _subject(request):
+        return None
+    return Notice(claims["text"], claims["undo"], claims["fields"])
+
+
+def _subject(request: Request) -> str:
+    return f"{request.user.account.id} {request.workspace.workspace_id}"
+
+
+def includeme(config: Configurator) -> None:
+    """Let templates take the notice."""
+    config.add_request_method(take_notice, "notice", reify=True)
