@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import AnySelect, Sort, count_rows, fetch_page
+from cwz_web.db.pagination import MAX_COUNT, AnySelect, Sort, count_rows, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
 from cwz_web.runs.models import Run, RunItem
@@ -160,10 +160,24 @@ def list_run_names(db: Session, workspace_id: UUID, run_id: UUID | None = None, 
     latest = select(Run.id).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
     ids = [*db.scalars(latest.order_by(Run.id.desc()).limit(limit)), *([run_id] if run_id else [])]
     rows = db.execute(_with_names().where(Run.workspace_id == workspace_id, Run.id.in_(ids)).order_by(Run.id.desc()))
-    return {
-        str(run.id): f"{feed} with {template}, {run.created_at.strftime('%-d %b %H:%M')}"
-        for run, feed, template in rows
-    }
+    return {str(run.id): _dated_name(run, feed, template) for run, feed, template in rows}
+
+
+def search_runs(db: Session, workspace_id: UUID, text: str, limit: int) -> dict[str, str]:
+    """Return the names of the newest runs with a text in the name of their feed or template, by id.
+
+    Only the newest MAX_COUNT runs are read.
+    """
+    newest = select(Run.id).where(Run.workspace_id == workspace_id, Run.feed_id.is_not(None))
+    newest = newest.order_by(Run.id.desc()).limit(MAX_COUNT)
+    matches = or_(*(name.icontains(text, autoescape=True) for name in (Feed.name, Template.name)))
+    query = _with_names().where(Run.workspace_id == workspace_id, Run.id.in_(newest), matches)
+    rows = db.execute(query.order_by(Run.id.desc()).limit(limit))
+    return {str(run.id): _dated_name(run, feed, template) for run, feed, template in rows}
+
+
+def _dated_name(run: Run, feed: str, template: str) -> str:
+    return f"{feed} with {template}, {run.created_at.strftime('%-d %b %H:%M')}"
 
 
 def _with_names() -> AnySelect:

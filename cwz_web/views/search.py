@@ -1,4 +1,4 @@
-"""The search of a workspace: its pages, templates, feeds and rows, by name or key."""
+"""The search of a workspace: pages, actions, templates, feeds, runs and rows by name or key, and the API reference."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from cwz_web.feeds.variants import clean_key
 from cwz_web.generation.models import Template
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.runs.run_list import search_runs
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -24,12 +25,8 @@ MAX_FEEDS = 200
 PAGES = (
     ((), "Overview", "layout-dashboard", Permission.VIEW),
     (("templates",), "Templates", "layout-template", Permission.VIEW),
-    (("templates", "new"), "New template", "plus", Permission.TEMPLATE_EDIT),
     (("feeds",), "Feeds", "table-2", Permission.VIEW),
-    (("feeds", "new"), "Upload a feed", "upload", Permission.FEED_EDIT),
-    (("feeds", "connect"), "Connect a feed URL", "link", Permission.FEED_EDIT),
     (("runs",), "Runs", "circle-play", Permission.VIEW),
-    (("runs", "new"), "Render images", "circle-play", Permission.RUN_START),
     (("images",), "Images", "images", Permission.VIEW),
     (("uploads",), "Uploads", "upload", Permission.VIEW),
     (("brand",), "Brand", "palette", Permission.VIEW),
@@ -39,8 +36,29 @@ PAGES = (
     (("members",), "Members", "users", Permission.MEMBER_VIEW),
     (("audit",), "Activity", "scroll-text", Permission.AUDIT_VIEW),
     (("settings",), "Settings", "settings", Permission.SETTINGS_MANAGE),
+)
+# Pages that begin something, as verbs with an object.
+ACTIONS = (
+    (("runs", "new"), "Render images", "circle-play", Permission.RUN_START),
+    (("templates", "new"), "New template", "plus", Permission.TEMPLATE_EDIT),
+    (("feeds", "new"), "Upload feed", "upload", Permission.FEED_EDIT),
+    (("feeds", "connect"), "Connect feed URL", "link", Permission.FEED_EDIT),
+    (("uploads",), "Upload images and fonts", "upload", Permission.TEMPLATE_EDIT),
+    (("storage", "new"), "Connect storage", "hard-drive", Permission.STORAGE_MANAGE),
+    (("members",), "Invite member", "user-plus", Permission.MEMBER_MANAGE),
+    (("keys",), "Create API key", "key-round", Permission.KEY_MANAGE),
     (("exports",), "Export data", "archive", Permission.SETTINGS_MANAGE),
 )
+# Sections of the API reference, by the ids of their headings.
+DOCS = {
+    "API reference": "",
+    "API examples": "#examples",
+    "API: images": "#Images",
+    "API: templates": "#Templates",
+    "API: feeds": "#Feeds",
+    "API: runs": "#Runs",
+    "API: models": "#models",
+}
 
 
 class SearchForm(Form):
@@ -73,16 +91,32 @@ class SearchPage:
     "search.jinja2", "_search_results.jinja2", context=WorkspaceResource, name="search", permission=Permission.VIEW
 )
 def search(context: WorkspaceResource, request: Request) -> SearchPage:
-    """Find pages, templates and feeds by a part of their names, and rows by their key."""
+    """Find pages, actions, templates, feeds and runs by a part of their names, and rows by their key."""
     text = (read_form(SearchForm, request.GET).value or SearchForm()).q.strip()
-    results = [*_find_pages(request, text), *_find_named(request, text), *_find_rows(request, text)]
+    finders = (_find_pages, _find_rows, _find_named, _find_runs, _find_docs)
+    results = [result for find in finders for result in find(request, text)]
+    if text:
+        path = f"{request.path_in('images')}?{urlencode({'search': text})}"
+        results.append(SearchResult(f"Images named “{text}”", "Search", "images", path))
     return SearchPage(text, results)
 
 
 def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
-    for segments, label, icon, permission in PAGES:
-        if text.lower() in label.lower() and request.has_permission(permission):
-            yield SearchResult(label, "Page", icon, request.path_in(*segments))
+    for kind, pages in (("Action", ACTIONS), ("Page", PAGES)):
+        for segments, label, icon, permission in pages:
+            if text.lower() in label.lower() and request.has_permission(permission):
+                yield SearchResult(label, kind, icon, request.path_in(*segments))
+
+
+def _find_docs(request: Request, text: str) -> Iterator[SearchResult]:
+    for label, anchor in DOCS.items():
+        if text and text.lower() in label.lower():
+            yield SearchResult(label, "Docs", "book-open", f"/docs/api{anchor}")
+
+
+def _find_runs(request: Request, text: str) -> Iterator[SearchResult]:
+    for run_id, name in search_runs(request.db, request.workspace.workspace_id, text, MAX_RESULTS).items():
+        yield SearchResult(name, "Run", "circle-play", request.path_in("runs", run_id))
 
 
 def _find_named(request: Request, text: str) -> Iterator[SearchResult]:

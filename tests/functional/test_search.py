@@ -2,6 +2,7 @@
 
 from webtest import TestApp
 
+from cwz_web.views.search import DOCS
 from cwz_web.workspaces.models import Role
 from tests.factories import Factory, sign_in
 
@@ -17,7 +18,8 @@ def test_pages_templates_feeds_and_rows_are_found(app: TestApp, make: Factory) -
     def find(text: str) -> list[tuple[str, str]]:
         page = app.get(f"/w/{space.slug}/search", {"q": text}, headers=HTMX)
         assert "<html" not in page.text
-        return [(link.span.text, link["href"].removeprefix(f"/w/{space.slug}")) for link in page.html.find_all("a")]
+        links = [(link.span.text, link["href"].removeprefix(f"/w/{space.slug}")) for link in page.html.find_all("a")]
+        return [link for link in links if not link[1].startswith("/images?")]
 
     assert find("50%") == [("Sale 50%", f"/templates/{template.id}")]
     assert find("%%") == []
@@ -25,6 +27,13 @@ def test_pages_templates_feeds_and_rows_are_found(app: TestApp, make: Factory) -
     assert find("MUG-1") == [("MUG-1", f"/feeds/{feed.id}/row?key=MUG-1")]
     assert find("members") == [], "a page that the role cannot open"
     assert ("Templates", "/templates") in find("templ")
-    assert ("Overview", "") in find("")
+    assert {("Overview", ""), ("New template", "/templates/new")} <= {*find("")}
+    run = make.run(feed, template)
+    assert find("sale 50%")[1][1] == f"/runs/{run.id}"
     app.get(f"/w/{other.slug}/search", status=404)
     assert "<html" in app.get(f"/w/{space.slug}/search", {"q": "<b>"}).text
+
+
+def test_sections_of_the_api_reference_exist(app: TestApp) -> None:
+    page = app.get("/docs/api").html
+    assert [anchor for anchor in DOCS.values() if anchor and page.find(id=anchor[1:]) is None] == []
