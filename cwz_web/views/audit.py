@@ -1,59 +1,112 @@
-"""The activity page: the audit log, its filter, its verification and its CSV export."""
+"""The activity page: the audit log as sentences, its filters, its verification and its CSV export."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.generation.api_keys import SCOPE_LABELS
+from cwz_web.notify.webhooks import EVENT_LABELS
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.views.members import initials
 from cwz_web.web.downloads import csv_download
-from cwz_web.web.forms import Form, SubmittedForm, read_form
+from cwz_web.web.lists import DateFilter, Filter, ListControls, ListForm, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.audit import (
+    AREAS,
     AUDIT_LABELS,
     FORMER_LABELS,
-    PAGE_SIZE,
+    MAX_EXPORTED,
     AuditFilter,
+    actions_of,
     export_rows,
     find_chain_break,
-    list_actions,
-    list_entries,
+    find_entries,
+    list_actors,
 )
-from cwz_web.workspaces.models import AuditEntry
+from cwz_web.workspaces.models import AuditEntry, Role
+
+OTHER = "other"
+# Ids and digests are in the export only.
+HIDDEN = {"run", "template", "delivery", "digest", "user", "revision"}
+DETAIL_LABELS = {
+    "by": "Replaced by",
+    "client_id": "Client ID",
+    "columns": "Columns",
+    "copy_of": "Copy of",
+    "default_role": "Role of new members",
+    "events": "Events",
+    "is_required": "Required",
+    "layer": "Layer",
+    "max_removed_percent": "Maximum rows an import may remove (%)",
+    "number": "Import number",
+    "parameters": "Parameters",
+    "prefix": "Key begins with",
+    "removed": "Rows removed",
+    "replaced_by": "New key begins with",
+    "rows": "Images",
+    "second_factor_required": "Two-factor authentication required",
+    "secrets_replaced": "Credentials replaced",
+    "shows": "Shows",
+    "templates": "Templates",
+    "to": "Changed to",
+    "with_images": "Images included",
+    "works": "Test passed",
+}
+# The labels of values, by the detail.
+VALUE_LABELS: dict[str, dict[str, str]] = {
+    **{key: {str(role): role.label for role in Role} for key in ("role", "previous_role", "default_role")},
+    "events": {str(event): label for event, label in EVENT_LABELS.items()},
+    "scopes": {str(scope): label for scope, label in SCOPE_LABELS.items()},
+}
+_placeholder = re.compile(r"\{(\w+)\}")
+
+
+def _check_area(area: str) -> str:
+    if area and area not in AREAS:
+        raise ValueError("Choose an area")
+    return area
+
 
 Day = Annotated[date | None, BeforeValidator(lambda value: value or None)]
 
 
-class FilterForm(Form):
-    """The filter; other query parameters are ignored."""
+class AuditListForm(ListForm):
+    """Which entries are shown."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    actor: Annotated[str, StringConstraints(max_length=100)] = ""
-    action: Annotated[str, StringConstraints(max_length=60)] = ""
+    person: UUID | Literal["other", ""] = ""
+    area: Annotated[str, AfterValidator(_check_area)] = ""
     since: Day = None
     until: Day = None
 
 
 @dataclass(frozen=True)
 class EntryRow:
-    """An entry as the table shows it."""
+    """An entry as the list shows it.
+
+    Attributes:
+        sentence: What the actor did, as texts; every second one is a name.
+        link: The label and the path of what it is about, if there is a page.
+    """
 
     number: int
     at: datetime
     actor: str
-    action: str
-    target: str
-    details: str
+    email: str
+    initials: str
+    sentence: tuple[str, ...]
+    details: dict[str, str]
     ip_address: str
+    link: tuple[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -61,20 +114,17 @@ class AuditPage:
     """The view model of audit/show.jinja2 and audit/_entries.jinja2.
 
     Attributes:
-        actions: The actions of the filter with their labels, sorted by label.
-        query: The filter as a query string.
-        older_query: The query string of the next page; None on the last page.
+        has_older: Whether older entries may match, although none of this page does.
         is_verified: Whether the user has verified the log.
         broken: The number of the first entry that breaks the chain, or None.
     """
 
-    form: SubmittedForm[FilterForm]
     entries: list[EntryRow]
-    actions: list[tuple[str, str]]
-    query: str
-    older_query: str | None
+    has_older: bool
     is_verified: bool
     broken: int | None
+    max_exported: int
+    list: ListControls
 
 
 @page_view(
@@ -86,60 +136,113 @@ class AuditPage:
 )
 def audit_page(context: WorkspaceResource, request: Request) -> AuditPage:
     """Show a page of the log, the newest entry first."""
-    workspace_id = context.access.workspace_id
-    form = read_form(FilterForm, request.GET)
-    entries = list_entries(request.db, workspace_id, _filters(form), after_position(request) or None)
-    filters = {name: value for name, value in form.typed.items() if name in FilterForm.model_fields and value}
+    workspace_id, form = context.access.workspace_id, read_list_form(AuditListForm, request)
+    before = after_position(request) or None
+    page = find_entries(request.db, workspace_id, _filters(form), before)
     is_verified = "check" in request.GET
+    controls = ListControls(
+        noun="entries",
+        search=form.search,
+        filters=_list_filters(request, form),
+        after=str(before or ""),
+        next_after=page.before,
+        placeholder="Search by person or name…",
+    )
+    keep_url(request, controls)
     return AuditPage(
-        form=form,
-        entries=[_row(entry) for entry in entries],
-        actions=sorted(
-            ((action, _label(action)) for action in list_actions(request.db, workspace_id)), key=lambda item: item[1]
-        ),
-        query=urlencode(filters),
-        older_query=urlencode(filters | {"after": entries[-1].number}) if len(entries) == PAGE_SIZE else None,
+        entries=[_row(request, entry) for entry in page.entries],
+        has_older=page.before is not None,
         is_verified=is_verified,
         broken=find_chain_break(request.db, workspace_id) if is_verified else None,
+        max_exported=MAX_EXPORTED,
+        list=controls,
     )
 
 
 @view_config(context=WorkspaceResource, name="audit.csv", request_method="GET", permission=Permission.AUDIT_VIEW)
 def audit_csv(context: WorkspaceResource, request: Request) -> Response:
-    """Download the log as CSV."""
-    filters = _filters(read_form(FilterForm, request.GET))
+    """Download the entries that match, of the newest ones, as CSV."""
+    filters = _filters(read_list_form(AuditListForm, request))
     rows = export_rows(request.db, context.access.workspace_id, filters)
     return csv_download(f"{context.access.slug}-activity.csv", rows)
 
 
-def _filters(form: SubmittedForm[FilterForm]) -> AuditFilter:
-    return AuditFilter(**form.value.model_dump()) if form.value else AuditFilter()
-
-
-def _row(entry: AuditEntry) -> EntryRow:
-    return EntryRow(
-        entry.number,
-        entry.at,
-        entry.actor,
-        _label(entry.action),
-        entry.target,
-        _format_details(entry.details),
-        entry.ip_address,
+def _filters(form: AuditListForm) -> AuditFilter:
+    return AuditFilter(
+        search=form.search,
+        actor_id=form.person if isinstance(form.person, UUID) else None,
+        is_other=form.person == OTHER,
+        actions=actions_of(form.area) if form.area else (),
+        since=form.since,
+        until=form.until,
     )
 
 
-def _label(action: str) -> str:
-    return AUDIT_LABELS.get(action) or FORMER_LABELS.get(action, action)
+def _list_filters(request: Request, form: AuditListForm) -> tuple[Filter | DateFilter, ...]:
+    actors = list_actors(request.db, request.workspace.workspace_id)
+    names = sorted((_person(label)[0], str(account_id)) for account_id, label in actors.items())
+    people = {"": "All people", **{value: name for name, value in names}, OTHER: "API keys and others"}
+    areas = {"": "All areas", **{name: label for name, (label, _) in AREAS.items()}}
+    return (
+        Filter("person", "Person", people, str(form.person)),
+        Filter("area", "Area", areas, form.area),
+        DateFilter("since", "From", str(form.since or "")),
+        DateFilter("until", "Until", str(form.until or "")),
+    )
 
 
-def _format_details(details: Mapping[str, Any]) -> str:
-    """Return the JSON values of an entry as text: `role: admin, previous role: user`."""
-    return ", ".join(f"{name.replace('_', ' ')}: {_format_value(value)}" for name, value in details.items())
+def _row(request: Request, entry: AuditEntry) -> EntryRow:
+    name, email = _person(entry.actor)
+    details = {key: _format_value(request, key, value) for key, value in entry.details.items() if key not in HIDDEN}
+    sentence = make_sentence(entry.action, {**details, "target": entry.target})
+    shown = {DETAIL_LABELS.get(key, key.replace("_", " ").capitalize()): value for key, value in details.items()}
+    return EntryRow(
+        number=entry.number,
+        at=entry.at,
+        actor=name,
+        email=email,
+        initials=initials(name),
+        sentence=sentence,
+        details=shown if entry.target in sentence else {"Name": entry.target, **shown},
+        ip_address=entry.ip_address,
+        link=_link(request, entry.details),
+    )
 
 
-def _format_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+def _person(actor: str) -> tuple[str, str]:
+    """Return the name and the email address of an actor: `Ada Example <ada@example.org>`."""
+    name, _, email = actor.removesuffix(">").rpartition(" <")
+    return (name, email) if name and actor.endswith(">") else (actor, "")
+
+
+def make_sentence(action: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what an actor did, as texts; every second one is a name.
+
+    An entry of an earlier release can lack a value: its sentence ends before it.
+    """
+    template = AUDIT_LABELS.get(action) or FORMER_LABELS.get(action) or action.replace(".", ": ")
+    texts = _placeholder.split(template)
+    for position in range(1, len(texts), 2):
+        if texts[position] not in values:
+            return (*texts[: position - 1], texts[position - 1].rsplit(" ", 2)[0])
+        texts[position] = values[texts[position]]
+    return tuple(texts)
+
+
+def _link(request: Request, details: Mapping[str, Any]) -> tuple[str, str] | None:
+    for key, label in (("run", "View run"), ("template", "View template")):
+        if isinstance(details.get(key), str):
+            return label, request.path_in(f"{key}s", details[key])
+    return None
+
+
+def _format_value(request: Request, key: str, value: Any) -> str:
+    """Return a JSON value of an entry as text."""
     if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+        return ", ".join(_format_value(request, key, item) for item in value) or "None"
+    if value is None or isinstance(value, bool):
+        return {None: "None", True: "Yes", False: "No"}[value]
+    if key == "provider":
+        provider = request.services.providers.get(value)
+        return provider.label if provider else str(value)
+    return VALUE_LABELS.get(key, {}).get(value, str(value))

@@ -49,7 +49,6 @@ LIST = "members/_list.jinja2"
 LEAVE_PAGE = "leave.jinja2"
 INVITATION_PAGE = "invitation.jinja2"
 LAST_ADMIN = "This is the only admin. Make another member an admin first"
-ROLE_CHANGE = "member.role"
 NOTICES = {
     "invited": "Invitation sent.",
     "removed": "Member removed.",
@@ -201,7 +200,7 @@ def initials(name: str) -> str:
 def _find_undo(request: Request) -> RoleUndo | None:
     """Return the change of `?undo=`, an entry of the user in the activity log, unless the role has changed since."""
     workspace_id, number = request.workspace.workspace_id, parse_number(request.GET.get("undo", ""))
-    entry = number and find_recent_entry(request.db, workspace_id, number, request.user.account.id, ROLE_CHANGE)
+    entry = number and find_recent_entry(request.db, workspace_id, number, request.user.account.id, "member.role")
     changed = entry and find_member_by_email(request.db, workspace_id, entry.target)
     if not entry or not changed or changed.role != entry.details["role"]:
         return None
@@ -322,7 +321,7 @@ def change_member_role(context: MemberResource, request: Request, form: RoleForm
     path = list_path(request, "members", form.list)
     if form.role == previous_role:
         return HTTPSeeOther(path)
-    number = request.audit(ROLE_CHANGE, member.account.email, role=form.role, previous_role=previous_role)
+    number = request.audit("member.role", member.account.email, role=form.role, previous_role=previous_role)
     return HTTPSeeOther(f"{path}{'&' if '?' in path else '?'}undo={number}")
 
 

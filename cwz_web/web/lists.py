@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
+from webob.multidict import MultiDict
 
 from cwz_web.db.pagination import MAX_COUNT, Sort
 from cwz_web.web.forms import Form, read_form
@@ -52,6 +53,21 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class DateFilter:
+    """A date of a list's toolbar, as `YYYY-MM-DD`; empty for none."""
+
+    name: str
+    label: str
+    value: str = ""
+    options: None = None
+
+    @property
+    def chosen(self) -> str:
+        """The date."""
+        return self.value
+
+
+@dataclass(frozen=True)
 class ActiveFilter:
     """A search or filter in use, and the query string of the list without it."""
 
@@ -77,12 +93,12 @@ class ListControls:
 
     noun: str
     search: str = ""
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[Filter | DateFilter, ...] = ()
     sorts: Mapping[str, str] = field(default_factory=dict)
     sort: str = ""
     count: int | None = None
     after: str = ""
-    next_after: UUID | None = None
+    next_after: UUID | int | None = None
     placeholder: str = "Search by name…"
 
     @property
@@ -140,7 +156,8 @@ def read_list_form(model: type[F], request: Request) -> F:
     if form.value is not None:
         return form.value
     invalid = {name.partition(".")[0] for name in form.errors}  # the rest is the alternative of a union
-    return model.model_validate({name: value for name, value in form.typed.items() if name not in invalid})
+    rest = MultiDict({name: value for name, value in form.typed.items() if name not in invalid})
+    return read_form(model, rest).value or model()  # a repeated parameter hides the errors of others
 
 
 def choose_sort(sorts: Mapping[str, Sort], name: str) -> str:

@@ -6,13 +6,13 @@ in the sense of RFC 8785). `find_chain_break` verifies the chain.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace, leave_workspace, lock_name
@@ -20,109 +20,132 @@ from cwz_web.workspaces.access import list_workspaces
 from cwz_web.workspaces.models import AuditEntry, Workspace
 
 PAGE_SIZE = 50
+MAX_SCANNED = 20_000
+MAX_EXPORTED = 100_000
+MAX_ACTORS = 200
 MAX_OUTSIDE_ATTEMPTS_PER_HOUR = 60
 # The page after a change offers to undo it for this long.
 UNDO_TIME = timedelta(minutes=10)
 INITIAL_DIGEST = "0" * 64
 COLUMNS = ("number", "at", "actor", "action", "target", "details", "ip_address", "digest")
 
-# Shown on the activity page; a test checks that every recorded action has one.
+# What an entry says after its actor, with the names of the object and of details in braces. A test checks that every
+# recorded action has one.
 AUDIT_LABELS = {
-    "access.outside": "Refused access to a non-member",
-    "access.refuse": "Refused permission",
-    "access.unknown": "Refused unknown ID",
-    "account.passkey-add": "Added passkey to own account",
-    "account.passkey-remove": "Removed passkey from own account",
-    "auto_run.disable": "Disabled automatic runs",
-    "auto_run.enable": "Enabled automatic runs",
-    "billing.checkout": "Opened checkout",
-    "billing.portal": "Opened billing portal",
-    "brand.change": "Changed brand",
+    "access.outside": "Was refused access to {target}",
+    "access.refuse": "Was refused without the permission for {target}",
+    "access.unknown": "Asked for something that does not exist: {target}",
+    "account.passkey-add": "Added the passkey {target} to their account",
+    "account.passkey-remove": "Removed the passkey {target} from their account",
+    "auto_run.disable": "Turned off automatic runs of {target}",
+    "auto_run.enable": "Turned on automatic runs of {target}",
+    "billing.checkout": "Opened the checkout",
+    "billing.portal": "Opened the billing portal",
+    "brand.change": "Changed the brand",
     "brand.update": "Updated templates to the brand",
-    "feed.apply": "Applied import after review",
-    "feed.columns": "Changed columns",
-    "feed.connect": "Connected feed source",
-    "feed.create": "Created feed",
-    "feed.delete": "Deleted feed",
-    "feed.discard": "Discarded import after review",
-    "feed.currency": "Set feed currency",
-    "feed.fetch": "Fetched feed",
-    "feed.import": "Imported file",
-    "feed.restore": "Restored feed",
-    "feed.sample": "Added sample feed",
-    "feed.schedule": "Changed feed schedule",
-    "feed.source": "Changed feed source",
-    "feed.settings": "Changed feed settings",
-    "feed.upload": "Uploaded feed",
-    "key.create": "Created API key",
-    "key.revoke": "Revoked API key",
-    "key.rotate": "Rotated API key",
-    "member.invite": "Invited member",
-    "member.invite-revoke": "Revoked invitation",
-    "member.join": "Joined workspace",
-    "member.leave": "Left workspace",
-    "member.remove": "Removed member",
-    "member.role": "Changed member role",
-    "run.cancel": "Canceled run",
-    "run.retry": "Retried run",
-    "run.start": "Started run",
-    "run.zip": "Requested zip file",
-    "signing.retire": "Retired previous signing key",
-    "signing.rotate": "Rotated signing key",
-    "slack.choose": "Changed Slack notifications",
-    "slack.connect": "Connected Slack",
-    "slack.disconnect": "Disconnected Slack",
-    "sso.domain-add": "Added email domain",
-    "sso.domain-remove": "Removed email domain",
-    "sso.domain-verify": "Verified email domain",
-    "sso.remove": "Removed single sign-on",
-    "sso.save": "Changed single sign-on",
-    "storage.change": "Changed storage",
-    "storage.connect": "Connected storage",
-    "storage.default": "Changed default storage",
-    "storage.delete": "Disconnected storage",
-    "storage.test": "Tested storage",
-    "template.allow_unsigned": "Allowed unsigned URLs",
-    "template.comment": "Commented on template",
-    "template.comment_edit": "Edited comment on template",
-    "template.comment_resolve": "Resolved comment on template",
-    "template.comment_reopen": "Reopened comment on template",
-    "template.comment_delete": "Deleted comment on template",
-    "template.create": "Created template",
-    "template.delete": "Deleted template",
-    "template.deny_unsigned": "Denied unsigned URLs",
-    "template.discard": "Discarded draft",
-    "template.draft": "Edited draft",
-    "template.edit": "Published template version",
-    "template.rename": "Renamed template",
-    "template.restore": "Restored template",
-    "template.rollback": "Restored template version",
-    "template.share": "Shared template by link",
-    "template.share_revoke": "Revoked link of template",
-    "template.storage": "Changed template storage",
-    "template.version_name": "Named template version",
-    "upload.add": "Added upload",
-    "upload.delete": "Deleted upload",
-    "upload.purge": "Deleted upload permanently",
-    "upload.rename": "Renamed upload",
-    "upload.replace": "Replaced upload",
-    "upload.restore": "Restored upload",
-    "webhook.add": "Added webhook",
-    "webhook.delete": "Deleted webhook",
-    "webhook.disable": "Disabled webhook",
-    "webhook.enable": "Enabled webhook",
-    "webhook.resend": "Resent webhook delivery",
-    "webhook.retire": "Retired previous webhook secret",
-    "webhook.rotate": "Rotated webhook secret",
-    "webhook.test": "Sent test event",
-    "workspace.create": "Created workspace",
-    "workspace.delete": "Scheduled workspace deletion",
-    "workspace.export": "Exported workspace",
-    "workspace.restore": "Canceled workspace deletion",
-    "workspace.settings": "Changed workspace settings",
+    "feed.apply": "Applied an import of {target} after its review",
+    "feed.columns": "Changed the columns of {target}",
+    "feed.connect": "Connected the feed {target} to a URL",
+    "feed.create": "Created the feed {target}",
+    "feed.currency": "Set the currency of {target} to {currency}",
+    "feed.delete": "Deleted the feed {target}",
+    "feed.discard": "Discarded an import of {target} after its review",
+    "feed.fetch": "Fetched the feed {target}",
+    "feed.import": "Imported a file into {target}",
+    "feed.restore": "Restored the feed {target}",
+    "feed.sample": "Added the sample feed {target}",
+    "feed.schedule": "Changed the schedule of {target}",
+    "feed.source": "Changed the source of {target}",
+    "feed.settings": "Changed the settings of {target}",
+    "feed.upload": "Uploaded a file for the feed {target}",
+    "key.create": "Created the API key {target}",
+    "key.revoke": "Revoked the API key {target}",
+    "key.rotate": "Rotated the API key {target}",
+    "member.invite": "Invited {target} as {role}",
+    "member.invite-revoke": "Revoked the invitation of {target}",
+    "member.join": "Joined the workspace as {role}",
+    "member.leave": "Left the workspace",
+    "member.remove": "Removed {target} from the workspace",
+    "member.role": "Changed the role of {target} from {previous_role} to {role}",
+    "run.cancel": "Canceled a run of {target}",
+    "run.retry": "Retried a run of {target}",
+    "run.start": "Started a run of {target}",
+    "run.zip": "Requested a zip of the images of {target}",
+    "signing.retire": "Retired the previous signing key",
+    "signing.rotate": "Rotated the signing key",
+    "slack.choose": "Changed the notifications in the Slack channel {target}",
+    "slack.connect": "Connected the Slack workspace {target}",
+    "slack.disconnect": "Disconnected the Slack workspace {target}",
+    "sso.domain-add": "Added the email domain {target}",
+    "sso.domain-remove": "Removed the email domain {target}",
+    "sso.domain-verify": "Verified the email domain {target}",
+    "sso.remove": "Removed single sign-on with {target}",
+    "sso.save": "Changed single sign-on with {target}",
+    "storage.change": "Changed the storage connection {target}",
+    "storage.connect": "Connected the storage {target}",
+    "storage.default": "Made {target} the default storage",
+    "storage.delete": "Disconnected the storage {target}",
+    "storage.test": "Tested the storage {target}",
+    "template.allow_unsigned": "Allowed unsigned URLs of the template {target}",
+    "template.comment": "Commented on the template {target}",
+    "template.comment_edit": "Edited a comment on the template {target}",
+    "template.comment_resolve": "Resolved a comment on the template {target}",
+    "template.comment_reopen": "Reopened a comment on the template {target}",
+    "template.comment_delete": "Deleted a comment on the template {target}",
+    "template.create": "Created the template {target}",
+    "template.delete": "Deleted the template {target}",
+    "template.deny_unsigned": "Denied unsigned URLs of the template {target}",
+    "template.discard": "Discarded the draft of the template {target}",
+    "template.draft": "Edited the draft of the template {target}",
+    "template.edit": "Published the template {target} as version {version}",
+    "template.rename": "Renamed the template {target} to {to}",
+    "template.restore": "Restored the template {target}",
+    "template.rollback": "Restored the template {target} to version {to}, as version {version}",
+    "template.share": "Shared the template {target} by link",
+    "template.share_revoke": "Revoked a link of the template {target}",
+    "template.storage": "Changed the storage of the template {target} to {storage}",
+    "template.version_name": "Named a version of the template {target}",
+    "upload.add": "Added the upload {target}",
+    "upload.delete": "Deleted the upload {target}",
+    "upload.purge": "Deleted the upload {target} permanently",
+    "upload.rename": "Renamed the upload {target} to {to}",
+    "upload.replace": "Replaced the upload {target} by {by}",
+    "upload.restore": "Restored the upload {target}",
+    "webhook.add": "Added the webhook {target}",
+    "webhook.delete": "Deleted the webhook {target}",
+    "webhook.disable": "Disabled the webhook {target}",
+    "webhook.enable": "Enabled the webhook {target}",
+    "webhook.resend": "Resent a delivery of the webhook {target}",
+    "webhook.retire": "Retired the previous secret of the webhook {target}",
+    "webhook.rotate": "Rotated the secret of the webhook {target}",
+    "webhook.test": "Sent a test event to the webhook {target}",
+    "workspace.create": "Created the workspace {target}",
+    "workspace.delete": "Scheduled the deletion of the workspace {target}",
+    "workspace.export": "Exported the workspace {target}",
+    "workspace.restore": "Canceled the deletion of the workspace {target}",
+    "workspace.settings": "Changed the settings of the workspace {target}",
 }
 # Of actions that earlier entries have.
-FORMER_LABELS = {"font.add": "Added font", "font.remove": "Removed font"}
+FORMER_LABELS = {"font.add": "Added the font {target}", "font.remove": "Removed the font {target}"}
+# The areas of the filter: their labels, and what their actions begin with.
+AREAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "feeds": ("Feeds", ("feed",)),
+    "templates": ("Templates", ("template",)),
+    "brand": ("Brand and uploads", ("brand", "upload", "font")),
+    "runs": ("Runs and images", ("run", "auto_run", "image")),
+    "storage": ("Storage", ("storage",)),
+    "api": ("API and webhooks", ("key", "signing", "webhook", "slack")),
+    "members": ("Members", ("member",)),
+    "sign-in": ("Sign-in", ("account", "sso")),
+    "workspace": ("Workspace", ("workspace", "billing")),
+    "refusals": ("Refused requests", ("access",)),
+}
+
+
+def actions_of(area: str) -> frozenset[str]:
+    """Return the actions of an area."""
+    _, prefixes = AREAS[area]
+    return frozenset(action for action in AUDIT_LABELS | FORMER_LABELS if action.partition(".")[0] in prefixes)
 
 
 @dataclass(frozen=True)
@@ -136,12 +159,31 @@ class Actor:
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """A filter of entries; empty values match everything."""
+    """A filter of entries; empty values match everything.
 
-    actor: str = ""
-    action: str = ""
+    Attributes:
+        search: In the name or email address of the actor, or in the name of the object, ignoring case.
+        actor_id: The account of the actor.
+        is_other: Whether the actor has no account: an API key, or a user of another workspace.
+        actions: The actions; none for all.
+        since: The first day, in UTC.
+        until: The last day, in UTC.
+    """
+
+    search: str = ""
+    actor_id: UUID | None = None
+    is_other: bool = False
+    actions: Collection[str] = ()
     since: date | None = None
     until: date | None = None
+
+
+@dataclass(frozen=True)
+class EntryPage:
+    """A page of entries; `before` is where the next page begins, None on the last."""
+
+    entries: list[AuditEntry]
+    before: int | None
 
 
 def record(
@@ -210,10 +252,12 @@ def record_outside_attempt(db: Session, workspace_id: UUID, target: str, account
     record(db, workspace_id, actor, "access.outside", target, {"user": account})
 
 
-def list_entries(
+def find_entries(
     db: Session, workspace_id: UUID, filters: AuditFilter, before: int | None = None, limit: int = PAGE_SIZE
-) -> list[AuditEntry]:
+) -> EntryPage:
     """Return a page of entries, newest first.
+
+    A page reads at most MAX_SCANNED entries, so that it can have fewer entries than the limit although more follow.
 
     Args:
         db: A transaction in the workspace.
@@ -222,22 +266,35 @@ def list_entries(
         before: Only entries before this number.
         limit: At most so many entries.
     """
-    query = _filtered(workspace_id, filters)
-    if before is not None:
-        query = query.where(AuditEntry.number < before)
-    return list(db.scalars(query.limit(limit)))
+    first, last = _find_numbers(db, workspace_id, filters)
+    last = last if before is None else min(last, before - 1)
+    oldest = max(first, last - MAX_SCANNED + 1)
+    query = _filtered(workspace_id, filters).where(AuditEntry.number.between(oldest, last))
+    entries = list(db.scalars(query.limit(limit)))
+    next_before = entries[-1].number if len(entries) == limit else oldest
+    return EntryPage(entries, next_before if next_before > first else None)
 
 
-def list_actions(db: Session, workspace_id: UUID) -> list[str]:
-    """Return the actions that occur in the log, for the filter."""
-    return list(
-        db.scalars(
-            select(AuditEntry.action)
-            .where(AuditEntry.workspace_id == workspace_id)
-            .distinct()
-            .order_by(AuditEntry.action)
-        )
+_ACTORS = text("""
+    WITH RECURSIVE actor (id) AS (
+        (SELECT actor_id FROM audit_entries WHERE workspace_id = :workspace ORDER BY actor_id LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT actor_id FROM audit_entries
+            WHERE workspace_id = :workspace AND actor_id > actor.id ORDER BY actor_id LIMIT 1
+        ) FROM actor WHERE actor.id IS NOT NULL
     )
+    SELECT actor.id, latest.actor AS label FROM actor CROSS JOIN LATERAL (
+        SELECT actor FROM audit_entries
+        WHERE workspace_id = :workspace AND actor_id = actor.id ORDER BY number DESC LIMIT 1
+    ) AS latest LIMIT :limit
+""")
+
+
+def list_actors(db: Session, workspace_id: UUID) -> dict[UUID, str]:
+    """Return the latest labels of the accounts that occur in the log, with one look at an index for each."""
+    rows = db.execute(_ACTORS, {"workspace": workspace_id, "limit": MAX_ACTORS})
+    return {row.id: row.label for row in rows}
 
 
 def find_chain_break(db: Session, workspace_id: UUID) -> int | None:
@@ -254,9 +311,12 @@ def find_chain_break(db: Session, workspace_id: UUID) -> int | None:
 
 
 def export_rows(db: Session, workspace_id: UUID, filters: AuditFilter) -> Iterator[tuple[object, ...]]:
-    """Yield the log as rows of a table, the newest entry first, after the names of the columns."""
+    """Yield the newest MAX_EXPORTED entries as rows of a table, those that match, after the names of the columns."""
     yield COLUMNS
-    with db.scalars(_filtered(workspace_id, filters).execution_options(yield_per=500)) as found:
+    first, last = _find_numbers(db, workspace_id, filters)
+    newest = AuditEntry.number.between(max(first, last - MAX_EXPORTED + 1), last)
+    query = _filtered(workspace_id, filters).where(newest).execution_options(yield_per=500)
+    with db.scalars(query) as found:
         for entry in found:
             details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True) if entry.details else ""
             values = (entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.target, details)
@@ -267,16 +327,36 @@ def _newest_first(workspace_id: UUID) -> Select[AuditEntry]:
     return select(AuditEntry).where(AuditEntry.workspace_id == workspace_id).order_by(AuditEntry.number.desc())
 
 
+def _find_numbers(db: Session, workspace_id: UUID, filters: AuditFilter) -> tuple[int, int]:
+    """Return the first and the last number of the days of a filter; numbers grow with the time."""
+    own = select(AuditEntry.number).where(AuditEntry.workspace_id == workspace_id)
+    first, last = own.order_by(AuditEntry.number), own.order_by(AuditEntry.number.desc())
+    if filters.since:
+        first = own.where(AuditEntry.at >= _start_of(filters.since)).order_by(AuditEntry.at)
+    if filters.until:
+        last = own.where(AuditEntry.at < _start_of(filters.until) + timedelta(days=1)).order_by(AuditEntry.at.desc())
+    return db.scalar(first.limit(1)) or 1, db.scalar(last.limit(1)) or 0
+
+
+def _start_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def _filtered(workspace_id: UUID, filters: AuditFilter) -> Select[AuditEntry]:
     query = _newest_first(workspace_id)
-    if filters.actor:
-        query = query.where(AuditEntry.actor.icontains(filters.actor, autoescape=True))
-    if filters.action:
-        query = query.where(AuditEntry.action == filters.action)
+    if filters.search:
+        texts = (AuditEntry.actor, AuditEntry.target)
+        query = query.where(or_(*(column.icontains(filters.search, autoescape=True) for column in texts)))
+    if filters.actor_id:
+        query = query.where(AuditEntry.actor_id == filters.actor_id)
+    if filters.is_other:
+        query = query.where(AuditEntry.actor_id.is_(None))
+    if filters.actions:
+        query = query.where(AuditEntry.action.in_(filters.actions))
     if filters.since:
-        query = query.where(AuditEntry.at >= datetime(*filters.since.timetuple()[:3], tzinfo=UTC))
+        query = query.where(AuditEntry.at >= _start_of(filters.since))
     if filters.until:
-        query = query.where(AuditEntry.at < datetime(*filters.until.timetuple()[:3], tzinfo=UTC) + timedelta(days=1))
+        query = query.where(AuditEntry.at < _start_of(filters.until) + timedelta(days=1))
     return query
 
 
@@ -293,5 +373,5 @@ def _digest(before: str, entry: AuditEntry) -> str:
         "details": entry.details,
         "ip_address": entry.ip_address,
     }
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

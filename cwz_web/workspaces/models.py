@@ -210,6 +210,7 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_entries_actor", "workspace_id", "actor_id", "number"),
         Index("ix_audit_entries_action", "workspace_id", "action", "number"),
+        Index("ix_audit_entries_at", "workspace_id", "at"),
     )
 
 

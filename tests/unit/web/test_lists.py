@@ -18,7 +18,7 @@ class RunForm(ListForm):
     state: Literal["", "failed"] = ""
 
 
-def read(query: dict[str, str]) -> RunForm:
+def read(query: dict[str, str] | list[tuple[str, str]]) -> RunForm:
     request: Any = DummyRequest()
     request.GET = MultiDict(query)
     return read_list_form(RunForm, request)
@@ -34,6 +34,7 @@ def test_parameter_that_is_not_valid_is_left_out() -> None:
     form = read({"search": "cup", "state": "nonsense", "after": "1", "page": "7"})
     assert (form.search, form.state, form.after) == ("cup", "", "")
     assert read({"search": "x" * 201, "state": "failed"}) == RunForm(state="failed")
+    assert read([("state", "failed"), ("state", "failed"), ("after", "1")]) == RunForm()
 
 
 def test_next_page_keeps_search_filters_and_order() -> None:

@@ -13,15 +13,19 @@ from sqlalchemy.exc import ProgrammingError
 
 import cwz_web
 from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.views.audit import make_sentence
 from cwz_web.views.keys import SigningForm
 from cwz_web.views.webhooks import ChangeForm
 from cwz_web.workspaces.audit import (
+    AREAS,
     AUDIT_LABELS,
     Actor,
     AuditFilter,
+    actions_of,
     export_rows,
     find_chain_break,
-    list_entries,
+    find_entries,
+    list_actors,
     record,
 )
 from cwz_web.workspaces.models import Workspace
@@ -44,7 +48,7 @@ def add_entry(
 
 def list_targets(make: Factory, workspace_id: UUID, **filters: Any) -> list[str]:
     with make.database.transaction(workspace_id) as db:
-        return [entry.target for entry in list_entries(db, workspace_id, AuditFilter(**filters))]
+        return [entry.target for entry in find_entries(db, workspace_id, AuditFilter(**filters)).entries]
 
 
 def chain_break(make: Factory, workspace_id: UUID) -> int | None:
@@ -110,13 +114,39 @@ def test_log_is_filtered(make: Factory, workspace: Workspace) -> None:
     add_entry(make, workspace.id, target="a")
     add_entry(make, workspace.id, target="b", action="key.create", actor=Actor(None, "Bob 100%_", "192.0.2.2"))
     today = datetime.now(UTC).date()
-    assert list_targets(make, workspace.id, actor="BOB") == ["b"]
-    assert list_targets(make, workspace.id, actor="100%_") == ["b"]
-    assert list_targets(make, workspace.id, actor="%") == ["b"], "LIKE wildcards are escaped"
-    assert list_targets(make, workspace.id, action="feed.upload") == ["a"]
+    assert list_targets(make, workspace.id, search="BOB") == ["b"]
+    assert list_targets(make, workspace.id, search="100%_") == ["b"]
+    assert list_targets(make, workspace.id, search="%") == ["b"], "LIKE wildcards are escaped"
+    assert list_targets(make, workspace.id, actions=actions_of("feeds")) == ["a"]
     assert list_targets(make, workspace.id, since=today, until=today) == ["b", "a"]
     assert list_targets(make, workspace.id, since=today + timedelta(days=1)) == []
     assert list_targets(make, workspace.id, until=today - timedelta(days=1)) == []
+
+
+def test_log_is_filtered_by_actor(make: Factory, workspace: Workspace) -> None:
+    ada, bob = make.account(), make.account()
+    for account, label in ((ada, "Ada"), (bob, "Bob"), (ada, "Ada Lovelace")):
+        add_entry(make, workspace.id, target=label, actor=Actor(account.id, label, ""))
+    add_entry(make, workspace.id, target="key")
+    with make.database.transaction(workspace.id) as db:
+        assert list_actors(db, workspace.id) == {ada.id: "Ada Lovelace", bob.id: "Bob"}
+    assert list_targets(make, workspace.id, actor_id=ada.id) == ["Ada Lovelace", "Ada"]
+    assert list_targets(make, workspace.id, is_other=True) == ["key"]
+
+
+def test_page_scans_a_bounded_number_of_entries(
+    make: Factory, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cwz_web.workspaces.audit.MAX_SCANNED", 3)
+    for target in "abcaaaa":
+        add_entry(make, workspace.id, target=target)
+    with make.database.transaction(workspace.id) as db:
+        filters = AuditFilter(search="b")
+        first = find_entries(db, workspace.id, filters)
+        second = find_entries(db, workspace.id, filters, first.before)
+        assert (first.entries, first.before) == ([], 5)
+        assert ([entry.target for entry in second.entries], second.before) == (["b"], 2)
+        assert find_entries(db, workspace.id, filters, second.before).before is None
 
 
 def test_export_has_a_row_for_each_entry(make: Factory, workspace: Workspace) -> None:
@@ -154,3 +184,16 @@ def recorded_actions() -> Iterator[str]:
 def test_every_action_has_a_label() -> None:
     assert set(recorded_actions()) == set(AUDIT_LABELS)
     assert all(label[0].isupper() and not label.endswith(".") for label in AUDIT_LABELS.values())
+    assert frozenset().union(*map(actions_of, AREAS)) >= AUDIT_LABELS.keys(), "each has an area"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"target": "Ada", "role": "User"}, "Changed the role of Ada"),
+        ({"target": "Ada", "role": "User", "previous_role": "Admin"}, "Changed the role of Ada from Admin to User"),
+    ],
+)
+def test_sentence_of_an_entry(values: dict[str, str], sentence: str) -> None:
+    texts = make_sentence("member.role", values)
+    assert ("".join(texts), texts[1]) == (sentence, "Ada")
