@@ -91,6 +91,13 @@ PLANS: dict[str, dict[str, object]] = {
     },
 }
 FREE = "free"
+# What each public page names, as settings of the operator: it is hidden until all of them are set.
+OPERATOR_PAGES = {
+    "privacy": ("name", "address", "contact", "since"),
+    "terms": ("name", "address", "contact", "since", "governing_law"),
+    "imprint": ("name", "address", "contact"),
+}
+PRICING = "pricing"
 
 
 def _split(value: object) -> object:
@@ -369,6 +376,10 @@ class Operator(SettingsGroup):
     processors: str = Field(default="", max_length=2000, description="other subprocessors, separated by semicolons")
     source: str = Field(default="", pattern=r"^$|^https://\S+[^/]$", description="URL of the source code")
 
+    def missing_for(self, page: str) -> list[str]:
+        """Return the settings that a page of OPERATOR_PAGES still needs."""
+        return [name for name in OPERATOR_PAGES[page] if not getattr(self, name)]
+
     @field_validator("emails", mode="after")
     @classmethod
     def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -495,6 +506,12 @@ class Settings(CommonSettings):
     def plan_image_limits(self) -> dict[str, int | None] | None:
         """The images per month of each plan; None without billing."""
         return {name: plan.image_limit for name, plan in self.plan.items()} if self.billing.enabled else None
+
+    @property
+    def public_pages(self) -> tuple[str, ...]:
+        """The public pages that the settings are complete for: pricing, and those of OPERATOR_PAGES."""
+        pricing = (PRICING,) if self.billing.enabled else ()
+        return pricing + tuple(page for page in OPERATOR_PAGES if not self.operator.missing_for(page))
 
     @property
     def backup_folder(self) -> Path:

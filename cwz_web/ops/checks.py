@@ -25,7 +25,7 @@ from cwz_web.notify.email_delivery import EmailDeliveryError, SmtpTransport, cre
 from cwz_web.ops import health
 from cwz_web.ops.backup_store import PREFIX, open_backup_bucket
 from cwz_web.ops.tls import inspect_tls
-from cwz_web.settings import Settings, SettingsError
+from cwz_web.settings import OPERATOR_PAGES, Settings, SettingsError
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.included import INCLUDED, NoFields
 from cwz_web.storage.models import Connection
@@ -39,7 +39,6 @@ MAX_BACKUP_AGE = timedelta(hours=26)
 MAX_RESTORE_TEST_AGE = timedelta(days=8)
 NPM_PACKAGES = ("htmx.org", "lucide-static")
 EDITOR_SCRIPT = Path(__file__).parent.parent / "static" / "build" / "editor.js"
-PUBLIC_FIELDS = ("name", "address", "contact", "security_contact", "since", "governing_law")
 
 
 class Level(StrEnum):
@@ -413,10 +412,13 @@ def _check_operator(context: CheckContext) -> Iterator[Finding]:
     operator = context.settings.operator
     if context.is_development:
         return
-    missing = [name for name in PUBLIC_FIELDS if not getattr(operator, name)]
-    if missing:
-        names = ", ".join(f"cwz.operator.{name}" for name in missing)
-        yield _warning("public pages", f"The privacy page, the terms and security.txt need {names}")
+    for page in OPERATOR_PAGES:
+        if missing := operator.missing_for(page):
+            names = ", ".join(f"cwz.operator.{name}" for name in missing)
+            yield _warning("public pages", f"/{page} is hidden. Set {names} to publish it")
+    if not operator.security_contact:
+        message = "/security has no contact, and security.txt is hidden. Set cwz.operator.security_contact"
+        yield _warning("public pages", message)
     if operator.security_expires and operator.security_expires <= datetime.now(UTC).date():
         yield _error("public pages", "security.txt has expired. Update cwz.operator.security_expires")
     if not operator.emails:

@@ -1,4 +1,7 @@
-"""Public pages: pricing, security, privacy, terms and security.txt."""
+"""Public pages: pricing, security, privacy, terms, imprint and security.txt.
+
+A page that the settings are not complete for does not exist: the public sees no gaps (`Settings.public_pages`).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from pyramid.view import view_config
 from cwz_web.billing.stripe_api import Price, StripeUnavailableError
 from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security_claims import SecurityClaims, load_claims
-from cwz_web.settings import Operator, Plan, Settings
+from cwz_web.settings import PRICING, Operator, Plan, Settings
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -83,6 +86,13 @@ class TermsPage:
     since: str
 
 
+@dataclass(frozen=True)
+class ImprintPage:
+    """What public/imprint.jinja2 shows."""
+
+    operator: Operator
+
+
 @view_config(
     context=Root,
     name="pricing",
@@ -91,12 +101,12 @@ class TermsPage:
     permission=NO_PERMISSION_REQUIRED,
 )
 def pricing(context: Root, request: Request) -> PricingPage:
-    """Show the plans, if the installation has any."""
-    settings = request.services.settings
+    """Show the plans of the installation."""
+    settings = _require_page(request, PRICING)
     is_signed_in = request.identity is not None
     release_connection(request)  # the prices come from Stripe
     return PricingPage(
-        _plan_cards(request) if settings.billing.enabled else [],
+        _plan_cards(request),
         settings,
         next_url="/w" if is_signed_in else "/signup",
         next_label="Open your workspaces" if is_signed_in else "Get started",
@@ -131,7 +141,7 @@ def security(context: Root, request: Request) -> SecurityPage:
 )
 def privacy(context: Root, request: Request) -> PrivacyPage:
     """Show the privacy policy, as this installation is configured."""
-    settings = request.services.settings
+    settings = _require_page(request, "privacy")
     return PrivacyPage(settings.operator, settings, _subprocessors(request), _date(settings.operator.since))
 
 
@@ -140,8 +150,20 @@ def privacy(context: Root, request: Request) -> PrivacyPage:
 )
 def terms(context: Root, request: Request) -> TermsPage:
     """Show the terms of service."""
-    settings = request.services.settings
+    settings = _require_page(request, "terms")
     return TermsPage(settings.operator, settings, _date(settings.operator.since))
+
+
+@view_config(
+    context=Root,
+    name="imprint",
+    request_method="GET",
+    renderer="public/imprint.jinja2",
+    permission=NO_PERMISSION_REQUIRED,
+)
+def imprint(context: Root, request: Request) -> ImprintPage:
+    """Show who operates the installation."""
+    return ImprintPage(_require_page(request, "imprint").operator)
 
 
 @view_config(context=WellKnown, name="security.txt", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -161,6 +183,14 @@ def security_txt(context: WellKnown, request: Request) -> Response:
         *_security_comments(operator),
     ]
     return Response("".join(f"{line}\n" for line in lines), content_type="text/plain", charset="utf-8")
+
+
+def _require_page(request: Request, page: str) -> Settings:
+    """Return the settings. Raises HTTPNotFound if they are not complete for a page."""
+    settings = request.services.settings
+    if page not in settings.public_pages:
+        raise HTTPNotFound
+    return settings
 
 
 def _plan_cards(request: Request) -> list[PlanCard]:

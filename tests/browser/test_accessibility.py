@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 
-PUBLIC_PAGES = ["/", "/pricing", "/security", "/privacy", "/signin", "/signup", "/forgot", "/verify?token=x"]
+PUBLIC_PAGES = ["/", "/security", "/changelog", "/docs", "/signin", "/signup", "/forgot", "/verify?token=x"]
 PUBLIC_PAGES += ["/invitation?token=x", "/dev/mail", "/dev/components"]
 ACCOUNT_PAGES = ["/account", "/account/delete", "/account/second-factor", "/account/prove", "/w", "/w/new"]
 WORKSPACE_PAGES = [
