@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.comments import follow_rename
@@ -45,7 +45,7 @@ def lock_draft(db: Session, template: Template) -> ImageTemplate:
 
 
 def save_draft(db: Session, template: Template, document: ImageTemplate, change: str) -> bool:
-    """Store a changed document as the next step of the draft.
+    """Store a changed document as the next step of the draft, which `lock_draft` has locked.
 
     Args:
         change: Names what was changed; quick successive changes of the same name are merged.
@@ -53,22 +53,21 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
     Returns:
         Whether this step started the draft.
     """
-    db.refresh(template, with_for_update=True)
     is_first = not has_draft(template)
-    before = _current_values(db, template)
-    _delete_steps(db, template, TemplateStep.number > template.step)
+    kept = min(MAX_STEPS, max(MAX_STEP_BYTES // len(document.model_dump_json()), MIN_STEPS))
+    replaced_or_old = or_(TemplateStep.number > template.step, TemplateStep.number <= template.step - kept)
+    db.execute(delete(TemplateStep).where(*_belongs_to(template), replaced_or_old))
     if template.published_step > template.step:
         template.published_step = NO_STEP  # its number is given to another step
     now, canonical = datetime.now(UTC), document.canonical()
     if is_first:
         _store_published(db, template, now)
     last = _get_step(db, template, template.step)
+    before = last.document
     if not is_first and last.change == change and now - last.changed_at < MERGE_WITHIN:
         last.document, last.changed_at = canonical, now
     else:
         _add_step(db, template, canonical, change, now)
-        kept = min(MAX_STEPS, max(MAX_STEP_BYTES // len(document.model_dump_json()), MIN_STEPS))
-        _delete_steps(db, template, TemplateStep.number < template.step - kept)
     db.flush()
     follow_rename(db, template, before, canonical)
     return is_first
@@ -166,7 +165,3 @@ def _get_step(db: Session, template: Template, number: int) -> TemplateStep:
 
 def _belongs_to(template: Template) -> tuple[ColumnElement[bool], ...]:
     return TemplateStep.workspace_id == template.workspace_id, TemplateStep.template_id == template.id
-
-
-def _delete_steps(db: Session, template: Template, *conditions: ColumnElement[bool]) -> None:
-    db.execute(delete(TemplateStep).where(*_belongs_to(template), *conditions))

@@ -24,6 +24,7 @@ from cwz_web.generation.drafts import (
     find_undo_and_redo,
     has_draft,
     load_draft,
+    lock_draft,
     publish_draft,
     redo,
     save_draft,
@@ -244,7 +245,7 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     """Change the draft. The forms of the page are one open set of fields, so they are no form models."""
     template = context.row
     typed = {name: value for name, value in request.POST.items() if isinstance(value, str) and name != CSRF_FIELD}
-    draft = load_draft(request.db, template).document
+    draft = lock_draft(request.db, template)
     selection = parse_selection(request.GET).within(draft)
     try:
         if twice := find_repeated_fields(request.POST, typed):
@@ -360,7 +361,7 @@ def _show_upload(request: Request, template: Template, layer_name: str, referenc
     workspace_id = template.workspace_id
     with request.services.database.transaction(workspace_id) as db:
         current = db.get_one(Template, (workspace_id, template.id))
-        draft = load_draft(db, current).document
+        draft = lock_draft(db, current)
         layer = draft.find_layer(layer_name)
         if layer is None or layer.type != "image":
             raise HTTPUnprocessableEntity("Select an image layer, and upload the image again")

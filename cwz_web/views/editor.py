@@ -31,7 +31,6 @@ from cwz_web.generation.drafts import (
     find_undo_and_redo,
     has_draft,
     load_draft,
-    lock_draft,
     publish_draft,
     redo,
     save_draft,
@@ -325,8 +324,8 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
     """
     workspace_id = request.workspace.workspace_id
     with request.services.database.transaction(workspace_id) as db:
-        template = db.get_one(Template, (workspace_id, template_id))
-        document = lock_draft(db, template)
+        template = db.get_one(Template, (workspace_id, template_id), with_for_update=True)
+        document = load_draft(db, template).document
         if digest_of(document) != edit.base:
             raise ConflictError
         layer, is_expected = "", False

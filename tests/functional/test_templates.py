@@ -1,12 +1,16 @@
 """Templates and their designer, as a browser without scripts meets them; htmx is in tests/browser."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import pyvips
+from sqlalchemy import text
 from webtest import TestApp, Upload
 
+from cwz_web.generation.drafts import load_draft, lock_draft, save_draft
+from cwz_web.generation.models import Template
 from cwz_web.imaging import document_length
 from cwz_web.imaging.decoding import read_image_size
 from cwz_web.imaging.documents import ImageTemplate
@@ -103,6 +107,26 @@ def test_change_stays_draft_until_published(studio: Studio) -> None:
     assert "Version 2 is published" in page.text
     assert studio.document.find_layer("Title").x == 33  # type: ignore[union-attr]
     assert studio.log == ["template.draft", "template.edit"]
+
+
+def test_change_waits_for_another_and_keeps_it(studio: Studio) -> None:
+    form = studio.form(studio.page("layer=Title"), "properties")
+    form["x"] = "48"
+    waits = text(
+        "SELECT count(*) AS found FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor() as threads:
+        with studio.make.database.transaction(studio.space.id) as db:
+            template = db.get_one(Template, (studio.space.id, studio.template.id))
+            raw = lock_draft(db, template).canonical()
+            save_draft(db, template, ImageTemplate.model_validate(raw | {"canvas": raw["canvas"] | {"height": 77}}), "")
+            answer = threads.submit(form.submit, status=303)
+            while not studio.make.database.query_one(waits).found:  # type: ignore[union-attr]
+                assert not answer.done(), "The form did not wait for the other change"
+        answer.result()
+    with studio.make.database.transaction(studio.space.id) as db:
+        document = load_draft(db, db.get_one(Template, (studio.space.id, studio.template.id))).document
+    assert (document.canvas.height, document.find_layer("Title").x) == (77, 48)  # type: ignore[union-attr]
 
 
 def test_invalid_value_shows_error_and_keeps_input(studio: Studio) -> None:
