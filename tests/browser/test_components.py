@@ -1,9 +1,9 @@
 """The catalog of components: their computed styles in both themes, compared with those of the last review.
 
-Pixels are not compared, since fonts, antialiasing and native controls differ between machines. Colors, sizes of texts,
-borders, padding and the height of one line are equal everywhere, and change only with the style sheets. After such a
-change, look at the page, then run the test with CWZ_UPDATE_SNAPSHOT=<folder>: it writes components.json, and screenshots
-of the page in both themes and widths to the folder.
+Pixels are not compared, since fonts, antialiasing and native controls differ between machines. Colors, sizes of
+texts, borders, padding and the height of one line are equal everywhere, and change only with the style sheets. After
+such a change, look at the page, then run the test with CWZ_UPDATE_SNAPSHOT=<folder>: it writes components.json, and
+screenshots of the page in both themes and widths to the folder.
 """
 
 import json

@@ -104,7 +104,8 @@ def test_formats_of_a_feed_without_a_file(app: TestApp, make: Factory) -> None:
 
 def test_currency_is_asked_once_at_the_review_of_columns(user: FeedUser) -> None:
     columns = user.upload_draft("shop.csv", b"sku,price_eur\n1,50\n2,1299.5\n")
-    assert "Prices in “price_eur” do not name a currency. EUR is suggested because “price_eur” says so." in text_of(columns)
+    question = "Prices in “price_eur” do not name a currency. EUR is suggested because “price_eur” says so."
+    assert question in text_of(columns)
     page = user.run_jobs(user.save_columns(columns).follow())
     assert "do not name a currency" not in page.text
     assert user.make.reload(feed_of(user)).currency == "EUR"
