@@ -1,5 +1,6 @@
 """Error responses: each family of errors becomes a page for browsers, or a problem for API clients."""
 
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import psycopg
@@ -26,14 +27,18 @@ from cwz_web.storage.contract import StorageError
 from cwz_web.web.conflicts import CHANGED, conflict_of
 from cwz_web.web.problems import ProblemError, is_api_request, problem_response
 from cwz_web.web.rate_limits import RateLimitedError
+from cwz_web.web.rendering import template_values
 from cwz_web.web.request import Request
 from cwz_web.web.slow_requests import SlowRequestLimitError
 from cwz_web.web.static_errors import DATABASE_ERRORS, DATABASE_RETRY_SECONDS, INTERNAL_ERROR, UNAVAILABLE
 from cwz_web.web.urls import sign_in_path
+from cwz_web.workspaces.access import Access
 
 log = structlog.get_logger()
 
 BUSY_RETRY_SECONDS = 5
+# Workspaces that an error page offers.
+MAX_WORKSPACES = 5
 CONTENTION = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
@@ -50,6 +55,39 @@ DEFAULT_PROBLEMS = {
     404: ("not_found", "Page not found"),
     405: ("method_not_allowed", "This URL does not accept this method"),
 }
+
+
+# What the user can do, by status.
+ADVICE = {
+    400: "Go back, reload the page and try again.",
+    402: "Upgrade the plan, or ask an admin of the workspace to do so.",
+    403: "Ask an admin of the workspace to change your role, or sign in with another account.",
+    404: "Check the URL. The page may have been moved or deleted, or you may need to sign in with another account.",
+    405: "Open the page from the navigation instead.",
+    409: "Go back, reload the page and try again.",
+    422: "Go back, change what is wrong and try again.",
+    429: "Wait, then reload the page. Nothing was changed.",
+    500: "Try again in a minute. If it fails again, contact support with the request ID.",
+    503: "Reload the page in a minute. If you sent a form, go back: your browser still has what you typed.",
+}
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    """What errors/error.jinja2 shows; none of it needs the database.
+
+    Attributes:
+        advice: what the user can do.
+        workspace: the workspace of the URL, of which the user is a member.
+        others: the user's workspaces, if they are known already and the URL has none.
+        can_upgrade: whether a larger plan helps.
+    """
+
+    problem: ProblemError
+    advice: str
+    workspace: Access | None
+    others: tuple[Access, ...]
+    can_upgrade: bool
 
 
 @notfound_view_config(append_slash=False)
@@ -243,6 +281,23 @@ def _unauthorized() -> ProblemError:
 def _error_response(request: Request, problem: ProblemError) -> Response:
     if is_api_request(request):
         return problem_response(request, problem)
-    response = render_to_response("errors/error.jinja2", {"problem": problem}, request=request)
+    response = render_to_response(
+        "errors/error.jinja2", template_values(_error_page(request, problem)), request=request
+    )
     response.status = problem.status
     return response
+
+
+def _error_page(request: Request, problem: ProblemError) -> ErrorPage:
+    """Return the page. A workspace of others is like one that does not exist: the user's own are offered."""
+    workspace = request.workspace_or_none
+    # Not `request.identity`, which asks the database unless the request has done so already.
+    user = vars(request).get("identity")
+    known = user.workspaces if isinstance(user, SignedInUser) else ()
+    return ErrorPage(
+        problem=problem,
+        advice=ADVICE.get(problem.status, ""),
+        workspace=workspace,
+        others=() if workspace else known[:MAX_WORKSPACES],
+        can_upgrade=problem.status == 402 and workspace is not None and request.services.settings.billing.enabled,
+    )

@@ -7,6 +7,7 @@ from sqlalchemy import exc
 
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.web.problems import ProblemError, is_api_request, problem_response
+from cwz_web.web.rendering import static_path
 from cwz_web.web.request import Request
 
 log = structlog.get_logger()
@@ -24,9 +25,23 @@ UNAVAILABLE = ProblemError(503, "unavailable", "The database is unavailable. Try
 INTERNAL_ERROR = ProblemError(500, "internal_error", "Something went wrong. The error was recorded")
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{detail} · {product}</title></head>
-<body><main><h1>{detail}</h1><p><a href="/">Home</a></p>
-<p>If you contact support, include this request ID: <code>{request_id}</code></p></main></body>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{detail} · {product}</title>
+<link rel="stylesheet" href="{static}/app/tokens.css">
+<link rel="stylesheet" href="{static}/app/components.css">
+</head>
+<body>
+<header class="bar"><a class="brand" href="/">{product}</a></header>
+<main class="standalone"><section class="card stack">
+<p class="big-number">{status}</p>
+<h1>{detail}</h1>
+<p>Reload the page in a minute. If you sent a form, go back: your browser still has what you typed.</p>
+<p><a class="button primary" href="/">Home</a></p>
+<p class="muted small">If you contact support, include this request ID: <code>{request_id}</code></p>
+</section></main>
+</body>
 </html>
 """
 
@@ -39,7 +54,13 @@ def static_error_response(request: Request, error: Exception) -> Response:
     if is_api_request(request):
         response = problem_response(request, problem)
     else:
-        page = PAGE.format(detail=problem.detail, product=PRODUCT, request_id=request.id)
+        page = PAGE.format(
+            detail=problem.detail,
+            product=PRODUCT,
+            request_id=request.id,
+            static=static_path(),
+            status=problem.status,
+        )
         response = Response(page, status=problem.status, content_type="text/html", charset="utf-8")
     if is_database_error:
         response.headers["Retry-After"] = str(DATABASE_RETRY_SECONDS)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -12,6 +13,7 @@ from webtest import TestApp
 from cwz_web.imaging.encoders import Format
 from cwz_web.web.headers import NON_PAGE_CSP
 from cwz_web.web.services import Services
+from cwz_web.workspaces.models import Role
 from tests.factories import Factory, record_queries, sign_in
 
 
@@ -120,6 +122,31 @@ def test_unknown_page_is_not_found(app: TestApp) -> None:
     page = app.get("/nothing", status=404)
     assert "Page not found" in page.text
     assert page.html.find("a", href="/")
+    assert "Check the URL" in page.html.find("main").text
+
+
+def navigation(page: Any) -> dict[str, str]:
+    """The links of an error page's navigation."""
+    return {link.text: link["href"] for link in page.html.find("header").find("nav").find_all("a")}
+
+
+def test_error_in_a_workspace_has_its_navigation(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space, Role.USER))
+    home = f"/w/{space.slug}"
+    for path, status in ((f"{home}/nothing", 404), (f"{home}/members/nothing", 404), (f"{home}/settings", 403)):
+        links = navigation(app.get(path, status=status))
+        assert links[space.name] == home
+        assert links["Templates"] == f"{home}/templates"
+
+
+def test_error_page_does_not_reveal_workspaces_of_others(app: TestApp, make: Factory) -> None:
+    own, foreign = make.workspace(), make.workspace()
+    sign_in(app, make.member(own))
+    pages = [app.get(path, status=404) for path in (f"/w/{foreign.slug}", f"/w/{foreign.slug}/feeds", "/w/no-such-one")]
+    assert all(foreign.name not in page.text for page in pages)
+    assert navigation(pages[0]) == navigation(pages[1]) == navigation(pages[2])
+    assert navigation(pages[0])[own.name] == f"/w/{own.slug}"
 
 
 def test_internal_error_reveals_no_detail(app: TestApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +196,7 @@ def test_unavailable_database_is_reported(app: TestApp, services: Services, monk
     monkeypatch.setattr(services.database.engine.pool, "connect", fail)
     page = app.get("/readyz", status=503)
     assert page.headers["Retry-After"] == "30"
-    assert "hidden" not in page.text
+    assert "password=hidden" not in page.text
     assert app.get("/healthz").json == {"status": "ok"}
 
 
