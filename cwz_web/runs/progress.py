@@ -1,5 +1,6 @@
 """The progress of a run, its results, and its description for API and webhooks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -126,7 +127,7 @@ def state_text(run: Run) -> str:
     """Return the state of a run in words, with the number of its findings."""
     state = state_of(run)
     if state == RunState.COMPLETED_WITH_FINDINGS:
-        return f"Completed with {count_text(run.findings, 'finding')}"
+        return f"Completed, {count_text(run.findings, 'finding')}"
     return state.label
 
 
@@ -176,6 +177,7 @@ def results_after(
     position: int = 0,
     *,
     state: str | None = None,
+    finding: Mapping[str, str] | None = None,
     limit: int = PAGE,
 ) -> list[tuple[RunItem, Image | None]]:
     """Return a run's finished items, in order, with their images.
@@ -187,6 +189,7 @@ def results_after(
         run: the run.
         position: only items after this position.
         state: only items in this state; items that were left out have failed.
+        finding: only items with a finding that has these values; empty for any finding.
         limit: at most so many items.
     """
     if not run.done + run.incomplete + run.failed:
@@ -194,15 +197,18 @@ def results_after(
     states = ["done", "incomplete", "failed"] if state is None else [state]
     if run.canceled_at and "failed" in states:
         states.append("pending")
+    conditions = [
+        RunItem.workspace_id == run.workspace_id,
+        RunItem.run_id == run.id,
+        RunItem.position > position,
+        RunItem.state.in_(states),
+    ]
+    if finding is not None:
+        conditions += [RunItem.findings.is_not(None), RunItem.findings.contains([dict(finding)])]
     query = (
         select(RunItem, Image)
         .outerjoin(Image, _IS_IMAGE_OF_ITEM)
-        .where(
-            RunItem.workspace_id == run.workspace_id,
-            RunItem.run_id == run.id,
-            RunItem.position > position,
-            RunItem.state.in_(states),
-        )
+        .where(*conditions)
         .order_by(RunItem.position)
         .limit(limit)
     )
@@ -253,10 +259,10 @@ def images_of_row(db: Session, workspace_id: UUID, feed_id: UUID, key: str, limi
     return list(dict.fromkeys(db.scalars(query)))
 
 
-def run_of_image(db: Session, workspace_id: UUID, image_id: UUID) -> UUID | None:
-    """Return the newest run over a feed that the image is part of."""
+def item_of_image(db: Session, workspace_id: UUID, image_id: UUID) -> RunItem | None:
+    """Return the item of the image in the newest run over a feed that it is part of."""
     return db.scalar(
-        select(RunItem.run_id)
+        select(RunItem)
         .join(Run, and_(Run.workspace_id == RunItem.workspace_id, Run.id == RunItem.run_id))
         .where(
             RunItem.workspace_id == workspace_id,

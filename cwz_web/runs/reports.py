@@ -63,6 +63,13 @@ _POSTPONE_ITEMS = text("""
 MAX_ORPHANED_ITEMS = 500
 ORPHANED = "Rendering failed repeatedly. Retry the run"
 FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
+
+
+def finding_texts(item: RunItem) -> list[str]:
+    """Return the findings of an item in words."""
+    return [f"{each.layer} {each.message}".strip() for each in FINDINGS.validate_python(item.findings or ())]
+
+
 NO_IMAGE = "The image could not be rendered"
 OTHER_IMAGE = "The render worker reported an image that is not this row’s"
 

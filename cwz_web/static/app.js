@@ -163,6 +163,14 @@ if (search) {
     openSearch();
   });
 }
+// A panel beside a list opens when htmx has filled it.
+document.addEventListener("htmx:after:swap", (event) => {
+  const panel = event.detail.ctx.target?.closest?.("[popover]");
+  if (!panel || panel.matches(":popover-open")) return;
+  panel.showPopover();
+  panel.focus();
+});
+
 // Menus close with Escape, which returns the focus to their button, and with a click elsewhere.
 const OPEN_MENUS = ".card-menu[open], .switcher[open]";
 addEventListener("keydown", (event) => {

@@ -13,14 +13,17 @@ from sqlalchemy import ColumnElement, and_
 from cwz_web.feeds.queries import list_feed_names
 from cwz_web.generation.images import find_images, latest_sizes
 from cwz_web.generation.models import Image, Template
-from cwz_web.generation.templates import list_template_names
+from cwz_web.generation.templates import list_template_names, load_design
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ImageCollection, ImageResource
-from cwz_web.runs.models import Run
-from cwz_web.runs.progress import run_of_image
+from cwz_web.runs.mapping import finish_values
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.runs.progress import item_of_image
+from cwz_web.runs.reports import finding_texts
 from cwz_web.runs.run_list import images_of_feed, images_of_run, list_run_names
+from cwz_web.values.formats import load_formats
 from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -73,14 +76,31 @@ class ImageListPage:
 
 
 @dataclass(frozen=True)
+class FieldValue:
+    """A field of a template, and the value that was rendered."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
 class ImageDetailPage:
-    """What images/show.jinja2 shows."""
+    """What images/show.jinja2 shows; run, row, findings and fields are of the newest run that the image is part of.
+
+    Attributes:
+        row_path: The path of the row; empty without a run.
+        findings: What is wrong with the image, in words.
+        fields: The values that were rendered.
+    """
 
     image: Image
     path: str
     file_name: str
     template: Template
     run: Run | None
+    row_path: str
+    findings: list[str]
+    fields: list[FieldValue]
 
 
 def image_links(request: Request, images: list[Image]) -> list[ImageLink]:
@@ -157,14 +177,27 @@ def _image_filters(request: Request, form: ImageListForm) -> tuple[Filter, ...]:
 def show_image(context: ImageResource, request: Request) -> ImageDetailPage:
     """Show one image, and where it comes from."""
     image = context.row
-    run_id = run_of_image(request.db, image.workspace_id, image.id)
+    template = request.db.get_one(Template, (image.workspace_id, image.template_id))
+    item = item_of_image(request.db, image.workspace_id, image.id)
+    run = request.db.get_one(Run, (image.workspace_id, item.run_id)) if item else None
+    query = urlencode({"key": item.key}) if item else ""
     return ImageDetailPage(
         image=image,
         path=request.services.signed_urls.image(image),
         file_name=f"{image.name.replace('/', '-')}.{image.key.rpartition('.')[2]}",
-        template=request.db.get_one(Template, (image.workspace_id, image.template_id)),
-        run=request.db.get(Run, (image.workspace_id, run_id)) if run_id else None,
+        template=template,
+        run=run,
+        row_path=f"{request.path_in('feeds', run.feed_id, 'row')}?{query}" if run else "",
+        findings=finding_texts(item) if item else [],
+        fields=_field_values(request, template, run, item) if run and item else [],
     )
+
+
+def _field_values(request: Request, template: Template, run: Run, item: RunItem) -> list[FieldValue]:
+    """Return what the run rendered of a row, in the order of the template's fields."""
+    fields = load_design(request.db, template, run.template_version).document.fields
+    values = finish_values(run.mapping, item.data, load_formats(run.formats))
+    return [FieldValue(field.label, values[field.name]) for field in fields if field.name in values]
 
 
 def before_id(request: Request) -> UUID | None:

@@ -5,9 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
+from pydantic import ConfigDict, Field
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -38,11 +40,12 @@ from cwz_web.runs.progress import (
     state_of,
     state_text,
 )
-from cwz_web.runs.reports import FINDINGS
+from cwz_web.runs.reports import finding_texts
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import download_zip
 from cwz_web.views.images import image_links
+from cwz_web.web.forms import Form, read_form
 from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
@@ -51,7 +54,14 @@ from cwz_web.workspaces.models import Workspace
 
 MAX_FAILURES = 10
 MAX_INCOMPLETE = 10
-STATE_FILTERS = {"": "All", "done": "Ready", "incomplete": "Incomplete", "failed": "Failed"}
+WITH_FINDINGS = "findings"
+STATE_FILTERS = {
+    "": "All",
+    "done": "Ready",
+    WITH_FINDINGS: "With findings",
+    "incomplete": "Incomplete",
+    "failed": "Failed",
+}
 BADGES = {
     RunState.PREPARING: "info",
     RunState.RUNNING: "info",
@@ -131,12 +141,45 @@ class ProblemRow:
     reason: str
 
 
+class ResultsForm(Form):
+    """What of a run is shown: a tab, images of one state, or images with one finding (`code`, `layer`, `message`)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    tab: RunTab = RunTab.IMAGES
+    state: Literal["", "done", "findings", "incomplete", "failed"] = ""
+    code: Annotated[str, Field(max_length=100)] = ""
+    layer: Annotated[str, Field(max_length=200)] = ""
+    message: Annotated[str, Field(max_length=1000)] = ""
+
+    @property
+    def finding(self) -> dict[str, str] | None:
+        """What a finding has that the images are filtered by; None for no filter."""
+        if not self.code:
+            return {} if self.state == WITH_FINDINGS else None
+        return {"code": self.code, "layer": self.layer, "message": self.message}
+
+    @property
+    def item_state(self) -> str | None:
+        """The state of the items that are shown; None for all."""
+        return self.state if self.state and self.state != WITH_FINDINGS else None
+
+
+@dataclass(frozen=True)
+class FindingLink:
+    """A finding of a run, how many images have it, and the query that shows them."""
+
+    text: str
+    images: int
+    query: str
+
+
 @dataclass(frozen=True)
 class StateFilter:
-    """A link that shows only the images of one state."""
+    """A link that shows only the images of one state; `images` is None if they are not counted."""
 
     label: str
-    images: int
+    images: int | None
     query: str
     is_current: bool
 
@@ -159,6 +202,7 @@ class ResultsFragment:
     detail: str
     export: Export | None
     is_exporting: bool
+    has_actions: bool
     export_error: str | None
     can_download: bool
     can_export: bool
@@ -171,7 +215,8 @@ class ResultsFragment:
     failed_query: str
     incomplete: list[ProblemRow]
     more_incomplete: int
-    findings: list[FindingCount]
+    findings: list[FindingLink]
+    finding: str
     postponed: str
     filters: list[StateFilter]
     query: str
@@ -247,11 +292,10 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     """Show the progress and the images of a run; the page polls it while the run or its zip file is in progress."""
     run, position = context.row, after_position(request)
     state, progress = state_of(run), progress_of(run)
-    shown_state = request.GET.get("state", "")
-    shown_state = shown_state if shown_state in STATE_FILTERS else ""
-    tab = _chosen_tab(request)
+    form = read_form(ResultsForm, request.GET).value or ResultsForm()
+    tab = form.tab
     shows_images, shows_findings = tab == RunTab.IMAGES, tab == RunTab.FINDINGS
-    results = results_after(request.db, run, position, state=shown_state or None) if shows_images else []
+    results = _shown_results(request, run, form, position) if shows_images else []
     paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
     export = find_run_export(request.db, run)
     has_failures = shows_findings and run.failed and not run.error_message and not run.canceled_at
@@ -259,6 +303,8 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     incomplete = _problems(request, run, "incomplete", MAX_INCOMPLETE) if shows_findings and run.incomplete else []
     postponed = None if progress.finished else postponed_of(request.db, run)
     is_exporting = export is not None and export.state == ExportState.PENDING
+    can_download = export is not None and export.state == ExportState.DONE
+    can_export = run.done + run.incomplete > 0 and (export is None or _can_export_again(export, run))
     headline, summary = _summary(run, state, progress)
     return ResultsFragment(
         run=run,
@@ -275,25 +321,28 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         detail=_detail(state, progress, postponed),
         export=export,
         is_exporting=is_exporting,
+        has_actions=(shows_images or shows_findings)
+        and (is_exporting or can_download or can_export or _can_change(request, run, progress)),
         export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
-        can_download=export is not None and export.state == ExportState.DONE,
-        can_export=run.done + run.incomplete > 0 and (export is None or _can_export_again(export, run)),
+        can_download=can_download,
+        can_export=can_export,
         download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
         retry_label=_retry_label(state),
         rows=_result_rows([_result_image(run, item, image, paths[image.id]) for item, image in results if image]),
         failures=failures,
         more_failures=run.failed - len(failures) if failures else 0,
         failed_rows=_problem_rows(run, [result for result in results if result[1] is None]),
-        failed_query=_results_query("failed"),
+        failed_query=_results_query(state="failed"),
         incomplete=incomplete,
         more_incomplete=run.incomplete - len(incomplete),
-        findings=findings_of(request.db, run) if shows_findings else [],
+        findings=[_finding_link(each) for each in findings_of(request.db, run)] if shows_findings else [],
+        finding=f"{form.layer} {form.message}".strip(),
         postponed=_postponed_text(postponed),
-        filters=_state_filters(run, shown_state),
-        query=_results_query(shown_state, position, tab),
+        filters=_state_filters(run, form.state),
+        query=_results_query(**form.model_dump(), after=position),
         is_first=not position,
-        first_query=_results_query(shown_state),
-        next_query=_results_query(shown_state, results[-1][0].position) if len(results) == PAGE else "",
+        first_query=_results_query(**form.model_dump()),
+        next_query=_results_query(**form.model_dump(), after=results[-1][0].position) if len(results) == PAGE else "",
     )
 
 
@@ -350,7 +399,14 @@ def download_run_zip(context: RunResource, request: Request) -> Response:
 def _redirect(request: Request, run: Run, action: str, *, tab: RunTab = RunTab.IMAGES, **details: object) -> Response:
     """Record an action in the activity log, and redirect to the run."""
     request.audit(action, run_names(request, [run]).get(run.feed_id, ""), run=str(run.id), **details)
-    return HTTPSeeOther(request.path_in("runs", run.id) + _results_query("", 0, tab))
+    return HTTPSeeOther(request.path_in("runs", run.id) + _results_query(tab=tab))
+
+
+def _can_change(request: Request, run: Run, progress: Progress) -> bool:
+    """Return whether the user can cancel the run or retry its images."""
+    if not progress.finished:
+        return bool(request.has_permission(Permission.RUN_START))
+    return bool((run.failed or run.incomplete) and request.has_permission(Permission.RUN_RETRY))
 
 
 def _can_export_again(export: Export, run: Run) -> bool:
@@ -381,8 +437,7 @@ def _reason(item: RunItem) -> str:
         return RUN_CANCELED
     if item.error:
         return item.error
-    findings = FINDINGS.validate_python(item.findings or ())
-    return "; ".join(f"{finding.layer} {finding.message}".strip() for finding in findings)
+    return "; ".join(finding_texts(item))
 
 
 def _size_of(run: Run, item: RunItem) -> str:
@@ -395,7 +450,7 @@ def _result_image(run: Run, item: RunItem, image: Image, path: str) -> ResultIma
     formats = {output["format"] for output in run.outputs}
     file_format = FORMAT_LABELS[Format(run.outputs[item.output]["format"])] if len(formats) > 1 else ""
     names = [name for name in (_size_of(run, item), f"{image.width} × {image.height}", file_format) if name]
-    findings = [f"{each.layer} {each.message}".strip() for each in FINDINGS.validate_python(item.findings or ())]
+    findings = finding_texts(item)
     return ResultImage(item, image, ", ".join(names), path, item.state == "incomplete", findings)
 
 
@@ -404,39 +459,45 @@ def _result_rows(images: list[ResultImage]) -> list[ResultRow]:
     return [ResultRow(key, list(group)) for key, group in groupby(images, key=lambda each: each.item.key)]
 
 
-def _chosen_tab(request: Request) -> RunTab:
-    try:
-        return RunTab(request.GET.get("tab", ""))
-    except ValueError:
-        return RunTab.IMAGES
-
-
 def _tabs(request: Request, run: Run, current: RunTab) -> list[Tab]:
     """Return the tabs that the user may see."""
     hidden = set() if request.has_permission(Permission.RUN_START) else {RunTab.OUTPUT_FEED, RunTab.AUTOMATION}
     path, issues = request.path_in("runs", run.id), run.findings + run.incomplete + run.failed
     labels = TAB_LABELS | {RunTab.FINDINGS: f"Findings ({issues:,})" if issues else "Findings"}
     return [
-        Tab(label, path + _results_query("", 0, tab), tab == current)
-        for tab, label in labels.items()
-        if tab not in hidden
+        Tab(label, path + _results_query(tab=tab), tab == current) for tab, label in labels.items() if tab not in hidden
     ]
 
 
-def _results_query(state: str, after: int = 0, tab: RunTab = RunTab.IMAGES) -> str:
+def _results_query(**parameters: object) -> str:
     """Return the query of a page of results, with its question mark; empty for the first page of all."""
-    parameters = {name: value for name, value in (("tab", tab), ("state", state), ("after", after)) if value}
-    return f"?{urlencode(parameters)}" if parameters else ""
+    used = {name: value for name, value in parameters.items() if value}
+    return f"?{urlencode(used)}" if used else ""
+
+
+def _shown_results(request: Request, run: Run, form: ResultsForm, position: int) -> list[tuple[RunItem, Image | None]]:
+    return results_after(request.db, run, position, state=form.item_state, finding=form.finding)
+
+
+def _finding_link(finding: FindingCount) -> FindingLink:
+    query = _results_query(code=finding.code, layer=finding.layer, message=finding.message)
+    return FindingLink(f"{finding.layer} {finding.message}".strip(), finding.images, query)
 
 
 def _state_filters(run: Run, current: str) -> list[StateFilter]:
     """Return the links to the images of each state; none if all images are ready or all are incomplete."""
     numbers = {"done": run.done, "incomplete": run.incomplete, "failed": 0 if run.error_message else run.failed}
-    if not current and not numbers["failed"] and not (numbers["done"] and numbers["incomplete"]):
+    is_mixed = numbers["failed"] or (numbers["done"] and numbers["incomplete"]) or run.findings
+    if not current and not is_mixed:
         return []
-    numbers[""] = sum(numbers.values())
+    numbers |= {"": sum(numbers.values()), WITH_FINDINGS: run.findings}
     return [
-        StateFilter(label, numbers[state], _results_query(state), state == current)
+        StateFilter(
+            label=label,
+            images=None if state == WITH_FINDINGS else numbers[state],
+            query=_results_query(state=state),
+            is_current=state == current,
+        )
         for state, label in STATE_FILTERS.items()
         if numbers[state] or state == current
     ]

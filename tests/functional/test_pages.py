@@ -68,11 +68,16 @@ def test_images_from_an_uploaded_feed(
     work(make, run)
     part = app.get(f"/w/{space.slug}/runs/{run.id}", headers=HTMX)
     assert part.text.lstrip().startswith('<div id="results"')
-    assert re.fullmatch(r"Completed with \d+ findings", part.html.find(class_="badge").text)
+    assert re.fullmatch(r"Completed, \d+ findings", part.html.find(class_="badge").text)
     assert "22 without a photo" in part.text
     findings = app.get(f"/w/{space.slug}/runs/{run.id}?tab=findings", headers=HTMX)
     assert "Image has no image: this URL cannot be fetched: its host is unknown" in " ".join(findings.text.split())
     assert len(findings.html.find("section", attrs={"aria-label": "Incomplete images"}).find_all("li")) == 10
+    link = findings.html.find("ul", attrs={"aria-label": "Findings"}).a
+    with_finding = app.get(link["href"])
+    assert len(with_finding.html.select(".result-rows img")) == int(link.strong.text)
+    assert "Image has no image" in with_finding.html.find("ul", attrs={"aria-label": "Filters in use"}).text
+    assert app.get(f"/w/{space.slug}/runs/{run.id}?code=unknown").html.select(".result-rows img") == []
     assert "hx-trigger" not in part.text
     assert part.headers["Vary"]
     images = part.html.find_all("img")
@@ -80,6 +85,10 @@ def test_images_from_an_uploaded_feed(
     assert app.get(images[0]["src"]).content_type == "image/webp"
     image = app.get(part.html.select_one(".result-rows ul a")["href"])
     assert "300 × 200" in image.text
+    assert [cell.text for cell in image.html.find("section", attrs={"aria-label": "Fields"}).find_all("th")][:1] == [
+        "Title"
+    ]
+    assert image.html.find("section", attrs={"aria-label": "Findings"}).li.text.startswith("Image has no image")
     assert len(app.get(f"/w/{space.slug}/images").html.find_all("img")) > 10
     assert "0 of 22" in app.get(f"/w/{space.slug}").text
 

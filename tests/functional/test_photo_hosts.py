@@ -172,14 +172,14 @@ def test_run_over_a_hostile_photo_host(
     sign_in(app, make.member(space))
     here = f"/w/{space.slug}/runs/{run['id']}"
     page = app.get(here)
-    assert page.html.find(id="results").find(class_="badge").text == "Completed with 6 findings"
+    assert page.html.find(id="results").find(class_="badge").text == "Completed, 6 findings"
     findings = app.get(f"{here}?tab=findings")
     listed = findings.html.find("section", attrs={"aria-label": "Incomplete images"}).find_all("li")
     assert {item.strong.text for item in listed} == {
         name for name, (state, _) in TRUE_STATES.items() if state != "done"
     }
     assert len(app.get(f"{here}?state=incomplete").html.select(".result-rows img")) == 6
-    assert "Completed with 6 findings" in app.get(f"/w/{space.slug}/runs").text
+    assert "Completed, 6 findings" in app.get(f"/w/{space.slug}/runs").text
 
     host.is_well = True
     app.post(f"{path}/retry", headers=headers)

@@ -27,7 +27,7 @@ from cwz_web.runs.missing_photos import MAX_ATTEMPTS, MAX_DELAY, RETRY_DELAYS, O
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import write_output_feed
 from cwz_web.runs.planning import RunPlan, RunSpec, cancel_run, plan_run, retry_run, start_run
-from cwz_web.runs.progress import RunState, findings_of, postponed_of, results_after, run_of_image, state_of
+from cwz_web.runs.progress import RunState, findings_of, item_of_image, postponed_of, results_after, state_of
 from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
@@ -350,8 +350,9 @@ def test_canceled_refresh_has_no_images_of_earlier_runs(shop: Shop) -> None:
         assert zip_entries(db, canceled) == []
         assert [(item.state, image) for item, image in results_after(db, canceled)] == [("pending", None)] * 2
         assert [item.position for item, _ in results_after(db, canceled, state="failed")] == [1, 2]
-        earlier = run_of_image(db, run.workspace_id, shop.items(run)[0].image_id or uuid4())
-        assert earlier not in (None, run.id)
+        earlier = item_of_image(db, run.workspace_id, shop.items(run)[0].image_id or uuid4())
+        assert earlier is not None
+        assert earlier.run_id != run.id
 
 
 def test_zip_names_row_and_size_and_keeps_incomplete_images_apart(shop: Shop) -> None:

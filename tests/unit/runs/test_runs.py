@@ -34,9 +34,9 @@ from cwz_web.runs.progress import (
     Progress,
     RunState,
     findings_of,
+    item_of_image,
     progress_of,
     results_after,
-    run_of_image,
     state_of,
     state_text,
 )
@@ -120,7 +120,9 @@ def test_every_row_becomes_a_stored_image(make: Factory) -> None:
             assert image is not None
             assert bucket.head(image.key).size == image.size
             assert image.key.startswith(f"{space.id}/")
-            assert run_of_image(db, space.id, image.id) == run.id
+            found = item_of_image(db, space.id, image.id)
+            assert found is not None
+            assert found.run_id == run.id
             assert item.key == image.name
 
 
@@ -185,7 +187,7 @@ def test_image_without_its_photo_is_incomplete(make: Factory) -> None:
     )
     run = work(make, run)
     assert (run.done, run.incomplete, run.findings, state_of(run)) == (0, 2, 2, RunState.COMPLETED_WITH_FINDINGS)
-    assert state_text(run) == "Completed with 2 findings"
+    assert state_text(run) == "Completed, 2 findings"
     with make.database.transaction(space.id) as db:
         [count] = findings_of(db, run)
         assert [item.key for item, image in results_after(db, run, state="incomplete") if image] == ["1", "2"]
