@@ -150,7 +150,7 @@ def audit_page(context: WorkspaceResource, request: Request) -> AuditPage:
     )
     keep_url(request, controls)
     return AuditPage(
-        entries=[_row(request, entry) for entry in page.entries],
+        entries=[entry_row(request, entry) for entry in page.entries],
         has_older=page.before is not None,
         is_verified=is_verified,
         broken=find_chain_break(request.db, workspace_id) if is_verified else None,
@@ -191,7 +191,8 @@ def _list_filters(request: Request, form: AuditListForm) -> tuple[Filter | DateF
     )
 
 
-def _row(request: Request, entry: AuditEntry) -> EntryRow:
+def entry_row(request: Request, entry: AuditEntry) -> EntryRow:
+    """Return an entry as lists show it."""
     name, email = _person(entry.actor)
     details = {key: _format_value(request, key, value) for key, value in entry.details.items() if key not in HIDDEN}
     sentence = make_sentence(entry.action, {**details, "target": entry.target})

@@ -22,15 +22,18 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
 from cwz_web.runs.progress import RunState, state_of
 from cwz_web.storage.models import Connection
+from cwz_web.views.audit import EntryRow, entry_row
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.views.runs import RunRow, run_rows
 from cwz_web.views.setup import SetupState, find_setup_state
 from cwz_web.views.usage_chart import DayUsage, find_day_usage
 from cwz_web.web.rendering import static_path
 from cwz_web.web.request import Request
+from cwz_web.workspaces.audit import AuditFilter, find_entries
 
 LATEST_IMAGES = 8
 LATEST_RUNS = 5
+LATEST_ENTRIES = 6
 # How many problems of each kind are listed.
 MAX_PROBLEMS = 3
 PROBLEM_STATES = {
@@ -60,6 +63,14 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class ProblemList:
+    """A filtered list with all problems of a kind."""
+
+    label: str
+    path: str
+
+
+@dataclass(frozen=True)
 class RunsFragment:
     """What _latest_runs.jinja2 shows: the latest runs, which are requested again while one of them is running."""
 
@@ -73,10 +84,12 @@ class OverviewPage(RunsFragment):
 
     Attributes:
         problems: What needs attention.
+        problem_lists: The lists that hold these problems and others like them.
         used: How many images were used this month.
         limit: How many there are a month; None without a limit.
         resets_on: The day of the next month's first image.
         days: The images of the last days.
+        entries: What people did last; empty if the user may not see it.
     """
 
     counters: list[Counter]
@@ -84,10 +97,12 @@ class OverviewPage(RunsFragment):
     setup: SetupState
     can_run: bool
     problems: list[Problem]
+    problem_lists: list[ProblemList]
     used: int
     limit: int | None
     resets_on: date
     days: list[DayUsage]
+    entries: list[EntryRow]
 
 
 @view_config(context=Root, name="favicon.ico", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -125,6 +140,7 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
         select(*(_count(model, workspace_id) for model in models))
     ).one()
     latest = show_latest_runs(context, request)
+    feed_problems, run_problems = _feed_problems(request, workspace_id), _run_problems(request, latest.runs)
     return OverviewPage(
         **vars(latest),
         counters=[
@@ -136,16 +152,33 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
         images=image_links(request, find_images(request.db, workspace_id, limit=LATEST_IMAGES).images),
         setup=find_setup_state(request.db, workspace_id),
         can_run=bool(feeds and templates and request.has_permission(Permission.RUN_START)),
-        problems=[
-            *_feed_problems(request, workspace_id),
-            *_storage_problems(request, workspace_id),
-            *_run_problems(request, latest.runs),
-        ],
+        problems=[*feed_problems, *_storage_problems(request, workspace_id), *run_problems],
+        problem_lists=_problem_lists(request, bool(feed_problems), latest.runs if run_problems else []),
         used=monthly_usage(request.db, workspace_id, workspace_id),
         limit=request.services.quotas.of(workspace_id, request.workspace.plan_status).limit,
         resets_on=next_month(month_of()),
         days=find_day_usage(request.db, workspace_id),
+        entries=_latest_entries(request, workspace_id),
     )
+
+
+def _latest_entries(request: Request, workspace_id: UUID) -> list[EntryRow]:
+    if not request.has_permission(Permission.AUDIT_VIEW):
+        return []
+    page = find_entries(request.db, workspace_id, AuditFilter(), limit=LATEST_ENTRIES)
+    return [entry_row(request, entry) for entry in page.entries]
+
+
+def _problem_lists(request: Request, has_feeds: bool, runs: list[RunRow]) -> list[ProblemList]:
+    """Return the filtered lists of feeds, if some need attention, and of runs in the states that these have."""
+    states = {state_of(row.run) for row in runs}
+    lists = [ProblemList("All feeds that need attention", f"{request.path_in('feeds')}?state=attention")]
+    lists = lists if has_feeds else []
+    if states & (PROBLEM_STATES - {RunState.COMPLETED_WITH_FINDINGS}):
+        lists.append(ProblemList("All runs with errors", f"{request.path_in('runs')}?state=failed"))
+    if RunState.COMPLETED_WITH_FINDINGS in states:
+        lists.append(ProblemList("All runs with findings", f"{request.path_in('runs')}?state=findings"))
+    return lists
 
 
 def _run_problems(request: Request, rows: list[RunRow]) -> list[Problem]:

@@ -15,7 +15,7 @@ from cwz_web.runs import missing_photos
 from cwz_web.storage.models import Connection
 from cwz_web.views.runs import TAB_LABELS
 from cwz_web.workspaces.models import Role, Workspace
-from tests.factories import Factory, sign_in, small_document
+from tests.factories import Factory, sign_in, small_document, token_of
 from tests.jobs import run_feed_jobs
 from tests.rendering import work
 
@@ -245,6 +245,8 @@ def test_overview_lists_what_needs_attention(app: TestApp, make: Factory, space:
     ]
     assert problems[0].a["href"] == f"/w/{space.slug}/feeds/{feed.id}"
     assert problems[0].time["title"].endswith("UTC")
+    all_feeds = page.html.find("a", string="All feeds that need attention")["href"]
+    assert [row.th.a.text for row in app.get(all_feeds).html.tbody.find_all("tr")] == [feed.name]
     user = TestApp(app.app)
     sign_in(user, make.member(space, role=Role.USER))
     assert "The bucket does not exist" not in user.get(f"/w/{space.slug}").text
@@ -268,6 +270,10 @@ def test_run_page_shows_the_sizes_of_a_row_together(app: TestApp, make: Factory,
 
 def test_overview_shows_running_runs_live(app: TestApp, make: Factory, space: Workspace) -> None:
     run = make.run(make.feed(space), make.template(space))
+    app.post(f"/w/{space.slug}/runs/{run.id}/cancel", {"csrf_token": token_of(app, f"/w/{space.slug}")}, status=303)
+    app.post(f"/w/{space.slug}/runs/{run.id}/retry", {"csrf_token": token_of(app, f"/w/{space.slug}")}, status=303)
+    activity = app.get(f"/w/{space.slug}").html.find("ul", class_="activity-list")
+    assert [item.p.strong.text for item in activity.find_all("li")] == ["Feed", "Feed"]
     part = app.get(f"/w/{space.slug}", headers=HTMX)
     assert "<html" not in part.text
     assert part.html.find(id="latest-runs")["hx-trigger"] == "every 2s"
