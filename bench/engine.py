@@ -27,7 +27,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.engine import Engine, Plan
 
-ROUNDS, TURNS = 80, 8
+ROUNDS, TURNS = 80, 20
 ROUNDS_PEERS, TURNS_PEERS = 10, 3
 COLD_ROUNDS, PREVIEW_ROUNDS, ONE_FIELD_ROUNDS = 15, 20, 1000
 _numbers = itertools.count(1)
