@@ -340,9 +340,11 @@ def discard_import(db: Session, record: FeedImport) -> None:
     delete_file(db, record)
 
 
-def list_imports(db: Session, feed: Feed, limit: int = LISTED_IMPORTS) -> list[FeedImport]:
-    """Return the feed's imports, newest first."""
+def list_imports(db: Session, feed: Feed, limit: int = LISTED_IMPORTS, before: int | None = None) -> list[FeedImport]:
+    """Return the feed's imports, newest first; only those before a number, if there is one."""
     query = select(FeedImport).where(*_imports_of(feed))
+    if before is not None:
+        query = query.where(FeedImport.number < before)
     return list(db.scalars(query.order_by(FeedImport.number.desc()).limit(limit)))
 
 

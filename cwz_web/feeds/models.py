@@ -133,7 +133,7 @@ class ItemVersion(Base):
     removed: Mapped[bool]
     replaced_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "workspace_id", "feed_id", "revision"),)
+    __table_args__ = (Index("ix_item_versions_revision", "workspace_id", "feed_id", "revision", "removed", "key"),)
 
 
 class SortIndexEntry(Base):

@@ -5,6 +5,7 @@ stopped, so that the next request continues from there: no request is slow, howe
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -24,17 +25,21 @@ SCAN_SECONDS = 0.04
 
 
 class ChangeFilter(StrEnum):
-    """Which rows to show by what the last revision of the feed did to them."""
+    """Which rows to show by what the last revision of the feed did to them, or what the last run found in them."""
 
     ALL = ""
     NEW = "new"
     CHANGED = "changed"
+    REMOVED = "removed"
+    FINDINGS = "findings"
 
 
 CHANGE_FILTER_LABELS = {
     ChangeFilter.ALL: "All rows",
     ChangeFilter.NEW: "Added in the last import",
     ChangeFilter.CHANGED: "Changed in the last import",
+    ChangeFilter.REMOVED: "Removed in the last import",
+    ChangeFilter.FINDINGS: "With findings in the last run",
 }
 
 
@@ -174,6 +179,35 @@ def list_items_by_key_prefix(
             .limit(limit)
         )
     )
+
+
+def list_items_by_keys(db: Session, feed: Feed, keys: Collection[str]) -> dict[str, Item]:
+    """Return the items of a feed that have one of some keys, by key."""
+    items = db.scalars(select(Item).where(*_of(feed), Item.key.in_(keys)))
+    return {item.key: item for item in items}
+
+
+def list_replaced_rows(
+    db: Session, feed: Feed, revision: int, *, removed: bool, after: str = "", limit: int = PAGE_SIZE
+) -> list[ItemVersion]:
+    """Return the rows that a revision removed or changed, as they were before, sorted by key.
+
+    Args:
+        db: a transaction in the workspace.
+        feed: the feed.
+        revision: the revision.
+        removed: whether to return the removed rows, or the changed ones.
+        after: only rows after this key.
+        limit: at most so many rows.
+    """
+    query = select(ItemVersion).where(
+        ItemVersion.workspace_id == feed.workspace_id,
+        ItemVersion.feed_id == feed.id,
+        ItemVersion.revision == revision,
+        ItemVersion.removed == removed,
+        ItemVersion.key > after,
+    )
+    return list(db.scalars(query.order_by(ItemVersion.key).limit(limit)))
 
 
 def list_versions(db: Session, feed: Feed, key: str) -> list[ItemVersion]:

@@ -190,7 +190,13 @@ class RunItem(Base):
             "position",
             postgresql_where=text("state IN ('failed', 'incomplete')"),
         ),
-        Index("ix_run_items_findings", "workspace_id", "run_id", postgresql_where=text("findings IS NOT NULL")),
+        Index(
+            "ix_run_items_findings",
+            "workspace_id",
+            "run_id",
+            "position",
+            postgresql_where=text("findings IS NOT NULL"),
+        ),
         Index("ix_run_items_retry_at", "workspace_id", "run_id", postgresql_where=text("retry_at IS NOT NULL")),
     )
 

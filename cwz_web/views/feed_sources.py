@@ -159,7 +159,7 @@ class ConnectPage:
 
 @dataclass(frozen=True)
 class SourcePage:
-    """Values of feeds/source.jinja2; `saved` has the saved values by field, without secrets."""
+    """Values of feeds/url.jinja2; `saved` has the saved values by field, without secrets."""
 
     feed: Feed
     form: SubmittedForm[ChangeSourceForm]
@@ -247,9 +247,9 @@ def connect_source(context: FeedCollection, request: Request, form: SourceForm) 
 
 @view_config(
     context=FeedResource,
-    name="source",
+    name="url",
     request_method="GET",
-    renderer="feeds/source.jinja2",
+    renderer="feeds/url.jinja2",
     permission=Permission.FEED_EDIT,
 )
 def source_page(context: FeedResource, request: Request) -> SourcePage:
@@ -262,8 +262,8 @@ def source_page(context: FeedResource, request: Request) -> SourcePage:
     ChangeSourceForm,
     _source_page,
     context=FeedResource,
-    name="source",
-    renderer="feeds/source.jinja2",
+    name="url",
+    renderer="feeds/url.jinja2",
     permission=Permission.FEED_EDIT,
     rate_limit="feed-source",
 )
@@ -353,7 +353,7 @@ def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -
         set_secret(request.services.ring, source, form.secret)
     schedule_next_fetch(source)
     request.audit("feed.schedule", feed.name, schedule=str(schedule_of(source.cron)), time_zone=source.time_zone)
-    return HTTPSeeOther(request.path_in("feeds", feed.id))
+    return HTTPSeeOther(request.path_in("feeds", feed.id, "source"))
 
 
 def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec, file: BinaryIO) -> UUID:

@@ -89,6 +89,7 @@ class ListControls:
         after: Where this page begins; empty for the first page.
         next_after: Where the next page begins; None on the last page.
         placeholder: The placeholder of the search.
+        kept: Further parameters of the URL, which search, filters and links keep.
     """
 
     noun: str
@@ -100,6 +101,7 @@ class ListControls:
     after: str = ""
     next_after: UUID | int | None = None
     placeholder: str = "Search by name…"
+    kept: tuple[tuple[str, str], ...] = ()
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -112,17 +114,22 @@ class ListControls:
     @property
     def query(self) -> str:
         """The query string of this page."""
-        return urlencode(self.parameters | ({AFTER: self.after} if self.after else {}))
+        return self._encode(self.parameters | ({AFTER: self.after} if self.after else {}))
 
     @property
     def first_query(self) -> str:
         """The query string of the first page."""
-        return urlencode(self.parameters)
+        return self._encode(self.parameters)
 
     @property
     def next_query(self) -> str | None:
         """The query string of the next page; None on the last page."""
-        return urlencode(self.parameters | {AFTER: str(self.next_after)}) if self.next_after else None
+        return self._encode(self.parameters | {AFTER: str(self.next_after)}) if self.next_after else None
+
+    @property
+    def cleared_query(self) -> str:
+        """The query string without search and filters."""
+        return self._encode({})
 
     @property
     def active(self) -> list[ActiveFilter]:
@@ -147,7 +154,10 @@ class ListControls:
         return f"{self.count:,} {self.noun.removesuffix('s') if self.count == 1 else self.noun}"
 
     def _query_without(self, name: str) -> str:
-        return urlencode({key: value for key, value in self.parameters.items() if key != name})
+        return self._encode({key: value for key, value in self.parameters.items() if key != name})
+
+    def _encode(self, parameters: Mapping[str, str]) -> str:
+        return urlencode([*parameters.items(), *self.kept])
 
 
 def read_list_form(model: type[F], request: Request) -> F:

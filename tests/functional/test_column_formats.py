@@ -110,7 +110,7 @@ def test_currency_is_asked_once_at_the_review_of_columns(user: FeedUser) -> None
     assert "do not name a currency" not in page.text
     assert user.make.reload(feed_of(user)).currency == "EUR"
     assert user.save_columns(columns, currency="SEK").status_int == 303
-    form = user.form_with(page.request.path, "max_removed_percent")
+    form = user.form(page.request.path, "/settings")
     assert form["currency"].value == "SEK"
     form["currency"] = ""
     form.submit(status=303)

@@ -46,7 +46,7 @@ NO_CONFLICT = {
     "uq_uploads_workspace_id_digest": "an advisory lock serializes uploads",
 }
 IMPORTS = {
-    "FeedCollection/new", "FeedCollection/connect", "FeedResource/import", "FeedResource/apply", "FeedResource/source",
+    "FeedCollection/new", "FeedCollection/connect", "FeedResource/import", "FeedResource/apply", "FeedResource/url",
     "FeedResource/columns", "WorkspaceResource/setup-feed", "ApiFeedCollection/", "ApiFeedImportCollection/",
 }  # fmt: skip
 ROW_WRITES = {"ApiFeed/remove", "ApiFeedItem/", "ApiFeedItemCollection/"}

@@ -6,19 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from webtest import TestApp, Upload
 
 from cwz_web.feeds import sources
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.net import client
 from cwz_web.net.client import Fetcher
-from cwz_web.runs.models import Run
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.views import feed_rows
 from cwz_web.web.rate_limits import LIMITS
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.conftest import RecordingServer
 from tests.factories import Factory, sign_in
 from tests.jobs import run_feed_jobs
+
+# The tab of the feed's page that has a form.
+TABS = {"/import": "/source", "/fetch": "/source", "/retry-fetch": "/source"}
+TABS |= dict.fromkeys(("/settings", "/delete", "/stop-auto-run"), "/settings")
 
 
 class FeedUser:
@@ -31,7 +37,14 @@ class FeedUser:
         self.feeds = f"/w/{self.space.slug}/feeds"
 
     def form(self, path: str, action: str) -> Any:
-        return next(form for form in self.app.get(path).forms.values() if form.action.endswith(action))
+        tab = TABS.get(action, "")
+        return next(
+            form for form in self.app.get(path.removesuffix(tab) + tab).forms.values() if form.action.endswith(action)
+        )
+
+    def source(self, page: Any) -> Any:
+        """Return the page that changes the source of a feed."""
+        return self.app.get(f"{page.request.path}/source").click("Change source")
 
     def form_with(self, path: str, field: str) -> Any:
         return next(form for form in self.app.get(path).forms.values() if field in form.fields)
@@ -82,9 +95,14 @@ def connected(
     return FeedUser(app_with(dataclasses.replace(services, fetcher=fetcher)), make, fetcher=fetcher)
 
 
+def keys_of(page: Any) -> list[str]:
+    """Return the keys of the rows of the grid."""
+    return [link.text for link in page.html.select("th .row-head a")]
+
+
 def states(page: Any) -> list[list[str]]:
     """Return the state and the counts (new, changed, removed, unchanged, invalid) of the imports, newest first."""
-    rows = page.html.find_all("table")[-1].tbody.find_all("tr")
+    rows = page.test_app.get(f"{page.request.path}/imports").html.table.tbody.find_all("tr")
     return [[cell.text.strip() for cell in row.find_all("td")][1:7] for row in rows]
 
 
@@ -133,8 +151,8 @@ def test_columns_are_renamed_dropped_typed_and_used_as_key(user: FeedUser) -> No
     assert guessed == ["text", "text", "text", "text"]
     fields = {"name__1": "Title", "type__2": "price", "required__2": True, "keep__3": False, "key__0": True}
     page = user.run_jobs(user.save_columns(columns, **fields).follow())
-    assert [cell.text.strip() for cell in page.html.table.thead.find_all("th")] == ["Key", "nr", "Title", "preis"]
-    assert [cell.text for cell in page.html.table.tbody.find_all("th")] == ["A1", "A3"]
+    assert [cell.text for cell in page.html.select("thead summary span")] == ["nr", "Title", "preis"]
+    assert keys_of(page) == ["A1", "A3"]
     assert states(page) == [["Completed", "2", "0", "0", "0", "2"]]
     invalid = page.click("2 invalid rows")
     assert [[cell.text for cell in row.find_all(["th", "td"])][:2] for row in invalid.html.tbody.find_all("tr")] == [
@@ -152,7 +170,7 @@ def test_same_file_is_imported_with_other_columns(user: FeedUser) -> None:
     columns = page.click("Columns")
     assert "The rows from shop.csv are imported again" in columns.text
     page = user.run_jobs(user.save_columns(columns, name__1="Name", key__0=False, key__1=True).follow())
-    assert [cell.text for cell in page.html.table.tbody.find_all("th")] == ["Mug", "Lamp"]
+    assert keys_of(page) == ["Mug", "Lamp"]
     assert states(page)[0] == ["Completed", "2", "0", "2", "0", "0"], "another key needs no review"
     columns = page.click("Columns")
     assert columns.html.find("input", {"name": "name.1"})["value"] == "Name"
@@ -316,7 +334,7 @@ def test_change_source(connected: FeedUser, http_server: RecordingServer) -> Non
     http_server.paths["/feed.csv?token=hush"] = (200, {}, b"sku,title\n1,Mug\n2,Lamp\n")
     http_server.paths["/new.csv?token=hush"] = (200, {}, b"sku,title\n1,Mug\n2,Lamp\n3,Bowl\n")
     page = connect(connected, http_server.url("/feed.csv?token=hush"), header="X-Key", secret="planted-canary")
-    source = page.click("Change source")
+    source = connected.source(page)
     form = next(f for f in source.forms.values() if "user_agent" in f.fields)
     assert form["url"].value == http_server.url("/feed.csv?token=***")
     assert form["header"].value == "X-Key"
@@ -351,13 +369,13 @@ def test_invalid_change_of_a_source_changes_nothing(
     http_server.paths["/other.csv"] = (200, {}, b"number,title\n1,Mug\n")
     page = connect(connected, http_server.url("/feed.csv"), header="X-Key", secret="planted-canary")
     requests = len(http_server.seen)
-    form = next(f for f in page.click("Change source").forms.values() if "user_agent" in f.fields)
+    form = next(f for f in connected.source(page).forms.values() if "user_agent" in f.fields)
     for name, value in {"url": path.format(port=http_server.port), **fields}.items():
         form[name] = value
     response = form.submit("do", value="save", status=422)
     assert message in response.html.find(id=f"{field}-error").text
     assert "localhost" not in path or len(http_server.seen) == requests, "nothing is sent to another host"
-    again = next(f for f in connected.app.get(f"{page.request.path}/source").forms.values() if "user_agent" in f.fields)
+    again = next(f for f in connected.app.get(f"{page.request.path}/url").forms.values() if "user_agent" in f.fields)
     assert again["url"].value == http_server.url("/feed.csv")
 
 
@@ -375,7 +393,7 @@ def test_host_of_a_redirect_is_allowed_by_users(connected: FeedUser, http_server
     assert form["allowed_hosts"].value == "localhost"
     page = connected.run_jobs(connected.save_columns(form.submit("do", value="connect").follow()).follow())
     assert "Mug" in page.text
-    form = next(f for f in page.click("Change source").forms.values() if "user_agent" in f.fields)
+    form = next(f for f in connected.source(page).forms.values() if "user_agent" in f.fields)
     for hosts, field, message in (
         ("", "url", "redirects to localhost"),
         ("https://localhost/", "allowed_hosts", "Enter host names"),
@@ -384,7 +402,7 @@ def test_host_of_a_redirect_is_allowed_by_users(connected: FeedUser, http_server
         form["url"], form["allowed_hosts"] = http_server.url("/new.csv"), hosts
         rejected = form.submit("do", value="save", status=422)
         assert message in rejected.html.find(id=f"{field}-error").text
-    source = connected.app.get(f"{page.request.path}/source")
+    source = connected.app.get(f"{page.request.path}/url")
     form = next(f for f in source.forms.values() if "user_agent" in f.fields)
     assert form["allowed_hosts"].value == "localhost", "invalid changes change nothing"
     http_server.paths["/feed.csv"] = (302, {"Location": "http://192.0.2.7/feed.csv"}, b"")
@@ -427,6 +445,7 @@ def test_schedule(connected: FeedUser, http_server: RecordingServer) -> None:
         "Asia/Tokyo",
     )
     page = connected.run_jobs(connected.save_columns(form.submit("do", value="connect").follow()).follow())
+    page = connected.app.get(f"{page.request.path}/source")
     assert "Every day at 06:30, Asia/Tokyo" in page.text
     schedule = next(f for f in page.click("Schedule").forms.values() if "cron" in f.fields)
     schedule["frequency"], schedule["cron"] = "cron", "30 6 * * 1-5"
@@ -502,27 +521,74 @@ def test_search_sort_and_paging_of_rows(user: FeedUser) -> None:
     )
     path = user.upload("shop.csv", rows + b"100%,Percent\n").request.path
 
-    def keys(query: str, partial: bool = False) -> list[str]:
-        page = user.app.get(f"{path}{query}", headers={"HX-Request": "true"} if partial else {})
-        return [cell.text for cell in page.html.select("th[scope=row] a" if not partial else "th a")]
+    def keys(query: str) -> list[str]:
+        page = user.app.get(f"{path}{query}")
+        return keys_of(page)
 
     def first(query: str) -> list[str]:
         return [key for key in keys(query) if "-" in key or "%" in key]
 
-    page = user.app.get(f"{path}?text=lamp-&column=+key")
-    assert [cell.text for cell in page.html.table.tbody.find_all("th")][::49] == ["lamp-000", "lamp-049"]
-    more = page.html.find("a", string="Continue search")["href"]
-    assert keys(more, partial=True) == [f"lamp-{n:03}" for n in range(50, 60)]
-    assert first("?text=100%25&column=+key") == ["100%"]
-    assert "No rows match" in user.app.get(f"{path}?text=%25x").text, "wildcards are escaped"
-    assert "No rows match" in user.app.get(f"{path}?text=%3Cb%3E&column=+key").text
-    assert first("?text=THING+7&column=title") == ["mug-053", "lamp-053"]
+    page = user.app.get(f"{path}?search=lamp-&column=+key")
+    assert keys_of(page)[::49] == ["lamp-000", "lamp-049"]
+    more = page.html.find("a", string="Continue search")["hx-get"]
+    assert keys_of(user.app.get(more)) == [f"lamp-{n:03}" for n in range(50, 60)]
+    assert first("?search=100%25&column=+key") == ["100%"]
+    assert "No rows match" in user.app.get(f"{path}?search=%25x").text, "wildcards are escaped"
+    assert "No rows match" in user.app.get(f"{path}?search=%3Cb%3E&column=+key").text
+    assert first("?search=THING+7&column=title") == ["mug-053", "lamp-053"]
     assert first("?sort=sku")[0] == "100%"
     assert first("?sort=-title")[0] == "mug-051"
-    assert first("?text=thing+7&sort=-sku") == ["mug-053", "lamp-053"]
+    assert first("?search=thing+7&sort=-sku") == ["mug-053", "lamp-053"]
     assert first("?sort=nothing")[0] == "mug-000", "an unknown column is ignored"
     assert first("?state=changed") == []
     assert len(first("?state=new")) == 50
+
+
+def test_columns_of_the_grid_are_hidden_and_searched_by_links_alone(user: FeedUser) -> None:
+    rows = b"sku,title,photo\n1,Mug,https://shop.example/1.jpg\n2,Lamp,https://shop.example/2.jpg\n3,Cup,\n"
+    page = user.upload("shop.csv", rows)
+
+    def columns(page: Any) -> list[str]:
+        return [name.text for name in page.html.select("thead summary span")]
+
+    photo = page.html.select("tbody tr")[1].img["src"]
+    assert photo.endswith("/photo?row=2&column=photo&revision=1")
+    assert user.app.get(photo, status=404).status_int == 404, "the photo is not available"
+    page = page.click("Hide column", index=0).click("Sort descending", index=0)
+    assert columns(page) == ["sku", "photo"]
+    assert keys_of(page) == ["3", "2", "1"]
+    assert "Hidden: title." in " ".join(page.text.split())
+    forms = (f for f in page.forms.values() if "search" in f.fields)
+    form = next(f for f in forms if f["search"].attrs.get("aria-label") == "Filter photo")
+    form["search"] = "/2.JPG"
+    page = form.submit()
+    assert (keys_of(page), columns(page)) == (["2"], ["sku", "photo"])
+    assert page.html.find("th", {"aria-sort": "descending"})
+    assert columns(page.click("Clear filters")) == ["sku", "photo"]
+    assert columns(page.click("Show all columns")) == ["sku", "title", "photo"]
+    part = user.app.get(page.request.path_qs, headers={"HX-Request": "true"})
+    assert part.html.find("h1") is None
+
+
+def test_removed_rows_and_rows_with_findings_are_listed(user: FeedUser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_rows, "PAGE_SIZE", 2)
+    feed = user.make.feed(user.space, b"sku,title\n" + b"".join(b"%d,Thing %d\n" % (n, n) for n in range(9)))
+    run = user.make.run(feed, user.make.template(user.space))
+    finding = {"code": "text_shrunk", "layer": "Title", "message": "is smaller than it should be"}
+    with user.make.database.transaction(user.space.id) as db:
+        changed = {"state": "done", "findings": [finding]}
+        db.execute(update(RunItem).where(RunItem.run_id == run.id, RunItem.key.in_(["1", "5", "8"])).values(changed))
+        db.execute(update(RunItem).where(RunItem.key == "8").values(state="failed", findings=None, error="Too large"))
+    path = f"{user.feeds}/{feed.id}"
+    page = user.app.get(f"{path}?state=findings")
+    assert keys_of(page) == ["1", "5"]
+    assert keys_of(user.app.get(page.html.find("a", string="Show more rows")["hx-get"])) == ["8"]
+    assert page.html.find("span", class_="warning").text == "1 finding"
+    assert "is smaller than it should be" in user.app.get(f"{path}/row?key=5").text
+    page = user.import_newer(user.app.get(path), b"sku,title\n" + b"".join(b"%d,Thing %d\n" % (n, n) for n in range(5)))
+    page = user.app.get(f"{path}?state=removed&search=ignored")
+    assert keys_of(page) == ["5", "6"]
+    assert keys_of(page.click("Show more rows")) == ["7", "8"]
 
 
 def test_row_page_shows_history_and_images(user: FeedUser) -> None:
@@ -535,7 +601,7 @@ def test_row_page_shows_history_and_images(user: FeedUser) -> None:
         [cell.text for cell in row.find_all("td")] for row in removed.html.find_all("table")[-1].tbody.find_all("tr")
     ]
     assert cells == [["Row removed"], ["title", "Mug", "Cup"]]
-    kept = page.click("2", href="row")
+    kept = page.click("^2$", href="row")
     assert kept.html.find("h1").text == "2"
     assert not [link for link in kept.html.find_all("a") if link.get("href", "").startswith("javascript")]
     assert "No changes since the row was added" in kept.text

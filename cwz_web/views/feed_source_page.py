@@ -1,0 +1,83 @@
+"""The source of a feed: its URL and schedule, and the import of a newer file."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.feeds.columns import FeedSchema
+from cwz_web.feeds.file_types import read_table
+from cwz_web.feeds.imports import create_import, enqueue_import, resolve_schema
+from cwz_web.feeds.limits import SAMPLE_ROWS, InvalidFileError
+from cwz_web.feeds.models import FeedSource
+from cwz_web.feeds.reading import ReadOptions
+from cwz_web.feeds.schedules import schedule_of
+from cwz_web.feeds.sources import find_source
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import FeedResource
+from cwz_web.views.feed_imports import NO_FILE, uploaded_file
+from cwz_web.views.feed_page import FeedPage, FeedTab, shared_values
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view
+from cwz_web.web.request import Request
+
+PAGE = "feeds/source.jinja2"
+
+
+class NewerFileForm(Form):
+    """A newer file, which is read from the request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourcePage(FeedPage):
+    """Values of feeds/source.jinja2; `source_url` is the URL without its query, `key` what matches rows, in words."""
+
+    form: SubmittedForm[Any]
+    source: FeedSource | None
+    source_url: str
+    schedule: str
+    key: str
+
+
+def _page(context: FeedResource, request: Request, form: SubmittedForm[Any]) -> SourcePage:
+    feed = context.row
+    source = find_source(request.db, feed.workspace_id, feed.id)
+    return SourcePage(
+        **shared_values(request, feed, FeedTab.SOURCE),
+        form=form,
+        source=source,
+        source_url=source.url.partition("?")[0] if source else "",  # the query may contain a secret
+        schedule=_describe_schedule(source),
+        key=", ".join(FeedSchema.model_validate(feed.schema).key_names) or "position",
+    )
+
+
+@view_config(context=FeedResource, name="source", request_method="GET", renderer=PAGE, permission=Permission.VIEW)
+def show_source(context: FeedResource, request: Request) -> SourcePage:
+    """Show where the rows of a feed come from."""
+    return _page(context, request, empty_form())
+
+
+@form_view(NewerFileForm, _page, context=FeedResource, name="import", renderer=PAGE, permission=Permission.FEED_EDIT)
+def import_newer_file(context: FeedResource, request: Request, form: NewerFileForm) -> Response:
+    """Enqueue the import of a newer file."""
+    feed = context.row
+    file_name, file = uploaded_file(request)
+    if file is None:
+        raise FieldError("file", NO_FILE)
+    try:
+        resolve_schema(feed, read_table(file, SAMPLE_ROWS, ReadOptions.model_validate(feed.reading)))
+    except InvalidFileError as error:
+        raise FieldError("file", f"{error}. The feed has not changed") from None
+    record = create_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
+    enqueue_import(request.db, record)
+    request.audit("feed.import", feed.name, file=file_name[:200], number=record.number)
+    return HTTPSeeOther(request.path_in("feeds", feed.id))
+
+
+def _describe_schedule(source: FeedSource | None) -> str:
+    if source is None:
+        return ""
+    schedule = str(schedule_of(source.cron))
+    return f"{schedule}, {source.time_zone}" if source.cron else schedule
