@@ -15,7 +15,7 @@ from math import cos, radians, sin
 import numpy as np
 
 from cwz_web.imaging.blending import BlendMode
-from cwz_web.imaging.compositing import Patch, Pixels, merge_patches
+from cwz_web.imaging.compositing import Patch, Pixels, merge_patches, new_canvas
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.effects import Window, has_effects
 from cwz_web.imaging.encoders import Format, Output, encode
@@ -33,7 +33,7 @@ class Tile:
     """The pixels of a layer as a PNG file, with its upper left corner at (x, y) of the canvas.
 
     Attributes:
-        digest: of the pixels, which is the same wherever they are.
+        digest: of the file, which is the same wherever its pixels are.
     """
 
     x: int
@@ -59,10 +59,9 @@ class Tile:
         if not inside:
             return None
         patch = merge_patches(inside)
-        pixels = _pixels(patch)
-        digest = blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()
+        png = encode(_pixels(patch), TILE_OUTPUT, has_alpha=True)
         height, width = patch.shape
-        return cls(patch.x, patch.y, width, height, digest, encode(pixels, TILE_OUTPUT, has_alpha=True))
+        return cls(patch.x, patch.y, width, height, blake2b(png, digest_size=16).hexdigest(), png)
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,6 @@ def _is_whole(layer: Layer) -> bool:
 def _pixels(patch: Patch) -> Pixels:
     """Return the color and the alpha of a patch as an array (height, width, 4)."""
     height, width = patch.shape
-    pixels = np.empty((height, width, 4), np.uint8)
-    pixels[..., :3] = patch.color[..., :3] if isinstance(patch.color, np.ndarray) else patch.color
+    pixels = patch.color.copy() if isinstance(patch.color, np.ndarray) else new_canvas(width, height, patch.color)
     pixels[..., 3] = patch.mask()
     return pixels
