@@ -209,11 +209,23 @@ class Image(WorkspaceOwned, Base):
 
     __table_args__ = (
         UniqueConstraint("workspace_id", "digest"),
-        Index("ix_images_connection", "workspace_id", "connection_id", "size"),
+        Index("ix_images_connection", "workspace_id", "connection_id"),
         Index("ix_images_template", "workspace_id", "template_id", "id"),
         ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
         ForeignKeyConstraint(["workspace_id", "template_id"], ["templates.workspace_id", "templates.id"]),
     )
+
+
+class ImageTotal(Base):
+    """How many images of a template a connection stores, and their bytes; maintained by triggers of `images`."""
+
+    __tablename__ = "image_totals"
+
+    workspace_id: Mapped[UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True)
+    connection_id: Mapped[UUID] = mapped_column(primary_key=True)
+    template_id: Mapped[UUID] = mapped_column(primary_key=True)
+    images: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
 
 
 class ApiKey(WorkspaceOwned, Base):

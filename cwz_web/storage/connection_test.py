@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import Bucket, StorageError
+from cwz_web.storage.models import Connection
 
 log = structlog.get_logger()
 
@@ -26,6 +28,17 @@ class Step:
     label: str
     error_message: str | None = None
     has_run: bool = True
+
+
+def save_result(connection: Connection, steps: list[Step]) -> None:
+    """Record the result of a test that has just ended."""
+    connection.error_message, connection.checked_at = first_error(steps), datetime.now(UTC)
+    connection.test_steps = [asdict(step) for step in steps]
+
+
+def saved_steps(connection: Connection) -> list[Step]:
+    """Return the steps of the last test."""
+    return [Step(**step) for step in connection.test_steps]
 
 
 def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -> list[Step]:

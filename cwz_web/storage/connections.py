@@ -28,6 +28,8 @@ REFERENCES = (
 )
 # Uploads that an error message names.
 MAX_NAMED = 3
+# Templates and feeds that the page of a connection names.
+MAX_LISTED = 50
 
 
 class SecretsRequiredError(Exception):
@@ -198,10 +200,67 @@ def set_default_connection(db: Session, connection: Connection) -> None:
 def usage_by_connection(db: Session, workspace_id: UUID) -> dict[UUID, StorageUsage]:
     """Return the number and size of the images in each connection."""
     rows = db.execute(
-        text("SELECT connection_id, count(*) AS n, sum(size) AS size FROM images WHERE workspace_id = :w GROUP BY 1"),
+        text(
+            "SELECT connection_id, sum(images) AS n, sum(size) AS size FROM image_totals"
+            " WHERE workspace_id = :w GROUP BY 1"
+        ),
         {"w": workspace_id},
     )
-    return {row.connection_id: StorageUsage(row.n, int(row.size)) for row in rows}
+    return {row.connection_id: StorageUsage(int(row.n), int(row.size)) for row in rows}
+
+
+@dataclass(frozen=True)
+class TemplateUsage:
+    """What a connection stores of a template."""
+
+    template_id: UUID
+    name: str
+    usage: StorageUsage
+
+
+def usage_by_template(db: Session, connection: Connection) -> list[TemplateUsage]:
+    """Return what a connection stores of each template, the largest first."""
+    rows = db.execute(
+        text(
+            "SELECT t.id, t.name, totals.images, totals.size FROM image_totals totals"
+            " JOIN templates t ON t.workspace_id = totals.workspace_id AND t.id = totals.template_id"
+            " WHERE totals.workspace_id = :w AND totals.connection_id = :c AND totals.images > 0"
+            " ORDER BY totals.size DESC, t.id LIMIT :limit"
+        ),
+        {"w": connection.workspace_id, "c": connection.id, "limit": MAX_LISTED},
+    )
+    return [TemplateUsage(row.id, row.name, StorageUsage(row.images, row.size)) for row in rows]
+
+
+@dataclass(frozen=True)
+class ConnectionUses:
+    """What is set to a connection: the names of templates and automatic runs by id, and the number of uploads."""
+
+    templates: dict[UUID, str]
+    feeds: dict[UUID, str]
+    uploads: int
+
+
+_TEMPLATES = text("""
+    SELECT id, name FROM templates
+    WHERE workspace_id = :w AND connection_id = :c AND deleted_at IS NULL ORDER BY lower(name), id LIMIT :limit
+""")
+_FEEDS = text("""
+    SELECT DISTINCT f.id, f.name FROM auto_runs a JOIN feeds f ON f.workspace_id = a.workspace_id AND f.id = a.feed_id
+    WHERE a.workspace_id = :w AND a.connection_id = :c ORDER BY f.name LIMIT :limit
+""")
+_UPLOADS = text("SELECT count(*) FROM uploads WHERE workspace_id = :w AND connection_id = :c AND deleted_at IS NULL")
+
+
+def find_uses(db: Session, connection: Connection) -> ConnectionUses:
+    """Return what is set to a connection, at most MAX_LISTED of each."""
+    parameters = {"w": connection.workspace_id, "c": connection.id}
+    templates, feeds = (db.execute(query, parameters | {"limit": MAX_LISTED}) for query in (_TEMPLATES, _FEEDS))
+    return ConnectionUses(
+        {row.id: row.name for row in templates},
+        {row.id: row.name for row in feeds},
+        db.scalar(_UPLOADS, parameters) or 0,
+    )
 
 
 def delete_connection(db: Session, connection: Connection) -> None:

@@ -25,7 +25,8 @@ class ConnectionState(StrEnum):
 class Connection(WorkspaceOwned, Base):
     """A workspace's storage: a provider, its settings and its encrypted secrets. One of them is the default.
 
-    `error_message` is the result of the last connection test; NULL when it passed.
+    `error_message` is the result of the last connection test; NULL when it passed. `test_steps` are its steps
+    (`connection_test.Step` as JSON).
     """
 
     __tablename__ = "connections"
@@ -37,6 +38,7 @@ class Connection(WorkspaceOwned, Base):
     is_default: Mapped[bool]
     checked_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
+    test_steps: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
 
     @property
     def state(self) -> ConnectionState:

@@ -1,6 +1,5 @@
 """The nightly test of every connection. Admins get an email when one starts to fail, and when it works again."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -11,7 +10,7 @@ from cwz_web.db.session import Database
 from cwz_web.jobs import app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
-from cwz_web.storage.connection_test import first_error, run_connection_test
+from cwz_web.storage.connection_test import run_connection_test, save_result
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.workspaces.members import email_admins
@@ -41,24 +40,25 @@ def _test(database: Database, providers: ProviderRegistry, url: str, workspace_i
         if connection is None:
             return False
         spec = connection.spec
-    error_message = first_error(run_connection_test(lambda: providers.open(spec), workspace_id))
+    steps = run_connection_test(lambda: providers.open(spec), workspace_id)
     with database.transaction(workspace_id) as db:
         connection = db.get(Connection, (workspace_id, connection_id))
         if connection is None:
             return False
         had_failed = connection.error_message is not None
-        connection.error_message, connection.checked_at = error_message, datetime.now(UTC)
-        if had_failed != (error_message is not None):
+        save_result(connection, steps)
+        has_failed = connection.error_message is not None
+        if had_failed != has_failed:
             log.warning(
                 "connection state changed",
                 workspace=str(workspace_id),
                 connection=str(connection_id),
-                works=error_message is None,
+                works=not has_failed,
             )
             workspace = db.get_one(Workspace, workspace_id)
             link = f"{url}/w/{workspace.slug}/storage/{connection.id}"
             email_admins(db, workspace_id, _email(workspace, connection, link))
-        return error_message is not None
+        return has_failed
 
 
 def _email(workspace: Workspace, connection: Connection, url: str) -> EmailMessage:

@@ -6,7 +6,6 @@ the test: so these views read it with `read_provider_form` and not with `form_vi
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
@@ -15,19 +14,24 @@ from pyramid.view import view_config
 from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
+from cwz_web.db.session import enter_workspace
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ConnectionCollection, ConnectionResource
-from cwz_web.storage.connection_test import Step, first_error, run_connection_test
+from cwz_web.storage.connection_test import Step, first_error, run_connection_test, save_result, saved_steps
 from cwz_web.storage.connections import (
     ConnectionInUseError,
+    ConnectionUses,
     SecretsRequiredError,
     StorageUsage,
+    TemplateUsage,
     create_connection,
     delete_connection,
+    find_uses,
     list_connections,
     set_default_connection,
     update_connection,
     usage_by_connection,
+    usage_by_template,
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.included import INCLUDED
@@ -56,12 +60,16 @@ NO_USAGE = StorageUsage(images=0, size=0)
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """A connection in the list. `provider` is None when its plugin is not installed."""
+    """A connection in the list. `provider` is None when its plugin is not installed.
+
+    `steps` says how far the last test came, such as “5 of 5 steps”; empty if it was not tested.
+    """
 
     connection: Connection
     provider: StorageProvider[Any, Any] | None
     usage: StorageUsage
     badge: str
+    steps: str
 
 
 @dataclass(frozen=True)
@@ -90,11 +98,21 @@ class TestStep:
 
 
 @dataclass(frozen=True)
+class ConnectionUsage:
+    """What a connection stores, by template, and what is set to it."""
+
+    total: StorageUsage
+    templates: list[TemplateUsage]
+    uses: ConnectionUses
+
+
+@dataclass(frozen=True)
 class ConnectionPage:
     """The view model of storage/form.jinja2 and of its part, storage/_test_result.jinja2.
 
     `connection` is None for a new one, `provider` when its plugin is not installed. `form_errors` are the messages of
-    the form with the labels of their fields.
+    the form with the labels of their fields. `saved_steps` are those of the last test of the saved connection, `badge`
+    is the class of its state. `usage` is None for a new connection, and for a part of the page.
     """
 
     form: SubmittedForm[Any]
@@ -105,6 +123,9 @@ class ConnectionPage:
     steps: list[TestStep]
     has_failed: bool
     has_secrets: bool
+    saved_steps: list[TestStep]
+    badge: str
+    usage: ConnectionUsage | None
 
 
 @view_config(context=ConnectionCollection, request_method="GET", renderer=LIST, permission=Permission.STORAGE_VIEW)
@@ -114,7 +135,7 @@ def connection_list(context: ConnectionCollection, request: Request) -> Connecti
     usage = usage_by_connection(request.db, workspace_id)
     providers = request.services.providers
     rows = [
-        ConnectionRow(c, providers.get(c.provider), usage.get(c.id, NO_USAGE), BADGES[c.state])
+        ConnectionRow(c, providers.get(c.provider), usage.get(c.id, NO_USAGE), BADGES[c.state], _passed_steps(c))
         for c in list_connections(request.db, workspace_id)
     ]
     return ConnectionListPage(rows, NOTICES.get(request.GET.get("done", "")))
@@ -180,7 +201,7 @@ def add_connection(context: ConnectionCollection, request: Request) -> ProviderL
             settings=settings.model_dump(mode="json"),
             secrets=entered.secrets,
         )
-        _save_result(connection, steps)
+        save_result(connection, steps)
         details = {"provider": provider.name, "works": connection.error_message is None}
         record(db, workspace_id, request.actor, "storage.connect", connection.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=connected")
@@ -189,7 +210,7 @@ def add_connection(context: ConnectionCollection, request: Request) -> ProviderL
 @view_config(context=ConnectionResource, request_method="GET", renderer=FORM, permission=Permission.STORAGE_VIEW)
 def connection_page(context: ConnectionResource, request: Request) -> ConnectionPage:
     """Show a connection's form, without its secrets, and its state."""
-    return _saved_page(request, context.row)
+    return _with_usage(request, _saved_page(request, context.row))
 
 
 @view_config(
@@ -229,7 +250,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
         except SecretsRequiredError:  # another request changed the settings
             form = form.with_error("connection_name", SECRETS_REQUIRED)
             return _respond(request, _page(provider, form, connection, steps))
-        _save_result(current, steps)
+        save_result(current, steps)
         details = {"secrets_replaced": entered.credentials is not None}
         record(db, current.workspace_id, request.actor, "storage.change", current.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=changed")
@@ -249,7 +270,7 @@ def run_saved_test(context: ConnectionResource, request: Request) -> ConnectionP
     steps = _run_test(request, lambda: request.services.providers.open(connection.spec))
     with request.services.database.transaction(connection.workspace_id) as db:
         current = db.get_one(Connection, (connection.workspace_id, connection.id))
-        _save_result(current, steps)
+        save_result(current, steps)
         details = {"works": current.error_message is None}
         record(db, current.workspace_id, request.actor, "storage.test", current.name, details)
     return _respond(request, _saved_page(request, connection, steps), status=200)
@@ -285,7 +306,7 @@ def remove_connection(context: ConnectionResource, request: Request) -> Connecti
     except ConnectionInUseError as error:
         request.response.status = 422
         page = _saved_page(request, connection)
-        return replace(page, form=page.form.with_error("delete", str(error)))
+        return _with_usage(request, replace(page, form=page.form.with_error("delete", str(error))))
     request.audit("storage.delete", connection.name)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=deleted")
 
@@ -327,17 +348,30 @@ def _is_saved(entered: ConnectionInput, steps: list[Step]) -> bool:
     return entered.form.action == "save" and (first_error(steps) is None or entered.form.save_anyway)
 
 
-def _save_result(connection: Connection, steps: list[Step]) -> None:
-    connection.error_message, connection.checked_at = first_error(steps), datetime.now(UTC)
-
-
 def _respond(request: Request, page: ConnectionPage, status: int = 422) -> ConnectionPage:
     """Return the page, or only the result of the test for htmx; with the status if something is wrong."""
     if page.form_errors or page.has_failed:
         request.response.status = status
     if request.headers.get("HX-Request") == "true":
         request.override_renderer = TEST_RESULT
-    return page
+        return page
+    enter_workspace(request.db, request.workspace.workspace_id)  # the connection was released
+    return _with_usage(request, page)
+
+
+def _with_usage(request: Request, page: ConnectionPage) -> ConnectionPage:
+    connection = page.connection
+    if connection is None:
+        return page
+    total = usage_by_connection(request.db, connection.workspace_id).get(connection.id, NO_USAGE)
+    usage = ConnectionUsage(total, usage_by_template(request.db, connection), find_uses(request.db, connection))
+    return replace(page, usage=usage)
+
+
+def _passed_steps(connection: Connection) -> str:
+    steps = saved_steps(connection)
+    passed = sum(step.has_run and step.error_message is None for step in steps)
+    return f"{passed} of {len(steps)} steps passed" if steps else ""
 
 
 def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
@@ -366,6 +400,9 @@ def _page(
         steps=[_test_step(step) for step in steps or []],
         has_failed=first_error(steps or []) is not None,
         has_secrets=connection is not None and connection.encrypted_credentials is not None,
+        saved_steps=[_test_step(step) for step in saved_steps(connection)] if connection else [],
+        badge=BADGES[connection.state] if connection else "",
+        usage=None,
     )
 
 

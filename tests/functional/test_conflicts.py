@@ -35,6 +35,7 @@ NO_CONFLICT = {
     "pk_idempotency_keys": "upsert",
     "pk_usage": "upsert",
     "pk_usage_days": "upsert",
+    "pk_image_totals": "upsert",
     "pk_processed_photos": "upsert",
     "pk_brands": "ON CONFLICT DO NOTHING",
     "pk_render_messages": "ON CONFLICT DO NOTHING",

@@ -8,18 +8,20 @@ import boto3
 import psycopg
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from webtest import TestApp
 
 from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.db.embedded import EmbeddedPostgres
+from cwz_web.generation.models import Image
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.runs.local_client import LocalRenderClient
+from cwz_web.runs.models import RunItem
 from cwz_web.runs.protocol import SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.settings import Secrets
-from cwz_web.storage.connections import create_connection, reencrypt_secrets
+from cwz_web.storage.connections import create_connection, reencrypt_secrets, usage_by_connection
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.storage.tasks import run_all_connection_tests
@@ -120,6 +122,20 @@ def test_connection_is_tested_saved_and_used_for_a_run(
     objects = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{space.id}/")["Contents"]
     assert len(objects) == 3, "images without the probe"
     assert ">3<" in app.get(f"/w/{space.slug}/storage").text
+    page = app.get(f"/w/{space.slug}/storage/{connection.id}")
+    assert [item.text.strip() for item in page.html.select("#test-result li")][-1] == "Delete", "the last test"
+    assert next(cell.text for cell in page.html.select("tbody .number")) == "3", "images of the template"
+    rotation = page.forms["rotation"]
+    rotation["access_key_id"], rotation["secret_access_key"] = KEY, f"new {SECRET}"
+    rotation.submit("action", value="save", status=303)
+    rotated = make.reload(connection)
+    assert rotated.encrypted_credentials != connection.encrypted_credentials
+    assert (rotated.settings, rotated.name) == (connection.settings, connection.name)
+    with make.database.transaction(space.id) as db:
+        db.execute(delete(RunItem))
+        db.delete(db.scalars(select(Image).limit(1)).one())
+        db.flush()
+        assert usage_by_connection(db, space.id)[connection.id].images == 2
     delete_form = form_of(
         app.get(f"/w/{space.slug}/storage/{connection.id}"), f"/w/{space.slug}/storage/{connection.id}/delete"
     )
