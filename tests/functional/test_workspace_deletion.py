@@ -88,7 +88,7 @@ class OwnWorkspace:
 
 
 def last_form(page: Any) -> Any:
-    return list(page.forms.values())[-1]
+    return [form for form in page.forms.values() if form.method != "dialog"][-1]
 
 
 def stored_image(make: Factory, services: Services, template: Template) -> Image:
