@@ -15,6 +15,8 @@ export function installLayerPanel(editor) {
   const folded = new Set();
   let focused = "";
   let dragged = "";
+  // What the tree shows: most changes of the document are none of it.
+  let drawn = "";
 
   /** @param {string} name */
   function icon(name) {
@@ -28,6 +30,11 @@ export function installLayerPanel(editor) {
     const hadFocus = tree.contains(document.activeElement);
     const absent = new Set(session.state?.absent.map((each) => each.name));
     const findings = new Set(session.findings.map((each) => each.layer));
+    const { selection, openComments } = editor;
+    const content = [outline(editor.document.layers), absent, findings, selection, focused, folded, openComments];
+    const shown = JSON.stringify(content.map((each) => [...each]));
+    if (shown === drawn) return;
+    drawn = shown;
     empty.hidden = editor.document.layers.length > 0;
     tree.replaceChildren(...drawLayers(editor.document.layers, 1, false, absent, findings));
     const items = [...tree.querySelectorAll("[role=treeitem]")];
@@ -36,6 +43,15 @@ export function installLayerPanel(editor) {
       current.tabIndex = 0;
       if (hadFocus) current.focus({ preventScroll: true });
     }
+  }
+
+  /**
+   * Return what the tree shows of layers.
+   * @param {Layer[]} layers
+   * @returns {unknown[]}
+   */
+  function outline(layers) {
+    return layers.map(({ name, type, locked, hidden, layers: inner }) => [name, type, locked, hidden, inner && outline(inner)]);
   }
 
   /**
@@ -206,6 +222,7 @@ export function installLayerPanel(editor) {
     input.value = name;
     input.setAttribute("aria-label", `New name of ${name}`);
     label.replaceWith(input);
+    drawn = "";
     input.focus();
     input.select();
     let isDone = false;
