@@ -184,7 +184,8 @@ addEventListener("click", (event) => {
 });
 
 // Shortcuts: templates/_shortcuts.jinja2 lists them. Those of single keys can be turned off, for speech input.
-const shortcuts = document.getElementById("shortcuts");
+const single = document.querySelector("[data-single-keys]");
+const shortcuts = single?.closest("dialog");
 let isGoing = false;
 
 function pressKey(key) {
@@ -195,8 +196,7 @@ function pressKey(key) {
   return false;
 }
 
-if (shortcuts) {
-  const single = shortcuts.querySelector("[data-single-keys]");
+if (single) {
   single.checked = !document.cookie.includes("single_keys=off");
   single.addEventListener("change", () => remember("single_keys", single.checked ? "on" : "off"));
   addEventListener("keydown", (event) => {
