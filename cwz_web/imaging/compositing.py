@@ -330,7 +330,8 @@ def _composite(
 
 
 def _unpremultiply(light: NDArray[np.float32], cover: NDArray[np.float32]) -> NDArray[np.float32]:
-    color: NDArray[np.float32] = np.divide(light, cover, out=np.zeros_like(light), where=cover > 0)
+    # Where nothing covers a pixel, its light is 0. Dividing only elsewhere takes twice as long.
+    color: NDArray[np.float32] = np.divide(light, np.where(cover > 0, cover, np.float32(1)))
     return color
 
 
