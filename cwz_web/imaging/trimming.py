@@ -74,8 +74,7 @@ def find_ground(pixels: Pixels) -> Ground | None:
     visible = pixels[..., 3] >= VISIBLE
     if np.mean(~visible[border]) >= UNIFORM:
         return Ground(None, _find_box(visible))
-    # One array for each channel: numpy takes several times as long for many rows of three values.
-    channels = np.moveaxis(pixels[..., :3], -1, 0).astype(np.float32, order="C")
+    channels = _split_channels(pixels).astype(np.float32)
     color = np.median(channels[:, border], axis=1)
     lightness = channels.mean(axis=0)
     factor = lightness / max(float(color.mean()), 1)
@@ -103,7 +102,7 @@ def classify_background(pixels: Pixels) -> PhotoBackground:
     ground = find_ground(pixels)
     if ground is None:
         return "lifestyle"
-    if ground.product is None or (ground.color and _is_placeholder(pixels[..., :3])):
+    if ground.product is None or (ground.color and _is_placeholder(pixels)):
         return "placeholder"
     if ground.color is None:
         return "cutout"
@@ -204,11 +203,17 @@ def _count_neighbors(mask: Mask) -> NDArray[np.uint8]:
     return count
 
 
-def _is_placeholder(colors: Pixels) -> bool:
+def _split_channels(pixels: Pixels) -> Pixels:
+    """Return red, green and blue as one array each: numpy takes several times as long for many rows of three values."""
+    return np.moveaxis(pixels[..., :3], -1, 0).copy()
+
+
+def _is_placeholder(pixels: Pixels) -> bool:
     """Return whether an image is a gray graphic of a few colors, such as “no image available”."""
-    if np.mean(np.ptp(colors, axis=-1) <= GRAY) < PLACEHOLDER_SHARE:
+    channels = _split_channels(pixels)
+    if np.mean(np.ptp(channels, axis=0) <= GRAY) < PLACEHOLDER_SHARE:
         return False
-    levels = colors.mean(axis=-1)
+    levels = channels.mean(axis=0)
     counts = np.sort(np.bincount((levels.astype(int) // 4).ravel()))[::-1]
     few = counts[:PLACEHOLDER_COLORS].sum() >= PLACEHOLDER_SHARE * counts.sum()
     return bool(few and np.ptp(levels) <= PLACEHOLDER_CONTRAST)
