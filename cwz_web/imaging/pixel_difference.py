@@ -74,16 +74,21 @@ def _amount(old: Pixels, new: Pixels) -> Pixels:
     for each in (old, new):
         amount[: each.shape[0], : each.shape[1]] = 255
     inside = (slice(min(old.shape[0], new.shape[0])), slice(min(old.shape[1], new.shape[1])))
-    one, other = old[inside][..., :3], new[inside][..., :3]
-    amount[inside] = (np.maximum(one, other) - np.minimum(one, other)).max(axis=2)
+    one, other = old[inside], new[inside]
+    difference = np.maximum(one, other) - np.minimum(one, other)
+    # numpy takes a tenth of the time for one band at a time.
+    red, green, blue = (difference[..., band] for band in range(3))
+    amount[inside] = np.maximum(np.maximum(red, green), blue)
     return amount
 
 
 def _draw_heat(old: Pixels, new: Pixels, amount: Pixels) -> Pixels:
     heat = new_canvas(amount.shape[1], amount.shape[0], WHITE)
     for each in (old, new):  # the newer one on top
-        gray = each[..., :3].mean(axis=2, dtype=np.float32)
-        heat[: each.shape[0], : each.shape[1], :3] = (255 - (255 - gray) / FADE).astype(np.uint8)[..., None]
+        red, green, blue = (each[..., band].astype(np.float32) for band in range(3))
+        light = (255 - (255 - (red + green + blue) / 3) / FADE).astype(np.uint8)
+        for band in range(3):
+            heat[: each.shape[0], : each.shape[1], band] = light
     strength = np.linspace(0, 1, 256)[:, None]
     palette = (SMALL + (LARGE - SMALL) * strength).astype(np.uint8)
     is_changed = amount > 0
