@@ -28,6 +28,7 @@ from cwz_web.feeds.column_formats import FormatDetection
 from cwz_web.feeds.column_uses import find_column_uses
 from cwz_web.feeds.columns import FeedSchema, guess_schema
 from cwz_web.feeds.file_types import open_records
+from cwz_web.feeds.import_changes import record_added_rows
 from cwz_web.feeds.import_files import delete_file, store_file
 from cwz_web.feeds.import_guard import (
     Baseline,
@@ -39,7 +40,7 @@ from cwz_web.feeds.import_guard import (
     next_baseline,
 )
 from cwz_web.feeds.limits import MAX_INVALID, SAMPLE_ROWS
-from cwz_web.feeds.models import Feed, FeedImport, FilePart, ImportState, InvalidRow, ItemVersion
+from cwz_web.feeds.models import AddedRow, Feed, FeedImport, FilePart, ImportState, InvalidRow, ItemVersion
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file_size
 from cwz_web.feeds.row_data import dump_row
@@ -534,6 +535,8 @@ def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
         record.revision = begin_revision(db, feed)
         values = {"workspace": feed.workspace_id, "feed": feed.id, "revision": record.revision}
         last = max(db.scalar(_LAST_POSITION, values) or 0, last_baseline_position(feed))
+        if record.added and feed.item_count:
+            record_added_rows(db, feed, record)
         add = (text(_ADD_NEW if feed.item_count else _ADD_ALL),)
         for count, statements in (
             (record.removed, _REMOVE_STATEMENTS),
@@ -553,9 +556,13 @@ def _apply(db: Session, feed: Feed, record: FeedImport) -> None:
 
 
 def _delete_earlier_files(db: Session, feed: Feed, record: FeedImport) -> None:
-    """Delete the files of earlier imports, and the invalid rows of much earlier ones."""
+    """Delete the files of earlier imports, and the invalid rows and the keys of added rows of much earlier ones."""
     earlier = select(FeedImport.id).where(*_imports_of(feed))
-    for model, before in ((FilePart, record.number), (InvalidRow, record.number - KEPT_IMPORTS)):
+    for model, before in (
+        (FilePart, record.number),
+        (InvalidRow, record.number - KEPT_IMPORTS),
+        (AddedRow, record.number - KEPT_REVISIONS),
+    ):
         ids = earlier.where(FeedImport.number < before)
         db.execute(delete(model).where(model.workspace_id == feed.workspace_id, model.import_id.in_(ids)))
 

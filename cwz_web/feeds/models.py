@@ -241,6 +241,18 @@ class InvalidRow(Base):
     __table_args__ = (_of_import(),)
 
 
+class AddedRow(Base):
+    """The key of a row that an import has added (import_changes.py)."""
+
+    __tablename__ = "added_rows"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    import_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+
+    __table_args__ = (_of_import(),)
+
+
 class FeedSource(Base):
     """The URL that a feed is fetched from.
 

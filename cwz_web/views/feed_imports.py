@@ -302,7 +302,7 @@ def discard_reviewed_import(context: FeedResource, request: Request) -> Response
 )
 def invalid_rows_page(context: FeedResource, request: Request) -> InvalidRowsPage:
     """Show the rows that an import skipped, and why."""
-    record = _requested_import(context.row, request)
+    record = requested_import(context.row, request)
     rows = list_invalid_rows(request.db, record, after_position(request), INVALID_ROWS_PER_PAGE)
     next_after = rows[-1].number if len(rows) == INVALID_ROWS_PER_PAGE else None
     return InvalidRowsPage(context.row, record, rows, MAX_INVALID, next_after)
@@ -311,7 +311,7 @@ def invalid_rows_page(context: FeedResource, request: Request) -> InvalidRowsPag
 @view_config(context=FeedResource, name="invalid-rows.csv", request_method="GET", permission=Permission.VIEW)
 def invalid_rows_csv(context: FeedResource, request: Request) -> Response:
     """Return the rows that an import skipped as CSV."""
-    record = _requested_import(context.row, request)
+    record = requested_import(context.row, request)
     rows = list_invalid_rows(request.db, record)
     names = dict.fromkeys(name for row in rows for name in row.data)
     # Rows with a duplicate key are written by the database, which does not keep the order of columns.
@@ -524,7 +524,7 @@ def _end_review(
     return HTTPSeeOther(request.path_in("feeds", feed.id))
 
 
-def _requested_import(feed: Feed, request: Request) -> FeedImport:
+def requested_import(feed: Feed, request: Request) -> FeedImport:
     """Return the import whose number is in the URL; without a number the newest one."""
     number = parse_number(request.GET["number"]) if "number" in request.GET else feed.import_number
     record = find_import(request.db, feed, number)

@@ -52,7 +52,15 @@ def test_item_pages(page: Page, find_defects: Callable[..., list[object]]) -> No
     feed, template, run = (first_link(page.request.get(f"/w/demo/{name}").text(), name) for name in names)
     design = f"{template}/design?layer=Title"
     paths = [feed, f"{feed}/columns", run, template, f"{template}/document", f"{template}/unsigned-urls"]
-    paths += [f"{template}/usage", f"{template}/api", f"{template}/versions", f"{template}/design", design, "/docs/api", "/nothing-here"]
+    paths += [
+        f"{template}/usage",
+        f"{template}/api",
+        f"{template}/versions",
+        f"{template}/design",
+        design,
+        "/docs/api",
+        "/nothing-here",
+    ]
     assert find_defects(paths, dark={feed, run, design}) == []
 
 

@@ -43,6 +43,7 @@ NO_CONFLICT = {
     "pk_sort_index": "only jobs write it, under the feed's lock",
     "pk_file_parts": "belongs to a new import",
     "pk_invalid_rows": "belongs to a new import",
+    "pk_added_rows": "belongs to a new import",
     "pk_run_items": "belongs to a new run",
     "uq_uploads_workspace_id_digest": "an advisory lock serializes uploads",
 }

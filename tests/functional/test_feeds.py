@@ -204,6 +204,13 @@ def test_newer_file_is_applied_as_a_difference(user: FeedUser) -> None:
     page = user.import_newer(page, b"sku,title\n1,Mug\n2,Lamp XL\n3,Bowl\n4,Vase\n")
     assert states(page)[0] == ["Completed", "1", "1", "0", "2", "0"]
     assert "Lamp XL" in page.html.table.text
+    imports = user.app.get(f"{page.request.path}/imports")
+    changes = imports.click("^2$", href="changes")
+    assert [cell.text for cell in changes.html.select("tbody tr > *")] == ["2", "Before: LampAfter: Lamp XL"]
+    assert [cell.text for cell in changes.click("New .1.").html.select("tbody th")] == ["4"]
+    assert "No rows." in changes.click("Removed .0.").text
+    assert "All rows of this import are new" in imports.click("^1$", href="changes").text
+    user.app.get(f"{page.request.path}/changes?number=9", status=404)
     form = user.form(page.request.path, "/import")
     form["file"] = Upload("newer.csv", b"number,title\n1,Other\n")
     assert "no column “sku”" in form.submit(status=422).html.find(id="file-error").text

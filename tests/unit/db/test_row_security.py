@@ -11,7 +11,8 @@ from cwz_web.accounts.models import Account
 from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import BillingEntry
 from cwz_web.db.base import Base
-from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.imports import list_imports
+from cwz_web.feeds.models import AddedRow, Feed, Item
 from cwz_web.feeds.row_writes import put_items
 from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.brand import save_brand
@@ -167,6 +168,7 @@ def fill(make: Factory, space: Workspace) -> None:
         start_auto_run(db, db.get_one(Run, (space.id, run.id)))
         put_items(db, db.get_one(Feed, (space.id, feed.id)), {"1": {"title": "Other"}})
         build_sort_index(db, space.id, feed.id, "title")
+        db.add(AddedRow(workspace_id=space.id, import_id=list_imports(db, feed)[0].id, key="1"))
         count(db, Quota(space.id))
         save_brand(db, space.id, NO_BRAND, 0)
         record_processings(db, space.id, [Processing(digest="0" * 64, cost=1)])
