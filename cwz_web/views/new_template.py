@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
@@ -37,14 +38,31 @@ MAX_FILE_BYTES = 4 * MAX_DOCUMENT_LENGTH
 # How many rows of a feed the page of a starter shows.
 MAX_ROWS = 3
 MAX_TILE_RATIO = 3
-BLANK = {
-    "canvas": {"width": 1200, "height": 630, "background": "#ffffff"},
-    "fields": [{"name": "title", "label": "Title", "default": "Your title"}],
-    "layers": [
-        {"type": "text", "name": "Title", "text": "{{ title }}", "x": 80, "y": 220, "width": 1040, "height": 190}
-        | {"size": 80, "min_size": 36, "weight": 700, "align": "center", "valign": "middle", "max_lines": 2}
-    ],
+
+
+class BlankSize(StrEnum):
+    """A size of a blank template, in pixels."""
+
+    LINK = "1200x630"
+    SQUARE = "1080x1080"
+    PORTRAIT = "1080x1350"
+    STORY = "1080x1920"
+    WIDE = "1920x1080"
+
+    @property
+    def label(self) -> str:
+        return f"{BLANK_LABELS[self]}, {self.replace('x', ' × ')}"
+
+
+BLANK_LABELS = {
+    BlankSize.LINK: "Link preview",
+    BlankSize.SQUARE: "Square",
+    BlankSize.PORTRAIT: "Portrait",
+    BlankSize.STORY: "Story",
+    BlankSize.WIDE: "Wide",
 }
+TITLE = {"type": "text", "name": "Title", "text": "{{ title }}", "x": 80, "height": 190}
+TITLE |= {"size": 80, "min_size": 36, "weight": 700, "align": "center", "valign": "middle", "max_lines": 2}
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,7 @@ class Gallery:
     category: str
     feeds: list[Feed]
     preview: PreviewFeed
+    search: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +125,7 @@ class NewTemplatePage:
 
     form: SubmittedForm[Any]
     gallery: Gallery
+    blank_sizes: tuple[BlankSize, ...] = tuple(BlankSize)
 
 
 @dataclass(frozen=True)
@@ -137,12 +157,19 @@ class GalleryQuery(Form):
     name: Annotated[str, Field(max_length=60)] = ""
     category: Literal[(*CATEGORIES, "")] = ""  # type: ignore[valid-type]
     feed: UUID | Literal["sample", ""] = ""
+    search: Annotated[str, Field(max_length=60)] = ""
+
+    def matches(self, entry: StarterEntry) -> bool:
+        """Return whether a starter is in the category and has the text in its name or the label of its category."""
+        text = f"{entry.name} {CATEGORIES[entry.category]}".lower()
+        return self.category in ("", entry.category) and self.search.lower() in text
 
 
 class StarterForm(Form):
-    """A starter, or `blank`; and the feed to render with it next, if it is not to be edited first."""
+    """A starter, or `blank` and its size; and the feed to render with it next, if it is not to be edited first."""
 
     starter: Literal[(*list_starters(), "blank")]  # type: ignore[valid-type]
+    size: BlankSize = BlankSize.LINK
     feed: UUID | None = None
 
 
@@ -150,6 +177,15 @@ class ImportForm(Form):
     """The name of an imported template; the file is not part of the model."""
 
     name: Name
+
+
+def _blank_document(size: BlankSize) -> ImageTemplate:
+    """Return a white canvas with a title in the middle."""
+    width, _, height = size.partition("x")
+    title = TITLE | {"width": int(width) - 160, "y": (int(height) - 190) // 2}
+    fields = [{"name": "title", "label": "Title", "default": "Your title"}]
+    canvas = {"width": int(width), "height": int(height), "background": "#ffffff"}
+    return ImageTemplate.model_validate({"canvas": canvas, "fields": fields, "layers": [title]})
 
 
 def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
@@ -201,7 +237,7 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
 def create_from_starter(context: TemplateCollection, request: Request, form: StarterForm) -> Response:
     """Create a template from a starter; its illustrations become uploads of the workspace first."""
     if form.starter == "blank":
-        return _open_editor(request, _create(request, "New template", ImageTemplate.model_validate(BLANK)))
+        return _open_editor(request, _create(request, "New template", _blank_document(form.size)))
     starter = open_starter(form.starter)
     try:
         _store_illustrations(request, starter)
@@ -240,7 +276,7 @@ def find_gallery(request: Request, query: GalleryQuery) -> Gallery:
     """Return the starters of a category with a row of a feed each, or with a sample row where none fits."""
     feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
     preview = _preview_feed(request, query, feeds)
-    entries = [entry for entry in list_starters().values() if query.category in ("", entry.category)]
+    entries = [entry for entry in list_starters().values() if query.matches(entry)]
     tiles = [_tile(request, entry, preview, query.category) for entry in entries]
     paths = {category: _query(category=category, feed=preview.value) for category in ("", *CATEGORIES)}
     return Gallery(
@@ -249,6 +285,7 @@ def find_gallery(request: Request, query: GalleryQuery) -> Gallery:
         query.category,
         feeds,
         preview,
+        query.search,
     )
 
 

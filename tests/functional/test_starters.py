@@ -128,9 +128,15 @@ def test_new_template_from_starter(app: TestApp, base: str) -> None:
     assert all(name.endswith(" (sample)") for name in names)
     assert "Used in 1 template" in library.text
     assert app.get(designer.html.find(id="stage-image")["src"]).content_type == "image/jpeg"
+    found = app.get(f"{base}/new?search=lookb").html.select(".starters strong")
+    assert [name.text for name in found] == ["Lookbook"]
+    assert "No starter matches" in app.get(f"{base}/new?search=nothing").text
     gallery = app.get(f"{base}/new")
     form = next(form for form in gallery.forms.values() if "starter" in form.fields)
     assert "/editor" in form.submit("starter", value="blank").location
+    story = next(form for form in gallery.forms.values() if "size" in form.fields).submit("size", value="1080x1920")
+    document = app.get(f"{story.location.removesuffix('/editor')}/template.json").json
+    assert (document["canvas"]["width"], document["canvas"]["height"]) == (1080, 1920)
 
 
 def test_starter_without_storage_shows_error(app: TestApp, make: Factory, space: Workspace, base: str) -> None:
