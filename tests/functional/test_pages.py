@@ -114,8 +114,8 @@ def test_next_rows_are_a_partial_for_htmx_and_a_page_otherwise(app: TestApp, mak
     feed = make.feed(space, b"sku\n" + b"\n".join(b"n%d" % n for n in range(70)))
     first = app.get(f"/w/{space.slug}/feeds/{feed.id}")
     more = first.html.find("a", string="Show more rows")
-    part = app.get(f"/w/{space.slug}/feeds/{feed.id}{more['href']}", headers=HTMX)
-    whole = app.get(f"/w/{space.slug}/feeds/{feed.id}{more['href']}")
+    part = app.get(more["href"], headers=HTMX)
+    whole = app.get(more["href"])
     assert "<html" not in part.text
     assert "<html" in whole.text
     for page in (part, whole):
