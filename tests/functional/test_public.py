@@ -61,6 +61,33 @@ def test_public_pages_have_no_broken_links(named: TestApp, make: Factory, path: 
     assert named.get(path).status_int in (200, 303)
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_have_a_description_and_a_preview(named: TestApp, path: str) -> None:
+    head = named.get(path).html.head
+    tags = {tag.get("name") or tag.get("property"): tag["content"] for tag in head.find_all("meta", content=True)}
+    assert 20 < len(tags["description"]) < 160
+    assert tags["og:description"] == tags["description"]
+    assert head.title.text.startswith(tags["og:title"])
+    assert tags["og:image"] == "http://localhost/og-image.jpg"
+    assert head.find("link", rel="canonical")["href"] == f"http://localhost{path}"
+
+
+def test_search_engines_find_the_public_pages_only(named: TestApp, app: TestApp) -> None:
+    robots = named.get("/robots.txt").text
+    assert "Disallow: /w/\n" in robots
+    assert "Sitemap: http://localhost/sitemap.xml" in robots
+    pages = re.findall("<loc>http://localhost(.*?)</loc>", named.get("/sitemap.xml").text)
+    assert set(pages) == {*PAGES, "/docs/api"}
+    assert all(named.get(page).status_int == 200 for page in pages)
+    assert "/terms" not in app.get("/sitemap.xml").text
+
+
+def test_preview_image_is_rendered_by_the_engine(app: TestApp) -> None:
+    answer = app.get("/og-image.jpg")
+    image: Any = pyvips.Image.new_from_buffer(answer.body, "")
+    assert (answer.content_type, image.width, image.height) == ("image/jpeg", 1200, 630)
+
+
 def test_front_page_shows_rendered_starters(app: TestApp) -> None:
     page = app.get("/")
     images = page.html.find_all("img", src=re.compile("^/(showcase|live-image)"))
