@@ -18,8 +18,10 @@ from cwz_web.imaging.encoders import Format
 from cwz_web.imaging.findings import Finding
 from cwz_web.resources.api import ApiImage, ApiImageCollection
 from cwz_web.resources.permissions import Permission
+from cwz_web.runs.image_deletion import ImageInUseError, delete_images
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
+from cwz_web.workspaces.audit import record
 
 # The formats of still images, by content type.
 IMAGE_TYPES = {format.content_type: format for format in (Format.JPEG, Format.PNG, Format.WEBP, Format.AVIF)}
@@ -94,6 +96,20 @@ def list_images(context: ApiImageCollection, request: Request) -> dict[str, Any]
 def show_image(context: ApiImage, request: Request) -> dict[str, Any]:
     """Return a stored image."""
     return _info(request, context.row).model_dump(mode="json")
+
+
+@view_config(context=ApiImage, request_method="DELETE", permission=Permission.API_IMAGES_WRITE, require_csrf=False)
+def remove_image(context: ApiImage, request: Request) -> Response:
+    """Delete a stored image. Its URL answers 404 at once; its object is removed from the storage half an hour later."""
+    with transaction(request) as db:
+        image = db.get_one(Image, (context.row.workspace_id, context.row.id))
+        name = image.name
+        try:
+            delete_images(db, context.row.workspace_id, [context.row.id])
+        except ImageInUseError as error:
+            raise ProblemError(409, "image_in_use", str(error)) from None
+        record(db, context.row.workspace_id, request.actor, "image.delete", f"the image {name}", {})
+    return Response(status=204)
 
 
 def _prefers_async(request: Request) -> bool:

@@ -115,7 +115,7 @@ TAGS = {
 TEMPLATE = ("template_not_allowed", "unknown_template")
 RUN = (*TEMPLATE, "cannot_render", "nothing_to_render", "unknown_feed")
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
-UPLOADS_WRITE, BRAND_WRITE = Scope.UPLOADS_WRITE, Scope.BRAND_WRITE
+UPLOADS_WRITE, BRAND_WRITE, IMAGES_WRITE = Scope.UPLOADS_WRITE, Scope.BRAND_WRITE, Scope.IMAGES_WRITE
 OPERATIONS = (
     Operation(
         "post",
@@ -147,6 +147,7 @@ OPERATIONS = (
     ),
     Operation("get", "/images", "List stored images", READ, {200: images.ImagePage}, is_paginated=True),
     Operation("get", "/images/{id}", "Get a stored image", READ, {200: images.ImageInfo}),
+    Operation("delete", "/images/{id}", "Delete a stored image", IMAGES_WRITE, {204: None}, problems=("image_in_use",)),
     Operation("get", "/image-requests/{id}", "Get an image request", GENERATE, {200: image_requests.ImageRequestInfo}),
     Operation("get", "/templates", "List templates", READ, {200: templates.TemplatePage}, is_paginated=True),
     Operation(

@@ -45,6 +45,7 @@ PROBLEM_STATUSES = {
     "unknown_template": 422,
     "unknown_version": 422,
     "unsupported_media_type": 415,
+    "image_in_use": 409,
     "upload_in_use": 409,
     "uploads_full": 422,
     "url_too_long": 414,

@@ -37,6 +37,7 @@ class Scope(StrEnum):
     GENERATE = "generate"
     READ = "read"
     FEEDS_WRITE = "feeds.write"
+    IMAGES_WRITE = "images.write"
     UPLOADS_WRITE = "uploads.write"
     BRAND_WRITE = "brand.write"
     ADMIN = "admin"
@@ -46,6 +47,7 @@ SCOPE_LABELS = {
     Scope.GENERATE: "Create images and start runs",
     Scope.READ: "Read feeds, templates, runs, images, uploads, the brand and usage",
     Scope.FEEDS_WRITE: "Write feed items and start imports",
+    Scope.IMAGES_WRITE: "Delete images",
     Scope.UPLOADS_WRITE: "Add and delete uploads",
     Scope.BRAND_WRITE: "Change the brand, and drafts of templates that use it",
     Scope.ADMIN: "Full access to the API",

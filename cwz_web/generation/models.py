@@ -216,6 +216,27 @@ class Image(WorkspaceOwned, Base):
     )
 
 
+class DeletedImage(WorkspaceOwned, Base):
+    """An image that was deleted with others of its batch, until its object is removed from the storage.
+
+    `image` is its row; `is_purging` is set when its object is about to be removed.
+    """
+
+    __tablename__ = "deleted_images"
+
+    batch_id: Mapped[UUID]
+    digest: Mapped[str]
+    connection_id: Mapped[UUID]
+    key: Mapped[str]
+    image: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    is_purging: Mapped[bool] = mapped_column(default=False, server_default="false")
+
+    __table_args__ = (
+        Index(None, "workspace_id", "batch_id"),
+        ForeignKeyConstraint(["workspace_id", "connection_id"], ["connections.workspace_id", "connections.id"]),
+    )
+
+
 class ImageTotal(Base):
     """How many images of a template a connection stores, and their bytes; maintained by triggers of `images`."""
 

@@ -15,6 +15,7 @@ class Permission(StrEnum):
     GENERATE = "image.generate"
     API_READ = "api.read"
     API_FEEDS_WRITE = "api.feeds.write"
+    API_IMAGES_WRITE = "api.images.write"
     API_UPLOADS_WRITE = "api.uploads.write"
     API_BRAND_WRITE = "api.brand.write"
     VIEW = "workspace.view"
@@ -24,6 +25,7 @@ class Permission(StrEnum):
     COMMENT_MANAGE = "template.comment_manage"
     RUN_START = "run.start"
     RUN_RETRY = "run.retry"
+    IMAGE_DELETE = "image.delete"
     KEY_MANAGE = "key.manage"
     WEBHOOK_VIEW = "webhook.view"
     WEBHOOK_MANAGE = "webhook.manage"
@@ -43,6 +45,7 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
     Scope.GENERATE: P.GENERATE,
     Scope.READ: P.API_READ,
     Scope.FEEDS_WRITE: P.API_FEEDS_WRITE,
+    Scope.IMAGES_WRITE: P.API_IMAGES_WRITE,
     Scope.UPLOADS_WRITE: P.API_UPLOADS_WRITE,
     Scope.BRAND_WRITE: P.API_BRAND_WRITE,
 }
@@ -55,6 +58,7 @@ PERMISSION_LABELS: dict[Permission, str] = {
     P.COMMENT: "Comment on templates",
     P.COMMENT_MANAGE: "Delete comments of other members",
     P.RUN_START: "Start runs",
+    P.IMAGE_DELETE: "Delete images",
     P.RUN_RETRY: "Retry failed runs and imports",
     P.MEMBER_VIEW: "View members",
     P.AUDIT_VIEW: "View the activity log",
@@ -73,7 +77,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SUPPORT: frozenset(
         {P.VIEW, P.COMMENT, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}
     ),
-    Role.USER: frozenset({P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START}),
+    Role.USER: frozenset({P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.IMAGE_DELETE}),
 }
 # What remains when a plan is unpaid: view, pay, export and delete.
 READ_ONLY_PERMISSIONS = frozenset(

@@ -153,6 +153,7 @@ class RunItem(Base):
         findings: what is wrong with the image (`imaging.findings.Finding` as JSON); NULL for nothing.
         photos: what the photos of the image were (`generation.image_sources.PhotoState` as JSON).
         image_id: the image; of a pending item, the earlier image that is kept if its photos have not changed.
+        deleted_image_id: the image that it had, if that was deleted.
         attempts: how often it was postponed since the host of a photo did not respond.
         retry_at: until when it is postponed.
         counted: whether an image of it counts already.
@@ -175,6 +176,7 @@ class RunItem(Base):
     retry_at: Mapped[datetime | None]
     counted: Mapped[bool] = mapped_column(default=False, server_default=false())
     image_id: Mapped[UUID | None]
+    deleted_image_id: Mapped[UUID | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "run_id"], ["runs.workspace_id", "runs.id"], ondelete="CASCADE"),
@@ -183,6 +185,12 @@ class RunItem(Base):
         Index(None, "workspace_id", "run_id", "chunk"),
         Index(None, "workspace_id", "image_id"),
         Index(None, "workspace_id", "key", "run_id"),
+        Index(
+            "ix_run_items_deleted",
+            "workspace_id",
+            "deleted_image_id",
+            postgresql_where=text("deleted_image_id IS NOT NULL"),
+        ),
         Index(
             "ix_run_items_unsuccessful",
             "workspace_id",

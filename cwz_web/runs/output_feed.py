@@ -10,7 +10,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, or_, select, text
+from sqlalchemy import Text, bindparam, cast, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -20,7 +20,7 @@ from cwz_web.feeds.temporary_files import IN_MEMORY
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Output
-from cwz_web.runs.models import Run
+from cwz_web.runs.models import Run, RunItem
 from cwz_web.spreadsheets import csv_record
 
 PAGE = 1000
@@ -37,11 +37,13 @@ _ROWS = text("""
         SELECT jsonb_agg(newest.image ORDER BY output.number) AS newest
         FROM jsonb_array_elements(:outputs) WITH ORDINALITY AS output (value, number)
         LEFT JOIN LATERAL (
-            SELECT jsonb_build_array(image.id, image.key) AS image
+            SELECT CASE WHEN image.id IS NOT NULL THEN jsonb_build_array(image.id, image.key) END AS image
             FROM run_items AS item
             JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-            JOIN images AS image ON image.workspace_id = item.workspace_id AND image.id = item.image_id
+            -- A row whose image was deleted has none, and not an earlier one.
+            LEFT JOIN images AS image ON image.workspace_id = item.workspace_id AND image.id = item.image_id
             WHERE item.workspace_id = :workspace AND item.key = row.key
+              AND (image.id IS NOT NULL OR item.deleted_image_id IS NOT NULL)
               AND (item.state = 'done' OR (item.state = 'incomplete' AND run.on_missing_photo = 'replace'))
               AND run.feed_id = :feed AND run.template_id = :template AND run.outputs -> item.output = output.value
             ORDER BY item.run_id DESC LIMIT 1
@@ -68,7 +70,12 @@ def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
     """
     sums = select(func.sum(Run.done + Run.incomplete), func.sum(Run.done)).where(*_runs(feed, latest.template_id))
     images, done = db.execute(sums).one()
-    return sha256(f"{feed.revision} {latest.id} {images} {done} {feed.columns} {column}".encode()).hexdigest()
+    gone = select(func.count(), func.max(cast(RunItem.deleted_image_id, Text))).where(
+        RunItem.workspace_id == feed.workspace_id, RunItem.deleted_image_id.is_not(None)
+    )
+    deleted, newest = db.execute(gone).one()
+    parts = (feed.revision, latest.id, images, done, deleted, newest, feed.columns, column)
+    return sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_urls: SignedUrls) -> BinaryIO:

@@ -146,6 +146,16 @@ def images_of_feed(feed_id: UUID) -> ColumnElement[bool]:
     return exists().where(item, run, Run.feed_id == feed_id)
 
 
+def images_with_findings() -> ColumnElement[bool]:
+    """Return the condition that something is wrong with an image in one of its runs."""
+    return exists().where(
+        RunItem.workspace_id == Image.workspace_id,
+        RunItem.image_id == Image.id,
+        RunItem.state != "pending",
+        RunItem.findings.is_not(None),
+    )
+
+
 def images_of_run(workspace_id: UUID, run_id: UUID) -> ColumnElement[bool]:
     """Return the condition that an image is one of a run."""
     return Image.id.in_(

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from cwz_web.generation.usage import Quota, QuotaExceededError
 from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, LongRetry, app
 from cwz_web.runs.auto_runs import start_due_auto_runs
+from cwz_web.runs.image_deletion import PURGE_TASK, purge_images
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import (
     PREPARATION_FAILED,
@@ -89,3 +90,10 @@ def delete_chunks(context: JobContext, workspace_id: str, run_id: str) -> None:
         run = db.get(Run, (UUID(workspace_id), UUID(run_id)))
         if run:
             delete_queued_chunks(db, run)
+
+
+@app.task(name=PURGE_TASK, retry=RETRY, pass_context=True)
+def purge_deleted_images(context: JobContext, workspace_id: str, batch_id: str) -> None:
+    """Remove the objects of images that were deleted a while ago."""
+    extra = context.additional_context
+    purge_images(extra["database"], extra["providers"], UUID(workspace_id), UUID(batch_id))

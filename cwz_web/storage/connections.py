@@ -22,6 +22,7 @@ CONNECTION_DELETED = "The chosen storage connection was deleted; choose another 
 # A connection that these tables refer to cannot be deleted.
 REFERENCES = (
     ("images", "images are stored in it"),
+    ("deleted_images", "images that were deleted in the last half hour are in it"),
     ("runs", "runs used it"),
     ("templates", "templates use it"),
     ("auto_runs", "automatic runs use it"),

@@ -12,21 +12,24 @@ from sqlalchemy import ColumnElement, and_
 
 from cwz_web.feeds.queries import list_feed_names
 from cwz_web.generation.images import find_images, latest_sizes
-from cwz_web.generation.models import Image, Template
+from cwz_web.generation.models import ApiKey, Image, Template
 from cwz_web.generation.templates import list_template_names, load_design
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ImageCollection, ImageResource
+from cwz_web.runs.image_deletion import FeedUse, feeds_with_images
 from cwz_web.runs.mapping import finish_values
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.progress import item_of_image
 from cwz_web.runs.reports import finding_texts
-from cwz_web.runs.run_list import images_of_feed, images_of_run, list_run_names
+from cwz_web.runs.run_list import images_of_feed, images_of_run, images_with_findings, list_run_names
+from cwz_web.storage.models import Connection
 from cwz_web.values.formats import load_formats
 from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
+from cwz_web.workspaces.members import name_creators
 
 
 class ImageLink(NamedTuple):
@@ -54,8 +57,10 @@ class ImageListForm(ListForm):
     size: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,4}x[1-9][0-9]{0,4})?$")] = ""
     format: Format | Literal[""] = ""
     created: Literal["", "1", "7", "30"] = ""
+    findings: Literal["", "any"] = ""
 
 
+FINDINGS = {"": "All findings", "any": "With findings"}
 CREATED = {"": "Any time", "1": "Last 24 hours", "7": "Last 7 days", "30": "Last 30 days"}
 
 
@@ -89,6 +94,9 @@ class ImageDetailPage:
 
     Attributes:
         row_path: The path of the row; empty without a run.
+        started_by: The account or the API key that started the run; empty if it is unknown.
+        connection: The name of the storage connection.
+        outputs: The feeds whose output feed has the image.
         findings: What is wrong with the image, in words.
         fields: The values that were rendered.
     """
@@ -101,6 +109,9 @@ class ImageDetailPage:
     row_path: str
     findings: list[str]
     fields: list[FieldValue]
+    started_by: str
+    connection: str
+    outputs: list[FeedUse]
 
 
 def image_links(request: Request, images: list[Image]) -> list[ImageLink]:
@@ -152,6 +163,8 @@ def _scanned_conditions(form: ImageListForm) -> list[ColumnElement[bool]]:
         conditions.append(and_(Image.width == int(width), Image.height == int(height)))
     if form.format:
         conditions.append(Image.content_type == Format(form.format).content_type)
+    if form.findings:
+        conditions.append(images_with_findings())
     return conditions
 
 
@@ -170,6 +183,7 @@ def _image_filters(request: Request, form: ImageListForm) -> tuple[Filter, ...]:
         Filter("size", "Size", {"": "All sizes", **sizes}, form.size),
         Filter("format", "Format", {"": "All formats", **formats}, str(form.format)),
         Filter("created", "Created", CREATED, form.created),
+        Filter("findings", "Findings", FINDINGS, form.findings),
     )
 
 
@@ -190,7 +204,18 @@ def show_image(context: ImageResource, request: Request) -> ImageDetailPage:
         row_path=f"{request.path_in('feeds', run.feed_id, 'row')}?{query}" if run else "",
         findings=finding_texts(item) if item else [],
         fields=_field_values(request, template, run, item) if run and item else [],
+        started_by=_starter_of(request, run) if run else "",
+        connection=request.db.get_one(Connection, (image.workspace_id, image.connection_id)).name,
+        outputs=feeds_with_images(request.db, image.workspace_id, [image.id]),
     )
+
+
+def _starter_of(request: Request, run: Run) -> str:
+    """Return the account or the API key that started a run; empty if it is gone, and for an automatic run."""
+    if run.started_by:
+        return name_creators(request.db, run.workspace_id, [run.started_by]).get(run.started_by, "")
+    key = request.db.get(ApiKey, (run.workspace_id, run.key_id)) if run.key_id else None
+    return f"API key {key.name}" if key else ""
 
 
 def _field_values(request: Request, template: Template, run: Run, item: RunItem) -> list[FieldValue]:

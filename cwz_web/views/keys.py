@@ -44,6 +44,7 @@ class KeyForm(Form):
     generate: Literal["on", ""] = ""
     read: Literal["on", ""] = ""
     feeds_write: Literal["on", ""] = ""
+    images_write: Literal["on", ""] = ""
     uploads_write: Literal["on", ""] = ""
     brand_write: Literal["on", ""] = ""
     admin: Literal["on", ""] = ""

@@ -58,6 +58,8 @@ AUDIT_LABELS = {
     "feed.source": "Changed the source of {target}",
     "feed.settings": "Changed the settings of {target}",
     "feed.upload": "Uploaded a file for the feed {target}",
+    "image.delete": "Deleted {target}",
+    "image.restore": "Restored {target}",
     "key.create": "Created the API key {target}",
     "key.revoke": "Revoked the API key {target}",
     "key.rotate": "Rotated the API key {target}",

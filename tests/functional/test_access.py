@@ -73,7 +73,7 @@ from tests.factories import Factory, api, sign_in
 
 P = Permission
 # Permissions of API keys; no session has them.
-API = {P.GENERATE, P.API_READ, P.API_FEEDS_WRITE, P.API_UPLOADS_WRITE, P.API_BRAND_WRITE}
+API = {P.GENERATE, P.API_READ, P.API_FEEDS_WRITE, P.API_IMAGES_WRITE, P.API_UPLOADS_WRITE, P.API_BRAND_WRITE}
 # Query strings that views require.
 QUERIES = {
     "invalid-rows": "?number=1",

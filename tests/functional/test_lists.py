@@ -11,6 +11,7 @@ from sqlalchemy import update
 from webtest import TestApp
 
 from cwz_web.feeds import feed_list
+from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.images import first_id
 from cwz_web.generation.models import Image
 from cwz_web.runs import run_list, template_uses
@@ -178,6 +179,42 @@ def test_selected_images(app: TestApp, make: Factory, space: Workspace, monkeypa
         app.post(f"{here}/selection.zip", fields | {"image": sent}, status=422)
     monkeypatch.setattr(image_selection, "MAX_ZIP_BYTES", 20)
     assert "Select fewer images" in app.post(f"{here}/selection.zip", fields, status=422).text
+
+
+def test_images_are_deleted_and_restored(app: TestApp, make: Factory, space: Workspace) -> None:
+    here = f"/w/{space.slug}/images"
+    feed, template = make.feed(space, name="Products"), make.template(space)
+    first, second = (make.image(template) for _ in range(2))
+    fields = {"csrf_token": token(app.get(here)), "image": str(first.id), "list": "created=7"}
+    url = f"/i/images/{space.id}/{first.id}.jpg"
+    listed = app.post(f"{here}/delete", fields, status=303).follow()
+    assert listed.request.path_qs == f"{here}?created=7"
+    assert f"{first.id}" not in listed.html.find(id="list").decode()
+    app.get(f"{here}/{first.id}", status=404)
+    app.get(url, status=(403, 404))
+    undo = next(form for form in listed.forms.values() if form.action == f"{here}/restore")
+    assert str(first.id) in undo.submit(status=303).follow().text
+    app.post(f"{here}/restore", dict(undo.submit_fields()), status=409)
+    with make.database.transaction(space.id) as db:
+        item = db.get_one(RunItem, (space.id, make.run(feed, template).id, 1))
+        item.image_id, item.state = second.id, "done"
+    assert "Products" in app.get(f"{here}/{second.id}").html.dl.text
+    asked = app.post(f"{here}/delete", fields | {"image": str(second.id)})
+    assert "Output feeds have these images" in asked.text
+    assert make.count(Image, space.id) == 2
+    form = next(form for form in asked.forms.values() if form.action == f"{here}/delete")
+    form.submit("confirm", status=303)
+    assert make.count(Image, space.id) == 1
+
+
+def test_image_is_deleted_through_the_api(app: TestApp, make: Factory, space: Workspace) -> None:
+    image = make.image(make.template(space))
+    path = f"/v1/images/{image.id}"
+    reader = {"Authorization": f"Bearer {make.key(space, Scope.READ, Scope.GENERATE)}"}
+    writer = {"Authorization": f"Bearer {make.key(space, Scope.IMAGES_WRITE)}"}
+    app.delete(path, headers=reader, status=403)
+    app.delete(path, headers=writer, status=204)
+    app.delete(path, headers=writer, status=404)
 
 
 def token(page: Any) -> str:

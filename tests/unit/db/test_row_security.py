@@ -28,6 +28,7 @@ from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.ops.models import Export
 from cwz_web.runs.auto_runs import start_auto_run
+from cwz_web.runs.image_deletion import delete_images
 from cwz_web.runs.models import Run
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
@@ -153,6 +154,7 @@ def fill(make: Factory, space: Workspace) -> None:
     admin = make.member(space)
     feed, template = make.feed(space), make.template(space)
     make.image(template)
+    deleted = make.image(template)
     make.key(space)
     make.font(space)
     make.import_to_review(feed)
@@ -170,6 +172,7 @@ def fill(make: Factory, space: Workspace) -> None:
         build_sort_index(db, space.id, feed.id, "title")
         db.add(AddedRow(workspace_id=space.id, import_id=list_imports(db, feed)[0].id, key="1"))
         count(db, Quota(space.id))
+        delete_images(db, space.id, [deleted.id])
         save_brand(db, space.id, NO_BRAND, 0)
         record_processings(db, space.id, [Processing(digest="0" * 64, cost=1)])
         hook = Webhook(workspace_id=space.id, url="https://shop.example/hook", events=[Event.RUN_FINISHED])
