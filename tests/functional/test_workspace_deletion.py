@@ -413,6 +413,7 @@ SECRET_NAMES = ("seal", "secret", "digest", "token", "password", "fingerprint", 
 # Columns whose name suggests a secret, but that are none.
 HARMLESS_COLUMNS = {
     "images.digest": "of the image's content",
+    "deleted_images.digest": "of the image's content",
     "uploads.digest": "of the upload's content",
     "feed_sources.digest": "of the latest file",
     "processed_photos.digest": "of the photo's content",
