@@ -71,7 +71,7 @@ document.addEventListener("click", (event) => {
   if ("themeSwitch" in button.dataset) switchTheme(); else copy(button);
 });
 
-const search = document.getElementById("search");
+const search = document.getElementById("search-dialog");
 
 // What went wrong with a request of htmx is said in a toast, and the page keeps what it shows.
 function showToast(message, link) {
