@@ -2,7 +2,8 @@
 
 waitress runs in this process, as in `cwz serve`; wrk (the Debian package) sends requests on loopback, with one
 connection and with eight, for the photo card of `cards.py`. Each image has different text; the "cached" requests repeat
-one. All measurements alternate, because a machine's load changes from minute to minute; medians are shown.
+one, and "unlogged" ones are not in the log of API requests. All measurements alternate, because a machine's load
+changes from minute to minute; medians are shown.
 With --peers, takumi behind Node's HTTP server renders the same card (`make bench-peers`).
 """
 
@@ -26,6 +27,7 @@ from pages import start_installation
 from peers import takumi_server
 
 from cwz_web.app import create_app
+from cwz_web.generation.api_request_recorder import ApiRequestRecorder
 from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.generation.templates import create_template
 from cwz_web.imaging.documents import ImageTemplate
@@ -141,6 +143,13 @@ class LoadTest:
         return median, per_second
 
 
+def serve(services: Services) -> int:
+    """Serve the application in a thread, and return its port."""
+    server = create_server(create_app(services), {}, listen="127.0.0.1:0", threads=8)
+    threading.Thread(target=server.run, daemon=True).start()
+    return int(server.effective_port)
+
+
 def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: apt install wrk")
@@ -151,7 +160,8 @@ def main() -> None:
     with (folder / "log").open("w") as log:
         with redirect_stderr(log):
             configure_logs(development=False)
-        measure(services, demo, LoadTest(folder), peers="--peers" in sys.argv)
+        with services.api_requests.running():
+            measure(services, demo, LoadTest(folder), peers="--peers" in sys.argv)
 
 
 def measure(services: Services, demo: dict[str, str], load_test: LoadTest, *, peers: bool) -> None:
@@ -169,9 +179,8 @@ def measure(services: Services, demo: dict[str, str], load_test: LoadTest, *, pe
     get = LoadRequest(
         "GET", services.signed_urls.on_demand_image(card.workspace_id, card.template_id, Format.JPEG, row(0)), host
     )
-    server = create_server(create_app(services), {}, listen="127.0.0.1:0", threads=8)
-    threading.Thread(target=server.run, daemon=True).start()
-    port, engine_times = server.effective_port, []
+    port, engine_times = serve(services), []
+    unlogged = serve(replace(services, api_requests=ApiRequestRecorder(services.database, is_enabled=False)))
     # Rendering two images at once starts the render processes.
     load_test.run("", port, post, 2)
     for _ in range(ROUNDS):
@@ -179,6 +188,7 @@ def measure(services: Services, demo: dict[str, str], load_test: LoadTest, *, pe
         load_test.run("uncached, one", port, post, 1)
         engine_times.append(measure_engine(services, card))
         load_test.run(f"uncached, {CONNECTIONS}", port, post, CONNECTIONS)
+        load_test.run("unlogged, one", unlogged, post, 1)
         load_test.run("cached POST, one", port, same, 1)
         load_test.run("cached GET, one", port, get, 1)
         load_test.run(f"cached GET, {CONNECTIONS}", port, get, CONNECTIONS)
@@ -186,6 +196,8 @@ def measure(services: Services, demo: dict[str, str], load_test: LoadTest, *, pe
     print(f"{'engine alone':20}{engine_ms:8.1f} ms")
     (median, one), (_, many) = load_test.report("uncached, one"), load_test.report(f"uncached, {CONNECTIONS}")
     print(f"  {median / engine_ms:.2f}x the engine; {many / one:.2f}x the throughput of one connection")
+    _, one_unlogged = load_test.report("unlogged, one")
+    print(f"  {one / one_unlogged:.2f}x the throughput with the log of API requests")
     for name in ("cached POST, one", "cached GET, one", f"cached GET, {CONNECTIONS}"):
         load_test.report(name)
     if peers:

@@ -71,6 +71,7 @@ def create_app(services: Services) -> Router:
     config.set_default_permission(Permission.VIEW)  # deny by default
     config.include("cwz_web.web.headers")  # outermost, so error responses have the headers too
     config.include("cwz_web.web.request_log")  # one line per request
+    config.include("cwz_web.api.request_records")  # the log of API requests
     config.include("cwz_web.web.request_validation")  # reject invalid requests before anything else runs
     config.include("cwz_web.web.transactions")  # request.db
     config.include("cwz_web.security")  # the identity; needs request.db

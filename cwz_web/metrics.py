@@ -16,4 +16,9 @@ RENDER_DURATION = Histogram(
 IMAGE_CACHE_HITS = Counter("cwz_image_cache_hits", "Images that were served from the cache.")
 QUOTA_EXCEEDED = Counter("cwz_quota_exceeded", "Images that were rejected because of a monthly limit.", ["limit"])
 CSP_REPORTS = Counter("cwz_csp_reports", "Reports of violations of the Content-Security-Policy.", ["directive"])
+API_REQUESTS_UNLOGGED = Counter(
+    "cwz_api_requests_unlogged",
+    "Requests to the API that are not in its log: too many in a minute, too many waiting, or a database error.",
+    ["reason"],
+)
 STORAGE_ERRORS = Counter("cwz_storage_errors", "Errors of storage providers.", ["type"])

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Self
 
@@ -49,7 +50,8 @@ def server_factory(
             raise SystemExit(f"{listen_on} is already in use. Choose another port: PORT=6544") from None
         server.print_listen("Serving on http://{}:{}")
         try:
-            _run(connections, stop, float(drain_seconds))
+            with _recording(app):
+                _run(connections, stop, float(drain_seconds))
         finally:
             draining.clear()
             server.task_dispatcher.shutdown()
@@ -77,6 +79,12 @@ def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
     for listener in [each for each in connections.values() if isinstance(each, BaseWSGIServer)]:
         listener.channel_class = channel_class
     return server
+
+
+def _recording(app: Any) -> AbstractContextManager[None]:
+    """Return the context in which the application writes its log of API requests."""
+    registry = getattr(app, "registry", None)  # none: an application without users
+    return registry["services"].api_requests.running() if registry else nullcontext()
 
 
 def _run(connections: dict[int, Any], stop: "StopSignal", drain_seconds: float) -> None:

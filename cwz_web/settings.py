@@ -297,6 +297,7 @@ class Retention(SettingsGroup):
     audit_days: int = Field(default=730, ge=90, description="the activity log")
     history_days: int = Field(default=365, ge=7, description="feed imports and earlier values of rows")
     delivery_days: int = Field(default=30, ge=4, description="webhook deliveries; they are retried for three days")
+    request_days: int = Field(default=7, ge=0, le=30, description="requests to the API; 0 for no log of them")
     usage_days: int = Field(default=1100, ge=60, description="monthly image counts")
     deleted_row_days: int = Field(default=30, ge=1, description="deleted feed rows and uploads")
     export_days: int = Field(default=7, ge=1, description="exports that can be downloaded")

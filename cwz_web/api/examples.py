@@ -1,4 +1,4 @@
-"""Example requests in curl, Python and JavaScript, to copy from the API reference."""
+"""Example requests in curl, Python, JavaScript, PHP and Go, to copy from the API pages."""
 
 import json
 import shlex
@@ -7,6 +7,9 @@ from typing import Any
 
 KEY = "cwz_live_…"
 FILE = "products.csv"
+MAX_LINE = 80
+INDENT = " " * 4
+GO_CHECK = "\tif err != nil {\n\t\tlog.Fatal(err)\n\t}\n"
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,17 @@ class Example:
         accept = {"Accept": "image/png"} if self.response == "image" else {}
         return {"Authorization": f"Bearer {KEY}"} | accept | ({"Content-Type": "text/csv"} if self.sends_file else {})
 
-    @property
-    def json(self) -> str:
-        """The JSON body; also valid Python, because no example contains true, false or null."""
-        return json.dumps(self.body, ensure_ascii=False)
+    def json(self, indent: str = "", step: int = 2) -> str:
+        """Return the JSON body; it is also Python, because no example contains true, false or null.
+
+        Args:
+            indent: the indent of the line that it is in, if it is long and has several.
+            step: how many spaces each level has.
+        """
+        text = json.dumps(self.body, ensure_ascii=False)
+        if len(text) <= MAX_LINE:
+            return text
+        return json.dumps(self.body, ensure_ascii=False, indent=step).replace("\n", f"\n{indent}")
 
 
 def curl(example: Example) -> str:
@@ -44,7 +54,7 @@ def curl(example: Example) -> str:
     if example.sends_file:
         lines.append(f"--data-binary @{FILE}")
     if example.body:
-        lines.append(f"--json {shlex.quote(example.json)}")
+        lines.append(f"--json {shlex.quote(example.json())}")
     if example.response == "image":
         lines.append("-o image.png")
     return " \\\n  ".join(lines)
@@ -56,7 +66,7 @@ def python(example: Example) -> str:
     if example.sends_file:
         arguments.append(f'data=open("{FILE}", "rb")')
     if example.body:
-        arguments.append(f"json={example.json}")
+        arguments.append(f"json={example.json(INDENT, step=4)}")
     ending = {
         "image": 'with open("image.png", "wb") as file:\n    file.write(response.content)',
         "json": "print(response.json())",
@@ -76,7 +86,7 @@ def javascript(example: Example) -> str:
     if example.sends_file:
         options.append(f'body: await readFile("{FILE}")')
     if example.body:
-        options.append(f"body: JSON.stringify({example.json})")
+        options.append(f"body: JSON.stringify({example.json('  ')})")
     ending = {
         "image": 'await writeFile("image.png", Buffer.from(await response.arrayBuffer()));',
         "json": "console.log(await response.json());",
@@ -93,4 +103,81 @@ def javascript(example: Example) -> str:
     )
 
 
-LANGUAGES = {"curl": curl, "Python": python, "JavaScript": javascript}
+def php(example: Example) -> str:
+    """Return the request in PHP, with its curl extension."""
+    headers = example.headers | ({"Content-Type": "application/json"} if example.body else {})
+    options = [
+        f"CURLOPT_CUSTOMREQUEST => {_php(example.method)}",
+        f"CURLOPT_HTTPHEADER => {_php([f'{name}: {value}' for name, value in headers.items()], INDENT)}",
+        "CURLOPT_RETURNTRANSFER => true",
+    ]
+    if example.sends_file:
+        options.append(f"CURLOPT_POSTFIELDS => file_get_contents({_php(FILE)})")
+    if example.body:
+        options.append(f"CURLOPT_POSTFIELDS => json_encode({_php(example.body, INDENT)})")
+    ending = {
+        "image": "file_put_contents('image.png', $body);",
+        "json": "print_r(json_decode($body, true));",
+        "nothing": "echo $status;",
+    }
+    lines = "".join(f"    {option},\n" for option in options)
+    return (
+        f"<?php\n$request = curl_init({_php(example.url)});\ncurl_setopt_array($request, [\n{lines}]);\n"
+        "$body = curl_exec($request);\n$status = curl_getinfo($request, CURLINFO_RESPONSE_CODE);\n"
+        "if ($body === false || $status >= 400) {\n    throw new RuntimeException($body ?: curl_error($request));\n}\n"
+        f"{ending[example.response]}"
+    )
+
+
+def _php(value: Any, indent: str = "") -> str:
+    """Return strings, numbers, lists and objects as a PHP literal, on several lines if it is long."""
+    inner = indent + INDENT
+    match value:
+        case str():
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"'{escaped}'"
+        case dict() if not value:
+            return "(object) []"  # without members, it would be encoded as a list
+        case dict():
+            parts = [f"{_php(name)} => {_php(member, inner)}" for name, member in value.items()]
+        case list():
+            parts = [_php(member, inner) for member in value]
+        case _:
+            return json.dumps(value)
+    line = f"[{', '.join(parts)}]"
+    if len(line) <= MAX_LINE:
+        return line
+    return "[\n" + "".join(f"{inner}{part},\n" for part in parts) + f"{indent}]"
+
+
+def go(example: Example) -> str:
+    """Return the request in Go, with its standard library."""
+    headers = example.headers | ({"Content-Type": "application/json"} if example.body else {})
+    body, lines, packages = "nil", "", ["io", "log", "net/http"]
+    if example.sends_file:
+        body, lines = "file", f'\tfile, err := os.Open("{FILE}")\n{GO_CHECK}'
+    elif example.body:
+        text = example.json()
+        body = f"strings.NewReader({_go(text) if '`' in text else f'`{text}`'})"
+        packages.append("strings")
+    lines += f'\trequest, err := http.NewRequest("{example.method}", "{example.url}", {body})\n{GO_CHECK}'
+    lines += "".join(f"\trequest.Header.Set({_go(name)}, {_go(value)})\n" for name, value in headers.items())
+    lines += f"\tresponse, err := http.DefaultClient.Do(request)\n{GO_CHECK}\tdefer response.Body.Close()\n"
+    lines += f"\tcontent, err := io.ReadAll(response.Body)\n{GO_CHECK}"
+    lines += "\tif response.StatusCode >= 400 {\n\t\tlog.Fatal(string(content))\n\t}\n"
+    if example.response == "image":
+        lines += '\tif err := os.WriteFile("image.png", content, 0o644); err != nil {\n\t\tlog.Fatal(err)\n\t}\n'
+    else:
+        lines += "\tlog.Print(string(content))\n" if example.response == "json" else "\tlog.Print(response.Status)\n"
+    if "os." in lines:
+        packages.append("os")
+    imports = "".join(f'\t"{package}"\n' for package in sorted(packages))
+    return f"package main\n\nimport (\n{imports})\n\nfunc main() {{\n{lines}}}"
+
+
+def _go(text: str) -> str:
+    """Return a text as a Go literal, which has the escapes of JSON."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+LANGUAGES = {"curl": curl, "Python": python, "JavaScript": javascript, "PHP": php, "Go": go}

@@ -29,6 +29,7 @@ from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE,
 from cwz_web.generation.api_keys import SCOPE_LABELS, Scope
 from cwz_web.generation.uploads import MAX_NAME
 from cwz_web.imaging.uploads import UploadKind
+from cwz_web.notify.webhook_examples import EVENT_EXAMPLES
 from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.api import ApiRoot
 from cwz_web.web.problems import PROBLEM_JSON
@@ -322,13 +323,14 @@ def _security_scheme() -> dict[str, Any]:
 def _webhook(event: Event) -> dict[str, Any]:
     """Return the request that subscribed URLs get (Standard Webhooks)."""
     headers = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    content = _model(WEBHOOK_EVENTS[event]) | {"example": EVENT_EXAMPLES[event]}
     return {
         "operationId": str(event).replace(".", "_"),
         "tags": ["Webhooks"],
         "summary": EVENT_LABELS[event],
         "security": [],
         "parameters": [_parameter("header", name, {"type": "string"}) | {"required": True} for name in headers],
-        "requestBody": {"required": True, "content": {"application/json": _model(WEBHOOK_EVENTS[event])}},
+        "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
             "2XX": {"description": "Delivered"},
             "410": {"description": "The webhook is disabled"},

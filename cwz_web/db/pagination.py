@@ -1,6 +1,7 @@
 """Keyset pagination: pages of rows that a workspace owns, in an order that ends with the id."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -77,3 +78,8 @@ def count_rows(db: Session, query: AnySelect) -> int:
     """Return the number of rows of a query, counted up to one more than MAX_COUNT."""
     bounded = query.order_by(None).limit(MAX_COUNT + 1).subquery()
     return db.scalar(select(func.count()).select_from(bounded)) or 0
+
+
+def first_id(moment: datetime) -> UUID:
+    """Return the first id of a moment: UUIDs of version 7 begin with the time in milliseconds (RFC 9562)."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)

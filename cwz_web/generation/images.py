@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, literal_column, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from cwz_web.db.pagination import first_id
 from cwz_web.generation.models import Image
 from cwz_web.imaging.decoding import MAX_BYTES
 from cwz_web.storage.contract import Bucket, read_at_most
@@ -149,11 +150,6 @@ def find_images(
         page.before = page.images[-1].id if is_full else batch[-1].id if len(batch) == SEARCH_BATCH else None
         if is_full or not page.before or time.monotonic() > deadline:
             return page
-
-
-def first_id(moment: datetime) -> UUID:
-    """Return the first id of a moment: UUIDs of version 7 begin with the time in milliseconds (RFC 9562)."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def latest_sizes(db: Session, workspace_id: UUID) -> list[tuple[int, int]]:

@@ -274,6 +274,31 @@ class ApiKey(WorkspaceOwned, Base):
     lineage_id: Mapped[UUID | None]
 
 
+class ApiRequest(WorkspaceOwned, Base):
+    """A request to `/v1` with a key of the workspace; its id is the request id.
+
+    `path` has no query string. `code`, `detail` and `errors` are those of the problem that answered it.
+    """
+
+    __tablename__ = "api_requests"
+
+    key_id: Mapped[UUID]
+    method: Mapped[str]
+    path: Mapped[str]
+    status: Mapped[int]
+    milliseconds: Mapped[int]
+    response_bytes: Mapped[int | None]
+    code: Mapped[str | None]
+    detail: Mapped[str | None]
+    errors: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "key_id"], ["api_keys.workspace_id", "api_keys.id"], ondelete="CASCADE"),
+        Index("ix_api_requests_key", "workspace_id", "key_id", "id"),
+        Index("ix_api_requests_errors", "workspace_id", "id", postgresql_where=text("status >= 400")),
+    )
+
+
 class Usage(Base):
     """Images used in a month; `subject_id` is an API key, or the workspace itself for its total."""
 

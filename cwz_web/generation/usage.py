@@ -214,7 +214,7 @@ def _warn(db: Session, quota: Quota, before: int, used: int, limit: int) -> None
         if percent == 100:
             paragraph += f" Rendering stops until {next_month(month_of()):%B %-d}."
         reason = f"You get this email because you are an admin of {workspace.name}."
-        link = ("View usage", f"{quota.url}/w/{workspace.slug}/keys")
+        link = ("View usage", f"{quota.url}/w/{workspace.slug}/api#usage")
         subject = f"{workspace.name}: {percent} % of this month's images used"
         payload = {"percent": percent, "used": used, "limit": limit, "month": month_of().isoformat()}
         emit(db, quota.workspace_id, Event.QUOTA_REACHED, payload)

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -74,7 +74,8 @@ class SlackLink(Timestamped, Base):
 class WebhookDelivery(WorkspaceOwned, Base):
     """A message to a webhook or, without one, to a URL named in an API request.
 
-    `last_response` describes the outcome of the last attempt; `status` is its HTTP status, if there was a response.
+    `last_response` describes the outcome of the last attempt; `status` is its HTTP status, if there was a response,
+    after so many `milliseconds`.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -87,6 +88,7 @@ class WebhookDelivery(WorkspaceOwned, Base):
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     status: Mapped[int | None]
     last_response: Mapped[str | None]
+    milliseconds: Mapped[int | None]
     attempted_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -96,4 +98,12 @@ class WebhookDelivery(WorkspaceOwned, Base):
         CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
         Index("ix_webhook_deliveries_webhook", "workspace_id", "webhook_id", "id"),
         Index("ix_webhook_deliveries_created_at", "workspace_id", "created_at"),
+        Index(
+            "ix_webhook_deliveries_undelivered",
+            "workspace_id",
+            "webhook_id",
+            "state",
+            "id",
+            postgresql_where=text("state <> 'delivered'"),
+        ),
     )

@@ -6,6 +6,7 @@ are derived from the installation's signing secret and stored nowhere; during a 
 """
 
 import base64
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,6 @@ QUEUE = "webhooks"
 RETRY_DELAYS = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SEND_SECONDS = 10.0
 MAX_WEBHOOKS = 20
-PAGE = 50
 GONE = 410
 DISABLED_BY_GONE = "The endpoint responded 410 Gone, so the webhook was disabled"
 _SIGNING = text("SELECT oldest_signing_key_number, signing_key_number FROM workspaces WHERE id = :workspace")
@@ -110,8 +110,8 @@ def emit(
     _enqueue(db, workspace_id, (row["id"] for row in rows))
 
 
-def emit_test_event(db: Session, webhook: Webhook) -> None:
-    """Send an empty test event to a webhook."""
+def emit_test_event(db: Session, webhook: Webhook) -> WebhookDelivery:
+    """Send an empty test event to a webhook, and return its delivery."""
     body = to_json({"type": "test", "timestamp": datetime.now(UTC), "data": {}}).decode()
     delivery = WebhookDelivery(
         workspace_id=webhook.workspace_id, id=uuid7(), webhook_id=webhook.id, url=webhook.url, event="test", body=body
@@ -119,6 +119,7 @@ def emit_test_event(db: Session, webhook: Webhook) -> None:
     db.add(delivery)
     db.flush()
     _enqueue(db, webhook.workspace_id, [delivery.id])
+    return delivery
 
 
 def resend_delivery(db: Session, delivery: WebhookDelivery) -> None:
@@ -133,19 +134,9 @@ def list_webhooks(db: Session, workspace_id: UUID) -> list[Webhook]:
     return list(db.scalars(select(Webhook).where(Webhook.workspace_id == workspace_id).order_by(Webhook.id)))
 
 
-def list_deliveries(
-    db: Session, webhook: Webhook, before: UUID | None = None, limit: int = PAGE
-) -> list[WebhookDelivery]:
-    """Return a page of a webhook's deliveries, newest first.
-
-    Args:
-        before: Return deliveries older than this id.
-    """
-    own = select(WebhookDelivery).where(
-        WebhookDelivery.workspace_id == webhook.workspace_id, WebhookDelivery.webhook_id == webhook.id
-    )
-    own = own if before is None else own.where(WebhookDelivery.id < before)
-    return list(db.scalars(own.order_by(WebhookDelivery.id.desc()).limit(limit)))
+def message_id(delivery: WebhookDelivery) -> str:
+    """Return the id of a message, as in its header `webhook-id`."""
+    return f"msg_{delivery.id.hex}"
 
 
 def rotate_secret(webhook: Webhook) -> None:
@@ -184,11 +175,13 @@ class WebhookSender:
                 return
             webhook = db.get(Webhook, (workspace_id, delivery.webhook_id)) if delivery.webhook_id else None
             secrets = self._secrets(db, workspace_id, webhook)
-        status, outcome = 0, ""
+        status, outcome, milliseconds = 0, "", None
         if webhook is not None and not webhook.active:
             last_try, outcome = True, "The webhook is disabled"
         else:
+            started = time.perf_counter()
             status, outcome = self._send(delivery, secrets)
+            milliseconds = round((time.perf_counter() - started) * 1000)
         delivered = 200 <= status < 300
         dead = not delivered and (last_try or status == GONE)
         with database.transaction(workspace_id) as db:
@@ -197,7 +190,7 @@ class WebhookSender:
                 return
             delivery.attempts += 1
             delivery.status, delivery.last_response = status or None, outcome
-            delivery.attempted_at = datetime.now(UTC)
+            delivery.milliseconds, delivery.attempted_at = milliseconds, datetime.now(UTC)
             delivery.state = "delivered" if delivered else "failed" if dead else "pending"
             webhook = db.get(Webhook, (workspace_id, delivery.webhook_id)) if delivery.webhook_id else None
             if webhook is not None and status == GONE:
@@ -214,7 +207,7 @@ class WebhookSender:
 
     def _send(self, delivery: WebhookDelivery, secrets: list[str]) -> tuple[int, str]:
         """Send a message; return the HTTP status (0 without a response) and a description of the outcome."""
-        identity, now = f"msg_{delivery.id.hex}", datetime.now(UTC)
+        identity, now = message_id(delivery), datetime.now(UTC)
         headers = {
             "Content-Type": "application/json",
             "webhook-id": identity,

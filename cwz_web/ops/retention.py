@@ -10,9 +10,10 @@ from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
+from cwz_web.db.pagination import first_id
 from cwz_web.db.session import Database, execute_update
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemVersion, SortIndexEntry
-from cwz_web.generation.models import Usage, UsageDay
+from cwz_web.generation.models import ApiRequest, Usage, UsageDay
 from cwz_web.notify.models import WebhookDelivery
 from cwz_web.settings import FREE, Settings
 from cwz_web.workspaces.access import find_plan_status
@@ -25,6 +26,8 @@ _DELETE_OLD_JOBS = text("""
         SELECT job_id FROM procrastinate_events GROUP BY job_id HAVING max(at) < now() - interval '30 days')
 """)
 
+# How many API requests a workspace keeps at most.
+MAX_API_REQUESTS = 100_000
 FINAL_IMPORT_STATES = ("applied", "unchanged", "discarded", "failed")
 
 
@@ -38,6 +41,7 @@ class RetentionPolicy:
     usage: int
     deleted: int
     exports: int
+    requests: int
     plan_history: dict[str, int]
 
     @classmethod
@@ -51,6 +55,7 @@ class RetentionPolicy:
             usage=kept.usage_days,
             deleted=kept.deleted_row_days,
             exports=kept.export_days,
+            requests=kept.request_days,
             plan_history={
                 name: plan.history_days for name, plan in settings.plan.items() if plan.history_days and has_plans
             },
@@ -81,6 +86,33 @@ def delete_expired_records(database: Database, policy: RetentionPolicy) -> dict[
         except SQLAlchemyError:  # an error in one workspace does not stop the others
             log.exception("old records not deleted", workspace=str(workspace_id))
     log.info("old records deleted", workspaces=len(workspaces), **deleted)
+    return deleted
+
+
+def delete_old_api_requests(database: Database, days: int) -> int:
+    """Delete the API requests of every workspace that are too old, or too many.
+
+    Args:
+        database: The database.
+        days: How many days they are kept.
+
+    Returns:
+        The number of deleted requests.
+    """
+    with database.transaction() as db:
+        workspaces = list(db.scalars(text("SELECT * FROM all_workspaces()")))
+    before, deleted = first_id(datetime.now(UTC) - timedelta(days=days)), 0
+    for workspace_id in workspaces:
+        try:
+            with database.transaction(workspace_id) as db:
+                own = ApiRequest.workspace_id == workspace_id
+                newest = select(ApiRequest.id).where(own).order_by(ApiRequest.id.desc())
+                last = db.scalar(newest.offset(MAX_API_REQUESTS).limit(1))
+                deleted += execute_update(db, delete(ApiRequest).where(own, ApiRequest.id < before))
+                if last is not None:
+                    deleted += execute_update(db, delete(ApiRequest).where(own, ApiRequest.id <= last))
+        except SQLAlchemyError:  # an error in one workspace does not stop the others
+            log.exception("old api requests not deleted", workspace=str(workspace_id))
     return deleted
 
 

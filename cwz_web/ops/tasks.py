@@ -8,7 +8,7 @@ from cwz_web.jobs import EXPORT_QUEUE, MAINTENANCE_QUEUE, RETRY, app
 from cwz_web.ops.backup_store import BackupStore
 from cwz_web.ops.exports import delete_expired_exports, run_export
 from cwz_web.ops.purge import purge_due
-from cwz_web.ops.retention import RetentionPolicy, delete_expired_records
+from cwz_web.ops.retention import RetentionPolicy, delete_expired_records, delete_old_api_requests
 from cwz_web.ops.upload_purge import purge_deleted_uploads
 
 EXPORT_MAX_ATTEMPTS = 6
@@ -58,6 +58,15 @@ def delete_expired(context: JobContext, timestamp: int) -> None:
     delete_expired_records(extra["database"], policy)
     delete_expired_exports(extra["database"], extra["providers"], policy.exports)
     purge_deleted_uploads(extra["database"], extra["providers"], policy.deleted)
+
+
+@app.periodic(cron="11 * * * *")
+@app.task(name="ops.delete_old_api_requests", queueing_lock="delete_old_api_requests", pass_context=True)
+def delete_old_requests(context: JobContext, timestamp: int) -> None:
+    """Delete API requests that are too old, or too many."""
+    extra = context.additional_context
+    policy: RetentionPolicy = extra["retention"]
+    delete_old_api_requests(extra["database"], policy.requests)
 
 
 @app.task(

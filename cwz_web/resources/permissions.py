@@ -27,6 +27,7 @@ class Permission(StrEnum):
     RUN_RETRY = "run.retry"
     IMAGE_DELETE = "image.delete"
     KEY_MANAGE = "key.manage"
+    REQUEST_LOG_VIEW = "request_log.view"
     WEBHOOK_VIEW = "webhook.view"
     WEBHOOK_MANAGE = "webhook.manage"
     MEMBER_VIEW = "member.view"
@@ -64,6 +65,7 @@ PERMISSION_LABELS: dict[Permission, str] = {
     P.AUDIT_VIEW: "View the activity log",
     P.STORAGE_VIEW: "View and test storage connections",
     P.MEMBER_MANAGE: "Invite and remove members, change roles",
+    P.REQUEST_LOG_VIEW: "View the requests to the API",
     P.WEBHOOK_VIEW: "View webhooks and resend deliveries",
     P.KEY_MANAGE: "Create and revoke API keys",
     P.WEBHOOK_MANAGE: "Add webhooks and rotate their secrets",
@@ -75,13 +77,32 @@ PERMISSION_LABELS: dict[Permission, str] = {
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_LABELS),
     Role.SUPPORT: frozenset(
-        {P.VIEW, P.COMMENT, P.RUN_RETRY, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW}
+        {
+            P.VIEW,
+            P.COMMENT,
+            P.RUN_RETRY,
+            P.MEMBER_VIEW,
+            P.AUDIT_VIEW,
+            P.STORAGE_VIEW,
+            P.REQUEST_LOG_VIEW,
+            P.WEBHOOK_VIEW,
+        }
     ),
     Role.USER: frozenset({P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.IMAGE_DELETE}),
 }
 # What remains when a plan is unpaid: view, pay, export and delete.
 READ_ONLY_PERMISSIONS = frozenset(
-    {P.VIEW, P.MEMBER_VIEW, P.AUDIT_VIEW, P.STORAGE_VIEW, P.WEBHOOK_VIEW, P.API_READ, P.BILLING_MANAGE, P.DELETE}
+    {
+        P.VIEW,
+        P.MEMBER_VIEW,
+        P.AUDIT_VIEW,
+        P.STORAGE_VIEW,
+        P.REQUEST_LOG_VIEW,
+        P.WEBHOOK_VIEW,
+        P.API_READ,
+        P.BILLING_MANAGE,
+        P.DELETE,
+    }
 )
 
 

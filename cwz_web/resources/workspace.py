@@ -151,6 +151,10 @@ class MemberCollection(Resource):
         return MemberResource(self.request, self, name, member)
 
 
+class RequestLog(Resource):
+    """`/w/{slug}/requests`: the requests with API keys of the workspace."""
+
+
 class SlackResource(Resource):
     """`/w/{slug}/slack`; exists where the installation has a Slack app."""
 
@@ -184,6 +188,7 @@ class WorkspaceResource(Resource):
         "runs": RunCollection,
         "images": ImageCollection,
         "keys": KeyCollection,
+        "requests": RequestLog,
         "webhooks": WebhookCollection,
         "uploads": UploadCollection,
         "brand": BrandResource,

@@ -115,7 +115,7 @@ def _message(
             link = ("View feed", f"{base}/feeds/{payload.get('feed', '')}")
         case _:
             sentence = f"{payload.get('percent', '')} % of this month’s images are used."
-            link = ("View usage", f"{base}/keys")
+            link = ("View usage", f"{base}/api#usage")
     text = f"*{_plain(workspace.name)}* {_plain(sentence)}"
     section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
     button = {"type": "button", "text": {"type": "plain_text", "text": link[0]}, "url": link[1], "action_id": "open"}

@@ -1,32 +1,45 @@
-"""The API page: examples, usage, API keys and signing keys."""
+"""API keys and signing keys."""
 
 import re
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 from limits import RateLimitItem
 from pydantic import BeforeValidator, Field, field_validator
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.renderers import render_to_response
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.feeds.queries import list_feeds
-from cwz_web.generation.api_keys import SCOPE_LABELS, KeyTerms, Scope, create_key, list_keys, revoke_key, rotate_key
-from cwz_web.generation.models import ApiKey, Template
+from cwz_web.generation.api_keys import SCOPE_LABELS, KeyTerms, Scope, create_key, revoke_key, rotate_key
+from cwz_web.generation.key_list import KEY_SORTS, KEY_STATES, find_keys
+from cwz_web.generation.models import ApiKey
 from cwz_web.generation.signed_urls import valid_numbers
-from cwz_web.generation.templates import find_template, list_templates
-from cwz_web.generation.usage import month_of, next_month, usage_by_subject
+from cwz_web.generation.templates import find_template, list_template_names
+from cwz_web.generation.usage import usage_by_subject
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
-from cwz_web.web.rate_limits import RateLimiter, period_of
+from cwz_web.web.lists import (
+    Filter,
+    ListControls,
+    ListForm,
+    choose_sort,
+    keep_url,
+    list_path,
+    read_list_form,
+    sort_labels,
+)
+from cwz_web.web.notices import add_notice
+from cwz_web.web.rate_limits import period_of
+from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
 from cwz_web.workspaces.members import name_creators
 from cwz_web.workspaces.models import Workspace
 
-PAGE = "keys.jinja2"
+CREATED = "keys/created.jinja2"
 EmptyIsNone = BeforeValidator(lambda typed: typed or None)
 _origin = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?")
 
@@ -83,83 +96,126 @@ class ScopeOption:
     is_checked: bool
 
 
+class KeyListForm(ListForm):
+    """Which keys are shown."""
+
+    state: Literal["", "active", "expired", "revoked"] = ""
+
+
 @dataclass(frozen=True)
 class KeyRow:
-    """A row of the table of keys. `creator` is empty if unknown; `ended` says why the key is not valid."""
+    """A row of the table of keys.
 
-    id: UUID
-    name: str
-    prefix: str
-    scopes: str
+    Attributes:
+        creator: Empty if unknown.
+        used: Its images of this month.
+        quota: Its images per month; None for no limit of its own.
+        limits: What it is restricted to, in words.
+        state: Its state in words; `badge` is the class of the badge.
+        is_valid: Whether it can be rotated and revoked.
+    """
+
+    key: ApiKey
     creator: str
-    usage: str
-    request_limit: str
-    last_used_at: datetime | None
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    ended: Literal["revoked", "expired", ""]
+    used: int
+    quota: int | None
+    limits: tuple[str, ...]
+    state: str
+    badge: str
+    is_valid: bool
 
 
 @dataclass(frozen=True)
-class ApiPage:
-    """What keys.jinja2 shows. `new_key` is a key that was just created, shown this once.
+class KeyListPage:
+    """What keys/list.jinja2 and keys/_list.jinja2 show.
 
-    `signing_keys` are empty until the user has authenticated recently. `default_limit` is the limit of keys that
-    have none of their own.
+    `signing_keys` are empty until the user has authenticated recently.
     """
+
+    keys: list[KeyRow]
+    list: ListControls
+    signing_keys: dict[int, str]
+
+
+@dataclass(frozen=True)
+class NewKeyPage:
+    """What keys/new.jinja2 shows. `default_limit` is the request limit of keys that have none of their own."""
 
     form: SubmittedForm[KeyForm]
     scopes: list[ScopeOption]
-    keys: list[KeyRow]
-    templates: list[Template]
-    base_url: str
-    example_feed: str
-    example_template: str
-    used: int
-    limit: int | None
-    resets_on: date
-    signing_keys: dict[int, str]
+    templates: dict[str, str]
     default_limit: str
-    new_key: str | None = None
 
 
-def _page(context: KeyCollection | KeyResource, request: Request, form: SubmittedForm[KeyForm]) -> ApiPage:
-    workspace_id, services = request.workspace.workspace_id, request.services
-    templates = list_templates(request.db, workspace_id)
-    feeds = list_feeds(request.db, workspace_id, limit=1)
-    workspace = request.db.get_one(Workspace, workspace_id)
-    used = usage_by_subject(request.db, workspace_id)
-    keys = list_keys(request.db, workspace_id)
-    creators = name_creators(request.db, workspace_id, {key.created_by for key in keys if key.created_by})
-    return ApiPage(
-        form=form,
-        scopes=[_scope_option(scope, form) for scope in Scope],
-        keys=[_key_row(key, used.get(key.id, 0), creators, services.limiter) for key in keys],
-        templates=templates,
-        base_url=services.settings.url,
-        example_feed=str(feeds[0].id) if feeds else "$FEED",
-        example_template=templates[0].slug if templates else "my-template",
-        used=used.get(workspace_id, 0),
-        limit=services.quotas.of(workspace_id, request.workspace.plan_status).limit,
-        resets_on=next_month(month_of()),
+@dataclass(frozen=True)
+class CreatedKeyPage:
+    """What keys/created.jinja2 shows: a new key, this once. `replaced` is the prefix of the key that it replaces."""
+
+    name: str
+    plain: str
+    replaced: str = ""
+
+
+@page_view("keys/list.jinja2", "keys/_list.jinja2", context=KeyCollection, permission=Permission.KEY_MANAGE)
+def list_keys_page(context: KeyCollection, request: Request) -> KeyListPage:
+    """Show a page of the API keys, of all or of those that match the filters, and the signing keys."""
+    db, workspace_id, services = request.db, request.workspace.workspace_id, request.services
+    form = read_list_form(KeyListForm, request)
+    sort = choose_sort(KEY_SORTS, form.sort)
+    page = find_keys(db, workspace_id, search=form.search, state=form.state, sort=sort, after=form.after or None)
+    controls = ListControls(
+        noun="keys",
+        search=form.search,
+        filters=(Filter("state", "State", {name: label for name, (label, _) in KEY_STATES.items()}, form.state),),
+        sorts=sort_labels(KEY_SORTS),
+        sort=sort,
+        count=page.count,
+        after=str(form.after),
+        next_after=page.next_after,
+        placeholder="Search by name or prefix…",
+    )
+    keep_url(request, controls)
+    workspace = db.get_one(Workspace, workspace_id)
+    return KeyListPage(
+        keys=_key_rows(request, page.keys),
+        list=controls,
         signing_keys={
             number: services.signed_urls.key(workspace_id, number) if request.is_recently_authenticated else ""
             for number in valid_numbers(workspace)
         },
-        default_limit=_limit_text(services.limiter.api_key_limit(None)),
     )
 
 
-@view_config(context=KeyCollection, request_method="GET", renderer=PAGE, permission=Permission.KEY_MANAGE)
-def api_page(context: KeyCollection, request: Request) -> ApiPage:
-    """Show examples, usage, API keys and signing keys."""
-    return _page(context, request, empty_form())
+def _new_page(context: KeyCollection, request: Request, form: SubmittedForm[KeyForm]) -> NewKeyPage:
+    return NewKeyPage(
+        form=form,
+        scopes=[_scope_option(scope, form) for scope in Scope],
+        templates=list_template_names(request.db, request.workspace.workspace_id),
+        default_limit=_limit_text(request.services.limiter.api_key_limit(None)),
+    )
+
+
+@view_config(
+    context=KeyCollection,
+    name="new",
+    request_method="GET",
+    renderer="keys/new.jinja2",
+    permission=Permission.KEY_MANAGE,
+)
+def new_key(context: KeyCollection, request: Request) -> NewKeyPage:
+    """Show the form of a new API key."""
+    return _new_page(context, request, empty_form())
 
 
 @form_view(
-    KeyForm, _page, context=KeyCollection, renderer=PAGE, permission=Permission.KEY_MANAGE, requires_recent_auth=True
+    KeyForm,
+    _new_page,
+    context=KeyCollection,
+    renderer="keys/new.jinja2",
+    permission=Permission.KEY_MANAGE,
+    requires_recent_auth=True,
 )
-def add_key(context: KeyCollection, request: Request, form: KeyForm) -> ApiPage:
+def add_key(context: KeyCollection, request: Request, form: KeyForm) -> Response:
     """Create an API key, and show it this once."""
     workspace_id = request.workspace.workspace_id
     if not form.terms.scopes:
@@ -168,24 +224,25 @@ def add_key(context: KeyCollection, request: Request, form: KeyForm) -> ApiPage:
         raise FieldError("template", "Select a template of this workspace")
     key, plain = create_key(request.db, workspace_id, form.name, form.terms, created_by=request.user.account_id)
     request.audit("key.create", key.name, prefix=key.prefix, scopes=key.scopes)
-    return replace(_page(context, request, empty_form()), new_key=plain)
+    page = CreatedKeyPage(key.name, plain)
+    return render_to_response(CREATED, template_values(page), request=request)
 
 
 @view_config(
     context=KeyResource,
     name="rotate",
     request_method="POST",
-    renderer=PAGE,
+    renderer=CREATED,
     permission=Permission.KEY_MANAGE,
     requires_recent_auth=True,
 )
-def rotate(context: KeyResource, request: Request) -> ApiPage:
+def rotate(context: KeyResource, request: Request) -> CreatedKeyPage:
     """Replace an API key, and show the new one this once; the old one remains valid for a day."""
     if context.row.revoked_at is not None:
         raise HTTPUnprocessableEntity("This API key has been revoked")
     key, plain = rotate_key(request.db, context.row, created_by=request.user.account_id)
     request.audit("key.rotate", key.name, prefix=context.row.prefix, replaced_by=key.prefix)
-    return replace(_page(context, request, empty_form()), new_key=plain)
+    return CreatedKeyPage(key.name, plain, replaced=context.row.prefix)
 
 
 @view_config(
@@ -220,7 +277,8 @@ def revoke(context: KeyResource, request: Request) -> Response:
     """Revoke an API key."""
     revoke_key(request.db, context.row)
     request.audit("key.revoke", context.row.name, prefix=context.row.prefix)
-    return HTTPSeeOther(request.path_in("keys"))
+    add_notice(request, f"Revoked API key “{context.row.name}”.")
+    return HTTPSeeOther(list_path(request, "keys", request.POST.get("list", "")))
 
 
 def _field_of(scope: Scope) -> str:
@@ -233,21 +291,39 @@ def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     return ScopeOption(field, SCOPE_LABELS[scope], is_checked)
 
 
-def _key_row(key: ApiKey, used: int, creators: dict[UUID, str], limiter: RateLimiter) -> KeyRow:
-    is_expired = key.expires_at is not None and key.expires_at <= datetime.now(UTC)
-    return KeyRow(
-        id=key.id,
-        name=key.name,
-        prefix=key.prefix,
-        scopes=", ".join(SCOPE_LABELS[Scope(scope)] for scope in key.scopes),
-        creator=creators.get(key.created_by, "") if key.created_by else "",
-        usage=f"{used:,} of {key.images_per_month:,}" if key.images_per_month else f"{used:,}",
-        request_limit=_limit_text(limiter.api_key_limit(key.requests_per_minute)),
-        last_used_at=key.last_used_at,
-        expires_at=key.expires_at,
-        revoked_at=key.revoked_at,
-        ended="revoked" if key.revoked_at else "expired" if is_expired else "",
-    )
+def _key_rows(request: Request, keys: list[ApiKey]) -> list[KeyRow]:
+    db, workspace_id, limiter = request.db, request.workspace.workspace_id, request.services.limiter
+    used = usage_by_subject(db, workspace_id)
+    creators = name_creators(db, workspace_id, {key.created_by for key in keys if key.created_by})
+    templates = list_template_names(db, workspace_id) if any(key.templates for key in keys) else {}
+    rows = []
+    for key in keys:
+        state, badge = _state_of(key)
+        limits = [_limit_text(limiter.api_key_limit(key.requests_per_minute))]
+        limits += [f"only {templates.get(name, 'one template')}" for name in key.templates]
+        limits += [f"only {origin}" for origin in key.origins]
+        rows.append(
+            KeyRow(
+                key=key,
+                creator=creators.get(key.created_by, "") if key.created_by else "",
+                used=used.get(key.id, 0),
+                quota=key.images_per_month,
+                limits=tuple(limits),
+                state=state,
+                badge=badge,
+                is_valid=badge == "success",
+            )
+        )
+    return rows
+
+
+def _state_of(key: ApiKey) -> tuple[str, str]:
+    """Return the state of a key in words, and the class of its badge."""
+    if key.revoked_at is not None:
+        return "Revoked", "error"
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        return "Expired", ""
+    return "Active", "success"
 
 
 def _limit_text(item: RateLimitItem) -> str:

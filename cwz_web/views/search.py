@@ -31,7 +31,9 @@ PAGES = (
     (("uploads",), "Uploads", "upload", Permission.VIEW),
     (("brand",), "Brand", "palette", Permission.VIEW),
     (("storage",), "Storage", "hard-drive", Permission.STORAGE_VIEW),
+    (("api",), "API quick start", "rocket", Permission.VIEW),
     (("keys",), "API keys", "key-round", Permission.KEY_MANAGE),
+    (("requests",), "API requests", "list", Permission.REQUEST_LOG_VIEW),
     (("webhooks",), "Webhooks", "webhook", Permission.WEBHOOK_VIEW),
     (("members",), "Members", "users", Permission.MEMBER_VIEW),
     (("audit",), "Activity", "scroll-text", Permission.AUDIT_VIEW),
@@ -46,7 +48,8 @@ ACTIONS = (
     (("uploads",), "Upload images and fonts", "upload", Permission.TEMPLATE_EDIT),
     (("storage", "new"), "Connect storage", "hard-drive", Permission.STORAGE_MANAGE),
     (("members",), "Invite member", "user-plus", Permission.MEMBER_MANAGE),
-    (("keys",), "Create API key", "key-round", Permission.KEY_MANAGE),
+    (("keys", "new"), "Create API key", "key-round", Permission.KEY_MANAGE),
+    (("webhooks", "new"), "Add webhook", "webhook", Permission.WEBHOOK_MANAGE),
     (("exports",), "Export data", "archive", Permission.SETTINGS_MANAGE),
 )
 # Sections of the API reference, by the ids of their headings.

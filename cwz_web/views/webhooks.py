@@ -1,7 +1,9 @@
-"""Webhooks: the list, a webhook with its secrets, and its deliveries."""
+"""Webhooks: the list, the events, a webhook with its secrets, its deliveries, and test events."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict
@@ -11,25 +13,42 @@ from pyramid.view import view_config
 
 from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.notify.models import DELIVERY_STATE_LABELS, DeliveryState, Webhook, WebhookDelivery
+from cwz_web.notify.webhook_examples import EVENT_EXAMPLES
+from cwz_web.notify.webhook_list import (
+    DELIVERY_STATES,
+    FAILURE_DAYS,
+    MAX_FAILURES,
+    ListedWebhook,
+    find_deliveries,
+    list_webhook_states,
+)
 from cwz_web.notify.webhooks import (
     EVENT_LABELS,
     MAX_WEBHOOKS,
-    PAGE,
     Event,
     WebhookUrl,
     emit_test_event,
-    list_deliveries,
     list_webhooks,
+    message_id,
     resend_delivery,
     rotate_secret,
 )
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WebhookCollection, WebhookResource
-from cwz_web.views.images import before_id
-from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form, read_query
+from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
+from cwz_web.web.notices import add_notice
+from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
+NOTICES = {
+    "rotate": "Secret rotated. Messages are signed with both until you retire the previous one.",
+    "retire": "Previous secret retired.",
+    "enable": "Webhook enabled.",
+    "disable": "Webhook disabled.",
+    "delete": "Webhook deleted.",
+}
 BADGES = {DeliveryState.PENDING: "info", DeliveryState.DELIVERED: "success", DeliveryState.FAILED: "error"}
 
 
@@ -53,67 +72,131 @@ class ResendForm(Form):
     delivery: UUID
 
 
-@dataclass(frozen=True)
-class WebhookListPage:
-    """The view model of webhooks/list.jinja2."""
+class DeliveryListForm(ListForm):
+    """Which deliveries are shown. `test` is that of the test event that was just sent."""
 
-    form: SubmittedForm[WebhookForm]
-    webhooks: list[Webhook]
-    event_labels: dict[Event, str]
-    chosen: list[Event]
-    secrets: list[str]
+    state: Literal["", "failed", "pending", "delivered"] = ""
+    test: UUID | Literal[""] = ""
+
+
+class DeliveryQuery(Form):
+    """The delivery whose result is shown."""
+
+    delivery: UUID
+
+
+@dataclass(frozen=True)
+class EventExample:
+    """An event of the catalog with an example message, as JSON."""
+
+    name: str
+    label: str
+    message: str
 
 
 @dataclass(frozen=True)
 class DeliveryRow:
-    """A delivery in the table of deliveries."""
+    """A delivery in the table of deliveries.
+
+    Attributes:
+        id: The message id, as in the header `webhook-id`.
+        is_live: Whether its first attempt is awaited.
+    """
 
     delivery: WebhookDelivery
+    id: str
     label: str
     badge: str
     can_resend: bool
+    is_live: bool
+
+
+@dataclass(frozen=True)
+class WebhookRow:
+    """A webhook in the list. `failures` is empty without failed deliveries in the last days."""
+
+    webhook: Webhook
+    last: DeliveryRow | None
+    failures: str
+
+
+@dataclass(frozen=True)
+class WebhookListPage:
+    """The view model of webhooks/list.jinja2. `secrets` sign the messages to URLs that requests name."""
+
+    webhooks: list[WebhookRow]
+    catalog: list[EventExample]
+    secrets: list[str]
+
+
+@dataclass(frozen=True)
+class NewWebhookPage:
+    """The view model of webhooks/new.jinja2."""
+
+    form: SubmittedForm[WebhookForm]
+    catalog: list[EventExample]
+    chosen: list[str]
 
 
 @dataclass(frozen=True)
 class WebhookPage:
-    """The view model of webhooks/show.jinja2.
+    """The view model of webhooks/show.jinja2 and webhooks/_deliveries.jinja2.
 
     Attributes:
-        next: The id before which the next page of deliveries starts; None on the last page.
+        test: The delivery of the test event that was just sent.
     """
 
     webhook: Webhook
     event_labels: dict[Event, str]
     secrets: list[str]
     deliveries: list[DeliveryRow]
-    next: UUID | None
+    list: ListControls
+    test: DeliveryRow | None
 
 
-def _list_page(context: WebhookCollection, request: Request, form: SubmittedForm[WebhookForm]) -> WebhookListPage:
-    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
-    chosen = [event for event in Event if f"event.{event}" in request.POST]
-    return WebhookListPage(
-        form=form,
-        webhooks=list_webhooks(request.db, workspace.id),
-        event_labels=EVENT_LABELS,
-        chosen=chosen or [Event.RUN_FINISHED, Event.RUN_FAILED],
-        secrets=_secrets(request, workspace.id, valid_numbers(workspace)),
-    )
+@dataclass(frozen=True)
+class TestResult:
+    """The view model of webhooks/_test.jinja2."""
+
+    webhook: Webhook
+    test: DeliveryRow | None
 
 
 @view_config(
     context=WebhookCollection, request_method="GET", renderer="webhooks/list.jinja2", permission=Permission.WEBHOOK_VIEW
 )
 def list_webhooks_page(context: WebhookCollection, request: Request) -> WebhookListPage:
-    """List the webhooks, with a form for a new one."""
-    return _list_page(context, request, empty_form())
+    """List the webhooks with their last deliveries, and the events."""
+    workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
+    return WebhookListPage(
+        webhooks=[_webhook_row(listed) for listed in list_webhook_states(request.db, workspace.id)],
+        catalog=_catalog(),
+        secrets=_secrets(request, workspace.id, valid_numbers(workspace)),
+    )
+
+
+def _new_page(context: WebhookCollection, request: Request, form: SubmittedForm[WebhookForm]) -> NewWebhookPage:
+    chosen = [str(event) for event in Event if f"event.{event}" in request.POST]
+    return NewWebhookPage(form, _catalog(), chosen or [str(Event.RUN_FINISHED), str(Event.RUN_FAILED)])
+
+
+@view_config(
+    context=WebhookCollection,
+    name="new",
+    request_method="GET",
+    renderer="webhooks/new.jinja2",
+    permission=Permission.WEBHOOK_MANAGE,
+)
+def new_webhook(context: WebhookCollection, request: Request) -> NewWebhookPage:
+    """Show the form of a new webhook."""
+    return _new_page(context, request, empty_form())
 
 
 @form_view(
     WebhookForm,
-    _list_page,
+    _new_page,
     context=WebhookCollection,
-    renderer="webhooks/list.jinja2",
+    renderer="webhooks/new.jinja2",
     permission=Permission.WEBHOOK_MANAGE,
     requires_recent_auth=True,
 )
@@ -132,20 +215,44 @@ def add_webhook(context: WebhookCollection, request: Request, form: WebhookForm)
     return HTTPSeeOther(request.path_in("webhooks", webhook.id))
 
 
-@view_config(
-    context=WebhookResource, request_method="GET", renderer="webhooks/show.jinja2", permission=Permission.WEBHOOK_VIEW
+@page_view(
+    "webhooks/show.jinja2", "webhooks/_deliveries.jinja2", context=WebhookResource, permission=Permission.WEBHOOK_VIEW
 )
 def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
-    """Show a webhook and its deliveries."""
-    webhook = context.row
-    deliveries = list_deliveries(request.db, webhook, before_id(request))
+    """Show a webhook and a page of its deliveries."""
+    webhook, form = context.row, read_list_form(DeliveryListForm, request)
+    page = find_deliveries(request.db, webhook, search=form.search, state=form.state, after=form.after or None)
+    states = {str(state): label for state, (label, _) in DELIVERY_STATES.items()}
+    controls = ListControls(
+        noun="deliveries",
+        search=form.search,
+        filters=(Filter("state", "State", {"": "All states", **states}, form.state),),
+        count=page.count,
+        after=str(form.after),
+        next_after=page.next_after,
+        placeholder="Search by message ID…",
+    )
+    keep_url(request, controls)
     return WebhookPage(
         webhook=webhook,
         event_labels={event: label for event, label in EVENT_LABELS.items() if event in webhook.events},
         secrets=_secrets(request, webhook.id, webhook.secret_numbers),
-        deliveries=[_delivery_row(delivery) for delivery in deliveries],
-        next=deliveries[-1].id if len(deliveries) == PAGE else None,
+        deliveries=[_delivery_row(delivery) for delivery in page.deliveries],
+        list=controls,
+        test=_find_test(context, request, form.test or None),
     )
+
+
+@view_config(
+    context=WebhookResource,
+    name="test",
+    request_method="GET",
+    renderer="webhooks/_test.jinja2",
+    permission=Permission.WEBHOOK_VIEW,
+)
+def show_test_result(context: WebhookResource, request: Request) -> TestResult:
+    """Show the result of a test event again, while its first attempt is awaited."""
+    return TestResult(context.row, _find_test(context, request, read_query(DeliveryQuery, request.GET).delivery))
 
 
 @view_config(
@@ -153,7 +260,7 @@ def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
 )
 def change_webhook(context: WebhookResource, request: Request) -> Response:
     """Rotate a secret, enable, disable, test or delete a webhook."""
-    webhook, form = context.row, read_form(ChangeForm, request.POST)
+    webhook, form, query = context.row, read_form(ChangeForm, request.POST), ""
     if form.value is None:
         raise HTTPUnprocessableEntity("Choose an action")
     match form.value.do:
@@ -166,11 +273,14 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
         case "disable":
             webhook.active = False
         case "test":
-            emit_test_event(request.db, webhook)
+            test = emit_test_event(request.db, webhook)
+            query = f"?{urlencode({'test': str(test.id)})}"
         case "delete":
             request.db.delete(webhook)
     request.audit(f"webhook.{form.value.do}", webhook.display_url)
-    return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "delete" else [webhook.id])))
+    if form.value.do in NOTICES:
+        add_notice(request, NOTICES[form.value.do])
+    return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "delete" else [webhook.id])) + query)
 
 
 @view_config(
@@ -193,12 +303,39 @@ def resend(context: WebhookResource, request: Request) -> Response:
     if delivery.state != DeliveryState.PENDING:
         resend_delivery(request.db, delivery)
     request.audit("webhook.resend", context.row.display_url, delivery=str(delivery.id))
+    add_notice(request, "The message is sent again.")
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
+
+
+def _catalog() -> list[EventExample]:
+    return [
+        EventExample(str(event), label, json.dumps(EVENT_EXAMPLES[event], indent=2, ensure_ascii=False))
+        for event, label in EVENT_LABELS.items()
+    ]
+
+
+def _webhook_row(listed: ListedWebhook) -> WebhookRow:
+    more = "+" if listed.failures == MAX_FAILURES else ""
+    failures = f"{listed.failures:,}{more} failed in {FAILURE_DAYS} days" if listed.failures else ""
+    return WebhookRow(listed.webhook, _delivery_row(listed.last) if listed.last else None, failures)
+
+
+def _find_test(context: WebhookResource, request: Request, delivery_id: UUID | None) -> DeliveryRow | None:
+    if delivery_id is None:
+        return None
+    delivery = request.db.get(WebhookDelivery, (context.row.workspace_id, delivery_id))
+    return _delivery_row(delivery) if delivery is not None and delivery.webhook_id == context.row.id else None
 
 
 def _delivery_row(delivery: WebhookDelivery) -> DeliveryRow:
     state = DeliveryState(delivery.state)
-    return DeliveryRow(delivery, DELIVERY_STATE_LABELS[state], BADGES[state], state != DeliveryState.PENDING)
+    is_pending = state == DeliveryState.PENDING
+    if is_pending and delivery.attempts:
+        label, badge = "Retrying", "warning"
+    else:
+        label, badge = DELIVERY_STATE_LABELS[state], BADGES[state]
+    is_live = is_pending and not delivery.attempts
+    return DeliveryRow(delivery, message_id(delivery), label, badge, not is_pending, is_live)
 
 
 def _secrets(request: Request, owner_id: UUID, numbers: range) -> list[str]:

@@ -53,6 +53,14 @@ def ago(moment: datetime) -> Markup:
     )
 
 
+def exact(at: datetime) -> Markup:
+    """Return a moment to the second in UTC, as a `time` element."""
+    moment = at.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        moment.isoformat(timespec="milliseconds"), moment.strftime("%-d %B %Y, %H:%M:%S UTC")
+    )
+
+
 def moment(at: datetime) -> Markup:
     """Return a moment in the future to the minute in UTC, as a `time` element."""
     exact = at.astimezone(UTC)
@@ -144,7 +152,7 @@ def includeme(config: Configurator) -> None:
     config.commit()
     environment = config.get_jinja2_environment()
     environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
-    environment.filters["moment"] = moment
+    environment.filters |= {"exact": exact, "moment": moment}
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}
     environment.globals["static"] = static_path()

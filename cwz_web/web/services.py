@@ -12,6 +12,7 @@ from cwz_web.billing.subscriptions import BillingService
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
 from cwz_web.generation.api_keys import ApiKeys
+from cwz_web.generation.api_request_recorder import ApiRequestRecorder
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.image_sources import ImageSources
 from cwz_web.generation.signed_urls import SignedUrls
@@ -50,6 +51,7 @@ class Services:
     image_service: ImageService
     render_pool: RenderPool
     keys: ApiKeys
+    api_requests: ApiRequestRecorder
     template_cache: TemplateCache
     signed_urls: SignedUrls
     webhooks: WebhookSender
@@ -103,6 +105,7 @@ class Services:
             ImageService(Engine(), ImageSources(fetcher), render_pool),
             render_pool,
             ApiKeys(database),
+            ApiRequestRecorder(database, is_enabled=settings.retention.request_days > 0),
             TemplateCache(database),
             SignedUrls(settings.secrets.signing.get_secret_value(), settings.url),
             WebhookSender(settings.secrets.signing.get_secret_value(), fetcher),

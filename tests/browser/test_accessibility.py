@@ -26,7 +26,8 @@ WORKSPACE_PAGES = [
     "/feeds/connect",
     "/runs",
 ]
-WORKSPACE_PAGES += ["/runs/new", "/images", "/keys", "/webhooks", "/members", "/members/leave", "/audit?check=1"]
+WORKSPACE_PAGES += ["/runs/new", "/images", "/members", "/members/leave", "/audit?check=1"]
+WORKSPACE_PAGES += ["/api", "/keys", "/requests", "/webhooks"]
 WORKSPACE_PAGES += ["/settings", "/setup", "/exports", "/delete"]
 WORKSPACE_PAGES += ["/brand", "/storage", "/storage/new", "/storage/new?provider=s3"]
 DARK_PAGES = ["/w/demo", "/w/demo/templates", "/w/demo/runs/new", "/w/demo/members", "/w/demo/storage"]

@@ -351,7 +351,7 @@ def test_export_contains_personal_data_without_secrets(app: TestApp, make: Facto
     space = make.workspace()
     account = make.member(space)
     sign_in(app, account)
-    form = form_of(app.get(f"/w/{space.slug}/keys"), "")
+    form = form_of(app.get(f"/w/{space.slug}/keys/new"), f"/w/{space.slug}/keys")
     form["name"] = "Export key"
     form.submit()
     answer = app.get("/account/export")

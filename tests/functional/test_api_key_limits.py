@@ -238,7 +238,7 @@ def test_invalid_key_form_shows_a_message_beside_the_field(
 ) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
-    token = app.get(f"/w/{space.slug}/keys").forms[1]["csrf_token"].value
+    token = app.get(f"/w/{space.slug}/keys/new").forms[1]["csrf_token"].value
     page = app.post(f"/w/{space.slug}/keys", {"csrf_token": token, "name": "x"} | fields, status=422)
     assert page.html.find(id=f"{name}-error").text
     assert make.count(ApiKey, space.id) == 0

@@ -158,7 +158,7 @@ def test_invalid_outputs_are_rejected(program: Program, make: Factory, outputs: 
 def test_webhook_is_added_tested_rotated_and_removed(app: TestApp, make: Factory) -> None:
     space = make.workspace()
     sign_in(app, make.member(space))
-    page = app.get(f"/w/{space.slug}/webhooks")
+    page = app.get(f"/w/{space.slug}/webhooks/new")
     form = next(form for form in page.forms.values() if "url" in form.fields)
     form["url"] = "ftp://shop.example"
     assert "starts with https://" in form.submit(status=422).html.find(id="url-error").text
@@ -179,7 +179,9 @@ def test_webhook_is_added_tested_rotated_and_removed(app: TestApp, make: Factory
     assert [code.text == secret for code in after.html.find_all("code") if "whsec_" in code.text] == [False, True]
     after = act("retire").follow()
     assert secret not in after.text
-    assert "Queued" in act("test").follow().text
+    tested = act("test").follow()
+    assert "Queued" in tested.html.find(id="test-result").text
+    assert "is being sent" in app.get(tested.html.find(id="test-result")["hx-get"]).text
     assert "Disabled" in act("disable").follow().html.find(class_="badge").text
     assert "Enabled" in act("enable").follow().html.find(class_="badge").text
     act("delete")

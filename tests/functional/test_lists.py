@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import update
 from webtest import TestApp
 
+from cwz_web.db.pagination import first_id
 from cwz_web.feeds import feed_list
 from cwz_web.generation.api_keys import Scope
-from cwz_web.generation.images import first_id
 from cwz_web.generation.models import Image
 from cwz_web.runs import run_list, template_uses
 from cwz_web.runs.auto_runs import start_auto_run

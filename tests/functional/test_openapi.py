@@ -251,6 +251,9 @@ def test_every_event_is_a_webhook_of_the_document(
     app: TestApp, place: SampleWorkspace, api_document: dict[str, Any]
 ) -> None:
     assert set(api_document["webhooks"]) == set(Event)
+    for entry in api_document["webhooks"].values():
+        content = entry["post"]["requestBody"]["content"]["application/json"]
+        jsonschema.validate(content["example"], content["schema"] | {"components": api_document["components"]})
     place.make.webhook(place.space, "https://shop.example/all", *Event)
     headers = {"Authorization": f"Bearer {place.make.key(place.space, Scope.GENERATE)}"}
     app.post_json("/v1/images", {"template": "card", "metadata": {"order": 1}}, headers=headers, status="2*")

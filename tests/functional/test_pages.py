@@ -202,7 +202,7 @@ def test_invalid_document_is_rejected_and_kept_in_the_form(
 
 
 def test_key_is_shown_once_and_works_until_it_is_revoked(app: TestApp, make: Factory, space: Workspace) -> None:
-    form = app.get(f"/w/{space.slug}/keys").forms[1]
+    form = app.get(f"/w/{space.slug}/keys/new").forms[1]
     form["name"] = "Shop"
     page = form.submit()
     [plain] = set(re.findall(r"cwz_live_[A-Za-z0-9_-]{43}", page.text))

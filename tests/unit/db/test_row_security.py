@@ -18,7 +18,7 @@ from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.generation.brand import save_brand
 from cwz_web.generation.comments import add_comment
 from cwz_web.generation.drafts import save_draft
-from cwz_web.generation.models import IdempotencyKey, Template
+from cwz_web.generation.models import ApiKey, ApiRequest, IdempotencyKey, Template
 from cwz_web.generation.photo_processing import Processing, record_processings
 from cwz_web.generation.template_links import create_link
 from cwz_web.generation.templates import load_design
@@ -185,6 +185,8 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(SlackLink(workspace_id=space.id, team="T", team_id="T1", encrypted_token=b"x", events=[]))
         db.add(Export(workspace_id=space.id, with_images=False, state="expired"))
         add_single_sign_on(db, space, admin)
+        key = db.scalars(select(ApiKey.id)).one()
+        db.add(ApiRequest(workspace_id=space.id, key_id=key, method="GET", path="/v1/runs", status=200, milliseconds=1))
         db.add(IdempotencyKey(workspace_id=space.id, lineage_id=space.id, key="k", fingerprint="f"))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 

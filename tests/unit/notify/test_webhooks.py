@@ -17,6 +17,7 @@ from cwz_web.cli.worker import TASKS
 from cwz_web.jobs import IO_QUEUES, MAINTENANCE_QUEUE, PREPARE_QUEUE, RENDER_QUEUE, WORK_QUEUES, ScheduledRetry, app
 from cwz_web.net.client import BlockedRequestError, Fetcher
 from cwz_web.notify.models import Webhook, WebhookDelivery
+from cwz_web.notify.webhook_list import find_deliveries
 from cwz_web.notify.webhooks import (
     DISABLED_BY_GONE,
     QUEUE,
@@ -25,7 +26,6 @@ from cwz_web.notify.webhooks import (
     WebhookDeliveryError,
     WebhookSender,
     emit,
-    list_deliveries,
     resend_delivery,
     rotate_secret,
 )
@@ -112,6 +112,7 @@ def test_signature_is_verified_by_standardwebhooks(sender: Sender, listener: Lis
     assert verified == json.loads(body)
     assert (verified["type"], verified["data"]) == ("run.finished", {"id": "42"})
     assert (delivery.state, delivery.status, delivery.attempts) == ("delivered", 200, 1)
+    assert delivery.milliseconds is not None
     with pytest.raises(WebhookVerificationError):
         Verifier(secret).verify(body.replace(b"42", b"43"), headers)
     with pytest.raises(WebhookVerificationError):
@@ -173,7 +174,7 @@ def test_410_disables_webhook(sender: Sender, listener: Listener) -> None:
     assert len(listener.got) == 1
     sender.emit()
     with sender.change() as db:
-        assert len(list_deliveries(db, hook)) == 2, "and nothing further is written down"
+        assert find_deliveries(db, hook).count == 2, "and nothing further is written down"
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "https://10.0.0.1/", "https://localhost/"])

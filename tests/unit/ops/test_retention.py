@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
+from cwz_web.db.pagination import first_id
 from cwz_web.feeds.models import Feed, FeedImport, Item, ItemVersion
-from cwz_web.generation.models import UsageDay
+from cwz_web.generation.models import ApiKey, ApiRequest, UsageDay
 from cwz_web.notify.models import Webhook, WebhookDelivery
-from cwz_web.ops.retention import RetentionPolicy, delete_expired_records
+from cwz_web.ops import retention
+from cwz_web.ops.retention import RetentionPolicy, delete_expired_records, delete_old_api_requests
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, find_chain_break, record
 from cwz_web.workspaces.models import AuditEntry, Workspace
@@ -24,7 +26,7 @@ def days_ago(days: int) -> datetime:
 
 
 def policy(plan_history: dict[str, int] | None = None, **days: int) -> RetentionPolicy:
-    defaults = {"audit": 100, "history": 40, "deliveries": 10, "usage": 90, "deleted": 30, "exports": 7}
+    defaults = {"audit": 100, "history": 40, "deliveries": 10, "usage": 90, "deleted": 30, "exports": 7, "requests": 7}
     return RetentionPolicy(**(defaults | days), plan_history=plan_history or {})
 
 
@@ -174,3 +176,22 @@ def test_rows_of_deleted_feeds_are_deleted_after_a_month(make: Factory, services
         assert db.get(Feed, (space.id, old.id)) is not None  # the feed itself stays for its runs
         assert db.scalar(text("SELECT count(*) FROM runs WHERE id = :id"), {"id": run.id}) == 1
     assert left == {young.id, there.id}
+
+
+def test_api_requests_are_deleted_by_age_and_number(
+    make: Factory, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, other = make.workspace(), make.workspace()
+    for each, ages in ((space, (8, 3, 2, 1)), (other, (8, 1))):
+        make.key(each)
+        with make.database.transaction(each.id) as db:
+            key_id = db.scalars(select(ApiKey.id)).one()
+            values = {"key_id": key_id, "method": "GET", "status": 200, "milliseconds": 1}
+            db.add_all(
+                ApiRequest(workspace_id=each.id, id=first_id(days_ago(age)), path=f"/{age}", **values) for age in ages
+            )
+    monkeypatch.setattr(retention, "MAX_API_REQUESTS", 2)
+    assert delete_old_api_requests(services.database, 7) == 3
+    for each, paths in ((space, {"/2", "/1"}), (other, {"/1"})):
+        with make.database.transaction(each.id) as db:
+            assert set(db.scalars(select(ApiRequest.path))) == paths

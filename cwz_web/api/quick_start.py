@@ -1,0 +1,141 @@
+"""`/w/{workspace}/api`: the first requests, with a template and a feed of the workspace, and the month's usage.
+
+The server never puts an API key into the examples: their script does, in the browser.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pyramid.view import view_config
+from sqlalchemy.orm import Session
+
+from cwz_web.api.examples import KEY, LANGUAGES, Example
+from cwz_web.feeds.models import Feed
+from cwz_web.feeds.queries import list_feeds, list_items
+from cwz_web.generation.image_service import UPLOAD
+from cwz_web.generation.key_list import count_active_keys
+from cwz_web.generation.models import Template
+from cwz_web.generation.templates import find_template, list_template_names, load_design
+from cwz_web.generation.usage import month_of, monthly_usage, next_month
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.web.forms import Form, read_form
+from cwz_web.web.request import Request
+
+# An example with more values would not be read.
+MAX_VALUES = 8
+MAX_CELLS = 3
+MAX_VALUE = 60
+SAMPLE_VALUES = {"title": "Hello"}
+SAMPLE_ROW = {"title": "Stoneware mug", "price": "24.00"}
+
+
+class QuickStartForm(Form):
+    """The template of the examples; other parameters are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    template: Annotated[str, Field(max_length=200)] = ""
+
+
+@dataclass(frozen=True)
+class CodeExample:
+    """An example request in each language; `name` is its title for screen readers."""
+
+    name: str
+    languages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class QuickStartPage:
+    """What api/quick_start.jinja2 shows.
+
+    Attributes:
+        template_id: The template of the examples; empty if the workspace has none.
+        templates: The names of the templates by id.
+        feed: The name of the feed of the last example; empty if the workspace has none.
+        active_keys: How many keys are valid.
+        limit: How many images there are a month; None without a limit.
+    """
+
+    key: str
+    languages: tuple[str, ...]
+    template_id: str
+    templates: dict[str, str]
+    feed: str
+    render: CodeExample
+    store: CodeExample
+    update: CodeExample
+    base_url: str
+    active_keys: int
+    used: int
+    limit: int | None
+    resets_on: date
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="api",
+    request_method="GET",
+    renderer="api/quick_start.jinja2",
+    permission=Permission.VIEW,
+)
+def quick_start(context: WorkspaceResource, request: Request) -> QuickStartPage:
+    """Show the first requests in several languages, and the month's usage."""
+    db, workspace_id, url = request.db, context.access.workspace_id, request.services.settings.url
+    template, values = _find_template(db, context, (read_form(QuickStartForm, request.GET).value or QuickStartForm()))
+    image = {"template": template.slug if template else "my-template", "data": values}
+    feed = next(iter(list_feeds(db, workspace_id, limit=1)), None)
+    feed_id = feed.id if feed else "{feed}"
+    return QuickStartPage(
+        key=KEY,
+        languages=tuple(LANGUAGES),
+        template_id=str(template.id) if template else "",
+        templates=list_template_names(db, workspace_id),
+        feed=feed.name if feed else "",
+        render=_example("Render an image", Example("POST", f"{url}/v1/images", image, response="image")),
+        store=_example("Store an image", Example("POST", f"{url}/v1/images", image)),
+        update=_example(
+            "Update a row",
+            Example("PUT", f"{url}/v1/feeds/{feed_id}/items/example-1", {"data": _sample_row(db, feed)}),
+        ),
+        base_url=url,
+        active_keys=count_active_keys(db, workspace_id),
+        used=monthly_usage(db, workspace_id, workspace_id),
+        limit=request.services.quotas.of(workspace_id, context.access.plan_status).limit,
+        resets_on=next_month(month_of()),
+    )
+
+
+def _find_template(
+    db: Session, context: WorkspaceResource, form: QuickStartForm
+) -> tuple[Template | None, dict[str, str]]:
+    """Return the chosen template or the newest one, with values of its fields."""
+    workspace_id = context.access.workspace_id
+    template = find_template(db, workspace_id, form.template) if form.template else None
+    if template is None:
+        names = list_template_names(db, workspace_id)
+        template = find_template(db, workspace_id, max(names)) if names else None
+    if template is None:
+        return None, SAMPLE_VALUES
+    fields = load_design(db, template).document.fields
+    values = {field.name: _cut(field.default) for field in fields if field.type != "image" and field.default}
+    return template, dict(list(values.items())[:MAX_VALUES])
+
+
+def _sample_row(db: Session, feed: Feed | None) -> dict[str, str]:
+    """Return some cells of the first row of a feed, or of a sample."""
+    first = list_items(db, feed, limit=1) if feed else []
+    cells = first[0].data if first else {}
+    values = {name: _cut(cell) for name, cell in cells.items() if cell and not cell.startswith(UPLOAD)}
+    return dict(list(values.items())[:MAX_CELLS]) or SAMPLE_ROW
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
+
+
+def _example(name: str, example: Example) -> CodeExample:
+    return CodeExample(name, {language: write(example) for language, write in LANGUAGES.items()})

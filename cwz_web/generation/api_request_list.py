@@ -1,0 +1,75 @@
+"""The log of API requests: search, filters and pages."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, literal_column, select
+from sqlalchemy.orm import Session
+
+from cwz_web.db.pagination import Sort, count_rows, fetch_page, first_id
+from cwz_web.generation.models import ApiRequest
+
+REQUEST_PAGE = 50
+NEWEST = Sort("Newest first")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# Constants and no parameters: PostgreSQL uses the index of errors only if it can prove its condition.
+REQUEST_STATUSES: dict[str, tuple[str, ColumnElement[bool]]] = {
+    "success": ("Successful", literal_column("api_requests.status < 400")),
+    "error": ("All errors", literal_column("api_requests.status >= 400")),
+    "client": ("Client errors (4xx)", literal_column("api_requests.status BETWEEN 400 AND 499")),
+    "server": ("Server errors (5xx)", literal_column("api_requests.status >= 500")),
+}
+PERIODS = {"hour": ("Last hour", timedelta(hours=1)), "day": ("Last 24 hours", timedelta(days=1))}
+_request_id = re.compile(r"(?:req_)?([0-9a-f]{32})")
+
+
+@dataclass(frozen=True)
+class ApiRequestPage:
+    """A page of requests; `count` is the number of all that match, at most MAX_COUNT + 1."""
+
+    requests: list[ApiRequest]
+    count: int
+    next_after: UUID | None
+
+
+def find_requests(
+    db: Session,
+    workspace_id: UUID,
+    *,
+    search: str = "",
+    status: str = "",
+    key_id: UUID | None = None,
+    method: str = "",
+    period: str = "",
+    after: UUID | None = None,
+) -> ApiRequestPage:
+    """Return a page of the workspace's requests to the API, newest first.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        search: Only the request with this id, or those with this in their path, ignoring case.
+        status: Only responses of this class, one of REQUEST_STATUSES.
+        key_id: Only requests with this API key.
+        method: Only requests with this method.
+        period: Only requests of this time, one of PERIODS.
+        after: Where the page begins.
+    """
+    conditions = [ApiRequest.workspace_id == workspace_id]
+    if found := _request_id.fullmatch(search.lower()):
+        conditions.append(ApiRequest.id == UUID(found[1]))
+    elif search:
+        conditions.append(ApiRequest.path.icontains(search, autoescape=True))
+    if status:
+        conditions.append(REQUEST_STATUSES[status][1])
+    if key_id:
+        conditions.append(ApiRequest.key_id == key_id)
+    if method:
+        conditions.append(ApiRequest.method == method)
+    if period:
+        conditions.append(ApiRequest.id >= first_id(datetime.now(UTC) - PERIODS[period][1]))
+    query = select(ApiRequest).where(*conditions)
+    page = fetch_page(db, query, ApiRequest, workspace_id=workspace_id, sort=NEWEST, after=after, size=REQUEST_PAGE)
+    return ApiRequestPage([row[0] for row in page.rows], count_rows(db, query), page.next_after)

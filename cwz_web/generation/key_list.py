@@ -1,0 +1,77 @@
+"""The list of API keys: search, filters, order and pages."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy.orm import Session
+
+from cwz_web.db.pagination import Sort, count_rows, fetch_page
+from cwz_web.generation.models import ApiKey
+
+KEY_PAGE = 50
+NEVER = datetime.fromtimestamp(0, UTC)
+KEY_SORTS = {
+    "newest": Sort("Newest first"),
+    "name": Sort("Name", func.lower(ApiKey.name), is_descending=False),
+    "used": Sort("Last used", func.coalesce(ApiKey.last_used_at, NEVER)),
+}
+_is_expired = and_(ApiKey.expires_at.is_not(None), ApiKey.expires_at <= func.now())
+_is_active = and_(ApiKey.revoked_at.is_(None), ~_is_expired)
+KEY_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
+    "": ("All states", true()),
+    "active": ("Active", _is_active),
+    "expired": ("Expired", and_(ApiKey.revoked_at.is_(None), _is_expired)),
+    "revoked": ("Revoked", ApiKey.revoked_at.is_not(None)),
+}
+
+
+@dataclass(frozen=True)
+class KeyPage:
+    """A page of keys; `count` is the number of all that match, at most MAX_COUNT + 1."""
+
+    keys: list[ApiKey]
+    count: int
+    next_after: UUID | None
+
+
+def find_keys(
+    db: Session,
+    workspace_id: UUID,
+    *,
+    search: str = "",
+    state: str = "",
+    sort: str = "newest",
+    after: UUID | None = None,
+) -> KeyPage:
+    """Return a page of the workspace's API keys.
+
+    Args:
+        db: A transaction in the workspace.
+        workspace_id: The workspace.
+        search: Only keys with this in their name or prefix, ignoring case.
+        state: Only keys in this state, one of KEY_STATES.
+        sort: The order, one of KEY_SORTS.
+        after: Where the page begins.
+    """
+    conditions = [ApiKey.workspace_id == workspace_id, KEY_STATES[state][1]]
+    if search:
+        texts = (ApiKey.name, ApiKey.prefix)
+        conditions.append(or_(*(text.icontains(search, autoescape=True) for text in texts)))
+    query = select(ApiKey).where(*conditions)
+    page = fetch_page(db, query, ApiKey, workspace_id=workspace_id, sort=KEY_SORTS[sort], after=after, size=KEY_PAGE)
+    return KeyPage([row[0] for row in page.rows], count_rows(db, query), page.next_after)
+
+
+def list_key_names(db: Session, workspace_id: UUID, limit: int = 200) -> dict[str, str]:
+    """Return the names of the newest keys with their prefixes, by id."""
+    keys = select(ApiKey.id, ApiKey.name, ApiKey.prefix).where(ApiKey.workspace_id == workspace_id)
+    rows = db.execute(keys.order_by(ApiKey.id.desc()).limit(limit))
+    return {str(row.id): f"{row.name} ({row.prefix}…)" for row in rows}
+
+
+def count_active_keys(db: Session, workspace_id: UUID) -> int:
+    """Return the number of keys that are valid now."""
+    valid = select(func.count()).select_from(ApiKey).where(ApiKey.workspace_id == workspace_id, _is_active)
+    return db.scalar(valid) or 0

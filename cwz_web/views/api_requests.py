@@ -1,0 +1,110 @@
+"""The log of API requests: search, filters and pages."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+from uuid import UUID
+
+from cwz_web.generation.api_request_list import METHODS, PERIODS, REQUEST_STATUSES, find_requests
+from cwz_web.generation.api_request_recorder import FIRST_ERROR, MAX_PER_MINUTE
+from cwz_web.generation.key_list import list_key_names
+from cwz_web.generation.models import ApiRequest
+from cwz_web.ops.retention import MAX_API_REQUESTS
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import RequestLog
+from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
+from cwz_web.web.rendering import page_view
+from cwz_web.web.request import Request
+
+FIRST_SERVER_ERROR = 500
+
+
+class RequestListForm(ListForm):
+    """Which requests are shown."""
+
+    status: Literal["", "success", "error", "client", "server"] = ""
+    key: UUID | Literal[""] = ""
+    method: Literal["", "GET", "POST", "PUT", "PATCH", "DELETE"] = ""
+    period: Literal["", "hour", "day"] = ""
+
+
+@dataclass(frozen=True)
+class RequestRow:
+    """A request in the list.
+
+    Attributes:
+        id: The request id, as in the header `X-Request-Id`.
+        status: The status with its phrase; `badge` is the class of its badge.
+        key: The name and the prefix of the API key.
+    """
+
+    request: ApiRequest
+    id: str
+    status: str
+    badge: str
+    key: str
+
+
+@dataclass(frozen=True)
+class RequestListPage:
+    """What api/requests.jinja2 and api/_requests.jinja2 show.
+
+    `days` is how long requests are kept; 0 if the operator keeps no log. At most `max_rows` are kept, and
+    `max_per_minute` are recorded.
+    """
+
+    requests: list[RequestRow]
+    list: ListControls
+    days: int
+    max_rows: int
+    max_per_minute: int
+
+
+@page_view("api/requests.jinja2", "api/_requests.jinja2", context=RequestLog, permission=Permission.REQUEST_LOG_VIEW)
+def list_requests(context: RequestLog, request: Request) -> RequestListPage:
+    """Show a page of the requests, newest first, of all or of those that match the filters."""
+    db, workspace_id = request.db, request.workspace.workspace_id
+    form = read_list_form(RequestListForm, request)
+    page = find_requests(
+        db,
+        workspace_id,
+        search=form.search,
+        status=form.status,
+        key_id=form.key or None,
+        method=form.method,
+        period=form.period,
+        after=form.after or None,
+    )
+    keys, days = list_key_names(db, workspace_id), request.services.settings.retention.request_days
+    controls = ListControls(
+        noun="requests",
+        search=form.search,
+        filters=_filters(form, keys, days),
+        count=page.count,
+        after=str(form.after),
+        next_after=page.next_after,
+        placeholder="Search by path or request ID…",
+    )
+    keep_url(request, controls)
+    rows = [_request_row(found, keys) for found in page.requests]
+    return RequestListPage(rows, controls, days, MAX_API_REQUESTS, MAX_PER_MINUTE)
+
+
+def _filters(form: RequestListForm, keys: dict[str, str], days: int) -> tuple[Filter, ...]:
+    statuses = {name: label for name, (label, _) in REQUEST_STATUSES.items()}
+    periods = {name: label for name, (label, _) in PERIODS.items()}
+    return (
+        Filter("status", "Status", {"": "All statuses", **statuses}, form.status),
+        Filter("method", "Method", {"": "All methods", **{name: name for name in METHODS}}, form.method),
+        Filter("key", "Key", {"": "All keys", **keys}, str(form.key)),
+        Filter("period", "Time", {"": f"Last {days} days", **periods}, form.period),
+    )
+
+
+def _request_row(found: ApiRequest, keys: dict[str, str]) -> RequestRow:
+    badge = "success" if found.status < FIRST_ERROR else "warning" if found.status < FIRST_SERVER_ERROR else "error"
+    try:
+        status = f"{found.status} {HTTPStatus(found.status).phrase}"
+    except ValueError:
+        status = str(found.status)
+    return RequestRow(found, f"req_{found.id.hex}", status, badge, keys.get(str(found.key_id), "An older key"))
