@@ -29,6 +29,7 @@ FEED_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
             or_(FeedImport.state.in_((ImportState.NEEDS_REVIEW, ImportState.FAILED)), FeedSource.failures > 0),
         ),
     ),
+    "paused": ("Paused", and_(_is_active, FeedSource.paused_at.is_not(None))),
     "draft": ("Draft", and_(_is_active, FeedImport.state == ImportState.DRAFT)),
     "deleted": ("Deleted", Feed.deleted_at.is_not(None)),
 }

@@ -90,6 +90,8 @@ def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_
             _fail_import(db, workspace_id, import_id, "The feed was deleted")
             schedule_next_fetch(source)
             return
+        if source.paused_at and import_id is None:  # paused after the job was enqueued
+            return
         known = source if feed.item_count else None  # an empty feed is imported even if the file has not changed
     try:
         result = fetch_source(context.fetcher, source_spec(source), decrypt_secret(context.ring, source), known)
@@ -133,12 +135,12 @@ def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -
 
 
 def schedule_next_fetch(source: FeedSource) -> None:
-    """Set when the source is fetched next: by its schedule, or earlier after a failure.
+    """Set when the source is fetched next: by its schedule, or earlier after a failure; never while it is paused.
 
     The delay after failures grows exponentially.
     """
     now = datetime.now(UTC)
-    if source.cron is None:
+    if source.cron is None or source.paused_at:
         source.next_at = None
         return
     wait = next_time(source.cron, source.time_zone, source.feed_id, now) - now

@@ -264,6 +264,7 @@ class FeedSource(Base):
         encrypted_secret: The encrypted password or header value.
         cron: When to fetch the feed, in `time_zone` (schedules.py); None for only on request.
         next_at: When the feed is fetched next.
+        paused_at: When its schedule was paused; None if it is not.
         digest: The SHA-256 of the last file, which shows with `etag` and `last_modified` whether the file has changed.
         failures: The number of consecutive failures.
         error_message: Why the last fetch failed.
@@ -282,6 +283,7 @@ class FeedSource(Base):
     cron: Mapped[str | None]
     time_zone: Mapped[str] = mapped_column(default="UTC", server_default="UTC")
     next_at: Mapped[datetime | None] = mapped_column(index=True)
+    paused_at: Mapped[datetime | None]
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]
     digest: Mapped[str] = mapped_column(default="")

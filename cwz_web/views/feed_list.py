@@ -27,7 +27,7 @@ BADGES = {
 class FeedListForm(ListForm):
     """Which feeds are shown."""
 
-    state: Literal["", "attention", "draft", "deleted"] = ""
+    state: Literal["", "attention", "paused", "draft", "deleted"] = ""
     source: Literal["", "url", "api", "file"] = ""
 
 
@@ -41,6 +41,9 @@ class FeedRow:
         findings: What is wrong with the newest import, in words; empty for nothing.
         next_fetch: When the feed is fetched next.
         schedule: How often it is fetched, in words; empty without a URL.
+        last_fetch: When it was fetched last.
+        is_paused: Whether its schedule is paused.
+        can_pause: Whether it has a schedule.
         thumbnails: The paths of the first images of its newest run.
     """
 
@@ -52,6 +55,9 @@ class FeedRow:
     findings: str
     next_fetch: datetime | None
     schedule: str
+    last_fetch: datetime | None
+    is_paused: bool
+    can_pause: bool
     thumbnails: tuple[str, ...]
 
 
@@ -113,6 +119,9 @@ def _feed_row(listed: ListedFeed, thumbnails: tuple[str, ...]) -> FeedRow:
         findings=_describe_findings(listed),
         next_fetch=source.next_at if source and not feed.deleted_at else None,
         schedule=str(schedule_of(source.cron)) if source else "",
+        last_fetch=source.fetched_at if source else None,
+        is_paused=bool(source and source.paused_at),
+        can_pause=bool(source and source.cron and not feed.deleted_at),
         thumbnails=thumbnails,
     )
 

@@ -56,7 +56,8 @@ LINK_TYPES = (ColumnType.URL, ColumnType.IMAGE)
 MAX_CELL, MAX_TITLE = 90, 300
 # The side of a thumbnail in pixels, for a place of half its size.
 THUMBNAIL_SIDE = 80
-THUMBNAIL_SECONDS = 3600
+# So long browsers keep a thumbnail, and the placeholder of a photo that cannot be fetched now.
+THUMBNAIL_SECONDS, MISSING_SECONDS = 3600, 60
 THUMBNAIL = ImageTemplate.model_validate(
     {
         "canvas": {"width": THUMBNAIL_SIDE, "height": THUMBNAIL_SIDE, "background": "#ffffff"},
@@ -69,7 +70,6 @@ THUMBNAIL = ImageTemplate.model_validate(
                 "width": THUMBNAIL_SIDE,
                 "height": THUMBNAIL_SIDE,
                 "fit": "contain",
-                "missing": "skip",
             }
         ],
     }
@@ -298,7 +298,7 @@ def show_row(context: FeedResource, request: Request) -> RowDetailPage:
 
 @view_config(context=FeedResource, name="photo", request_method="GET", permission=Permission.VIEW, rate_limit="preview")
 def show_thumbnail(context: FeedResource, request: Request) -> Response:
-    """Return a thumbnail of the photo in a cell. The browser does not load it from its host (CSP)."""
+    """Return a thumbnail of the photo in a cell, or a placeholder: browsers may not load it from its host (CSP)."""
     query, feed = read_query(ThumbnailQuery, request.GET), context.row
     [*items] = list_items(request.db, feed, query.row - 1, limit=1)
     value = items[0].data.get(query.column) if items and items[0].position == query.row else None
@@ -309,13 +309,12 @@ def show_thumbnail(context: FeedResource, request: Request) -> Response:
     image_service = request.services.image_service
     try:
         prepared = image_service.prepare(uploads, THUMBNAIL, {"photo": value}, Output(format=Format.WEBP))
-        if prepared.lacks_photo:
-            raise HTTPNotFound("The photo is not available")
         body = image_service.preview(prepared, None)
     except (ImagingError, StorageError) as error:
         raise HTTPNotFound(str(error)) from error
     response = Response(body, content_type=Format.WEBP.content_type, charset=None)
-    response.headers["Cache-Control"] = f"private, max-age={THUMBNAIL_SECONDS}"
+    seconds = MISSING_SECONDS if prepared.lacks_photo else THUMBNAIL_SECONDS
+    response.headers["Cache-Control"] = f"private, max-age={seconds}"
     return response
 
 

@@ -198,7 +198,7 @@ def _source_page(
     refused_host: str = "",
 ) -> SourcePage:
     with request.services.database.transaction(context.row.workspace_id) as db:  # the request's may have ended
-        source = _source_of(context.row, db)
+        source = source_of(context.row, db)
     spec = source_spec(source)
     saved = {**spec.model_dump(), "url": mask_query(spec.url), "allowed_hosts": ", ".join(spec.allowed_hosts)}
     preview = _preview(sample) if sample else None
@@ -206,7 +206,7 @@ def _source_page(
 
 
 def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
-    source = _source_of(context.row, request.db)
+    source = source_of(context.row, request.db)
     choices = _choices(schedule_of(source.cron), source.time_zone)
     return SchedulePage(context.row, form, choices, source.encrypted_secret is not None)
 
@@ -254,7 +254,7 @@ def connect_source(context: FeedCollection, request: Request, form: SourceForm) 
 )
 def source_page(context: FeedResource, request: Request) -> SourcePage:
     """Show the form that changes the URL of a feed."""
-    _source_of(context.row, request.db)
+    source_of(context.row, request.db)
     return _source_page(context, request, empty_form())
 
 
@@ -269,7 +269,7 @@ def source_page(context: FeedResource, request: Request) -> SourcePage:
 )
 def save_source(context: FeedResource, request: Request, form: ChangeSourceForm) -> Response | SourcePage:
     """Fetch another URL of a feed, and preview its first rows or save it and enqueue a fetch."""
-    feed, source, account = context.row, _source_of(context.row, request.db), request.user.account
+    feed, source, account = context.row, source_of(context.row, request.db), request.user.account
     try:
         spec = _spec(form, unmask_query(form.url, source))
     except SecretRequiredError as error:
@@ -319,7 +319,7 @@ def save_source(context: FeedResource, request: Request, form: ChangeSourceForm)
 def fetch_now(context: FeedResource, request: Request) -> Response:
     """Enqueue a fetch of the feed."""
     feed = context.row
-    source = _source_of(feed, request.db)
+    source = source_of(feed, request.db)
     feed_import = request_fetch(request.db, feed, source, request.user.account.id)
     request.audit("feed.fetch", feed.name, number=feed_import.number)
     return HTTPSeeOther(request.path_in("feeds", feed.id))
@@ -347,7 +347,7 @@ def schedule_page(context: FeedResource, request: Request) -> SchedulePage:
 )
 def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -> Response:
     """Save the schedule of a feed, and its secret if a new one is entered."""
-    feed, source = context.row, _source_of(context.row, request.db)
+    feed, source = context.row, source_of(context.row, request.db)
     source.cron, source.time_zone = form.expression, form.time_zone
     if form.secret and source_spec(source).has_secret:
         set_secret(request.services.ring, source, form.secret)
@@ -424,7 +424,8 @@ def _refused(request: Request, form: RequestFields, error: RedirectRefusedError)
     return _as_typed(request, form).with_error("url", message)
 
 
-def _source_of(feed: Feed, db: Session) -> FeedSource:
+def source_of(feed: Feed, db: Session) -> FeedSource:
+    """Return the source of a feed. Raises HTTPUnprocessableEntity if it has none."""
     source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
         raise HTTPUnprocessableEntity("This feed has no URL; its rows are uploaded or sent to the API")

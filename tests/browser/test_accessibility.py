@@ -52,7 +52,8 @@ def test_item_pages(page: Page, find_defects: Callable[..., list[object]]) -> No
     names = ("feeds", "templates", "runs")
     feed, template, run = (first_link(page.request.get(f"/w/demo/{name}").text(), name) for name in names)
     design = f"{template}/design?layer=Title"
-    paths = [feed, f"{feed}/columns", run, template, f"{template}/document", f"{template}/unsigned-urls"]
+    paths = [feed, *(f"{feed}/{tab}" for tab in ("imports", "changes", "source", "settings", "columns"))]
+    paths += [run, template, f"{template}/document", f"{template}/unsigned-urls"]
     paths += [
         f"{template}/usage",
         f"{template}/api",

@@ -150,6 +150,15 @@ def test_feeds(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytes
     assert names(app.get(f"{here}?source=url"), RUN) == ["Events"]
     assert names(app.get(f"{here}?source=file&search=s"), RUN) == ["Stores", "Addresses", "Products"]
     assert "No feeds match" in app.get(f"{here}?source=api").text
+    forms = app.get(f"{here}?source=url").forms.values()
+    paused = next(form for form in forms if form.action.endswith("/pause")).submit().follow()
+    assert paused.request.path_qs.endswith("/feeds?source=url")
+    assert "Paused “Events”." in paused.text
+    assert names(app.get(f"{here}?state=paused"), RUN) == ["Events"]
+    source = paused.click("Events").click("Source")
+    assert "The feed is not fetched on its schedule" in source.text
+    next(form for form in source.forms.values() if form.action.endswith("/resume")).submit()
+    assert names(app.get(f"{here}?state=paused"), RUN) == []
     app.post(f"{here}/{products.id}/delete", {"csrf_token": token(page)})
     assert names(app.get(f"{here}?state=deleted"), RUN) == ["Products"]
     monkeypatch.setattr(feed_list, "FEED_PAGE", 2)

@@ -296,9 +296,16 @@ def test_failing_source_is_retried_with_backoff_up_to_its_schedule() -> None:
     assert 4.9 <= after_failures[0] <= 5.6
     assert all(later > earlier for earlier, later in itertools.pairwise(after_failures[:8]))
     assert max(after_failures) <= 1450
-    source = FeedSource(cron=None, failures=0)
-    schedule_next_fetch(source)
-    assert source.next_at is None
+    for paused in (FeedSource(cron=None, failures=0), FeedSource(cron=daily, failures=3, paused_at=before)):
+        schedule_next_fetch(paused)
+        assert paused.next_at is None
+
+
+def test_paused_source_is_fetched_only_on_request(make: Factory, http_server: RecordingServer) -> None:
+    subscription = Subscription(make, http_server, paused_at=datetime.now(UTC))
+    subscription.serve(b"sku,title\n1,One\n")
+    assert subscription.fetch() is None
+    assert http_server.seen == []
 
 
 def test_due_feeds_are_found_across_workspaces(make: Factory, http_server: RecordingServer) -> None:
