@@ -7,7 +7,7 @@ from cwz_web.demo.starters import Starter, read_starter
 
 SLUG = "live-example"
 # The photos, each of the sample row at its position, with their labels.
-PRODUCTS = {"sneaker": "Shoe", "headphones": "Headphones", "lamp": "Lamp", "armchair": "Chair"}
+PRODUCTS = {"sneaker": "Shoe", "headphones": "Headphones", "serum": "Bottle", "armchair": "Chair"}
 
 
 @lru_cache(maxsize=1)

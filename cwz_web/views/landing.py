@@ -70,7 +70,7 @@ class LiveExample(Form):
     title: Annotated[str, StringConstraints(min_length=1, max_length=60)] = "Runner Coast 2"
     price: Annotated[str, StringConstraints(min_length=1, max_length=20)] = "129 EUR"
     color: Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")] = "#d9f24a"
-    product: Literal["sneaker", "headphones", "lamp", "armchair"] = "sneaker"
+    product: Literal["sneaker", "headphones", "serum", "armchair"] = "sneaker"
 
     @property
     def values(self) -> dict[str, str]:

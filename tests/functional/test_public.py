@@ -106,7 +106,7 @@ def test_front_page_shows_rendered_starters(app: TestApp) -> None:
 
 def test_live_example_renders_what_is_typed_without_scripts(app: TestApp) -> None:
     form = next(form for form in app.get("/").forms.values() if form.action == "/#example")
-    form["title"], form["color"], form["product"] = "Straße <b>2</b>", "#112233", "lamp"
+    form["title"], form["color"], form["product"] = "Straße <b>2</b>", "#112233", "serum"
     page = form.submit()
     assert page.html.find(id="title")["value"] == "Straße <b>2</b>"
     sources = [image["src"] for image in page.html.select("#live-images img")]
