@@ -100,12 +100,17 @@ function removeLater(toast) {
 }
 
 // Screen readers announce what is added to the page, but not what it came with.
-for (const notice of document.querySelectorAll("[data-notice]")) {
-  const parts = [...notice.childNodes];
-  notice.replaceChildren();
-  setTimeout(() => notice.append(...parts), 100);
-  removeLater(notice);
+function showNotices() {
+  for (const notice of document.querySelectorAll("[data-notice]")) {
+    const parts = [...notice.childNodes];
+    delete notice.dataset.notice;
+    notice.replaceChildren();
+    setTimeout(() => notice.append(...parts), 100);
+    removeLater(notice);
+  }
 }
+document.addEventListener("htmx:after:swap", showNotices);
+showNotices();
 
 const CHARACTERS = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#34;": '"', "&#39;": "'" };
 

@@ -17,10 +17,10 @@ from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, P
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
 from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, list_path, read_list_form
+from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
-from cwz_web.web.urls import parse_number
-from cwz_web.workspaces.audit import find_recent_entry, record
+from cwz_web.workspaces.audit import record
 from cwz_web.workspaces.invitations import (
     InvitationError,
     accept_invitation,
@@ -36,7 +36,6 @@ from cwz_web.workspaces.members import (
     email_admins,
     end_membership,
     find_member,
-    find_member_by_email,
     find_members,
     keys_of_former_member,
     remove_member,
@@ -96,22 +95,11 @@ class MemberRow:
 
 
 @dataclass(frozen=True)
-class RoleUndo:
-    """A role that was just changed, and the path of the form that restores the previous one."""
-
-    name: str
-    role: Role
-    previous: Role
-    path: str
-
-
-@dataclass(frozen=True)
 class MemberListPage:
     """The view model of members/list.jinja2 and members/_list.jinja2.
 
     Attributes:
         is_form_open: Whether the invitation form is open: it has errors, or the user is the only member.
-        undo: The change of a role that can be undone.
     """
 
     form: MemberPageForm
@@ -123,7 +111,6 @@ class MemberListPage:
     can_manage: bool
     is_form_open: bool
     notice: str | None
-    undo: RoleUndo | None
     list: ListControls
 
 
@@ -181,7 +168,6 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
         can_manage=bool(request.has_permission(Permission.MEMBER_MANAGE)),
         is_form_open=is_alone or bool(form.errors.keys() & InviteForm.model_fields.keys()),
         notice=NOTICES.get(request.GET.get("done", "")),
-        undo=_find_undo(request),
     )
 
 
@@ -195,17 +181,6 @@ def initials(name: str) -> str:
     """Return the first letters of the first and the last word of a name; a question mark if there are none."""
     letters = [letter for word in name.split() if (letter := next(filter(str.isalnum, word), ""))]
     return "".join(letters[:1] + letters[1:][-1:]).upper() or "?"
-
-
-def _find_undo(request: Request) -> RoleUndo | None:
-    """Return the change of `?undo=`, an entry of the user in the activity log, unless the role has changed since."""
-    workspace_id, number = request.workspace.workspace_id, parse_number(request.GET.get("undo", ""))
-    entry = number and find_recent_entry(request.db, workspace_id, number, request.user.account.id, "member.role")
-    changed = entry and find_member_by_email(request.db, workspace_id, entry.target)
-    if not entry or not changed or changed.role != entry.details["role"]:
-        return None
-    path = request.path_in("members", changed.account.id, "role")
-    return RoleUndo(changed.account.name, changed.role, Role(entry.details["previous_role"]), path)
 
 
 def _leave_page(context: MemberCollection, request: Request, form: SubmittedForm[Form]) -> LeavePage:
@@ -321,8 +296,11 @@ def change_member_role(context: MemberResource, request: Request, form: RoleForm
     path = list_path(request, "members", form.list)
     if form.role == previous_role:
         return HTTPSeeOther(path)
-    number = request.audit("member.role", member.account.email, role=form.role, previous_role=previous_role)
-    return HTTPSeeOther(f"{path}{'&' if '?' in path else '?'}undo={number}")
+    request.audit("member.role", member.account.email, role=form.role, previous_role=previous_role)
+    undo = request.path_in("members", member.account.id, "role")
+    text = f"{member.account.name} is now {form.role.label}."
+    add_notice(request, text, undo=undo, role=previous_role, list=form.list)
+    return HTTPSeeOther(path)
 
 
 @form_view(

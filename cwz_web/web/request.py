@@ -170,9 +170,9 @@ class Request(pyramid.request.Request):
         """Return the path of a page in the workspace: `request.path_in("feeds", feed.id)`."""
         return "/".join(["/w", self.workspace.slug, *map(str, segments)])
 
-    def audit(self, action: str, target: str, **details: Any) -> int:
-        """Record in the workspace's audit log what the user does, in the request's transaction; return the number."""
-        return record(self.db, self.workspace.workspace_id, self.actor, action, target, details)
+    def audit(self, action: str, target: str, **details: Any) -> None:
+        """Record in the workspace's audit log what the user does, in the request's transaction."""
+        record(self.db, self.workspace.workspace_id, self.actor, action, target, details)
 
     @reify
     def login_step(self) -> dict[str, Any] | None:

@@ -24,8 +24,6 @@ MAX_SCANNED = 20_000
 MAX_EXPORTED = 100_000
 MAX_ACTORS = 200
 MAX_OUTSIDE_ATTEMPTS_PER_HOUR = 60
-# The page after a change offers to undo it for this long.
-UNDO_TIME = timedelta(minutes=10)
 INITIAL_DIGEST = "0" * 64
 COLUMNS = ("number", "at", "actor", "action", "target", "details", "ip_address", "digest")
 
@@ -192,8 +190,8 @@ class EntryPage:
 
 def record(
     db: Session, workspace_id: UUID, actor: Actor, action: str, target: str, details: dict[str, Any] | None = None
-) -> int:
-    """Add an entry, in the transaction of the action. Return its number.
+) -> None:
+    """Add an entry, in the transaction of the action.
 
     Args:
         db: The database session.
@@ -220,14 +218,6 @@ def record(
     entry.digest = _digest(previous.digest if previous else INITIAL_DIGEST, entry)
     db.add(entry)
     db.flush()
-    return entry.number
-
-
-def find_recent_entry(db: Session, workspace_id: UUID, number: int, actor_id: UUID, action: str) -> AuditEntry | None:
-    """Return the entry of an action, if the account did it in the last UNDO_TIME: it can be undone."""
-    entry = db.get(AuditEntry, (workspace_id, number))
-    is_own = entry is not None and (entry.actor_id, entry.action) == (actor_id, action)
-    return entry if entry and is_own and datetime.now(UTC) - entry.at < UNDO_TIME else None
 
 
 def record_in_all_workspaces(db: Session, actor: Actor, action: str, target: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from cwz_web.accounts.models import Account, has_email
+from cwz_web.accounts.models import Account
 from cwz_web.db.pagination import count_rows
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
@@ -97,12 +97,6 @@ def email_member(db: Session, account: Account, message: EmailMessage) -> None:
 def find_member(db: Session, workspace_id: UUID, account_id: UUID) -> Member | None:
     """Return a member, or None."""
     row = db.execute(_members(workspace_id).where(Membership.account_id == account_id)).one_or_none()
-    return Member(*row) if row else None
-
-
-def find_member_by_email(db: Session, workspace_id: UUID, email: str) -> Member | None:
-    """Return the member with an email address, or None."""
-    row = db.execute(_members(workspace_id).where(has_email(email))).one_or_none()
     return Member(*row) if row else None
 
 
