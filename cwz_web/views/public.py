@@ -213,13 +213,15 @@ def _plan_cards(request: Request) -> list[PlanCard]:
 
 def _plan_features(plan: Plan, history_days: int) -> list[str]:
     limits = (
-        (plan.images, "images per month"),
-        (plan.members, "members"),
-        (plan.connections, "storage connections"),
-        (plan.feeds, "feeds"),
+        (plan.images, "image per month", "images per month"),
+        (plan.members, "member", "members"),
+        (plan.connections, "storage connection", "storage connections"),
+        (plan.feeds, "feed", "feeds"),
     )
     days = min(plan.history_days or history_days, history_days)
-    features = [f"{limit:,} {what}" if limit else f"Unlimited {what}" for limit, what in limits]
+    features = [
+        f"{limit:,} {one if limit == 1 else many}" if limit else f"Unlimited {many}" for limit, one, many in limits
+    ]
     return [*features, f"{days} days of history"]
 
 
