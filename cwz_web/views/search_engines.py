@@ -22,9 +22,9 @@ CACHE_CONTROL = "public, max-age=86400"
 
 @view_config(context=Root, name="robots.txt", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def robots_txt(context: Root, request: Request) -> Response:
-    """Return which pages are for people only (RFC 9309)."""
+    """Return where the sitemap is (RFC 9309). Pages of workspaces need no rule: they redirect to the sign-in page."""
     url = request.services.settings.url
-    lines = ("User-agent: *", "Disallow: /w/", "Disallow: /account", f"Sitemap: {url}/sitemap.xml")
+    lines = ("User-agent: *", "Allow: /", f"Sitemap: {url}/sitemap.xml")
     return Response("".join(f"{line}\n" for line in lines), content_type="text/plain", charset="utf-8")
 
 
