@@ -49,10 +49,12 @@ def test_account_and_workspace_pages(find_defects: Callable[..., list[object]]) 
 
 
 def test_item_pages(page: Page, find_defects: Callable[..., list[object]]) -> None:
-    names = ("feeds", "templates", "runs")
-    feed, template, run = (first_link(page.request.get(f"/w/demo/{name}").text(), name) for name in names)
+    names = ("feeds", "templates", "runs", "images", "storage")
+    found = [first_link(page.request.get(f"/w/demo/{name}").text(), name) for name in names]
+    feed, template, run, image, connection = found
     design = f"{template}/design?layer=Title"
-    paths = [feed, *(f"{feed}/{tab}" for tab in ("imports", "changes", "source", "settings", "columns"))]
+    paths = [image, connection, feed]
+    paths += [*(f"{feed}/{tab}" for tab in ("imports", "changes", "source", "settings", "columns"))]
     paths += [run, template, f"{template}/document", f"{template}/unsigned-urls"]
     paths += [
         f"{template}/usage",
