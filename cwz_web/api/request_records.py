@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from pyramid.config import Configurator
@@ -25,6 +26,8 @@ from cwz_web.web.request import Handler, Request
 MAX_PATH, MAX_DETAIL, MAX_MESSAGE, MAX_NAME = 300, 500, 200, 100
 MAX_ERRORS = 10
 NOT_FOUND = 404
+# Characters of a path that are not encoded (RFC 3986), and the brackets of what was removed.
+PATH_SAFE = "/:@!$&'()*+,;=~[]"
 
 
 def api_requests_tween(handler: Handler, registry: Registry) -> Handler:
@@ -64,7 +67,7 @@ def _record(
         created_at=at,
         key_id=api_key.key_id,
         method=request.method,
-        path=_text(request.path, MAX_PATH),
+        path=_cut(quote(_scrubbed(request.path_info), PATH_SAFE), MAX_PATH),
         status=response.status_int,
         milliseconds=milliseconds,
         response_bytes=response.content_length,
@@ -80,8 +83,16 @@ def _errors(errors: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(text: str, length: int) -> str:
-    cut = text if len(text) <= length else f"{text[: length - 1]}…"
-    return str(scrub(cut))
+    return _cut(_scrubbed(text), length)
+
+
+def _scrubbed(text: str) -> str:
+    """Return a text without secrets. It is not cut yet: the part of a secret does not look like one."""
+    return str(scrub(text))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def includeme(config: Configurator) -> None:

@@ -86,6 +86,9 @@ def test_requests_are_listed_without_secrets(app: TestApp, make: Factory, space:
     failed = api.post_json("/v1/images", body, status=422)
     feed = make.feed(space)
     api.get(f"/v1/feeds/{feed.id}/items/jane@example.org?token=query-secret", status=404)
+    items = f"/v1/feeds/{feed.id}/items/"
+    api.get(items + "a".rjust(295 - len(items), "a") + "@cut.example.org", status=404)
+    api.get(f"{items}shop%3Fkey%3Dencoded-secret", status=404)
     api.get("/v1/nothing", status=404)
     api.get("/v1/feeds", status=200)
     TestApp(app.app).get("/v1/feeds", status=401)
@@ -93,10 +96,10 @@ def test_requests_are_listed_without_secrets(app: TestApp, make: Factory, space:
     with record_queries(make.database) as queries:
         page = app.get(here)
     assert len(queries) < 15
-    assert names(page, ".request-log summary .badge") == ["200", "404", "404", "422"]
+    assert names(page, ".request-log summary .badge") == ["200", "404", "404", "404", "404", "422"]
     assert "The template has no such field" in page.text
     assert failed.headers["X-Request-Id"] in page.text
-    for secret in (plain, "query-secret", "jane@", "body value"):
+    for secret in (plain, "query-secret", "jane@", "a@cut", "encoded-secret", "body value"):
         assert secret not in page.text
     assert names(app.get(f"{here}?status=client&search=nothing"), ".request-log code")[0] == "/v1/nothing"
     assert "No requests match" in app.get(f"{here}?method=DELETE").text
