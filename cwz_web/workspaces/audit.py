@@ -328,12 +328,17 @@ def _find_numbers(db: Session, workspace_id: UUID, filters: AuditFilter) -> tupl
     if filters.since:
         first = own.where(AuditEntry.at >= _start_of(filters.since)).order_by(AuditEntry.at)
     if filters.until:
-        last = own.where(AuditEntry.at < _start_of(filters.until) + timedelta(days=1)).order_by(AuditEntry.at.desc())
+        last = own.where(AuditEntry.at < _end_of(filters.until)).order_by(AuditEntry.at.desc())
     return db.scalar(first.limit(1)) or 1, db.scalar(last.limit(1)) or 0
 
 
 def _start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _end_of(day: date) -> datetime:
+    """Return the start of the next day; the last day of the calendar has none."""
+    return _start_of(min(day, date.max - timedelta(days=1))) + timedelta(days=1)
 
 
 def _filtered(workspace_id: UUID, filters: AuditFilter) -> Select[AuditEntry]:
@@ -350,7 +355,7 @@ def _filtered(workspace_id: UUID, filters: AuditFilter) -> Select[AuditEntry]:
     if filters.since:
         query = query.where(AuditEntry.at >= _start_of(filters.since))
     if filters.until:
-        query = query.where(AuditEntry.at < _start_of(filters.until) + timedelta(days=1))
+        query = query.where(AuditEntry.at < _end_of(filters.until))
     return query
 
 
