@@ -13,6 +13,8 @@ from cwz_web.web.request import Request
 
 COOKIE = "notice"
 LIFETIME = timedelta(minutes=1)
+# Characters of a field; browsers reject a cookie of more than 4 KB. A place in a list is not longer (lists.list_path).
+MAX_FIELD = 1000
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def add_notice(request: Request, text: str, *, undo: str = "", **fields: str) ->
         undo: The path that undoes it; empty if it cannot be undone.
         fields: The fields of the form that undoes it.
     """
-    claims = {"sub": _subject(request), "text": text, "undo": undo, "fields": fields}
+    cut = {name: value[:MAX_FIELD] for name, value in fields.items()}
+    claims = {"sub": _subject(request), "text": text, "undo": undo, "fields": cut}
     token = request.services.browser_tokens.sign(COOKIE, LIFETIME, **claims)
     request.add_response_callback(lambda _, response: set_cookie(request, response, COOKIE, token, LIFETIME))
 

@@ -36,3 +36,11 @@ def test_a_notice_is_for_one_account_and_one_workspace(app: TestApp, make: Facto
     sign_in(app, colleague)
     app.set_cookie("cwz_notice", notice)
     assert app.get(f"/w/{space.slug}/feeds").html.find(class_="toast") is None
+
+
+def test_a_long_place_in_a_list_makes_no_long_cookie(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    fields = {"csrf_token": token_of(app, f"/w/{space.slug}"), "role": "support", "list": "search=" + "x" * 50_000}
+    answer = app.post(f"/w/{space.slug}/members/{make.member(space, Role.USER).id}/role", fields, status=303)
+    assert max(len(value) for name, value in answer.headerlist if name == "Set-Cookie") < 4096
