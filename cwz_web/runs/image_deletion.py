@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, exists, func, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import Database, execute_update, raw_connection
@@ -136,23 +136,33 @@ def restore_images(db: Session, workspace_id: UUID, batch_id: UUID) -> int:
 def purge_images(database: Database, providers: ProviderRegistry, workspace_id: UUID, batch_id: UUID) -> int:
     """Remove the objects of deleted images, unless the same image was rendered again. Return how many are removed.
 
+    A deleted workspace is no exception: it can be restored, and the job runs only once. An image that was rendered
+    again and deleted as well has the same object: the job of the later deletion removes it.
+
     Raises:
         StorageError: A connection does not respond; the job tries again.
     """
-    batch = (DeletedImage.workspace_id == workspace_id, DeletedImage.batch_id == batch_id)
-    with database.transaction(workspace_id) as db:
+    batch, later = (DeletedImage.workspace_id == workspace_id, DeletedImage.batch_id == batch_id), aliased(DeletedImage)
+    with database.transaction(workspace_id, deleted=True) as db:
         db.execute(update(DeletedImage).where(*batch).values(is_purging=True))
         is_rendered_again = exists().where(
             Image.workspace_id == workspace_id,
             Image.digest == DeletedImage.digest,
             Image.connection_id == DeletedImage.connection_id,
         )
-        gone = db.execute(select(DeletedImage.connection_id, DeletedImage.key).where(*batch, ~is_rendered_again)).all()
+        is_deleted_again = exists().where(
+            later.workspace_id == workspace_id,
+            later.digest == DeletedImage.digest,
+            later.connection_id == DeletedImage.connection_id,
+            later.batch_id > batch_id,
+        )
+        own_objects = select(DeletedImage.connection_id, DeletedImage.key).where(*batch)
+        gone = db.execute(own_objects.where(~is_rendered_again, ~is_deleted_again)).all()
         own = select(Connection).where(Connection.workspace_id == workspace_id)
         specs = {connection.id: connection.spec for connection in db.scalars(own)}
     buckets = {connection_id: providers.open(specs[connection_id]) for connection_id in {row[0] for row in gone}}
     for connection_id, key in gone:
         buckets[connection_id].delete(key)
-    with database.transaction(workspace_id) as db:
+    with database.transaction(workspace_id, deleted=True) as db:
         db.execute(delete(DeletedImage).where(*batch))
     return len(gone)

@@ -92,7 +92,7 @@ def delete_chunks(context: JobContext, workspace_id: str, run_id: str) -> None:
             delete_queued_chunks(db, run)
 
 
-@app.task(name=PURGE_TASK, retry=RETRY, pass_context=True)
+@app.task(name=PURGE_TASK, retry=LongRetry(), pass_context=True)
 def purge_deleted_images(context: JobContext, workspace_id: str, batch_id: str) -> None:
     """Remove the objects of images that were deleted a while ago."""
     extra = context.additional_context

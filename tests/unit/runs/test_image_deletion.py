@@ -20,6 +20,8 @@ from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import version_of, write_output_feed
 from cwz_web.storage.connections import ConnectionInUseError, delete_connection, list_connections, usage_by_connection
 from cwz_web.storage.contract import ObjectNotFoundError
+from cwz_web.workspaces.audit import Actor
+from cwz_web.workspaces.deletion import delete_workspace
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, local_bucket
 
@@ -133,6 +135,28 @@ def test_image_that_was_rendered_again_keeps_its_object(gallery: Gallery) -> Non
     assert gallery.purge(batches[1]) == 0
     assert local_bucket(gallery.make.services).head(first.key).size == 5
     assert gallery.make.count(DeletedImage, gallery.space.id) == 0
+
+
+def test_earlier_deletion_of_the_same_image_leaves_its_object_to_the_later_one(gallery: Gallery) -> None:
+    first, again = gallery.images[0], copy_of(gallery.images[0])
+    earlier = gallery.delete(first)
+    with gallery.transaction() as db:
+        db.add(again)
+    later = gallery.delete(again)
+    assert gallery.purge(earlier) == 0
+    assert gallery.restore(later) == 1
+    assert local_bucket(gallery.make.services).head(first.key).size == 5
+    assert gallery.purge(gallery.delete(again)) == 1
+
+
+def test_objects_are_removed_although_the_workspace_is_deleted(gallery: Gallery) -> None:
+    first, _ = gallery.images
+    batch = gallery.delete(first)
+    with gallery.transaction() as db:
+        delete_workspace(db, db.get_one(Workspace, gallery.space.id), Actor(None, "Ada", ""), with_images=False)
+    assert gallery.purge(batch) == 1
+    with pytest.raises(ObjectNotFoundError):
+        local_bucket(gallery.make.services).head(first.key)
 
 
 def test_output_feeds_that_have_an_image(gallery: Gallery) -> None:
