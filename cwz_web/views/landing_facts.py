@@ -36,14 +36,14 @@ class Source:
 
 
 # The table "Engine and peers" of bench/RESULTS.md; tests/unit/test_landing_facts.py keeps both equal.
-SPEED_DATE = date(2026, 11, 29)
+SPEED_DATE = date(2026, 11, 30)
 SPEED = (
-    SpeedRow("photo card, JPEG", "7.9", "3.5", "6.7", "", "2.1"),
-    SpeedRow("photo card, PNG", "23.2", "1.9", "14.8", "15.6", "15.4"),
-    SpeedRow("text card, JPEG", "10.3", "2.7", "4.9", "", "1.6"),
-    SpeedRow("text card, PNG", "11.9", "0.8", "5.2", "10.8", "3.8"),
-    SpeedRow("catalog card, JPEG", "18.3", "4.2", "4.8", "", ""),
-    SpeedRow("catalog card, PNG", "25.6", "1.9", "7.3", "62.5", ""),
+    SpeedRow("photo card, JPEG", "8.9", "4.1", "4.7", "", "1.6"),
+    SpeedRow("photo card, PNG", "20.4", "2.6", "16.4", "21.0", "17.8"),
+    SpeedRow("text card, JPEG", "9.0", "2.4", "4.3", "", "1.7"),
+    SpeedRow("text card, PNG", "10.0", "0.8", "5.1", "13.4", "4.6"),
+    SpeedRow("catalog card, JPEG", "17.9", "5.8", "5.1", "", ""),
+    SpeedRow("catalog card, PNG", "21.6", "2.5", "10.2", "79.2", ""),
 )
 
 # From the pages in SOURCES, as they were on that day.
@@ -86,6 +86,11 @@ COMPARISON = (
 SOURCES = (
     Source("Bannerbear, API reference", "https://developers.bannerbear.com/v5/"),
     Source("Bannerbear, free plan", "https://www.bannerbear.com/the-free-plan/"),
+    Source(
+        "Bannerbear, editor",
+        "https://www.bannerbear.com/help/articles/255-can-i-embed-the-template-editor-into-my-page-or-product",
+    ),
+    Source("Creatomate, editor", "https://creatomate.com/docs/template-editor/source-editor"),
     Source("Creatomate, file retention", "https://creatomate.com/docs/api/reference/file-retention"),
     Source("Creatomate, limits", "https://creatomate.com/docs/api/reference/limits-and-concurrency"),
     Source("satori", "https://github.com/vercel/satori"),
