@@ -28,24 +28,32 @@ MAX_FEEDS = 20
 IN_PROGRESS = "A run in progress may keep this image. Wait until it has finished, or cancel it"
 TOO_MANY_ROWS = f"Together, these images are those of more than {MAX_ITEMS:,} rows of runs. Select fewer"
 
-# Feeds whose output feed has one of the images: no later run has an image of the same row and output.
+# Feeds whose output feed has one of the images: no later run has an image of the same row and output. OFFSET 0 lets
+# PostgreSQL look rows up in an index one by one; as a join without statistics, it compares all rows with all others.
 _FEEDS = text("""
+    WITH shown AS MATERIALIZED (
+        SELECT run_id, key, output, state, image_id FROM run_items
+        WHERE workspace_id = :workspace AND image_id = ANY(CAST(:images AS uuid[])) AND state IN ('done', 'incomplete')
+        LIMIT :items
+    )
     SELECT feed.id, feed.name, template.name AS template, count(DISTINCT item.image_id) AS images,
            EXISTS (SELECT FROM auto_runs WHERE workspace_id = :workspace AND feed_id = feed.id
                    AND template_id = template.id) AS is_automatic
-    FROM run_items item
+    FROM shown item
     JOIN runs run ON run.workspace_id = :workspace AND run.id = item.run_id
     JOIN feeds feed ON feed.workspace_id = :workspace AND feed.id = run.feed_id AND feed.deleted_at IS NULL
     JOIN templates template ON template.workspace_id = :workspace AND template.id = run.template_id
-    WHERE item.workspace_id = :workspace AND item.image_id = ANY(CAST(:images AS uuid[]))
-      AND (item.state = 'done' OR (item.state = 'incomplete' AND run.on_missing_photo = 'replace'))
-      AND EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = feed.id AND key = item.key)
+    WHERE (item.state = 'done' OR run.on_missing_photo = 'replace')
+      AND EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = feed.id AND key = item.key OFFSET 0)
       AND NOT EXISTS (
-          SELECT FROM run_items later
+          SELECT FROM (
+              SELECT run_id, output FROM run_items
+              WHERE workspace_id = :workspace AND key = item.key AND state = 'done' OFFSET 0
+          ) later
           JOIN runs later_run ON later_run.workspace_id = :workspace AND later_run.id = later.run_id
-          WHERE later.workspace_id = :workspace AND later.key = item.key AND later.run_id > item.run_id
-            AND later.state = 'done' AND later_run.feed_id = run.feed_id AND later_run.template_id = run.template_id
-            AND later_run.outputs -> later.output = run.outputs -> item.output)
+          WHERE later.run_id > item.run_id AND later_run.feed_id = run.feed_id
+            AND later_run.template_id = run.template_id
+            AND later_run.outputs -> later.output = run.outputs -> item.output OFFSET 0)
     GROUP BY feed.id, feed.name, template.id, template.name ORDER BY feed.name, template.name LIMIT :limit
 """)
 _MOVE = text("""
@@ -91,8 +99,8 @@ class FeedUse:
 
 
 def feeds_with_images(db: Session, workspace_id: UUID, image_ids: Collection[UUID]) -> list[FeedUse]:
-    """Return the feeds whose rows currently have some of the images, at most MAX_FEEDS."""
-    parameters = {"workspace": workspace_id, "images": list(image_ids), "limit": MAX_FEEDS}
+    """Return the feeds whose rows currently have some of the images, at most MAX_FEEDS, of at most MAX_ITEMS rows."""
+    parameters = {"workspace": workspace_id, "images": list(image_ids), "items": MAX_ITEMS, "limit": MAX_FEEDS}
     return [
         FeedUse(row.id, row.name, row.template, row.images, row.is_automatic) for row in db.execute(_FEEDS, parameters)
     ]

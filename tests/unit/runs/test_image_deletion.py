@@ -3,7 +3,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import DeletedImage, Image, Template
@@ -171,6 +171,15 @@ def test_output_feeds_that_have_an_image(gallery: Gallery) -> None:
     assert gallery.uses(second, replacement) == [("Products", 2, True)]
     gallery.delete(replacement)
     assert gallery.output_feed()[1][0] == "", "the earlier image is not shown instead"
+
+
+def test_uses_of_an_image_of_many_rows_take_linear_time(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {"workspace": gallery.space.id, "images": [gallery.images[0].id], "items": 10, "limit": 10}
+    with gallery.transaction() as db:
+        plan = str(db.execute(text(f"EXPLAIN {image_deletion._FEEDS.text}"), parameters).all())
+    assert "Anti Join" not in plan
+    monkeypatch.setattr(image_deletion, "MAX_ITEMS", 1)
+    assert gallery.uses(*gallery.images) == [("Products", 1, False)]
 
 
 def test_image_of_a_run_in_progress_is_not_deleted(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
