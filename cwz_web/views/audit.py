@@ -163,8 +163,9 @@ def audit_page(context: WorkspaceResource, request: Request) -> AuditPage:
 def audit_csv(context: WorkspaceResource, request: Request) -> Response:
     """Download the entries that match, of the newest ones, as CSV."""
     filters = _filters(read_list_form(AuditListForm, request))
-    rows = export_rows(request.db, context.access.workspace_id, filters)
-    return csv_download(f"{context.access.slug}-activity.csv", rows)
+    with request.services.slow_requests.slot(context.access.workspace_id):
+        rows = export_rows(request.db, context.access.workspace_id, filters)
+        return csv_download(f"{context.access.slug}-activity.csv", rows)
 
 
 def _filters(form: AuditListForm) -> AuditFilter:

@@ -1,14 +1,15 @@
-"""Large plans occupy a slot of the limit on slow requests; small ones do not."""
+"""Large plans, searches of logs and their export occupy a slot of the limit on slow requests; other requests do not."""
 
 from contextlib import ExitStack
 
 import pytest
 from pyramid.router import Router
+from webtest import TestApp
 
 from cwz_web.runs import planning
 from cwz_web.runs.models import Run
 from cwz_web.web.slow_requests import MAX_PER_WORKSPACE
-from tests.factories import Factory
+from tests.factories import Factory, sign_in
 from tests.functional.test_api_key_limits import Program
 
 
@@ -27,3 +28,17 @@ def test_plan_of_many_rows_needs_a_slot(wsgi: Router, make: Factory, monkeypatch
             db.get_one(Run, (program.space.id, run.id)).done = 1
         assert program.send(body, 503, path="/v1/runs/plan").json["code"] == "busy"
     program.send(body, 200, path="/v1/runs/plan")
+
+
+def test_what_scans_a_log_needs_a_slot(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    sign_in(app, make.member(space))
+    here, scans = f"/w/{space.slug}", ("requests?search=feeds", "audit.csv")
+    with ExitStack() as occupied:
+        for _ in range(MAX_PER_WORKSPACE):
+            occupied.enter_context(make.services.slow_requests.slot(space.id))
+        for path in scans:
+            app.get(f"{here}/{path}", status=503)
+        app.get(f"{here}/requests", status=200)
+    for path in scans:
+        app.get(f"{here}/{path}", status=200)
