@@ -23,6 +23,7 @@ from cwz_web.values.formats import CurrencyCode
 from cwz_web.web.forms import CSRF_FIELD, Form, read_form
 from cwz_web.web.request import Request
 
+CURRENCY_FIELD = "feed_currency"
 NAMED_COLUMNS = 3
 COMMON_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "CAD", "AUD", "JPY", "INR", "BRL")
 
@@ -96,5 +97,5 @@ def set_currency(context: FeedResource, request: Request) -> Response:
     request.audit("feed.currency", feed.name, currency=feed.currency)
     if not form.template:
         return HTTPSeeOther(request.path_in("feeds", feed.id))
-    kept = {name: value for name, value in request.POST.items() if name not in (CSRF_FIELD, "feed_currency")}
+    kept = {name: value for name, value in request.POST.items() if name not in (CSRF_FIELD, CURRENCY_FIELD)}
     return HTTPSeeOther(f"{request.path_in('runs', 'new')}?{urlencode(kept)}")

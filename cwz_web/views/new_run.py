@@ -35,7 +35,7 @@ from cwz_web.runs.planning import (
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.views.feed_currency import CurrencyQuestion, currency_question
+from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyQuestion, currency_question
 from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, error_messages, form_view
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
@@ -119,7 +119,7 @@ class MappedField:
 
 @dataclass(frozen=True)
 class MappingFragment:
-    """What runs/_mapping.jinja2 shows: the column of each field, and the sizes."""
+    """What runs/_mapping_update.jinja2 shows: the column of each field, the sizes, and a question."""
 
     mapped: str
     feed: Feed
@@ -168,13 +168,14 @@ class PlanFragment:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanPage(PlanFragment):
-    """What runs/plan.jinja2 shows: the plan, and the form that it is for."""
+    """What runs/plan.jinja2 shows: the plan, the form that it is for, and the question for the currency of its feed."""
 
     typed: dict[str, str]
+    question: CurrencyQuestion | None
 
 
 @page_view(
-    "runs/new.jinja2", "runs/_mapping.jinja2", context=RunCollection, name="new", permission=Permission.RUN_START
+    "runs/new.jinja2", "runs/_mapping_update.jinja2", context=RunCollection, name="new", permission=Permission.RUN_START
 )
 def show_new_run(context: RunCollection, request: Request) -> NewRunPage:
     """Show the form, with a guessed mapping and the image of the first row."""
@@ -201,13 +202,19 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
     quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
     try:
         if not form.confirm:
-            page = PlanPage(typed=typed, **vars(plan_fragment(request, spec)))
-            return render_to_response("runs/plan.jinja2", template_values(page), request=request)
+            return _plan_page(request, spec, typed)
         run = start_run(request.db, spec, started_by=request.user.account.id, quota=quota)
     except (EmptyFeedError, InvalidSettingsError, QuotaExceededError) as error:
         raise FieldError("feed", str(error)) from None
     request.audit("run.start", f"{spec.feed.name} with {spec.template.name}", run=str(run.id), rows=run.total)
     return HTTPSeeOther(request.path_in("runs", run.id))
+
+
+def _plan_page(request: Request, spec: RunSpec, typed: Mapping[str, str]) -> Response:
+    kept = {name: value for name, value in typed.items() if name != CURRENCY_FIELD}
+    question = currency_question(request, spec.feed)  # without scripts, another feed can be chosen with the same click
+    page = PlanPage(typed=kept, question=question, **vars(plan_fragment(request, spec)))
+    return render_to_response("runs/plan.jinja2", template_values(page), request=request)
 
 
 @view_config(

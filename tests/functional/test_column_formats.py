@@ -121,7 +121,15 @@ def test_currency_is_asked_before_a_run_of_a_feed_that_lacks_it(user: FeedUser) 
     feed = user.make.feed(user.space, data=b"sku,price\n1,50\n")
     template = user.make.template(user.space)
     new_run = f"/w/{user.space.slug}/runs/new?feed={feed.id}&template={template.id}"
-    form = next(form for form in user.app.get(new_run).forms.values() if "feed_currency" in form.fields)
+    asked = user.app.get(new_run)
+    assert asked.text.index('id="feed_currency"') < asked.text.index('id="plan"'), "before the button that renders"
+    named = user.make.feed(user.space, data=b"sku,price\n1,50 EUR\n")
+    part = user.app.get(new_run.replace(str(feed.id), str(named.id)), headers={"HX-Request": "true"})
+    assert part.html.find(id="currency").attrs == {"id": "currency", "hx-swap-oob": "outerMorph"}
+    assert not part.html.find(id="currency").find(), "another feed replaces the question"
+    form = next(form for form in asked.forms.values() if "feed_currency" in form.fields)
+    plan = user.app.post(new_run, form.submit_fields())
+    assert len(plan.html.find_all(attrs={"name": "feed_currency"})) == 1, "also with the plan, without scripts"
     form["feed_currency"], form["quality"] = "CHF", "70"
     path = f"{user.feeds}/{feed.id}/currency"
     page = user.app.post(path, form.submit_fields(), status=303).follow()
