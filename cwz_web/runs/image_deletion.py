@@ -13,10 +13,11 @@ from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 from uuid_utils.compat import uuid7
 
+from cwz_web.db.pagination import count_rows
 from cwz_web.db.session import Database, execute_update, raw_connection
 from cwz_web.generation.models import DeletedImage, Image
 from cwz_web.jobs import app
-from cwz_web.runs.models import RunItem
+from cwz_web.runs.models import Run, RunItem
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 
@@ -104,6 +105,17 @@ def feeds_with_images(db: Session, workspace_id: UUID, image_ids: Collection[UUI
     return [
         FeedUse(row.id, row.name, row.template, row.images, row.is_automatic) for row in db.execute(_FEEDS, parameters)
     ]
+
+
+def count_deleted_images(db: Session, run: Run) -> int:
+    """Return how many images of a run are deleted, counted up to one more than `pagination.MAX_COUNT`."""
+    deleted = select(RunItem.position).where(
+        RunItem.workspace_id == run.workspace_id,
+        RunItem.run_id == run.id,
+        RunItem.deleted_image_id.is_not(None),
+        RunItem.image_id.is_(None),  # else it was rendered again
+    )
+    return count_rows(db, deleted)
 
 
 def delete_images(db: Session, workspace_id: UUID, image_ids: Collection[UUID]) -> UUID:

@@ -192,6 +192,12 @@ class RunItem(Base):
             postgresql_where=text("deleted_image_id IS NOT NULL"),
         ),
         Index(
+            "ix_run_items_deleted_of_run",
+            "workspace_id",
+            "run_id",
+            postgresql_where=text("deleted_image_id IS NOT NULL"),
+        ),
+        Index(
             "ix_run_items_unsuccessful",
             "workspace_id",
             "run_id",

@@ -15,6 +15,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy import select
 
+from cwz_web.db.pagination import MAX_COUNT
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
@@ -23,6 +24,7 @@ from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_ex
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
+from cwz_web.runs.image_deletion import count_deleted_images
 from cwz_web.runs.missing_photos import MAX_ATTEMPTS
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.planning import RUN_CANCELED, cancel_run, retry_run
@@ -209,6 +211,7 @@ class ResultsFragment:
     download_label: str
     retry_label: str
     rows: list[ResultRow]
+    deleted: str
     failures: list[ProblemRow]
     more_failures: int
     failed_rows: list[ProblemRow]
@@ -329,9 +332,10 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
         retry_label=_retry_label(state),
         rows=_result_rows([_result_image(run, item, image, paths[image.id]) for item, image in results if image]),
+        deleted=_deleted_text(count_deleted_images(request.db, run)) if shows_images else "",
         failures=failures,
         more_failures=run.failed - len(failures) if failures else 0,
-        failed_rows=_problem_rows(run, [result for result in results if result[1] is None]),
+        failed_rows=_problem_rows(run, [result for result in results if _has_no_image(*result)]),
         failed_query=_results_query(state="failed"),
         incomplete=incomplete,
         more_incomplete=run.incomplete - len(incomplete),
@@ -421,6 +425,17 @@ def _state_text(run: Run) -> str:
         return state_text(run)
     findings = f", {count_text(run.findings, 'finding')}" if run.findings else ""
     return f"{run.failed:,} failed{findings}"
+
+
+def _has_no_image(item: RunItem, image: Image | None) -> bool:
+    """Return whether no image was rendered; one that was deleted since is no problem."""
+    return image is None and item.state not in ("done", "incomplete")
+
+
+def _deleted_text(images: int) -> str:
+    if images > MAX_COUNT:
+        return f"More than {MAX_COUNT:,} images deleted"
+    return f"{count_text(images, 'image')} deleted" if images else ""
 
 
 def _problems(request: Request, run: Run, state: str, limit: int) -> list[ProblemRow]:

@@ -16,7 +16,7 @@ from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image
 from cwz_web.runs import run_list, template_uses
 from cwz_web.runs.auto_runs import start_auto_run
-from cwz_web.runs.models import RunItem
+from cwz_web.runs.models import Run, RunItem
 from cwz_web.views import image_selection
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, local_bucket, record_queries, sign_in
@@ -205,8 +205,10 @@ def test_images_are_deleted_and_restored(app: TestApp, make: Factory, space: Wor
     assert str(first.id) in undo.submit(status=303).follow().text
     app.post(f"{here}/restore", dict(undo.submit_fields()), status=409)
     with make.database.transaction(space.id) as db:
-        item = db.get_one(RunItem, (space.id, make.run(feed, template).id, 1))
+        run = make.run(feed, template)
+        item = db.get_one(RunItem, (space.id, run.id, 1))
         item.image_id, item.state = second.id, "done"
+        db.get_one(Run, (space.id, run.id)).done = 1
     assert "Products" in app.get(f"{here}/{second.id}").html.dl.text
     asked = app.post(f"{here}/delete", fields | {"image": str(second.id)})
     assert "Output feeds have these images" in asked.text
@@ -214,6 +216,9 @@ def test_images_are_deleted_and_restored(app: TestApp, make: Factory, space: Wor
     form = next(form for form in asked.forms.values() if form.action == f"{here}/delete")
     form.submit("confirm", status=303)
     assert make.count(Image, space.id) == 1
+    page = app.get(f"/w/{space.slug}/runs/{run.id}?state=done")
+    assert "1 image deleted" in page.text
+    assert "Rows without an image" not in page.text
 
 
 def test_image_is_deleted_through_the_api(app: TestApp, make: Factory, space: Workspace) -> None:

@@ -11,6 +11,7 @@ from cwz_web.runs import image_deletion
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.image_deletion import (
     ImageInUseError,
+    count_deleted_images,
     delete_images,
     feeds_with_images,
     purge_images,
@@ -98,6 +99,7 @@ def test_deleted_image_is_nowhere_until_it_is_restored(gallery: Gallery) -> None
         assert db.scalars(select(Image.id)).all() == [second.id]
         [usage] = usage_by_connection(db, gallery.space.id).values()
         assert (usage.images, usage.size) == (1, 9)
+        assert count_deleted_images(db, gallery.run) == 1
     after, left = gallery.output_feed()
     assert (left[0], left[1]) == ("", urls[1])
     assert after != version
@@ -105,6 +107,7 @@ def test_deleted_image_is_nowhere_until_it_is_restored(gallery: Gallery) -> None
     assert gallery.output_feed() == (version, urls)
     with gallery.transaction() as db:
         restored = db.get_one(Image, (gallery.space.id, first.id))
+        assert count_deleted_images(db, gallery.run) == 0
         assert (restored.created_at, restored.name, restored.digest) == (first.created_at, first.name, first.digest)
     assert gallery.restore(batch) == 0
 
