@@ -1,7 +1,7 @@
 """Deletion of images: they are hidden at once, can be restored for a while, and are then removed from the storage.
 
 A deleted image is moved to `deleted_images`, so that every query of images is right without a condition. Items of runs
-keep its id in `deleted_image_id`. Its quota is not refunded; an image that is asked for again counts again.
+keep its id in `deleted_image_id`. Its quota is not refunded; an image that is requested again counts again.
 """
 
 from collections.abc import Collection

@@ -29,7 +29,7 @@ COMMON_CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "NOK", "DKK", "PLN", "CZ
 
 
 class CurrencyForm(Form):
-    """The currency of a feed. With `template`, it is asked on the page of a new run, whose other fields are kept."""
+    """The currency of a feed. With `template`, the form is on the page of a new run, whose other fields are kept."""
 
     model_config = ConfigDict(extra="ignore")
 

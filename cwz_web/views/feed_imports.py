@@ -142,7 +142,7 @@ class ColumnsPage:
 
 @dataclass(frozen=True)
 class CurrencyControl:
-    """The select of the feed's currency, with the suggested one chosen if none is set, and why it is asked."""
+    """The select of the feed's currency, with the suggested one chosen if none is set, for a reason."""
 
     value: str
     columns: str
