@@ -15,7 +15,7 @@ export function installLayerPanel(editor) {
   const folded = new Set();
   let focused = "";
   let dragged = "";
-  // What the tree shows: most changes of the document are none of it.
+  // What the tree shows, to which most changes of the document make no difference.
   let drawn = "";
 
   /** @param {string} name */
