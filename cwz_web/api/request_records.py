@@ -50,8 +50,8 @@ def api_requests_tween(handler: Handler, registry: Registry) -> Handler:
 
 def _find_key(request: Request, status: int) -> ApiKeyIdentity | None:
     """Return the key of a request; a URL that does not exist is answered before its key is looked up."""
-    identity = vars(request).get("identity")
-    if "identity" not in vars(request) and status == NOT_FOUND and request.area.uses_api_keys:
+    identity = request.known_identity
+    if identity is None and status == NOT_FOUND and request.area.uses_api_keys:
         with suppress(SQLAlchemyError):
             identity = request.identity
     return identity if isinstance(identity, ApiKeyIdentity) else None

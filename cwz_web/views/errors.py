@@ -291,8 +291,7 @@ def _error_response(request: Request, problem: ProblemError) -> Response:
 def _error_page(request: Request, problem: ProblemError) -> ErrorPage:
     """Return the page. A workspace of others is like one that does not exist: the user's own are offered."""
     workspace = request.workspace_or_none
-    # Not `request.identity`, which asks the database unless the request has done so already.
-    user = vars(request).get("identity")
+    user = request.known_identity
     known = user.workspaces if isinstance(user, SignedInUser) else ()
     return ErrorPage(
         problem=problem,

@@ -37,7 +37,7 @@ def refusals_tween(handler: Handler, registry: Registry) -> Handler:
 
     def tween(request: Request) -> Response:
         response = handler(request)
-        if response.status_int in (403, 404) and vars(request).get("identity") is not None:
+        if response.status_int in (403, 404) and request.known_identity is not None:
             try:
                 _record(request, response.status_int)
             except (SQLAlchemyError, psycopg.Error, ProcrastinateException) as error:

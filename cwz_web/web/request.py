@@ -126,6 +126,12 @@ class Request(pyramid.request.Request):
         return find_identity(self)
 
     @property
+    def known_identity(self) -> SignedInUser | ApiKeyIdentity | None:
+        """The identity if it was looked up before; None otherwise, since that queries the database."""
+        identity: SignedInUser | ApiKeyIdentity | None = vars(self).get("identity")
+        return identity
+
+    @property
     def user(self) -> SignedInUser:
         """The signed-in user, for views that require one."""
         assert isinstance(self.identity, SignedInUser)

@@ -9,8 +9,10 @@ import structlog
 from pyramid.config import Configurator
 from pyramid.response import Response
 
+from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.metrics import REQUEST_DURATION
 from cwz_web.resources.application import Root
+from cwz_web.security import SignedInUser
 from cwz_web.web.request import Handler, Request
 
 log = structlog.get_logger()
@@ -52,13 +54,13 @@ def _log_fields(request: Request) -> dict[str, str]:
     context = getattr(request, "context", None)
     if context is not None:
         fields["route"] = f"{type(context).__name__}/{getattr(request, 'view_name', '') or ''}"
-    identity = vars(request).get("identity")  # never looked up here: the transaction is over
-    if identity is not None:
-        account_id = getattr(identity, "account_id", None)
-        fields |= {"account": str(account_id)} if account_id is not None else {"key": str(identity.key_id)}
-        workspace = identity if account_id is None else request.workspace_or_none
-        workspace_id = getattr(workspace, "workspace_id", None)
-        fields |= {"workspace": str(workspace_id)} if workspace_id else {}
+    match request.known_identity:  # never looked up here: the transaction is over
+        case ApiKeyIdentity() as api_key:
+            fields |= {"key": str(api_key.key_id), "workspace": str(api_key.workspace_id)}
+        case SignedInUser() as user:
+            workspace = request.workspace_or_none
+            fields |= {"account": str(user.account_id)}
+            fields |= {"workspace": str(workspace.workspace_id)} if workspace else {}
     return fields
 
 
