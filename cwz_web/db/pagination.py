@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
@@ -12,6 +12,7 @@ from cwz_web.db.base import WorkspaceOwned
 
 # A query of any columns.
 AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+T = TypeVar("T")
 # Rows are counted up to this number, so that a count does not scan a large table.
 MAX_COUNT = 1000
 
@@ -32,10 +33,17 @@ class Sort:
 
 
 @dataclass(frozen=True)
-class Page:
-    """A page of rows, and the id after which the next page begins; None on the last page."""
+class Page(Generic[T]):
+    """A page of a list.
 
-    rows: list[Any]
+    Attributes:
+        rows: The rows of the page.
+        count: The number of all rows of the list, at most MAX_COUNT + 1.
+        next_after: The id after which the next page begins; None on the last page.
+    """
+
+    rows: list[T]
+    count: int
     next_after: UUID | None
 
 
@@ -48,8 +56,8 @@ def fetch_page(
     sort: Sort,
     after: UUID | None,
     size: int,
-) -> Page:
-    """Return a page of a query with at most two statements.
+) -> Page[Any]:
+    """Return a page of a query, and the number of all its rows, with at most three statements.
 
     Args:
         db: A transaction in the workspace.
@@ -60,6 +68,7 @@ def fetch_page(
         after: The id of the last row of the previous page; None for the first page. A row that is gone begins again.
         size: At most so many rows.
     """
+    count = count_rows(db, query)
     id_column: ColumnElement[UUID] = model.__table__.c.id  # type: ignore[attr-defined]
     keys = [id_column] if sort.key is None else [sort.key, id_column]
     if after is not None:
@@ -71,7 +80,7 @@ def fetch_page(
     order = [key.desc() for key in keys] if sort.is_descending else keys
     rows = list(db.execute(query.order_by(*order).limit(size + 1)))
     is_last = len(rows) <= size
-    return Page(rows[:size], None if is_last else rows[size - 1][0].id)
+    return Page(rows[:size], count, None if is_last else rows[size - 1][0].id)
 
 
 def count_rows(db: Session, query: AnySelect) -> int:

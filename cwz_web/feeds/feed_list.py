@@ -1,13 +1,13 @@
 """The list of feeds, each with its newest import and its source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import AnySelect, Sort, count_rows, fetch_page
+from cwz_web.db.pagination import AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, FeedSource, ImportState
 
 FEED_PAGE = 50
@@ -49,15 +49,6 @@ class ListedFeed:
     source: FeedSource | None
 
 
-@dataclass(frozen=True)
-class FeedListPage:
-    """A page of feeds; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    feeds: list[ListedFeed]
-    count: int
-    next_after: UUID | None
-
-
 def find_feeds(
     db: Session,
     workspace_id: UUID,
@@ -67,7 +58,7 @@ def find_feeds(
     source: str = "",
     sort: str = "newest",
     after: UUID | None = None,
-) -> FeedListPage:
+) -> Page[ListedFeed]:
     """Return a page of feeds.
 
     Args:
@@ -87,7 +78,7 @@ def find_feeds(
     query = _with_newest_import().where(*conditions)
     order = FEED_SORTS[sort]
     page = fetch_page(db, query, Feed, workspace_id=workspace_id, sort=order, after=after, size=FEED_PAGE)
-    return FeedListPage([ListedFeed(*row) for row in page.rows], count_rows(db, query), page.next_after)
+    return replace(page, rows=[ListedFeed(*row) for row in page.rows])
 
 
 def _with_newest_import() -> AnySelect:

@@ -1,14 +1,14 @@
 """The log of API requests: search, filters and pages."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import Sort, count_rows, fetch_page, first_id
+from cwz_web.db.pagination import Page, Sort, fetch_page, first_id
 from cwz_web.generation.models import ApiRequest
 
 REQUEST_PAGE = 50
@@ -25,15 +25,6 @@ PERIODS = {"hour": ("Last hour", timedelta(hours=1)), "day": ("Last 24 hours", t
 _request_id = re.compile(r"(?:req_)?([0-9a-f]{32})")
 
 
-@dataclass(frozen=True)
-class ApiRequestPage:
-    """A page of requests; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    requests: list[ApiRequest]
-    count: int
-    next_after: UUID | None
-
-
 def find_requests(
     db: Session,
     workspace_id: UUID,
@@ -44,7 +35,7 @@ def find_requests(
     method: str = "",
     period: str = "",
     after: UUID | None = None,
-) -> ApiRequestPage:
+) -> Page[ApiRequest]:
     """Return a page of the workspace's requests to the API, newest first.
 
     Args:
@@ -72,4 +63,4 @@ def find_requests(
         conditions.append(ApiRequest.id >= first_id(datetime.now(UTC) - PERIODS[period][1]))
     query = select(ApiRequest).where(*conditions)
     page = fetch_page(db, query, ApiRequest, workspace_id=workspace_id, sort=NEWEST, after=after, size=REQUEST_PAGE)
-    return ApiRequestPage([row[0] for row in page.rows], count_rows(db, query), page.next_after)
+    return replace(page, rows=[row[0] for row in page.rows])

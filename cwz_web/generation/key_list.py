@@ -1,13 +1,13 @@
 """The list of API keys: search, filters, order and pages."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import Sort, count_rows, fetch_page
+from cwz_web.db.pagination import Page, Sort, fetch_page
 from cwz_web.generation.models import ApiKey
 
 KEY_PAGE = 50
@@ -27,15 +27,6 @@ KEY_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
 }
 
 
-@dataclass(frozen=True)
-class KeyPage:
-    """A page of keys; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    keys: list[ApiKey]
-    count: int
-    next_after: UUID | None
-
-
 def find_keys(
     db: Session,
     workspace_id: UUID,
@@ -44,7 +35,7 @@ def find_keys(
     state: str = "",
     sort: str = "newest",
     after: UUID | None = None,
-) -> KeyPage:
+) -> Page[ApiKey]:
     """Return a page of the workspace's API keys.
 
     Args:
@@ -61,7 +52,7 @@ def find_keys(
         conditions.append(or_(*(text.icontains(search, autoescape=True) for text in texts)))
     query = select(ApiKey).where(*conditions)
     page = fetch_page(db, query, ApiKey, workspace_id=workspace_id, sort=KEY_SORTS[sort], after=after, size=KEY_PAGE)
-    return KeyPage([row[0] for row in page.rows], count_rows(db, query), page.next_after)
+    return replace(page, rows=[row[0] for row in page.rows])
 
 
 def list_key_names(db: Session, workspace_id: UUID, limit: int = 200) -> dict[str, str]:

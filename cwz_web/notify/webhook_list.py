@@ -1,14 +1,14 @@
 """The lists of webhooks, each with its last delivery, and of the deliveries of one."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, literal_column, select, true
 from sqlalchemy.orm import Session, aliased
 
-from cwz_web.db.pagination import Sort, count_rows, fetch_page, first_id
+from cwz_web.db.pagination import Page, Sort, fetch_page, first_id
 from cwz_web.notify.models import DELIVERY_STATE_LABELS, DeliveryState, Webhook, WebhookDelivery
 
 DELIVERY_PAGE = 50
@@ -33,15 +33,6 @@ class ListedWebhook:
     failures: int
 
 
-@dataclass(frozen=True)
-class DeliveryPage:
-    """A page of deliveries; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    deliveries: list[WebhookDelivery]
-    count: int
-    next_after: UUID | None
-
-
 def list_webhook_states(db: Session, workspace_id: UUID) -> list[ListedWebhook]:
     """Return the workspace's webhooks with their deliveries, oldest first, with one query."""
     own = and_(WebhookDelivery.workspace_id == Webhook.workspace_id, WebhookDelivery.webhook_id == Webhook.id)
@@ -64,7 +55,7 @@ def list_webhook_states(db: Session, workspace_id: UUID) -> list[ListedWebhook]:
 
 def find_deliveries(
     db: Session, webhook: Webhook, *, search: str = "", state: str = "", after: UUID | None = None
-) -> DeliveryPage:
+) -> Page[WebhookDelivery]:
     """Return a page of a webhook's deliveries, newest first.
 
     Args:
@@ -85,4 +76,4 @@ def find_deliveries(
     page = fetch_page(
         db, query, WebhookDelivery, workspace_id=workspace_id, sort=NEWEST, after=after, size=DELIVERY_PAGE
     )
-    return DeliveryPage([row[0] for row in page.rows], count_rows(db, query), page.next_after)
+    return replace(page, rows=[row[0] for row in page.rows])

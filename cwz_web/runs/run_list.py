@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import MAX_COUNT, AnySelect, Sort, count_rows, fetch_page
+from cwz_web.db.pagination import MAX_COUNT, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
 from cwz_web.runs.models import Run, RunItem
@@ -48,15 +48,6 @@ class ListedRun:
         return f"{self.feed} with {self.template}"
 
 
-@dataclass(frozen=True)
-class RunPage:
-    """A page of runs; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    runs: list[ListedRun]
-    count: int
-    next_after: UUID | None
-
-
 def find_runs(
     db: Session,
     workspace_id: UUID,
@@ -66,7 +57,7 @@ def find_runs(
     feed_id: UUID | None = None,
     template_id: UUID | None = None,
     after: UUID | None = None,
-) -> RunPage:
+) -> Page[ListedRun]:
     """Return a page of the runs over feeds, newest first.
 
     Args:
@@ -92,7 +83,7 @@ def find_runs(
     page = fetch_page(db, query, Run, workspace_id=workspace_id, sort=NEWEST, after=after, size=RUN_PAGE)
     images = first_images(db, workspace_id, [run.id for run, _, _ in page.rows])
     runs = [ListedRun(run, feed, template, images[run.id]) for run, feed, template in page.rows]
-    return RunPage(runs, count_rows(db, query), page.next_after)
+    return replace(page, rows=runs)
 
 
 def first_images(db: Session, workspace_id: UUID, run_ids: Collection[UUID]) -> dict[UUID, list[Image]]:

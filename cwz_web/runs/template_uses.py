@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from cwz_web.db.pagination import AnySelect, Page, Sort, count_rows, fetch_page
+from cwz_web.db.pagination import AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template, TemplateVersion
 from cwz_web.generation.templates import TemplateDesign
@@ -52,15 +52,6 @@ class UsedTemplate:
     feeds: list[str]
 
 
-@dataclass(frozen=True)
-class TemplatePage:
-    """A page of templates; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    templates: list[UsedTemplate]
-    count: int
-    next_after: UUID | None
-
-
 def find_templates(
     db: Session,
     workspace_id: UUID,
@@ -69,7 +60,7 @@ def find_templates(
     is_deleted: bool = False,
     sort: str = "newest",
     after: UUID | None = None,
-) -> TemplatePage:
+) -> Page[UsedTemplate]:
     """Return a page of templates.
 
     Args:
@@ -95,8 +86,7 @@ def find_templates(
         after=after,
         size=TEMPLATE_PAGE,
     )
-    count = count_rows(db, select(Template.id).where(*conditions))
-    return TemplatePage(_used_templates(db, workspace_id, page), count, page.next_after)
+    return replace(page, rows=_used_templates(db, workspace_id, page.rows))
 
 
 def _with_documents() -> AnySelect:
@@ -108,15 +98,15 @@ def _with_documents() -> AnySelect:
     )
 
 
-def _used_templates(db: Session, workspace_id: UUID, page: Page) -> list[UsedTemplate]:
-    feeds = _automatic_feeds(db, workspace_id, [template.id for template, _, _ in page.rows])
+def _used_templates(db: Session, workspace_id: UUID, rows: list[Any]) -> list[UsedTemplate]:
+    feeds = _automatic_feeds(db, workspace_id, [template.id for template, _, _ in rows])
     return [
         UsedTemplate(
             design=TemplateDesign(template, ImageTemplate.model_validate(document), template.version),
             last_used=None if last_used == NEVER else last_used,
             feeds=feeds[template.id],
         )
-        for template, document, last_used in page.rows
+        for template, document, last_used in rows
     ]
 
 

@@ -87,7 +87,7 @@ def list_requests(context: RequestLog, request: Request) -> RequestListPage:
         placeholder="Search by path or request ID…",
     )
     keep_url(request, controls)
-    rows = [_request_row(found, keys) for found in page.requests]
+    rows = [_request_row(found, keys) for found in page.rows]
     return RequestListPage(rows, controls, days, MAX_API_REQUESTS, MAX_PER_MINUTE)
 
 

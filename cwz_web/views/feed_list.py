@@ -99,9 +99,9 @@ def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
         next_after=page.next_after,
     )
     keep_url(request, controls)
-    images = newest_images_of_feeds(request.db, workspace_id, [listed.feed.id for listed in page.feeds])
+    images = newest_images_of_feeds(request.db, workspace_id, [listed.feed.id for listed in page.rows])
     rows = []
-    for listed in page.feeds:
+    for listed in page.rows:
         links = image_links(request, images[listed.feed.id])
         rows.append(_feed_row(listed, tuple(link.path for link in links)))
     return FeedListPage(rows, controls)

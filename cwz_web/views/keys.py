@@ -177,7 +177,7 @@ def list_keys_page(context: KeyCollection, request: Request) -> KeyListPage:
     keep_url(request, controls)
     workspace = db.get_one(Workspace, workspace_id)
     return KeyListPage(
-        keys=_key_rows(request, page.keys),
+        keys=_key_rows(request, page.rows),
         list=controls,
         signing_keys={
             number: services.signed_urls.key(workspace_id, number) if request.is_recently_authenticated else ""

@@ -159,7 +159,7 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
     is_alone = page.count == 1 and not controls.is_filtered and not invitations
     return MemberListPage(
         form=form,
-        members=[_member_row(request, member) for member in page.members],
+        members=[_member_row(request, member) for member in page.rows],
         list=controls,
         invitations=invitations,
         roles=list(Role),

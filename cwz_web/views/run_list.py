@@ -63,7 +63,7 @@ def list_runs(context: RunCollection, request: Request) -> RunListPage:
         placeholder="Search by feed or template…",
     )
     keep_url(request, controls)
-    return RunListPage([_listed_run(request, listed) for listed in page.runs], controls)
+    return RunListPage([_listed_run(request, listed) for listed in page.rows], controls)
 
 
 def _run_filters(request: Request, form: RunListForm) -> tuple[Filter, ...]:

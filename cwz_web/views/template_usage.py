@@ -91,7 +91,7 @@ def usage_page(context: TemplateResource, request: Request) -> UsagePage:
     keys = [key for key in list_keys(request.db, workspace_id) if key.revoked_at is None] if may_see_keys else []
     return UsagePage(
         template=template,
-        runs=[run_row(each.run, each.feed, each.template) for each in page.runs[:LATEST_RUNS]],
+        runs=[run_row(each.run, each.feed, each.template) for each in page.rows[:LATEST_RUNS]],
         run_count=_count_text(page.count),
         image_count=_count_text(count_rows(request.db, select(Image.id).where(*of_template))),
         feeds=_automatic_feeds(request, template),

@@ -183,7 +183,7 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
         next_after=page.next_after,
     )
     keep_url(request, controls)
-    return TemplateListPage(page.templates, controls)
+    return TemplateListPage(page.rows, controls)
 
 
 @page_view("templates/show.jinja2", "templates/_preview.jinja2", context=TemplateResource, permission=Permission.VIEW)

@@ -237,7 +237,7 @@ def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
         webhook=webhook,
         event_labels={event: label for event, label in EVENT_LABELS.items() if event in webhook.events},
         secrets=_secrets(request, webhook.id, webhook.secret_numbers),
-        deliveries=[_delivery_row(delivery) for delivery in page.deliveries],
+        deliveries=[_delivery_row(delivery) for delivery in page.rows],
         list=controls,
         test=_find_test(context, request, form.test or None),
     )

@@ -1,7 +1,7 @@
 """Members of a workspace. The last admin cannot leave, be removed or be demoted."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from cwz_web.accounts.models import Account
-from cwz_web.db.pagination import count_rows
+from cwz_web.db.pagination import Page, count_rows
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
@@ -36,18 +36,9 @@ class Member(NamedTuple):
         return Role(self.membership.role)
 
 
-@dataclass(frozen=True)
-class MemberPage:
-    """A page of members; `count` is the number of all that match, at most MAX_COUNT + 1."""
-
-    members: list[Member]
-    count: int
-    next_after: UUID | None
-
-
 def find_members(
     db: Session, workspace_id: UUID, *, search: str = "", role: Role | None = None, after: UUID | None = None
-) -> MemberPage:
+) -> Page[Member]:
     """Return a page of members, by name.
 
     Args:
@@ -68,7 +59,7 @@ def find_members(
     rows = db.execute(query.order_by(*position).limit(MEMBER_PAGE + 1))
     members = [Member(*row) for row in rows]
     is_last = len(members) <= MEMBER_PAGE
-    return MemberPage(members[:MEMBER_PAGE], count, None if is_last else members[MEMBER_PAGE - 1].account.id)
+    return Page(members[:MEMBER_PAGE], count, None if is_last else members[MEMBER_PAGE - 1].account.id)
 
 
 def list_members(db: Session, workspace_id: UUID) -> list[Member]:

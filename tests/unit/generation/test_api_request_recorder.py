@@ -88,7 +88,7 @@ def test_requests_are_searched_filtered_and_paged(make: Factory, monkeypatch: py
 
     def found(**filters: Any) -> list[UUID]:
         with make.database.transaction(space.id) as db:
-            return [request.id for request in find_requests(db, space.id, **filters).requests]
+            return [request.id for request in find_requests(db, space.id, **filters).rows]
 
     assert found() == [unknown.id, failed.id, old.id]
     assert found(search="1_%") == [old.id]

@@ -34,7 +34,7 @@ def test_filter_finds_runs_of_its_state_only(make: Factory, values: dict[str, An
     with make.database.transaction(space.id) as db:
         db.execute(update(Run).values({"total": 2} | values))
         assert state_of(db.get_one(Run, (space.id, run.id))) == state
-        found = [other for other in RUN_STATES if find_runs(db, space.id, state=other).runs]
+        found = [other for other in RUN_STATES if find_runs(db, space.id, state=other).rows]
         assert found == [name]
 
 
@@ -47,5 +47,5 @@ def test_first_images_are_those_of_the_first_finished_items(make: Factory) -> No
         for number, (position, state) in enumerate(ITEMS):
             item = update(RunItem).where(RunItem.position == position)
             db.execute(item.values(image_id=images[number].id, state=state))
-        (listed,) = find_runs(db, space.id).runs
+        (listed,) = find_runs(db, space.id).rows
         assert [image.id for image in listed.images] == [images[number].id for number in (2, 3, 1)]
