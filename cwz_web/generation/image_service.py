@@ -21,7 +21,7 @@ from cwz_web.imaging.processors import installed_processors
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key
-from cwz_web.storage.contract import ObjectNotFoundError, ReadWriteBucket
+from cwz_web.storage.contract import ReadWriteBucket, find_size
 from cwz_web.storage.uploads import Uploads
 
 FINISHED_BYTES = 64 * 1024 * 1024
@@ -260,7 +260,7 @@ class ImageService:
         # An image without a processed photo has another name, so that a later attempt replaces it.
         digest = image.processed.name_of(image.digest)
         key = image_key(workspace_id, digest, format)
-        size = None if force else _stored_size(bucket, key)
+        size = None if force else find_size(bucket, key)
         if size is None:
             rendered = self.render(image)
             if must_be_complete:
@@ -298,10 +298,3 @@ def check_complete(image: PreparedImage, findings: Sequence[Finding]) -> None:
     """Raise IncompleteImageError if a photo is missing in an image."""
     if missing := image.missing(findings):
         raise IncompleteImageError(missing)
-
-
-def _stored_size(bucket: ReadWriteBucket, key: str) -> int | None:
-    try:
-        return bucket.head(key).size
-    except ObjectNotFoundError:
-        return None

@@ -21,7 +21,14 @@ from cwz_web.runs.protocol import (
     StoreImageRequest,
 )
 from cwz_web.storage.connections import CONNECTION_DELETED
-from cwz_web.storage.contract import Bucket, ObjectNotFoundError, StorageError, StorageUnreachableError, read_at_most
+from cwz_web.storage.contract import (
+    Bucket,
+    ObjectNotFoundError,
+    StorageError,
+    StorageUnreachableError,
+    find_size,
+    read_at_most,
+)
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 
@@ -66,7 +73,7 @@ def access_object(
             case PresignedUrlsRequest():
                 return _presign(bucket, request.key)
             case ObjectSizeRequest():
-                return ObjectSize(size=_size(bucket, request.key))
+                return ObjectSize(size=find_size(bucket, request.key))
             case ReadObjectRequest():
                 return ObjectBody(body=_read(bucket, request.key))
             case StoreImageRequest():
@@ -84,13 +91,6 @@ def _presign(bucket: Bucket, key: str) -> PresignedUrls:
     return PresignedUrls(
         get=get, put=bucket.presign_put(key, PRESIGNED_SECONDS, content_type=_format(key).content_type)
     )
-
-
-def _size(bucket: Bucket, key: str) -> int | None:
-    try:
-        return bucket.head(key).size
-    except ObjectNotFoundError:
-        return None
 
 
 def _read(bucket: Bucket, key: str) -> bytes | None:

@@ -332,6 +332,14 @@ def read_at_most(bucket: ReadWriteBucket, key: str, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def find_size(bucket: ReadWriteBucket, key: str) -> int | None:
+    """Return the size of an object in bytes, or None if it does not exist."""
+    try:
+        return bucket.head(key).size
+    except ObjectNotFoundError:
+        return None
+
+
 def _is_anchored(pattern: str) -> bool:
     ends = pattern.endswith(("$", r"\z", r"\Z")) and not pattern.endswith(r"\$")
     return pattern.startswith(("^", r"\A")) and ends
