@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import delete, exists, func, select, text, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.pagination import count_rows
@@ -18,6 +18,7 @@ from cwz_web.db.session import Database, execute_update, raw_connection
 from cwz_web.generation.models import DeletedImage, Image
 from cwz_web.jobs import app
 from cwz_web.runs.models import Run, RunItem
+from cwz_web.storage.contract import Bucket, find_size
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 
@@ -161,28 +162,55 @@ def purge_images(database: Database, providers: ProviderRegistry, workspace_id: 
 
     Raises:
         StorageError: A connection does not respond; the job tries again.
+        ImageInUseError: An image has lost its object, but a run in progress may keep it; the job tries again.
     """
-    batch, later = (DeletedImage.workspace_id == workspace_id, DeletedImage.batch_id == batch_id), aliased(DeletedImage)
+    batch = (DeletedImage.workspace_id == workspace_id, DeletedImage.batch_id == batch_id)
     with database.transaction(workspace_id, deleted=True) as db:
         db.execute(update(DeletedImage).where(*batch).values(is_purging=True))
-        is_rendered_again = exists().where(
-            Image.workspace_id == workspace_id,
-            Image.digest == DeletedImage.digest,
-            Image.connection_id == DeletedImage.connection_id,
-        )
-        is_deleted_again = exists().where(
-            later.workspace_id == workspace_id,
-            later.digest == DeletedImage.digest,
-            later.connection_id == DeletedImage.connection_id,
-            later.batch_id > batch_id,
-        )
-        own_objects = select(DeletedImage.connection_id, DeletedImage.key).where(*batch)
-        gone = db.execute(own_objects.where(~is_rendered_again, ~is_deleted_again)).all()
+        gone = db.scalars(select(DeletedImage).where(*batch).order_by(DeletedImage.id)).all()
         own = select(Connection).where(Connection.workspace_id == workspace_id)
         specs = {connection.id: connection.spec for connection in db.scalars(own)}
-    buckets = {connection_id: providers.open(specs[connection_id]) for connection_id in {row[0] for row in gone}}
-    for connection_id, key in gone:
-        buckets[connection_id].delete(key)
+    return sum(_purge_image(database, providers.open(specs[image.connection_id]), image) for image in gone)
+
+
+def _purge_image(database: Database, bucket: Bucket, gone: DeletedImage) -> bool:
+    """Remove the object of a deleted image, unless it is needed, and its row. Return whether the object is removed.
+
+    An image is recorded after its object is stored: one that is recorded while the object is removed has none, and is
+    deleted too.
+    """
+    workspace_id = gone.workspace_id
     with database.transaction(workspace_id, deleted=True) as db:
-        db.execute(delete(DeletedImage).where(*batch))
-    return len(gone)
+        is_needed = _find_rendered_again(db, gone) is not None or _is_deleted_again(db, gone)
+    if not is_needed:
+        bucket.delete(gone.key)
+    with database.transaction(workspace_id, deleted=True) as db:
+        image_id = _find_rendered_again(db, gone)
+    is_lost = image_id is not None and find_size(bucket, gone.key) is None
+    with database.transaction(workspace_id, deleted=True) as db:
+        if image_id and is_lost:
+            delete_images(db, workspace_id, [image_id])
+        db.execute(delete(DeletedImage).where(DeletedImage.workspace_id == workspace_id, DeletedImage.id == gone.id))
+    return not is_needed
+
+
+def _find_rendered_again(db: Session, gone: DeletedImage) -> UUID | None:
+    """Return the image that was rendered again and has the object of a deleted one."""
+    return db.scalar(
+        select(Image.id).where(
+            Image.workspace_id == gone.workspace_id,
+            Image.digest == gone.digest,
+            Image.connection_id == gone.connection_id,
+        )
+    )
+
+
+def _is_deleted_again(db: Session, gone: DeletedImage) -> bool:
+    """Return whether a later deletion has the same object."""
+    later = exists().where(
+        DeletedImage.workspace_id == gone.workspace_id,
+        DeletedImage.digest == gone.digest,
+        DeletedImage.connection_id == gone.connection_id,
+        DeletedImage.batch_id > gone.batch_id,
+    )
+    return bool(db.scalar(select(later)))

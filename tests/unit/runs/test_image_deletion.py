@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from cwz_web.runs.image_deletion import (
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.output_feed import version_of, write_output_feed
 from cwz_web.storage.connections import ConnectionInUseError, delete_connection, list_connections, usage_by_connection
-from cwz_web.storage.contract import ObjectNotFoundError
+from cwz_web.storage.contract import Bucket, ObjectNotFoundError
 from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.deletion import delete_workspace
 from cwz_web.workspaces.models import Workspace
@@ -150,6 +151,50 @@ def test_earlier_deletion_of_the_same_image_leaves_its_object_to_the_later_one(g
     assert gallery.restore(later) == 1
     assert local_bucket(gallery.make.services).head(first.key).size == 5
     assert gallery.purge(gallery.delete(again)) == 1
+
+
+@pytest.fixture
+def record_during_removal(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> Callable[[Image], None]:
+    """Return a function that lets an image be recorded again as soon as the next object is removed."""
+    bucket_type = type(local_bucket(gallery.make.services))
+    remove = bucket_type.delete
+
+    def record(image: Image) -> None:
+        def remove_and_record(bucket: Bucket, key: str) -> None:
+            remove(bucket, key)
+            monkeypatch.setattr(bucket_type, "delete", remove)
+            with gallery.transaction() as db:
+                db.add(copy_of(image))
+
+        monkeypatch.setattr(bucket_type, "delete", remove_and_record)
+
+    return record
+
+
+def test_image_that_is_rendered_again_during_a_purge_keeps_its_object(
+    gallery: Gallery, record_during_removal: Callable[[Image], None]
+) -> None:
+    first, second = gallery.images
+    batch = gallery.delete(first, second)
+    record_during_removal(second)
+    assert gallery.purge(batch) == 1
+    assert local_bucket(gallery.make.services).head(second.key).size == 5
+    assert gallery.make.count(Image, gallery.space.id) == 1
+    assert gallery.make.count(DeletedImage, gallery.space.id) == 0
+
+
+def test_image_that_is_recorded_while_its_object_is_removed_is_deleted(
+    gallery: Gallery, record_during_removal: Callable[[Image], None]
+) -> None:
+    first, second = gallery.images
+    batch = gallery.delete(first)
+    record_during_removal(first)
+    assert gallery.purge(batch) == 1
+    with gallery.transaction() as db:
+        assert db.scalars(select(Image.id)).all() == [second.id]
+        [own_batch] = db.scalars(select(DeletedImage.batch_id)).all()
+    assert gallery.purge(own_batch) == 1
+    assert gallery.make.count(DeletedImage, gallery.space.id) == 0
 
 
 def test_objects_are_removed_although_the_workspace_is_deleted(gallery: Gallery) -> None:
