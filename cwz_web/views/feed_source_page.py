@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -23,8 +22,8 @@ from cwz_web.resources.workspace import FeedResource
 from cwz_web.views.feed_imports import NO_FILE, uploaded_file
 from cwz_web.views.feed_page import FeedPage, FeedTab, shared_values
 from cwz_web.views.feed_sources import source_of
-from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
-from cwz_web.web.lists import list_path
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view
+from cwz_web.web.lists import list_path, sent_place
 from cwz_web.web.notices import add_notice
 from cwz_web.web.request import Request
 
@@ -33,12 +32,6 @@ PAGE = "feeds/source.jinja2"
 
 class NewerFileForm(Form):
     """A newer file, which is read from the request."""
-
-
-class PlaceForm(Form):
-    """The place in the list of feeds that a form on it has; None for one on the page of the feed."""
-
-    list: Annotated[str, Field(max_length=1000)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +86,7 @@ def pause_schedule(context: FeedResource, request: Request) -> Response:
     """Stop fetching a feed on its schedule, until it is resumed."""
     source = source_of(context.row, request.db)
     source.paused_at = source.paused_at or datetime.now(UTC)
-    return _redirect(request, context, source, "feed.pause", f"Paused “{context.row.name}”.", undo="resume")
+    return _finish_change(request, context, source, "feed.pause", f"Paused “{context.row.name}”.", undo="resume")
 
 
 @view_config(context=FeedResource, name="resume", request_method="POST", permission=Permission.FEED_EDIT)
@@ -101,21 +94,21 @@ def resume_schedule(context: FeedResource, request: Request) -> Response:
     """Fetch a feed on its schedule again."""
     source = source_of(context.row, request.db)
     source.paused_at = None
-    return _redirect(request, context, source, "feed.resume", f"Resumed “{context.row.name}”.", undo="pause")
+    return _finish_change(request, context, source, "feed.resume", f"Resumed “{context.row.name}”.", undo="pause")
 
 
-def _redirect(
+def _finish_change(
     request: Request, context: FeedResource, source: FeedSource, action: str, text: str, *, undo: str
 ) -> Response:
     """Set the next fetch, say what was done, and return to the list at the place that its form has sent, or the tab."""
     schedule_next_fetch(source)
     request.audit(action, context.row.name)
-    form = read_form(PlaceForm, request.POST).value
-    place = {"list": form.list} if form and form.list is not None else {}
-    add_notice(request, text, undo=request.path_in("feeds", context.row.id, undo), **place)
-    if place:
-        return HTTPSeeOther(list_path(request, "feeds", place["list"]))
-    return HTTPSeeOther(request.path_in("feeds", context.row.id, "source"))
+    place, undo_path = sent_place(request), request.path_in("feeds", context.row.id, undo)
+    if place is None:
+        add_notice(request, text, undo=undo_path)
+        return HTTPSeeOther(request.path_in("feeds", context.row.id, "source"))
+    add_notice(request, text, undo=undo_path, list=place)
+    return HTTPSeeOther(list_path(request, "feeds", place))
 
 
 def _describe_schedule(source: FeedSource | None) -> str:

@@ -21,7 +21,7 @@ from cwz_web.runs.image_deletion import (
 from cwz_web.views.image_selection import selected_images
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.web.forms import Form, read_form
-from cwz_web.web.lists import list_path
+from cwz_web.web.lists import list_path, sent_place
 from cwz_web.web.notices import add_notice
 from cwz_web.web.request import Request
 
@@ -61,7 +61,7 @@ class DeleteImagesPage:
 def delete_selection(context: ImageCollection, request: Request) -> DeleteImagesPage | Response:
     """Delete the selected images; those that are in an output feed only after a confirmation, which names it."""
     images, workspace_id = selected_images(request), request.workspace.workspace_id
-    ids, place = [image.id for image in images], request.POST.get("list", "")
+    ids, place = [image.id for image in images], sent_place(request) or ""
     uses = [] if "confirm" in request.POST else feeds_with_images(request.db, workspace_id, ids)
     if uses:
         undo_minutes = int(UNDO_TIME.total_seconds() // 60)

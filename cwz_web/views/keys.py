@@ -30,6 +30,7 @@ from cwz_web.web.lists import (
     keep_url,
     list_path,
     read_list_form,
+    sent_place,
     sort_labels,
 )
 from cwz_web.web.notices import add_notice
@@ -278,7 +279,7 @@ def revoke(context: KeyResource, request: Request) -> Response:
     revoke_key(request.db, context.row)
     request.audit("key.revoke", context.row.name, prefix=context.row.prefix)
     add_notice(request, f"Revoked API key “{context.row.name}”.")
-    return HTTPSeeOther(list_path(request, "keys", request.POST.get("list", "")))
+    return HTTPSeeOther(list_path(request, "keys", sent_place(request) or ""))
 
 
 def _field_of(scope: Scope) -> str:

@@ -45,6 +45,7 @@ from cwz_web.web.lists import (
     keep_url,
     list_path,
     read_list_form,
+    sent_place,
     sort_labels,
 )
 from cwz_web.web.notices import add_notice
@@ -448,14 +449,16 @@ def restore_template(context: TemplateResource, request: Request) -> Response:
 
 def _add_notice(request: Request, template: Template, text: str, undo: str, **fields: str) -> None:
     """Say what was done, with the name of the view that undoes it, which leads to the same place of the list."""
-    place = {"list": request.POST["list"][:1000]} if "list" in request.POST else {}
-    add_notice(request, text, undo=request.path_in("templates", template.id, undo), **fields, **place)
+    place = sent_place(request)
+    kept = fields if place is None else fields | {"list": place}
+    add_notice(request, text, undo=request.path_in("templates", template.id, undo), **kept)
 
 
 def _redirect(request: Request, template: Template) -> Response:
     """Redirect to the list, at the place that a form on it has sent, or else to the template."""
-    if "list" in request.POST:
-        return HTTPSeeOther(list_path(request, "templates", request.POST["list"]))
+    place = sent_place(request)
+    if place is not None:
+        return HTTPSeeOther(list_path(request, "templates", place))
     return HTTPSeeOther(request.path_in("templates", template.id))
 
 

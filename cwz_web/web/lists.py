@@ -186,6 +186,12 @@ def keep_url(request: Request, controls: ListControls) -> None:
         request.response.headers["HX-Replace-Url"] = f"{request.path}?{controls.query}".rstrip("?")
 
 
+def sent_place(request: Request) -> str | None:
+    """Return the place in a list that a form on it has sent, as a query string; None for a form of another page."""
+    place = request.POST.get("list")
+    return place if isinstance(place, str) else None  # not a file
+
+
 def list_path(request: Request, collection: str, query: str) -> str:
     """Return the path of a list at the place that a form on it has sent, with its parameters encoded again."""
     path = request.path_in(collection)

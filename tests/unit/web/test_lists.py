@@ -8,7 +8,7 @@ from pyramid.testing import DummyRequest
 from webob.multidict import MultiDict
 
 from cwz_web.db.pagination import MAX_COUNT
-from cwz_web.web.lists import Filter, ListControls, ListForm, list_path, read_list_form
+from cwz_web.web.lists import Filter, ListControls, ListForm, list_path, read_list_form, sent_place
 
 ROW = UUID("01936b0c-0000-7000-8000-000000000001")
 SORTS = {"newest": "Newest first", "name": "Name"}
@@ -80,3 +80,11 @@ def test_place_in_a_list_stays_within_the_list(sent: str, path: str) -> None:
     request: Any = DummyRequest()
     request.path_in = lambda *parts: "/".join(["/w/demo", *parts])
     assert list_path(request, "runs", sent) == path
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"), [({"list": "a=1"}, "a=1"), ({"list": ""}, ""), ({}, None), ({"list": object()}, None)]
+)
+def test_place_in_a_list_is_text(fields: dict[str, Any], place: str | None) -> None:
+    request: Any = DummyRequest(post=fields)
+    assert sent_place(request) == place, "and no file"
