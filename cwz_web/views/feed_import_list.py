@@ -97,8 +97,9 @@ def show_changes(context: FeedResource, request: Request) -> ChangesPage:
     record = requested_import(feed, request)
     counts = {ChangeKind.CHANGED: record.changed, ChangeKind.ADDED: record.added, ChangeKind.REMOVED: record.removed}
     kind = _chosen_kind(request, counts)
-    changes = list_changes(request.db, feed, record, kind, request.GET.get("from", "")[:400])
-    columns = _columns_of(feed, kind, changes)
+    found = list_changes(request.db, feed, record, kind, request.GET.get("from", "")[:400], PAGE_SIZE + 1)
+    changes, is_last = found[:PAGE_SIZE], len(found) <= PAGE_SIZE
+    columns = _columns_of(feed, changes)
     here = {"number": str(record.number)}
     return ChangesPage(
         **shared_values(request, feed, FeedTab.IMPORTS),
@@ -109,7 +110,7 @@ def show_changes(context: FeedResource, request: Request) -> ChangesPage:
         ],
         columns=columns,
         rows=[_changed_row(request, feed, change, columns) for change in changes],
-        next_query=(urlencode(here | {"kind": kind, "from": changes[-1].key}) if len(changes) == PAGE_SIZE else None),
+        next_query=None if is_last else urlencode(here | {"kind": kind, "from": changes[-1].key}),
         remark=_remark(feed, record, kind, counts[kind], bool(changes)),
     )
 
@@ -124,11 +125,12 @@ def show_changes(context: FeedResource, request: Request) -> ChangesPage:
 def show_imports(context: FeedResource, request: Request) -> ImportsPage:
     """Show a page of the imports of a feed, newest first."""
     feed, before = context.row, after_position(request, "before")
-    imports = list_imports(request.db, feed, LISTED_IMPORTS, before or None)
+    found = list_imports(request.db, feed, LISTED_IMPORTS + 1, before or None)
+    imports, is_last = found[:LISTED_IMPORTS], len(found) <= LISTED_IMPORTS
     return ImportsPage(
         **shared_values(request, feed, FeedTab.IMPORTS),
         imports=[_import_row(record) for record in imports],
-        before=imports[-1].number if len(imports) == LISTED_IMPORTS else 0,
+        before=0 if is_last else imports[-1].number,
         is_first=not before,
     )
 
@@ -148,7 +150,7 @@ def _chosen_kind(request: Request, counts: dict[ChangeKind, int]) -> ChangeKind:
         return next((kind for kind, count in counts.items() if count), ChangeKind.CHANGED)
 
 
-def _columns_of(feed: Feed, kind: ChangeKind, changes: list[RowChange]) -> list[str]:
+def _columns_of(feed: Feed, changes: list[RowChange]) -> list[str]:
     """Return the columns that differ in some of the rows, in the order of the feed."""
     names = dict.fromkeys(name for change in changes for name in change.changed_columns)
     known = [name for name in feed.columns if name in names]

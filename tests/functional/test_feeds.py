@@ -14,7 +14,7 @@ from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.net import client
 from cwz_web.net.client import Fetcher
 from cwz_web.runs.models import Run, RunItem
-from cwz_web.views import feed_rows
+from cwz_web.views import feed_import_list, feed_rows
 from cwz_web.web.rate_limits import LIMITS
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import AuditEntry, Role
@@ -199,7 +199,7 @@ def test_invalid_columns_are_rejected_and_keep_the_typed_values(
     assert user.make.count(FeedImport, user.space.id) == 1
 
 
-def test_newer_file_is_applied_as_a_difference(user: FeedUser) -> None:
+def test_newer_file_is_applied_as_a_difference(user: FeedUser, monkeypatch: pytest.MonkeyPatch) -> None:
     page = user.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n3,Bowl\n")
     page = user.import_newer(page, b"sku,title\n1,Mug\n2,Lamp XL\n3,Bowl\n4,Vase\n")
     assert states(page)[0] == ["Completed", "1", "1", "0", "2", "0"]
@@ -211,6 +211,10 @@ def test_newer_file_is_applied_as_a_difference(user: FeedUser) -> None:
     assert "No rows." in changes.click("Removed .0.").text
     assert "All rows of this import are new" in imports.click("^1$", href="changes").text
     user.app.get(f"{page.request.path}/changes?number=9", status=404)
+    monkeypatch.setattr(feed_import_list, "PAGE_SIZE", 1)
+    monkeypatch.setattr(feed_import_list, "LISTED_IMPORTS", 2)
+    full = [changes.request.path_qs, imports.request.path_qs]
+    assert not [path for path in full if "Next page" in user.app.get(path).text], "no empty page follows a full one"
     form = user.form(page.request.path, "/import")
     form["file"] = Upload("newer.csv", b"number,title\n1,Other\n")
     assert "no column “sku”" in form.submit(status=422).html.find(id="file-error").text
