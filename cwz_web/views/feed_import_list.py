@@ -12,7 +12,7 @@ from cwz_web.feeds.queries import PAGE_SIZE
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedResource
 from cwz_web.views.feed_imports import requested_import
-from cwz_web.views.feed_page import FeedPage, FeedTab, TabLink, shared_values
+from cwz_web.views.feed_page import FeedPage, FeedTab, TabLink, row_path, shared_values
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
 
@@ -158,7 +158,7 @@ def _columns_of(feed: Feed, changes: list[RowChange]) -> list[str]:
 
 
 def _changed_row(request: Request, feed: Feed, change: RowChange, columns: list[str]) -> ChangedRow:
-    path = f"{request.path_in('feeds', feed.id, 'row')}?{urlencode({'key': change.key})}"
+    path = row_path(request, feed, change.key)
     return ChangedRow(change.key, path, [_changed_cell(change, name) for name in columns])
 
 

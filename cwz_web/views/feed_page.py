@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlencode
 
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import Feed, FeedImport, ImportState
@@ -63,6 +64,11 @@ class FeedPage:
     progress: ImportProgress | None
     question: CurrencyQuestion | None
     can_edit: bool
+
+
+def row_path(request: Request, feed: Feed, key: str) -> str:
+    """Return the path of the page of a row."""
+    return f"{request.path_in('feeds', feed.id, 'row')}?{urlencode({'key': key})}"
 
 
 def shared_values(request: Request, feed: Feed, tab: FeedTab) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from cwz_web.feeds.queries import (
     list_versions,
 )
 from cwz_web.feeds.sort_index import ensure_sort_index
+from cwz_web.generation.image_service import UPLOAD
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import ImagingError
@@ -36,7 +37,7 @@ from cwz_web.resources.workspace import FeedResource
 from cwz_web.runs.progress import count_text, images_of_row
 from cwz_web.runs.row_findings import RowFinding, find_newest_run, findings_by_key, list_keys_with_findings
 from cwz_web.storage.contract import StorageError
-from cwz_web.views.feed_page import FeedPage, FeedTab, shared_values
+from cwz_web.views.feed_page import FeedPage, FeedTab, row_path, shared_values
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.views.previews import MAX_ROW, open_uploads
 from cwz_web.web.forms import Form, read_form, read_query
@@ -48,10 +49,10 @@ from cwz_web.web.urls import after_position
 
 # The choice that searches the start of the key, which uses an index. No column has this name.
 KEY_COLUMN = " key"
+# Rows that are listed by their key, or by their place in a run.
+UNSEARCHED = (ChangeFilter.REMOVED, ChangeFilter.FINDINGS)
 # The parameter of the URL that hides a column; it can be repeated.
 HIDE = "hide"
-# How a cell refers to an upload of the workspace.
-UPLOAD = "upload:"
 LINK_TYPES = (ColumnType.URL, ColumnType.IMAGE)
 MAX_CELL, MAX_TITLE = 90, 300
 # The side of a thumbnail in pixels, for a place of half its size.
@@ -300,7 +301,7 @@ def show_row(context: FeedResource, request: Request) -> RowDetailPage:
 def show_thumbnail(context: FeedResource, request: Request) -> Response:
     """Return a thumbnail of the photo in a cell, or a placeholder: browsers may not load it from its host (CSP)."""
     query, feed = read_query(ThumbnailQuery, request.GET), context.row
-    [*items] = list_items(request.db, feed, query.row - 1, limit=1)
+    items = list_items(request.db, feed, query.row - 1, limit=1)
     value = items[0].data.get(query.column) if items and items[0].position == query.row else None
     if not value:
         raise HTTPNotFound
@@ -325,14 +326,14 @@ def _read_grid(request: Request, feed: Feed) -> _Grid:
     """
     form = read_form(BrowseForm, request.GET).value or BrowseForm()
     is_key_search = bool(form.search) and form.column == KEY_COLUMN
-    is_list = form.state in (ChangeFilter.REMOVED, ChangeFilter.FINDINGS)
+    is_list = form.state in UNSEARCHED
     query = RowQuery(
         text="" if is_list else form.search.strip(),
         column=form.column if form.search.strip() and (form.column in feed.columns or is_key_search) else "",
         state=form.state,
         sort=form.sort if form.sort.removeprefix("-") in feed.columns and not (is_key_search or is_list) else "",
     )
-    [*key] = FeedSchema.model_validate(feed.schema).key_names
+    key = FeedSchema.model_validate(feed.schema).key_names
     key_column = key[0] if len(key) == 1 and key[0] in feed.columns else ""
     hidden = set(request.GET.getall(HIDE)) - {key_column}
     return _Grid(feed, query, tuple(name for name in feed.columns if name in hidden), key_column)
@@ -378,7 +379,7 @@ def _rows_part(request: Request, grid: _Grid) -> RowsPart:
     page, next_page = (RowPage(), {}) if is_sorting else _find_page(request, grid)
     scanned = after_position(request, "scanned") + page.scanned
     more = {"scanned": str(scanned)} | next_page if next_page else {}
-    is_scan = query.is_filter and query.state not in (ChangeFilter.REMOVED, ChangeFilter.FINDINGS)
+    is_scan = query.is_filter and query.state not in UNSEARCHED
     is_first = not (request.GET.get("after") or request.GET.get("from"))
     return RowsPart(
         rows=_grid_rows(request, grid, page.items),
@@ -438,7 +439,7 @@ def _grid_rows(request: Request, grid: _Grid, items: Sequence[Item]) -> list[Gri
     return [
         GridRow(
             key=item.key,
-            path=_row_path(request, feed, item.key),
+            path=row_path(request, feed, item.key),
             findings=count_text(len(findings[item.key]), "finding") if item.key in findings else "",
             cells=tuple(_grid_cell(request, feed, item, name, types) for name in grid.columns),
         )
@@ -460,10 +461,6 @@ def _thumbnail(request: Request, feed: Feed, item: Item, column: str, types: Map
         return ""
     query = urlencode({"row": item.position, "column": column, "revision": item.revision})
     return f"{request.path_in('feeds', feed.id, 'photo')}?{query}"
-
-
-def _row_path(request: Request, feed: Feed, key: str) -> str:
-    return f"{request.path_in('feeds', feed.id, 'row')}?{urlencode({'key': key})}"
 
 
 def _shorten(text: str, length: int) -> str:
