@@ -23,6 +23,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
+from cwz_web.web.text import shorten
 
 # An example with more values would not be read.
 MAX_VALUES = 8
@@ -121,20 +122,16 @@ def _find_template(
     if template is None:
         return None, SAMPLE_VALUES
     fields = load_design(db, template).document.fields
-    values = {field.name: _cut(field.default) for field in fields if field.type != "image" and field.default}
-    return template, dict(list(values.items())[:MAX_VALUES])
+    shown = [field for field in fields if field.type != "image" and field.default][:MAX_VALUES]
+    return template, {field.name: shorten(field.default, MAX_VALUE) for field in shown}
 
 
 def _sample_row(db: Session, feed: Feed | None) -> dict[str, str]:
     """Return some cells of the first row of a feed, or of a sample."""
     first = list_items(db, feed, limit=1) if feed else []
     cells = first[0].data if first else {}
-    values = {name: _cut(cell) for name, cell in cells.items() if cell and not cell.startswith(UPLOAD)}
+    values = {name: shorten(cell, MAX_VALUE) for name, cell in cells.items() if cell and not cell.startswith(UPLOAD)}
     return dict(list(values.items())[:MAX_CELLS]) or SAMPLE_ROW
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
 def _example(name: str, example: Example) -> CodeExample:

@@ -22,6 +22,7 @@ from cwz_web.generation.api_request_recorder import RecordedRequest
 from cwz_web.scrubbing import scrub
 from cwz_web.web.problems import PROBLEM_JSON
 from cwz_web.web.request import Handler, Request
+from cwz_web.web.text import shorten
 
 MAX_PATH, MAX_DETAIL, MAX_MESSAGE, MAX_NAME = 300, 500, 200, 100
 MAX_ERRORS = 10
@@ -67,7 +68,7 @@ def _record(
         created_at=at,
         key_id=api_key.key_id,
         method=request.method,
-        path=_cut(quote(_scrubbed(request.path_info), PATH_SAFE), MAX_PATH),
+        path=shorten(quote(_scrubbed(request.path_info), PATH_SAFE), MAX_PATH),
         status=response.status_int,
         milliseconds=milliseconds,
         response_bytes=response.content_length,
@@ -83,16 +84,12 @@ def _errors(errors: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(text: str, length: int) -> str:
-    return _cut(_scrubbed(text), length)
+    return shorten(_scrubbed(text), length)
 
 
 def _scrubbed(text: str) -> str:
     """Return a text without secrets. It is not cut yet: the part of a secret does not look like one."""
     return str(scrub(text))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def includeme(config: Configurator) -> None:

@@ -14,6 +14,7 @@ from cwz_web.resources.workspace import FeedResource
 from cwz_web.views.feed_imports import requested_import
 from cwz_web.views.feed_page import FeedPage, FeedTab, TabLink, row_path, shared_values
 from cwz_web.web.request import Request
+from cwz_web.web.text import shorten
 from cwz_web.web.urls import after_position
 
 # At most so much of a value is shown.
@@ -164,11 +165,7 @@ def _changed_row(request: Request, feed: Feed, change: RowChange, columns: list[
 
 def _changed_cell(change: RowChange, column: str) -> ChangedCell:
     before, after = change.before.get(column, ""), (change.after or {}).get(column, "")
-    return ChangedCell(_shorten(before), _shorten(after), before != after)
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
+    return ChangedCell(shorten(before, MAX_VALUE), shorten(after, MAX_VALUE), before != after)
 
 
 def _remark(feed: Feed, record: FeedImport, kind: ChangeKind, count: int, has_rows: bool) -> str:

@@ -44,6 +44,7 @@ from cwz_web.web.forms import Form, read_form, read_query
 from cwz_web.web.lists import Filter, ListControls, keep_url
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
+from cwz_web.web.text import shorten
 from cwz_web.web.transactions import release_connection
 from cwz_web.web.urls import after_position
 
@@ -340,7 +341,7 @@ def _read_grid(request: Request, feed: Feed) -> _Grid:
 
 
 def _controls(grid: _Grid) -> ListControls:
-    names = {name: _shorten(name, 30) for name in grid.feed.columns}
+    names = {name: shorten(name, 30) for name in grid.feed.columns}
     columns = {"": "All columns", KEY_COLUMN: "Key starts with", **names}
     states = {state.value: label for state, label in CHANGE_FILTER_LABELS.items()}
     sort = [("sort", grid.query.sort)] if grid.query.sort else []
@@ -450,7 +451,7 @@ def _grid_rows(request: Request, grid: _Grid, items: Sequence[Item]) -> list[Gri
 def _grid_cell(request: Request, feed: Feed, item: Item, column: str, types: Mapping[str, ColumnType]) -> GridCell:
     value = item.data.get(column) or ""
     thumbnail = _thumbnail(request, feed, item, column, types)
-    return GridCell(_shorten(value, MAX_TITLE), _shorten(value, MAX_CELL), thumbnail)
+    return GridCell(shorten(value, MAX_TITLE), shorten(value, MAX_CELL), thumbnail)
 
 
 def _thumbnail(request: Request, feed: Feed, item: Item, column: str, types: Mapping[str, ColumnType]) -> str:
@@ -461,10 +462,6 @@ def _thumbnail(request: Request, feed: Feed, item: Item, column: str, types: Map
         return ""
     query = urlencode({"row": item.position, "column": column, "revision": item.revision})
     return f"{request.path_in('feeds', feed.id, 'photo')}?{query}"
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _cells(request: Request, feed: Feed, item: Item) -> list[Cell]:

@@ -39,6 +39,7 @@ from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyQuestion, curren
 from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, error_messages, form_view
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
+from cwz_web.web.text import shorten
 
 # In the form: the field keeps the template's default. Not a possible column name of a feed.
 KEEP_DEFAULT = "=default"
@@ -351,12 +352,12 @@ def _mapped_fields(
         chosen = mapping.get(field.name, KEEP_DEFAULT)
         choices = [Choice(EMPTY, "Leave empty", chosen == EMPTY)]
         if field.default:
-            choices.append(Choice(KEEP_DEFAULT, f"Always “{_shorten(field.default, 40)}”", chosen == KEEP_DEFAULT))
+            choices.append(Choice(KEEP_DEFAULT, f"Always “{shorten(field.default, 40)}”", chosen == KEEP_DEFAULT))
         if FALLBACK in chosen and chosen not in feed.columns:
             choices.append(Choice(chosen, " or else ".join(chosen.split(FALLBACK)), is_chosen=True))
         choices += [Choice(column, column, chosen == column) for column in feed.columns]
         is_mapped = chosen not in (EMPTY, KEEP_DEFAULT)
-        first_value = _shorten(first.get(field.name) or "empty", 60) if is_mapped else None
+        first_value = shorten(first.get(field.name) or "empty", 60) if is_mapped else None
         fields.append(MappedField(field.name, field.label, choices, first_value))
     return fields
 
@@ -397,7 +398,3 @@ def _output_label(output: Output) -> str:
 
 def _size_label(size: str) -> str:
     return "Default" if size == DEFAULT_SIZE else size
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
