@@ -69,7 +69,6 @@ class QuickStartPage:
     render: CodeExample
     store: CodeExample
     update: CodeExample
-    base_url: str
     active_keys: int
     used: int
     limit: int | None
@@ -86,7 +85,11 @@ class QuickStartPage:
 def quick_start(context: WorkspaceResource, request: Request) -> QuickStartPage:
     """Show the first requests in several languages, and the month's usage."""
     db, workspace_id, url = request.db, context.access.workspace_id, request.services.settings.url
-    template, values = _find_template(db, context, (read_form(QuickStartForm, request.GET).value or QuickStartForm()))
+    form, templates = read_form(QuickStartForm, request.GET).value, list_template_names(db, workspace_id)
+    newest = max(templates, default="")  # ids are sorted by time
+    template = find_template(db, workspace_id, form.template) if form and form.template else None
+    template = template or find_template(db, workspace_id, newest)
+    values = _sample_values(db, template) if template else SAMPLE_VALUES
     image = {"template": template.slug if template else "my-template", "data": values}
     feed = next(iter(list_feeds(db, workspace_id, limit=1)), None)
     feed_id = feed.id if feed else "{feed}"
@@ -94,7 +97,7 @@ def quick_start(context: WorkspaceResource, request: Request) -> QuickStartPage:
         key=KEY,
         languages=tuple(LANGUAGES),
         template_id=str(template.id) if template else "",
-        templates=list_template_names(db, workspace_id),
+        templates=templates,
         feed=feed.name if feed else "",
         render=_example("Render an image", Example("POST", f"{url}/v1/images", image, response="image")),
         store=_example("Store an image", Example("POST", f"{url}/v1/images", image)),
@@ -102,7 +105,6 @@ def quick_start(context: WorkspaceResource, request: Request) -> QuickStartPage:
             "Update a row",
             Example("PUT", f"{url}/v1/feeds/{feed_id}/items/example-1", {"data": _sample_row(db, feed)}),
         ),
-        base_url=url,
         active_keys=count_active_keys(db, workspace_id),
         used=monthly_usage(db, workspace_id, workspace_id),
         limit=request.services.quotas.of(workspace_id, context.access.plan_status).limit,
@@ -110,20 +112,11 @@ def quick_start(context: WorkspaceResource, request: Request) -> QuickStartPage:
     )
 
 
-def _find_template(
-    db: Session, context: WorkspaceResource, form: QuickStartForm
-) -> tuple[Template | None, dict[str, str]]:
-    """Return the chosen template or the newest one, with values of its fields."""
-    workspace_id = context.access.workspace_id
-    template = find_template(db, workspace_id, form.template) if form.template else None
-    if template is None:
-        names = list_template_names(db, workspace_id)
-        template = find_template(db, workspace_id, max(names)) if names else None
-    if template is None:
-        return None, SAMPLE_VALUES
+def _sample_values(db: Session, template: Template) -> dict[str, str]:
+    """Return the defaults of the first fields of a template."""
     fields = load_design(db, template).document.fields
     shown = [field for field in fields if field.type != "image" and field.default][:MAX_VALUES]
-    return template, {field.name: shorten(field.default, MAX_VALUE) for field in shown}
+    return {field.name: shorten(field.default, MAX_VALUE) for field in shown}
 
 
 def _sample_row(db: Session, feed: Feed | None) -> dict[str, str]:
