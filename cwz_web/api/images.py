@@ -102,13 +102,11 @@ def show_image(context: ApiImage, request: Request) -> dict[str, Any]:
 def remove_image(context: ApiImage, request: Request) -> Response:
     """Delete a stored image. Its URL answers 404 at once; its object is removed from the storage half an hour later."""
     with transaction(request) as db:
-        image = db.get_one(Image, (context.row.workspace_id, context.row.id))
-        name = image.name
         try:
             delete_images(db, context.row.workspace_id, [context.row.id])
         except ImageInUseError as error:
             raise ProblemError(409, "image_in_use", str(error)) from None
-        record(db, context.row.workspace_id, request.actor, "image.delete", f"the image {name}", {})
+        record(db, context.row.workspace_id, request.actor, "image.delete", f"the image {context.row.name}", {})
     return Response(status=204)
 
 
