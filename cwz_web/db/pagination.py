@@ -1,7 +1,7 @@
 """Keyset pagination: pages of rows that a workspace owns, in an order that ends with the id."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -15,6 +15,8 @@ AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 T = TypeVar("T")
 # Rows are counted up to this number, so that a count does not scan a large table.
 MAX_COUNT = 1000
+# Sorts rows without a time before all others; the key of a Sort is never NULL.
+NEVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)

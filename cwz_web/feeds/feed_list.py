@@ -1,17 +1,15 @@
 """The list of feeds, each with its newest import and its source."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import AnySelect, Page, Sort, fetch_page
+from cwz_web.db.pagination import NEVER, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, FeedSource, ImportState
 
 FEED_PAGE = 50
-NEVER = datetime.fromtimestamp(0, UTC)
 FEED_SORTS = {
     "newest": Sort("Newest first"),
     "name": Sort("Name", func.lower(Feed.name), is_descending=False),

@@ -1,17 +1,15 @@
 """The list of API keys: search, filters, order and pages."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import Page, Sort, fetch_page
+from cwz_web.db.pagination import NEVER, Page, Sort, fetch_page
 from cwz_web.generation.models import ApiKey
 
 KEY_PAGE = 50
-NEVER = datetime.fromtimestamp(0, UTC)
 KEY_SORTS = {
     "newest": Sort("Newest first"),
     "name": Sort("Name", func.lower(ApiKey.name), is_descending=False),

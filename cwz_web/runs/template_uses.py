@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from cwz_web.db.pagination import AnySelect, Page, Sort, fetch_page
+from cwz_web.db.pagination import NEVER, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template, TemplateVersion
 from cwz_web.generation.templates import TemplateDesign
@@ -18,7 +18,6 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.runs.models import AutoRun, Run
 
 TEMPLATE_PAGE = 24
-NEVER = datetime.fromtimestamp(0, UTC)
 
 
 def _newest(model: type[Run] | type[Image]) -> ColumnElement[Any]:
