@@ -113,6 +113,18 @@ def test_deleted_image_is_nowhere_until_it_is_restored(gallery: Gallery) -> None
     assert gallery.restore(batch) == 0
 
 
+def test_output_feed_has_another_version_when_another_image_is_deleted(gallery: Gallery) -> None:
+    third = gallery.make.image(gallery.template)
+    gallery.put(gallery.run, *gallery.images, third)
+    first, second = gallery.images
+    gallery.delete(third)
+    batch = gallery.delete(first)
+    version, _ = gallery.output_feed()
+    gallery.restore(batch)
+    gallery.delete(second)
+    assert gallery.output_feed()[0] != version
+
+
 def test_objects_are_removed_after_a_while(gallery: Gallery) -> None:
     first, second = gallery.images
     batch = gallery.delete(first)
