@@ -18,6 +18,7 @@ from cwz_web.runs.image_deletion import (
     feeds_with_images,
     restore_images,
 )
+from cwz_web.runs.progress import count_text
 from cwz_web.views.image_selection import selected_images
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.web.forms import Form, read_form
@@ -29,7 +30,7 @@ MAX_SHOWN = 6
 
 
 class RestoreForm(Form):
-    """The deletion to undo, and how many images it has."""
+    """The deletion to undo, and the place in the list to return to."""
 
     batch: UUID
     list: str = ""
@@ -42,6 +43,7 @@ class DeleteImagesPage:
     Attributes:
         shown: The first images with their thumbnails.
         list_query: The place in the list to return to.
+        cancel_path: The list at that place.
     """
 
     images: list[Image]
@@ -49,6 +51,7 @@ class DeleteImagesPage:
     uses: list[FeedUse]
     undo_minutes: int
     list_query: str
+    cancel_path: str
 
 
 @view_config(
@@ -64,8 +67,14 @@ def delete_selection(context: ImageCollection, request: Request) -> DeleteImages
     ids, place = [image.id for image in images], sent_place(request) or ""
     uses = [] if "confirm" in request.POST else feeds_with_images(request.db, workspace_id, ids)
     if uses:
-        undo_minutes = int(UNDO_TIME.total_seconds() // 60)
-        return DeleteImagesPage(images, image_links(request, images[:MAX_SHOWN]), uses, undo_minutes, place)
+        return DeleteImagesPage(
+            images=images,
+            shown=image_links(request, images[:MAX_SHOWN]),
+            uses=uses,
+            undo_minutes=int(UNDO_TIME.total_seconds() // 60),
+            list_query=place,
+            cancel_path=list_path(request, "images", place),
+        )
     target = _describe(images)
     try:
         batch = delete_images(request.db, workspace_id, ids)
@@ -80,15 +89,15 @@ def delete_selection(context: ImageCollection, request: Request) -> DeleteImages
 @view_config(context=ImageCollection, name="restore", request_method="POST", permission=Permission.IMAGE_DELETE)
 def restore_deletion(context: ImageCollection, request: Request) -> Response:
     """Undo a deletion."""
-    form = read_form(RestoreForm, request.POST)
-    count = restore_images(request.db, request.workspace.workspace_id, form.value.batch) if form.value else 0
-    if not count:
+    form = read_form(RestoreForm, request.POST).value
+    count = restore_images(request.db, request.workspace.workspace_id, form.batch) if form else 0
+    if form is None or not count:
         raise HTTPConflict("These images were restored already, or removed from the storage")
-    target = "1 image" if count == 1 else f"{count} images"
+    target = count_text(count, "image")
     request.audit("image.restore", target)
     add_notice(request, f"{target} restored.")
-    return HTTPSeeOther(list_path(request, "images", form.value.list if form.value else ""))
+    return HTTPSeeOther(list_path(request, "images", form.list))
 
 
 def _describe(images: list[Image]) -> str:
-    return f"the image {images[0].name}" if len(images) == 1 else f"{len(images)} images"
+    return f"the image {images[0].name}" if len(images) == 1 else count_text(len(images), "image")

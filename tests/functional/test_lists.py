@@ -212,6 +212,7 @@ def test_images_are_deleted_and_restored(app: TestApp, make: Factory, space: Wor
     assert "Products" in app.get(f"{here}/{second.id}").html.dl.text
     asked = app.post(f"{here}/delete", fields | {"image": str(second.id)})
     assert "Output feeds have these images" in asked.text
+    assert asked.html.find("a", string="Cancel")["href"] == f"{here}?created=7"
     assert make.count(Image, space.id) == 2
     form = next(form for form in asked.forms.values() if form.action == f"{here}/delete")
     form.submit("confirm", status=303)
