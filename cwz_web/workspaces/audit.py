@@ -286,7 +286,7 @@ _ACTORS = text("""
 
 
 def list_actors(db: Session, workspace_id: UUID) -> dict[UUID, str]:
-    """Return the latest labels of the accounts that occur in the log, with one look at an index for each."""
+    """Return the latest labels of the accounts that occur in the log; an index lookup for each finds the next one."""
     rows = db.execute(_ACTORS, {"workspace": workspace_id, "limit": MAX_ACTORS})
     return {row.id: row.label for row in rows}
 
