@@ -1,4 +1,4 @@
-"""The question for the currency of a feed: asked once, on the page of the feed and before a run."""
+"""The prompt for the currency of a feed, shown until it is set, on the page of the feed and before a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ class CurrencyForm(Form):
 
 
 @dataclass(frozen=True)
-class CurrencyQuestion:
-    """What feeds/_currency.jinja2 asks.
+class CurrencyPrompt:
+    """What feeds/_currency.jinja2 shows.
 
     Attributes:
         columns: The columns with prices that lack a currency, in words.
@@ -52,8 +52,8 @@ class CurrencyQuestion:
     groups: Mapping[str, Mapping[str, str]]
 
 
-def currency_question(request: Request, feed: Feed) -> CurrencyQuestion | None:
-    """Return the question for the currency of a feed; None if its prices name one, or it is known."""
+def currency_prompt(request: Request, feed: Feed) -> CurrencyPrompt | None:
+    """Return the prompt for the currency of a feed; None if its prices name one, or it is known."""
     if feed.currency is not None or not feed.item_count:
         return None
     formats, rows = formats_of(request.db, feed), [item.data for item in list_items(request.db, feed)]
@@ -63,7 +63,7 @@ def currency_question(request: Request, feed: Feed) -> CurrencyQuestion | None:
         return None
     source = find_source(request.db, feed.workspace_id, feed.id)
     suggestion = suggest_currency(feed.columns, formats, rows, url_of(source))
-    return CurrencyQuestion(describe_columns(columns), suggestion, currency_groups())
+    return CurrencyPrompt(describe_columns(columns), suggestion, currency_groups())
 
 
 def url_of(source: FeedSource | None) -> str:
@@ -88,7 +88,7 @@ def currency_groups() -> dict[str, dict[str, str]]:
 
 @view_config(context=FeedResource, name="currency", request_method="POST", permission=Permission.FEED_EDIT)
 def set_currency(context: FeedResource, request: Request) -> Response:
-    """Set the currency of a feed, and return to the page that asked for it."""
+    """Set the currency of a feed, and return to the page with the prompt."""
     feed = context.row
     form = read_form(CurrencyForm, request.POST).value  # no form_view: there is only a select
     if form is None:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import Feed, FeedImport, ImportState
 from cwz_web.resources.permissions import Permission
-from cwz_web.views.feed_currency import CurrencyQuestion, currency_question
+from cwz_web.views.feed_currency import CurrencyPrompt, currency_prompt
 from cwz_web.views.feed_imports import ImportProgress, progress_of_import
 from cwz_web.web.request import Request
 
@@ -51,7 +51,7 @@ class FeedPage:
         is_failed: Whether the newest import has failed.
         review: The import that needs a review, or None.
         progress: The progress of the newest import, or None.
-        question: The question for the currency, or None.
+        currency_prompt: The prompt for the currency, or None.
         can_edit: Whether the user may change the feed.
     """
 
@@ -62,7 +62,7 @@ class FeedPage:
     is_failed: bool
     review: FeedImport | None
     progress: ImportProgress | None
-    question: CurrencyQuestion | None
+    currency_prompt: CurrencyPrompt | None
     can_edit: bool
 
 
@@ -86,6 +86,6 @@ def shared_values(request: Request, feed: Feed, tab: FeedTab) -> dict[str, Any]:
         "is_failed": newest is not None and newest.state == ImportState.FAILED,
         "review": next((record for record in imports if record.state == ImportState.NEEDS_REVIEW), None),
         "progress": progress_of_import(newest),
-        "question": currency_question(request, feed) if not feed.deleted_at else None,
+        "currency_prompt": currency_prompt(request, feed) if not feed.deleted_at else None,
         "can_edit": bool(request.has_permission(Permission.FEED_EDIT)),
     }

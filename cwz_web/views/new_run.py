@@ -35,7 +35,7 @@ from cwz_web.runs.planning import (
 from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
-from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyQuestion, currency_question
+from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyPrompt, currency_prompt
 from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, error_messages, form_view
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
@@ -120,14 +120,14 @@ class MappedField:
 
 @dataclass(frozen=True)
 class MappingFragment:
-    """What runs/_mapping_update.jinja2 shows: the column of each field, the sizes, and a question."""
+    """What runs/_mapping_update.jinja2 shows: the column of each field, the sizes, and the prompt for a currency."""
 
     mapped: str
     feed: Feed
     design: TemplateDesign
     fields: list[MappedField]
     sizes: list[Choice]
-    question: CurrencyQuestion | None
+    currency_prompt: CurrencyPrompt | None
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ class PlanFragment:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanPage(PlanFragment):
-    """What runs/plan.jinja2 shows: the plan, the form that it is for, and the question for the currency of its feed."""
+    """What runs/plan.jinja2 shows: the plan, the form that it is for, and the prompt for the currency of its feed."""
 
     typed: dict[str, str]
-    question: CurrencyQuestion | None
+    currency_prompt: CurrencyPrompt | None
 
 
 @page_view(
@@ -213,8 +213,8 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
 
 def _plan_page(request: Request, spec: RunSpec, typed: Mapping[str, str]) -> Response:
     kept = {name: value for name, value in typed.items() if name != CURRENCY_FIELD}
-    question = currency_question(request, spec.feed)  # without scripts, another feed can be chosen with the same click
-    page = PlanPage(typed=kept, question=question, **vars(plan_fragment(request, spec)))
+    prompt = currency_prompt(request, spec.feed)  # without scripts, another feed can be chosen with the same click
+    page = PlanPage(typed=kept, currency_prompt=prompt, **vars(plan_fragment(request, spec)))
     return render_to_response("runs/plan.jinja2", template_values(page), request=request)
 
 
@@ -340,7 +340,7 @@ def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mappi
         design=design,
         fields=_mapped_fields(design, feed, mapping, first),
         sizes=[Choice(size, _size_label(size), size in sizes) for size in design.document.size_names],
-        question=currency_question(request, feed),
+        currency_prompt=currency_prompt(request, feed),
     )
 
 
