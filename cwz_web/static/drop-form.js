@@ -17,6 +17,9 @@ function send() {
 }
 
 /** @type {HTMLElement} */ (form.querySelector("[data-drop-submit]")).hidden = true;
+// A file can be chosen before this script has loaded. One that the browser restores has been sent before.
+const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+if (navigation.type === "navigate" && input.files?.length) send();
 input.addEventListener("change", () => { if (input.files?.length) send(); });
 acceptFiles(document.documentElement, (files) => {
   const one = new DataTransfer();
@@ -25,4 +28,4 @@ acceptFiles(document.documentElement, (files) => {
   send();
 }, form);
 // The browser may show the page again as it was left.
-addEventListener("pageshow", () => show(false));
+addEventListener("pageshow", (event) => { if (event.persisted) show(false); });

@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -45,6 +45,19 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     images.first.click()
     page.get_by_role("link", name="View full size").click()
     assert page.locator("img").evaluate("image => image.naturalWidth") == 1200
+
+
+def test_file_chosen_before_the_script_has_loaded_is_sent(page: Page) -> None:
+    def choose_file(route: Route) -> None:
+        page.get_by_label("Drop your product export here").set_input_files(DATA / "shopify-apparel.csv")
+        route.continue_()
+
+    page.route("**/drop-form.js", choose_file)
+    page.goto("/w/demo/feeds/new", wait_until="commit")
+    expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
+    page.unroute("**/drop-form.js")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Upload a feed")).to_be_visible()
 
 
 def test_preview_follows_typing(page: Page) -> None:

@@ -15,7 +15,7 @@ from cwz_web.api.openapi import document
 from cwz_web.generation.api_keys import Scope
 from tests.factories import Factory
 from tests.installation import ROOT, node
-from tests.unit.test_server import serving
+from tests.wsgi_server import serving
 
 PYTHON_CLIENT = "cwz_client"
 # The compiler checks that members with defaults can be left out, and that codes, states and events are enumerations.

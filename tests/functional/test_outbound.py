@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import waitress
 from webtest import TestApp
 
 from cwz_web.api import on_demand
@@ -26,7 +25,7 @@ from cwz_web.web.rate_limits import RateLimiter
 from cwz_web.web.services import Services
 from tests.conftest import ROOT, RecordingServer
 from tests.factories import Factory
-from tests.installation import free_port
+from tests.wsgi_server import serving
 
 CLIENTS = 64
 
@@ -65,15 +64,8 @@ class SilentHost:
 def served(services: Services) -> Iterator[str]:
     """The application in the server, with the threads that the .ini files configure."""
     assert "threads = 24" in (ROOT / "production.ini").read_text()
-    port = free_port()
-    server: Any = waitress.create_server(create_app(services), listen=f"127.0.0.1:{port}", threads=24)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
+    with serving(create_app(services), threads=24) as port:
         yield f"http://127.0.0.1:{port}"
-    finally:
-        server.close()
-        thread.join(10)
 
 
 def test_pages_are_answered_while_a_photo_host_is_silent(

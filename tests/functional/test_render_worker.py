@@ -2,15 +2,12 @@
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import waitress
 
 from cwz_web.app import create_app
 from cwz_web.runs.models import Run
@@ -22,6 +19,7 @@ from cwz_web.workspaces.models import Workspace
 from tests.emulators import BUCKET, host_of, moto_server
 from tests.factories import Factory
 from tests.installation import CWZ, ROOT, free_port, wait_for
+from tests.wsgi_server import serving
 
 KEY, SECRET = "AKIACANARY0000000003", "canary/secret/of/the/customer/00000003"
 
@@ -32,14 +30,8 @@ def web_application(services: Services) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     services = replace(services, settings=services.settings.model_copy(update={"url": url}))
-    server: Any = waitress.create_server(create_app(services), listen=f"127.0.0.1:{port}", threads=8)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
+    with serving(create_app(services), port=port, threads=8):
         yield url
-    finally:
-        server.close()
-        thread.join(10)
 
 
 @contextmanager

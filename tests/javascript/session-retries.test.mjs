@@ -62,3 +62,19 @@ test("an undo that waits does not undo what is changed after it", async () => {
   assert.deepEqual(bodies.map((each) => each.action ?? each.operations.map(({ path }) => path)), [["/fields/0"], "undo", ["/canvas"]]);
   assert.deepEqual(session.document, { ...plain, canvas: { width: 9 } });
 });
+
+test("a change that waits for a check of the image is not shown as saved", async () => {
+  let finish = () => {};
+  globalThis.fetch = async (_, { body }) => {
+    if (JSON.parse(body).checks) await new Promise((resolve) => { finish = resolve; });
+    return answer();
+  };
+  const session = new Session({ ...START, feeds: [] }, { digests: () => [], add: async () => {} });
+  const check = session.enqueue(() => session.check());
+  await new Promise(setImmediate);
+  session.edit("field", { layers: [], fields: [{ name: "title" }] });
+  assert.equal(session.saveState, "saving");
+  finish();
+  await check;
+  while (session.saveState !== "saved") await new Promise(setImmediate);
+});

@@ -7,11 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import SimpleNamespace
@@ -19,14 +18,13 @@ from typing import Any
 
 import httpx
 import pytest
-from waitress import wasyncore
 from waitress.adjustments import Adjustments
 
 from cwz_web.api.feeds import MAX_ITEMS_BODY
-from cwz_web.server import create_server
 from cwz_web.web.admission import RequestHead
 from cwz_web.web.request_parser import MAX_FILE_BODY, Parser, TooSlow
 from tests.installation import ROOT, free_port, is_serving, wait_for
+from tests.wsgi_server import serving
 
 MAX_BODY = 1000
 
@@ -264,28 +262,6 @@ def served() -> Iterator[tuple[AppWithUsers, Callable[[bytes], bytes]]]:
                 return received
 
         yield app, send
-
-
-@contextmanager
-def serving(app: Any, **options: Any) -> Iterator[int]:
-    """Serve an application in a thread, and yield the port."""
-    connections: dict[int, Any] = {}
-    server = create_server(app, connections, listen="127.0.0.1:0", threads=2, **options)
-    stopping = threading.Event()
-
-    def serve() -> None:
-        while not stopping.is_set():
-            wasyncore.loop(timeout=0.1, map=connections, count=1)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield server.effective_port
-    finally:
-        stopping.set()
-        thread.join()
-        server.task_dispatcher.shutdown()
-        wasyncore.close_all(connections)
 
 
 @pytest.mark.parametrize("head", AMBIGUOUS)

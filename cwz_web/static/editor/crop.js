@@ -79,6 +79,8 @@ class Crop {
     if (editor.selection[0] !== name || editor.selection.length > 1) editor.select([name]);
     const query = new URLSearchParams({ layer: name, row: String(editor.session.view.row) });
     if (editor.session.view.feed) query.set("feed", editor.session.view.feed);
+    // The server knows a layer that has just been added only once it is saved.
+    await editor.session.queue;
     const response = await fetch(`${editor.start.photo}?${query}`).catch(() => null);
     if (!response?.ok) return editor.toast("This photo is not available. Choose another image or row.");
     const bitmap = await createImageBitmap(await response.blob());

@@ -126,6 +126,8 @@ export class Session extends EventTarget {
     this.document = document;
     this.change = name.slice(0, 100);
     this.unsent++;
+    // It can wait for a request that is on its way, as a check of the image.
+    if (this.saveState === "saved") this.setSaveState("saving");
     this.emit("document");
     this.refresh();
   }
