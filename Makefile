@@ -12,7 +12,7 @@ NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
 NODE := PATH="$$PATH:$(CURDIR)/$(BIN)" node
 PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
 
-.PHONY: help serve bundle test test-fast coverage lint lock bench bench-peers soak clean
+.PHONY: help serve bundle test test-fast coverage lint messages lock bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
@@ -45,6 +45,14 @@ lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, ty
 	@$(BIN)/djlint --lint --quiet cwz_web/templates cwz_web/notify
 	@node_modules/.bin/biome lint cwz_web/static
 	@node_modules/.bin/tsc --project jsconfig.json
+
+messages: $(VENV)/.installed ## Extract the messages of the interface, and add new ones to the catalogs
+	@$(BIN)/pybabel --quiet extract --mapping babel.cfg --add-location file --sort-by-file --no-wrap --output messages.pot .
+	@for language in de fr; do \
+		$(BIN)/pybabel --quiet update --domain $$language --input-file messages.pot --locale $$language --no-wrap \
+			--no-fuzzy-matching --ignore-obsolete --output-file cwz_web/locale/$$language.po; \
+	done
+	@rm messages.pot
 
 lock: ## Resolve and hash the Python packages of requirements/ again (needs uv)
 	@$(PYTHON) scripts/lock_requirements.py

@@ -83,6 +83,7 @@ def create_app(services: Services) -> Router:
     config.include("cwz_web.api.key_limits")  # origins, rate limits and idempotency of API keys
     config.include("cwz_web.web.urls")  # reject paths that continue after their page
     config.include("cwz_web.web.notices")  # what a form has done, and how to undo it
+    config.include("cwz_web.web.locales")  # the language of pages
     config.include("cwz_web.web.rendering")  # Jinja2, icons, static files
     config.scan("cwz_web.views")  # the pages
     config.scan("cwz_web.api")  # /v1, /i and /hooks

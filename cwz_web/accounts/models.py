@@ -21,6 +21,7 @@ class Account(Timestamped, Base):
         sign_up_visitor_digest: Digest of the visitor cookie of the browser that signed up, until the email is verified.
         epoch: Part of every session token; incremented to end all sessions.
         delete_at: When the account will be deleted, if its owner has requested that.
+        locale: The locale (i18n.py) of pages and emails; None: the browser's.
         unsubscribed_topics: The topics (notify/topics.py) that the user has unsubscribed from.
     """
 
@@ -38,6 +39,7 @@ class Account(Timestamped, Base):
     totp_confirmed_at: Mapped[datetime | None]
     totp_last_step: Mapped[int | None]
     delete_at: Mapped[datetime | None] = mapped_column(index=True)
+    locale: Mapped[str | None]
     unsubscribed_topics: Mapped[list[str]] = mapped_column(JSONB, default=lambda: ["runs"], server_default='["runs"]')
 
     @property
@@ -191,5 +193,15 @@ class RecoveryCode(Base):
 
 def account_columns(account: Account) -> dict[str, Any]:
     """Return the columns that a user may export: no hash and no secret."""
-    names = ("id", "email", "name", "created_at", "verified_at", "signed_in_at", "totp_confirmed_at", "delete_at")
+    names = (
+        "id",
+        "email",
+        "name",
+        "locale",
+        "created_at",
+        "verified_at",
+        "signed_in_at",
+        "totp_confirmed_at",
+        "delete_at",
+    )
     return {name: getattr(account, name) for name in names}

@@ -1,5 +1,5 @@
 // The script of all pages: theme, copy buttons, the API key in code examples, menus, toasts, search and shortcuts.
-"use strict";
+import { _ } from "./i18n.js";
 
 const narrow = matchMedia("(max-width: 56rem)");
 const menu = document.getElementById("menu");
@@ -23,8 +23,8 @@ function remember(name, value) {
 async function copy(button) {
   const label = button.querySelector("span");
   await navigator.clipboard.writeText(button.closest(".copy").querySelector("code").textContent);
-  label.textContent = "Copied";
-  setTimeout(() => { label.textContent = "Copy"; }, 2000);
+  label.textContent = _("Copied");
+  setTimeout(() => { label.textContent = _("Copy"); }, 2000);
 }
 
 // Copy the URLs of the selected images. Without this script, the button shows them as a text.
@@ -32,8 +32,8 @@ async function copyUrls(button) {
   const label = button.querySelector("span");
   const urls = Array.from(document.querySelectorAll("input[data-url]:checked"), (input) => input.dataset.url);
   await navigator.clipboard.writeText(urls.join("\n"));
-  label.textContent = "Copied";
-  setTimeout(() => { label.textContent = "Copy URLs"; }, 2000);
+  label.textContent = _("Copied");
+  setTimeout(() => { label.textContent = _("Copy URLs"); }, 2000);
 }
 
 // Put the API key that is typed on the API page into its code examples. It is neither stored nor sent.
@@ -115,7 +115,7 @@ showNotices();
 const CHARACTERS = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#34;": '"', "&#39;": "'" };
 
 function titleOf(page) {
-  const title = /<h1>([^<]+)/.exec(page)?.[1] ?? "Something went wrong";
+  const title = /<h1>([^<]+)/.exec(page)?.[1] ?? _("Something went wrong");
   return title.replace(/&(?:amp|lt|gt|#34|#39);/g, (escaped) => CHARACTERS[escaped]);
 }
 
@@ -127,11 +127,11 @@ document.addEventListener("htmx:before:swap", (event) => {
   if (!isSignIn && !isError) return;
   event.preventDefault();
   const next = encodeURIComponent(location.pathname + location.search);
-  if (isSignIn) showToast("Your session has ended.", { label: "Sign in again", path: `/signin?next=${next}` });
+  if (isSignIn) showToast(_("Your session has ended."), { label: _("Sign in again"), path: `/signin?next=${next}` });
   else showToast(`${titleOf(ctx.text)}.`);
 });
 document.addEventListener("htmx:error", (event) => {
-  if (event.detail.ctx) showToast("The server cannot be reached. Try again when you are online.");
+  if (event.detail.ctx) showToast(_("The server cannot be reached. Try again when you are online."));
 });
 
 // The search opens with Ctrl-K; arrow keys move between its results.

@@ -32,6 +32,7 @@ from cwz_web.accounts.sessions import (
     session_token,
 )
 from cwz_web.accounts.tasks import enqueue_email_confirmation
+from cwz_web.i18n import LOCALES, gettext, gettext_noop, locale_names
 from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import AccountRoot, SessionCollection, SessionResource
 from cwz_web.resources.base import parse_uuid
@@ -65,7 +66,7 @@ EMAIL_HELP = "Takes effect once you confirm the new address."
 SIGN_IN_AGAIN = "Sign in with Google again, then retry within 15 minutes"
 NOTICES = {
     "mails": "Email notifications saved.",
-    "profile": "Name saved.",
+    "profile": gettext_noop("Profile saved."),
     "password": "Password changed. All other browsers were signed out.",
     "email": "Your new email address is confirmed.",
     "email-requested": "We sent a link to your new email address. Open it to confirm the address.",
@@ -79,9 +80,10 @@ NOTICES = {
 
 
 class ProfileForm(Form):
-    """The display name."""
+    """The display name, and the locale; none follows the browser."""
 
     name: Name
+    locale: Literal["", *LOCALES] = ""  # type: ignore[valid-type]
 
 
 class MailsForm(Form):
@@ -163,6 +165,7 @@ class AccountPage:
     codes_left: int
     is_operator: bool
     notice: str | None
+    locales: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,8 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
         ],
         codes_left=count_recovery_codes(request.db, account),
         is_operator=request.root.is_operator(),
-        notice=NOTICES.get(request.GET.get("done", "")),
+        notice=gettext(notice) if (notice := NOTICES.get(request.GET.get("done", ""))) else None,
+        locales=locale_names(),
     )
 
 
@@ -258,8 +262,8 @@ def account_page(context: AccountRoot, request: Request) -> AccountPage:
     ProfileForm, _account_page, context=AccountRoot, name="profile", renderer=PAGE, permission=Permission.SIGNED_IN
 )
 def change_profile(context: AccountRoot, request: Request, form: ProfileForm) -> Response:
-    """Change the name."""
-    request.user.account.name = form.name
+    """Change the name and the locale."""
+    request.user.account.name, request.user.account.locale = form.name, form.locale or None
     return HTTPSeeOther("/account?done=profile")
 
 

@@ -3,18 +3,29 @@
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from babel.numbers import format_currency, get_currency_precision
 from markupsafe import Markup
 from pyramid.config import Configurator
 from pyramid.view import view_config
 from pyramid.viewderivers import VIEW
 
+from cwz_web.i18n import (
+    current_language,
+    current_locale,
+    day_and_month,
+    direction,
+    find_plural,
+    gettext,
+    long_date,
+    money,
+    number,
+    short_day,
+    time_ago,
+)
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
@@ -32,7 +43,8 @@ PAGE_KEYS = {
 }
 V = TypeVar("V", bound=Callable[[Any, Request], Any])
 
-YEAR = 365 * 24 * 3600
+MINUTE, HOUR, DAY, YEAR = 60, 3600, 24 * 3600, 365 * 24 * 3600
+MB = 1024**2
 # The first match wins: browsers name other browsers as well.
 BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 SYSTEMS = (
@@ -49,7 +61,7 @@ def ago(moment: datetime) -> Markup:
     """Return how long ago a moment was, or its date, as a `time` element with the exact time on hover."""
     exact = moment.astimezone(UTC)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact.isoformat(timespec="seconds"), exact.strftime("%-d %B %Y, %H:%M:%S UTC"), _since(moment)
+        exact.isoformat(timespec="seconds"), _to_the_second(exact), _since(moment)
     )
 
 
@@ -57,52 +69,49 @@ def exact(at: datetime) -> Markup:
     """Return a moment to the second in UTC, as a `time` element."""
     moment = at.astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
-        moment.isoformat(timespec="milliseconds"), moment.strftime("%-d %B %Y, %H:%M:%S UTC")
+        moment.isoformat(timespec="milliseconds"), _to_the_second(moment)
     )
 
 
 def moment(at: datetime) -> Markup:
     """Return a moment in the future to the minute in UTC, as a `time` element."""
     exact = at.astimezone(UTC)
-    date, time = exact.strftime("%-d %b"), exact.strftime("%H:%M UTC")
-    return Markup('<time datetime="{}">{}, {}</time>').format(exact.isoformat(timespec="seconds"), date, time)
+    return Markup('<time datetime="{}">{}, {}</time>').format(
+        exact.isoformat(timespec="seconds"), short_day(exact), exact.strftime("%H:%M UTC")
+    )
+
+
+def _to_the_second(moment: datetime) -> str:
+    return f"{long_date(moment)}, {moment:%H:%M:%S} UTC"
 
 
 def _since(moment: datetime) -> str:
     seconds = (datetime.now(UTC) - moment).total_seconds()
-    for size, unit in ((86400 * 2, None), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            if unit is None:
-                return moment.strftime("%-d %B %Y")
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
+    if seconds >= 2 * DAY:
+        return long_date(moment)
+    if seconds >= HOUR:
+        return time_ago(int(seconds // HOUR), "hour")
+    return time_ago(int(seconds // MINUTE), "minute") if seconds >= MINUTE else gettext("just now")
 
 
 def bytes_size(size: int) -> str:
     """Format a number of bytes."""
-    return f"{size / 1024**2:.1f} MB" if size >= 1024**2 else f"{max(round(size / 1024), 1)} KB"
+    return f"{number(round(size / MB, 1), digits=1)} MB" if size >= MB else f"{max(round(size / 1024), 1)} KB"
 
 
 def duration(seconds: float) -> str:
     """Format a number of seconds."""
-    if seconds < 60:
+    if seconds < MINUTE:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
-def money(amount: int, currency: str) -> str:
-    """Format an amount in the smallest unit of its currency (ISO 4217)."""
-    code = currency.upper()
-    return format_currency(Decimal(amount).scaleb(-get_currency_precision(code)), code, locale="en")
+    return f"{minutes} min" if minutes < 90 else f"{number(round(minutes / 60, 1), digits=1)} h"
 
 
 def device(user_agent: str) -> str:
     """Return the names of a browser and its operating system, guessed from its User-Agent."""
-    browser = next((name for mark, name in BROWSERS if mark in user_agent), "An app")
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), gettext("An app"))
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
-    return f"{browser} on {system}" if system else browser
+    return gettext("%(browser)s on %(system)s", browser=browser, system=system) if system else browser
 
 
 def static_path() -> str:
@@ -151,11 +160,20 @@ def includeme(config: Configurator) -> None:
     config.include("pyramid_jinja2")
     config.commit()
     environment = config.get_jinja2_environment()
+    # The variables of a message are replaced by Jinja, which escapes them.
+    environment.install_gettext_callables(gettext, find_plural, newstyle=True)
+    environment.policies["ext.i18n.trimmed"] = True
     environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
-    environment.filters |= {"exact": exact, "moment": moment}
+    environment.filters |= {"exact": exact, "moment": moment, "number": number}
+    environment.filters |= {"long_date": long_date, "day_and_month": day_and_month, "short_day": short_day}
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}
     environment.globals["static"] = static_path()
+    environment.globals |= {
+        "current_language": current_language,
+        "current_locale": current_locale,
+        "direction": direction,
+    }
     max_age = 0 if services.settings.development else YEAR
     config.add_static_view(f"{static_path()}/app", "cwz_web:static", cache_max_age=max_age)
     packages = (

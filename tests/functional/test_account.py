@@ -38,7 +38,7 @@ def reload(make: Factory, account: Account) -> Account | None:
 def test_name_is_changed(app: TestApp, account: Account) -> None:
     form = form_of(app.get("/account"), "/account/profile")
     form["name"] = "Another Name"
-    assert "Name saved" in form.submit().follow().text
+    assert "Profile saved" in form.submit().follow().text
     assert app.get("/account").forms[1]["name"].value == "Another Name"
 
 

@@ -1,0 +1,213 @@
+"""The languages of the interface: gettext catalogs, and dates and numbers as CLDR writes them.
+
+The messages in English are their own ids. `cwz_web/locale/<language>.po` has their translations; `make messages`
+updates it from the sources. A view runs in the locale of its user, a job in that of the recipient of its email. The
+API, logs and what is stored stay English.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from gettext import NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+from babel import Locale
+from babel.dates import format_date, format_skeleton, format_timedelta
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_currency, format_decimal, get_currency_precision
+from babel.support import Translations
+
+FOLDER = Path(__file__).parent / "locale"
+# The tags (BCP 47) of the locales that a user can choose, and CLDR's name of each. English without a region is that
+# of no country: CLDR's "en" alone means the United States.
+LOCALES = {
+    "en": "en_150",
+    "en-US": "en_US",
+    "en-GB": "en_GB",
+    "en-CA": "en_CA",
+    "de": "de",
+    "de-AT": "de_AT",
+    "de-CH": "de_CH",
+    "fr": "fr",
+    "fr-BE": "fr_BE",
+    "fr-CA": "fr_CA",
+    "fr-CH": "fr_CH",
+}
+DEFAULT = "en"
+# The scripts: pages contain the messages of theirs.
+SCRIPTS = "cwz_web/static/"
+EDITOR_SCRIPTS = f"{SCRIPTS}editor/"
+
+_current: ContextVar[str] = ContextVar("locale", default=DEFAULT)
+
+
+@dataclass(frozen=True)
+class Language:
+    """The translations of a language.
+
+    Attributes:
+        translations: The gettext catalog.
+        scripts: The messages of the scripts of every page; a message with a plural has the list of its forms.
+        editor_scripts: The same, of the editor.
+    """
+
+    translations: NullTranslations
+    scripts: Mapping[str, str | list[str]]
+    editor_scripts: Mapping[str, str | list[str]]
+
+
+@contextmanager
+def use_locale(tag: str | None) -> Iterator[None]:
+    """Translate and format for a locale.
+
+    Args:
+        tag: One of LOCALES; any other, as of an account that has not chosen one, is the default.
+    """
+    token = _current.set(tag if tag in LOCALES else DEFAULT)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_locale() -> str:
+    """Return the tag of the current locale."""
+    return _current.get()
+
+
+def current_language() -> Language:
+    """Return the translations of the current locale."""
+    return load_language(_current.get().partition("-")[0])
+
+
+def direction() -> str:
+    """Return the direction of the text, as the attribute `dir` has it."""
+    return "rtl" if _formats().text_direction == "rtl" else "ltr"
+
+
+def locale_names() -> dict[str, str]:
+    """Return the tag of each locale with its name in its own language."""
+    names = {tag: Locale.parse(name) for tag, name in LOCALES.items()}
+    return {
+        tag: (each.get_language_name() if "-" not in tag else each.get_display_name()) or tag
+        for tag, each in names.items()
+    }
+
+
+def gettext(message: str, /, **variables: object) -> str:
+    """Return the translation of a message.
+
+    Args:
+        message: The message in English, a literal, so that it is extracted. With variables, `%(name)s` is replaced.
+        variables: The values of the variables.
+    """
+    text = current_language().translations.gettext(message)
+    return text % variables if variables else text
+
+
+def ngettext(singular: str, plural: str, count: int, /, **variables: object) -> str:
+    """Return the translation of a message with a number.
+
+    Args:
+        singular: The message in English for one, a literal.
+        plural: The message in English for any other number, a literal.
+        count: The number; `%(count)s` is replaced by it, as the locale writes numbers.
+        variables: The values of other variables.
+    """
+    text = find_plural(singular, plural, count)
+    return text % variables if variables else text
+
+
+def find_plural(singular: str, plural: str, count: int) -> str:
+    """Return the translation of a message for a number, in which only `%(count)s` is replaced, by the number."""
+    text = current_language().translations.ngettext(singular, plural, count)
+    return text.replace("%(count)s", number(count))
+
+
+def gettext_noop(message: str) -> str:
+    """Mark a constant for extraction; `gettext(CONSTANT)` translates it where it is used."""
+    return message
+
+
+def number(value: float | Decimal, digits: int | None = None) -> str:
+    """Format a number with its thousands, and with a fixed number of decimal digits if there is one."""
+    return format_decimal(value, None if digits is None else f"#,##0.{'0' * digits}", locale=_formats())
+
+
+def long_date(day: date) -> str:
+    """Format a date as 5 September 2026."""
+    return format_date(day, "long", locale=_formats())
+
+
+def day_and_month(day: date) -> str:
+    """Format a date of this year as 5 September."""
+    return format_skeleton("MMMMd", day, locale=_formats())
+
+
+def short_day(day: date) -> str:
+    """Format a date of this year as 5 Sept."""
+    return format_skeleton("MMMd", day, locale=_formats())
+
+
+def time_ago(count: int, unit: Literal["hour", "minute"]) -> str:
+    """Format how long ago something was.
+
+    Args:
+        count: How many units.
+        unit: The unit.
+    """
+    # babel.dates would round up to the next unit.
+    return format_timedelta(
+        -timedelta(**{f"{unit}s": count}), granularity=unit, threshold=1000, add_direction=True, locale=_formats()
+    )
+
+
+def money(amount: int, currency: str) -> str:
+    """Format an amount in the smallest unit of its currency (ISO 4217)."""
+    code = currency.upper()
+    locale = "en" if _current.get() == DEFAULT else _formats()
+    return format_currency(Decimal(amount).scaleb(-get_currency_precision(code)), code, locale=locale)
+
+
+@cache
+def load_language(language: str) -> Language:
+    """Load the catalog of a language; English needs none."""
+    path = FOLDER / f"{language}.po"
+    if not path.exists():
+        return Language(NullTranslations(), {}, {})
+    with path.open("rb") as file:
+        catalog = read_po(file, locale=language)
+    compiled = BytesIO()
+    write_mo(compiled, catalog)
+    compiled.seek(0)
+    return Language(
+        Translations(compiled),
+        _messages_of(catalog, lambda path: path.startswith(SCRIPTS) and not path.startswith(EDITOR_SCRIPTS)),
+        _messages_of(catalog, lambda path: path.startswith(EDITOR_SCRIPTS)),
+    )
+
+
+def _messages_of(catalog: Catalog, is_source: Callable[[str], bool]) -> dict[str, str | list[str]]:
+    found: dict[str, str | list[str]] = {}
+    for message in catalog:
+        if message.string and any(is_source(path) for path, _ in message.locations):
+            key = message.id if isinstance(message.id, str) else message.id[0]
+            found[key] = message.string if isinstance(message.string, str) else list(message.string)
+    return found
+
+
+@cache
+def _parse(name: str) -> Locale:
+    return Locale.parse(name)
+
+
+def _formats() -> Locale:
+    return _parse(LOCALES[_current.get()])

@@ -1,0 +1,47 @@
+"""The locale of a request: the one that the user has chosen, or that of the browser."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.viewderivers import INGRESS
+
+from cwz_web.i18n import DEFAULT, LOCALES, use_locale
+from cwz_web.resources.base import Resource
+from cwz_web.security import SignedInUser
+from cwz_web.web.request import Request
+
+
+def includeme(config: Configurator) -> None:
+    """Run the views of pages in the locale of the request."""
+    config.add_view_deriver(localized_view, under=INGRESS)
+
+
+def localized_view(view: Callable[[Any, Request], Any], info: Any) -> Callable[[Any, Request], Any]:
+    """Run a view, and render its template, in the locale of the request (a Pyramid view deriver)."""
+    # Files and health checks need no user.
+    needs_user = info.options.get("permission") != NO_PERMISSION_REQUIRED or info.options.get("renderer") is not None
+
+    def run(context: Any, request: Request) -> Any:
+        if request.area.is_api:  # answers in English
+            return view(context, request)
+        if needs_user and isinstance(context, Resource):
+            request.locale = find_locale(request)
+        # The view of an error before that answers for a database that may not.
+        with use_locale(request.locale or browser_locale(request)):
+            return view(context, request)
+
+    return run
+
+
+def find_locale(request: Request) -> str:
+    """Return the locale of the account, or the browser's."""
+    user = request.identity
+    chosen = user.account.locale if isinstance(user, SignedInUser) else None
+    return chosen or browser_locale(request)
+
+
+def browser_locale(request: Request) -> str:
+    """Return the locale of the header Accept-Language (RFC 4647, lookup)."""
+    return str(request.accept_language.lookup(list(LOCALES), default=DEFAULT))

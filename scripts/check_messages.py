@@ -1,0 +1,148 @@
+"""Check that the interface can be translated, and that its catalogs are complete.
+
+Print each text of a template that is not marked for translation, and each message that a catalog lacks or translates
+with other variables. Exit with status 1 if there is any. With paths of templates, check only these.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+from babel.messages.catalog import Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.pofile import read_po
+from jinja2 import Environment, nodes
+
+ROOT = Path(__file__).parent.parent
+TEMPLATES = ROOT / "cwz_web" / "templates"
+# Pages that are not translated: for developers, and documents in English.
+ENGLISH = ("development/", "docs/", "public/privacy.jinja2", "ops.jinja2")
+# Attributes whose values users read or hear.
+ATTRIBUTES = ("alt", "aria-description", "aria-label", "aria-valuetext", "content", "label", "placeholder", "title")
+# Elements whose text is not language.
+CODE = ("code", "kbd", "pre", "script", "style", "textarea")
+# Names and signs that are the same in every language.
+NAMES = re.compile(
+    r"ConnectWyze|JSON Lines|UTC|API|URL|CSV|JPEG|PNG|WebP|AVIF|Slack|Google|Stripe|OpenAPI|x|px|MB|KB|ms|width=device-width"
+    r"|initial-scale|light dark|https?:\S+|\S+@\S+|[\w.]+/[\w.]+"
+)
+MARKS = {"_", "gettext", "ngettext"}
+SENTENCE = re.compile(r"[A-Z][a-z]+($|[ ,.:…?])")
+
+
+class TextParser(HTMLParser):
+    """Collect the texts of a page that users read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._code = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._code += tag in CODE
+        names = {name for name, _ in attrs}
+        for name, value in attrs:
+            is_text = name in ATTRIBUTES and not (name == "content" and not {"name", "property"} & names)
+            if value and is_text:
+                self.texts.append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._code -= tag in CODE and self._code > 0
+
+    def handle_data(self, data: str) -> None:
+        if not self._code:
+            self.texts.append(data)
+
+
+def is_language(text: str) -> bool:
+    """Return whether a text has words to translate; that of a macro can be attributes."""
+    return '="' not in text and re.search(r"[^\W\d_]{2,}", NAMES.sub("", text)) is not None
+
+
+def unmarked_texts(source: str) -> Iterator[str]:
+    """Yield the texts of a template that are not marked for translation."""
+    environment = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.do"], trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - it renders nothing
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    tree = environment.parse(source)
+    parser = TextParser()
+    # What stands for an expression is no letter, so that a text around it is found, and an expression alone is not.
+    for output in tree.find_all(nodes.Output):
+        for node in output.nodes:
+            parser.feed(node.data if isinstance(node, nodes.TemplateData) else "\u2026")
+    parser.close()
+    yield from filter(is_language, parser.texts)
+    marked = {
+        id(each)
+        for call in tree.find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name) and call.node.name in MARKS
+        for each in call.find_all(nodes.Const)
+    }
+    for const in tree.find_all(nodes.Const):
+        if isinstance(const.value, str) and id(const) not in marked and SENTENCE.match(const.value):
+            yield const.value
+
+
+def check_templates(paths: list[Path]) -> Iterator[str]:
+    """Yield the faults of templates."""
+    for path in paths:
+        name = str(path.relative_to(TEMPLATES))
+        if name.startswith(ENGLISH):
+            continue
+        source = path.read_text()
+        for text in unmarked_texts(source):
+            line = " ".join(text.split())
+            yield f"cwz_web/templates/{name}: not marked for translation: {line[:100]}"
+
+
+def check_catalogs() -> Iterator[str]:
+    """Yield the faults of the catalogs."""
+    with (ROOT / "babel.cfg").open() as file:
+        method_map, options_map = parse_mapping_cfg(file)
+    messages = {
+        message if isinstance(message, str) else tuple(message)
+        for _, _, message, _, _ in extract_from_dir(ROOT, method_map, options_map)
+    }
+    for path in sorted((ROOT / "cwz_web" / "locale").glob("*.po")):
+        with path.open("rb") as po:
+            catalog = read_po(po, locale=path.stem)
+        translated = {message.id: message for message in catalog if message.id}
+        for missing in sorted(messages - translated.keys(), key=str):
+            yield f"{path.name}: no message {missing!r}. Run `make messages` and translate it"
+        for message in translated.values():
+            yield from (f"{path.name}: {message.id!r} {fault}" for fault in faults_of(message))
+
+
+def faults_of(message: Message) -> Iterator[str]:
+    """Yield what is wrong with a translation."""
+    ids = message.id if isinstance(message.id, tuple) else (message.id,)
+    strings = message.string if isinstance(message.string, tuple | list) else (message.string,)
+    if message.fuzzy or not all(strings):
+        yield "is not translated"
+        return
+    allowed = {variable for each in ids for variable in variables_of(each)}
+    for text in strings:
+        if not variables_of(text) <= allowed or (len(ids) == 1 and variables_of(text) != allowed):
+            yield f"has other variables: {text!r}"
+    if any(text.count("%") != text.count("%%") * 2 + len(re.findall(r"%\(\w+\)s", text)) for text in strings) and any(
+        re.search(r"%\(\w+\)s", each) for each in ids
+    ):
+        yield "has a percent sign that is not doubled"
+
+
+def variables_of(text: str) -> set[str]:
+    """Return the names of the variables of a message."""
+    return set(re.findall(r"%\((\w+)\)s", text))
+
+
+def main() -> None:
+    chosen = [Path(argument).resolve() for argument in sys.argv[1:]]
+    faults = [*check_templates(chosen or sorted(TEMPLATES.rglob("*.jinja2"))), *([] if chosen else check_catalogs())]
+    if faults:
+        raise SystemExit("\n".join(faults))
+
+
+if __name__ == "__main__":
+    main()
