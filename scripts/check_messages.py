@@ -26,8 +26,8 @@ ATTRIBUTES = ("alt", "aria-description", "aria-label", "aria-valuetext", "conten
 CODE = ("code", "kbd", "pre", "script", "style", "textarea")
 # Names and signs that are the same in every language.
 NAMES = re.compile(
-    r"ConnectWyze|JSON Lines|UTC|API|URL|CSV|JPEG|PNG|WebP|AVIF|Slack|Google|Stripe|OpenAPI|x|px|MB|KB|ms|width=device-width"
-    r"|initial-scale|light dark|https?:\S+|\S+@\S+|[\w.]+/[\w.]+"
+    r"ConnectWyze|JSON Lines|UTC|API|URL|CSV|JPEG|PNG|WebP|AVIF|Slack|Google|Stripe|OpenAPI|x|px|MB|KB|ms"
+    r"|width=device-width|initial-scale|light dark|https?:\S+|\S+@\S+|[\w.]+/[\w.]+"
 )
 MARKS = {"_", "gettext", "ngettext"}
 SENTENCE = re.compile(r"[A-Z][a-z]+($|[ ,.:…?])")
