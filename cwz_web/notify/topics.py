@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlencode
 
 from cwz_web.crypto import derive
+from cwz_web.i18n import gettext_noop
 
 PATH = "/unsubscribe"
 
@@ -24,10 +25,10 @@ class Topic(StrEnum):
 
 
 TOPIC_LABELS = {
-    Topic.FEEDS: "A feed fails to fetch, or recovers",
-    Topic.STORAGE: "A storage connection fails, or recovers",
-    Topic.USAGE: "80% or 100% of the monthly image quota is used",
-    Topic.RUNS: "A run you started ends",
+    Topic.FEEDS: gettext_noop("A feed fails to fetch, or recovers"),
+    Topic.STORAGE: gettext_noop("A storage connection fails, or recovers"),
+    Topic.USAGE: gettext_noop("80% or 100% of the monthly image quota is used"),
+    Topic.RUNS: gettext_noop("A run you started ends"),
 }
 
 

@@ -61,21 +61,21 @@ log = structlog.get_logger()
 PAGE = "account/show.jinja2"
 PROVE_PAGE = "account/prove.jinja2"
 DELETE_PAGE = "account/delete.jinja2"
-INCORRECT = "Incorrect password"
-EMAIL_HELP = "Takes effect once you confirm the new address."
-SIGN_IN_AGAIN = "Sign in with Google again, then retry within 15 minutes"
+INCORRECT = gettext_noop("Incorrect password")
+EMAIL_HELP = gettext_noop("Takes effect once you confirm the new address.")
+SIGN_IN_AGAIN = gettext_noop("Sign in with Google again, then retry within 15 minutes")
 NOTICES = {
-    "mails": "Email notifications saved.",
+    "mails": gettext_noop("Email notifications saved."),
     "profile": gettext_noop("Profile saved."),
-    "password": "Password changed. All other browsers were signed out.",
-    "email": "Your new email address is confirmed.",
-    "email-requested": "We sent a link to your new email address. Open it to confirm the address.",
-    "ended": "The browser was signed out.",
-    "all-ended": "All other browsers were signed out.",
-    "google-linked": "Google linked. You can now sign in with Google.",
-    "google-unlinked": "Google unlinked.",
-    "google-taken": "This Google account is linked to another ConnectWyze account.",
-    "kept": "The deletion of your account was canceled.",
+    "password": gettext_noop("Password changed. All other browsers were signed out."),
+    "email": gettext_noop("Your new email address is confirmed."),
+    "email-requested": gettext_noop("We sent a link to your new email address. Open it to confirm the address."),
+    "ended": gettext_noop("The browser was signed out."),
+    "all-ended": gettext_noop("All other browsers were signed out."),
+    "google-linked": gettext_noop("Google linked. You can now sign in with Google."),
+    "google-unlinked": gettext_noop("Google unlinked."),
+    "google-taken": gettext_noop("This Google account is linked to another ConnectWyze account."),
+    "kept": gettext_noop("The deletion of your account was canceled."),
 }
 
 
@@ -209,14 +209,15 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
         form=form,
         account=account,
         has_password=account.password_hash is not None,
-        email_help=f"Waiting for confirmation of {pending}." if pending else EMAIL_HELP,
+        email_help=gettext("Waiting for confirmation of %(email)s.", email=pending) if pending else gettext(EMAIL_HELP),
         current_session=session.id,
         sessions=list_sessions(request.db, account.id),
         has_google=request.services.google is not None,
         identities=list_identities(request.db, account),
         passkeys=list_passkeys(request.db, account),
         topics=[
-            TopicChoice(topic, label, topic not in account.unsubscribed_topics) for topic, label in TOPIC_LABELS.items()
+            TopicChoice(topic, gettext(label), topic not in account.unsubscribed_topics)
+            for topic, label in TOPIC_LABELS.items()
         ],
         codes_left=count_recovery_codes(request.db, account),
         is_operator=request.root.is_operator(),
@@ -325,7 +326,7 @@ def unlink(context: AccountRoot, request: Request, form: Form) -> Response:
     """Unlink Google from an account that has a password."""
     account = request.user.account
     if account.password_hash is None:
-        raise FieldError("google", "Set a password before you unlink Google")
+        raise FieldError("google", gettext("Set a password before you unlink Google"))
     unlink_google(request.db, account)
     log.info("google unlinked", account=str(account.id), ip_address=request.remote_addr)
     return HTTPSeeOther("/account?done=google-unlinked")
@@ -353,7 +354,7 @@ def prove_identity(context: AccountRoot, request: Request, form: ProofForm) -> R
     try:
         reauthenticate(request.user.session, form.proof or "", request.services.passwords)
     except ReauthenticationError:
-        raise FieldError("proof", INCORRECT) from None
+        raise FieldError("proof", gettext(INCORRECT)) from None
     return HTTPSeeOther(safe_next(form.next))
 
 
@@ -467,7 +468,7 @@ def delete_account(context: AccountRoot, request: Request, form: DeleteForm) -> 
     """Schedule the deletion in thirty days."""
     account = request.user.account
     if form.confirm.lower() != account.email.lower():
-        raise FieldError("confirm", f"Type {account.email} to confirm")
+        raise FieldError("confirm", gettext("Type %(email)s to confirm", email=account.email))
     require_identity(request, "proof", form.proof)
     schedule_deletion(request.db, request.user.session, f"{request.services.settings.url}/account/delete")
     log.info("account deletion scheduled", account=str(account.id), ip_address=request.remote_addr)
@@ -496,7 +497,8 @@ def require_identity(request: Request, field: str, password: str | None) -> None
     try:
         verify_identity(session, password or "", request.services.passwords)
     except ReauthenticationError:
-        raise FieldError(field, INCORRECT if session.account.password_hash else SIGN_IN_AGAIN) from None
+        message = INCORRECT if session.account.password_hash else SIGN_IN_AGAIN
+        raise FieldError(field, gettext(message)) from None
 
 
 def _with_new_cookie(request: Request, response: Response) -> Response:
