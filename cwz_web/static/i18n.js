@@ -1,7 +1,8 @@
 // Translations: the page contains those of its scripts, in its language; in English there are none.
 
 /** @type {{[message: string]: string | string[]}} */
-const messages = {};
+// A message can be the name of a method of Object.
+const messages = Object.create(null);
 for (const script of globalThis.document?.querySelectorAll?.("script[data-messages]") ?? []) {
   Object.assign(messages, JSON.parse(script.textContent ?? "{}"));
 }
@@ -26,7 +27,12 @@ export function _(message, values = {}) {
 export function ngettext(singular, plural, count, values = {}) {
   const forms = messages[singular] ?? [singular, plural];
   const isOne = new Intl.PluralRules(language).select(count) === "one";
-  return fill(forms[isOne ? 0 : 1], { count: count.toLocaleString(language), ...values });
+  return fill(forms[isOne ? 0 : 1], { count: formatNumber(count), ...values });
+}
+
+/** @param {number} number */
+export function formatNumber(number) {
+  return number.toLocaleString(language);
 }
 
 /**

@@ -1,6 +1,6 @@
 // Passkeys: requests a challenge from the server and a passkey from the browser, and submits both with the page's form.
 // A form says with data-passkey whether it creates or uses a passkey, and with data-challenge where its challenge is.
-"use strict";
+import { _ } from "./i18n.js";
 
 // The server's challenges expire after ten minutes; the offer in the email field is renewed before that.
 const RENEW_MS = 9 * 60 * 1000;
@@ -26,7 +26,7 @@ async function fetchChallenge(form) {
     else location.assign(response.url);
     return null;
   }
-  if (!response.ok) throw new Error("The server did not respond as expected. Reload the page and try again.");
+  if (!response.ok) throw new Error(_("The server did not respond as expected. Reload the page and try again."));
   return response.json();
 }
 
@@ -47,8 +47,8 @@ async function submitWithPasskey(form, extra = {}) {
 }
 
 function explain(error) {
-  if (error.name === "InvalidStateError") return "This passkey has already been added.";
-  if (error.name === "NotAllowedError") return "No passkey was used: the request was canceled, or took too long.";
+  if (error.name === "InvalidStateError") return _("This passkey has already been added.");
+  if (error.name === "NotAllowedError") return _("No passkey was used: the request was canceled, or took too long.");
   return error.message;
 }
 

@@ -1,14 +1,16 @@
 // Sends files to the workspace's uploads one after the other, and shows how far they are: for the editor and the page.
 
+import { _ } from "./i18n.js";
+
 /** @typedef {{id: string, name: string, kind: "image" | "font", reference: string, width: number, height: number}} Upload */
 
 const MAX_FILES = 20;
 const MESSAGES = /** @type {{[status: number]: string}} */ ({
-  0: "There is no connection. Try again later",
-  402: "The plan allows no more uploads. Delete one permanently, or upgrade the plan",
-  413: "The file is too large",
-  429: "Too many uploads at the moment. Try again in a minute",
-  503: "Too many uploads at the moment. Try again in a minute",
+  0: _("There is no connection. Try again later"),
+  402: _("The plan allows no more uploads. Delete one permanently, or upgrade the plan"),
+  413: _("The file is too large"),
+  429: _("Too many uploads at the moment. Try again in a minute"),
+  503: _("Too many uploads at the moment. Try again in a minute"),
 });
 
 export class Uploader {
@@ -33,7 +35,7 @@ export class Uploader {
    */
   async upload(files, stored) {
     for (const old of this.list.querySelectorAll(".is-done")) old.remove();
-    if (files.length > MAX_FILES) return [this.showRow("Files").fail(`Choose at most ${MAX_FILES} files at once`)];
+    if (files.length > MAX_FILES) return [this.showRow(_("Files")).fail(_("Choose at most %(limit)s files at once", { limit: MAX_FILES }))];
     /** @type {string[]} */
     const failures = [];
     const work = files.map((file, number) => {
@@ -57,10 +59,10 @@ export class Uploader {
     const bar = document.createElement("progress");
     label.textContent = name;
     label.className = "name";
-    state.textContent = "Waiting";
+    state.textContent = _("Waiting");
     bar.max = 1;
     bar.value = 0;
-    bar.setAttribute("aria-label", `Upload of ${name}`);
+    bar.setAttribute("aria-label", _("Upload of %(name)s", { name }));
     row.append(label, bar, state);
     this.list.append(row);
     this.list.hidden = false;
@@ -75,7 +77,7 @@ export class Uploader {
       bar,
       state,
       done: () => {
-        if (this.keepsStored) finish("Uploaded", "muted");
+        if (this.keepsStored) finish(_("Uploaded"), "muted");
         else row.remove();
         this.list.hidden = this.list.childElementCount === 0;
       },
@@ -91,7 +93,7 @@ export class Uploader {
   send(file, row) {
     const { maxUploadBytes } = this.start;
     if (file.size > maxUploadBytes) {
-      return Promise.resolve({ upload: null, failure: row.fail(`The file is larger than ${maxUploadBytes / 1024 ** 2} MB`) });
+      return Promise.resolve({ upload: null, failure: row.fail(_("The file is larger than %(limit)s MB", { limit: maxUploadBytes / 1024 ** 2 })) });
     }
     const body = new FormData();
     body.append("csrf_token", this.start.csrf);
@@ -101,9 +103,9 @@ export class Uploader {
       row.bar.value = loaded / total;
       if (loaded < total) return;
       row.bar.removeAttribute("value");
-      row.state.textContent = "Checking";
+      row.state.textContent = _("Checking");
     });
-    row.state.textContent = "Uploading";
+    row.state.textContent = _("Uploading");
     return new Promise((resolve) => {
       request.addEventListener("loadend", () => {
         const upload = readUpload(request);
@@ -128,7 +130,7 @@ function readUpload(request) {
 /** @param {XMLHttpRequest} request */
 function explainFailure(request) {
   if (request.status === 422) return JSON.parse(request.responseText).error;
-  return MESSAGES[request.status] ?? "The file could not be uploaded. If your session has ended, sign in again and reload the page";
+  return MESSAGES[request.status] ?? _("The file could not be uploaded. If your session has ended, sign in again and reload the page");
 }
 
 /**

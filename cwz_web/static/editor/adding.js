@@ -1,5 +1,6 @@
 // Adding elements to the template: by a click, in the middle of the view or beside the selection, or dragged to a place.
 
+import { _ } from "../i18n.js";
 import { bindList, containerToAddTo, nameLayers, scaleFor, scaleLayer } from "./elements.js";
 import { addField, bindElement } from "./fields.js";
 import { anchorPoint, findLayer, overrideOf, setValues } from "./model.js";
@@ -44,7 +45,8 @@ export function addFragment(editor, fragment, { point, target = targetOf(editor)
     if (container?.type !== "stack") place(editor, copy, layer, center, frame);
   });
   editor.select([layer.name]);
-  editor.announce(`Added ${layer.name}${container ? ` to ${container.name}` : ""}`);
+  const { name } = layer;
+  editor.announce(container ? _("Added %(name)s to %(container)s", { name, container: container.name }) : _("Added %(name)s", { name }));
 }
 
 /**

@@ -1,5 +1,6 @@
 // Commands that arrange layers: group, stack, align, distribute, tidy up.
 
+import { _ } from "../i18n.js";
 import { align, distribute, edgesOf, tidy } from "./alignment.js";
 import { groupLayers, ungroupLayers } from "./grouping.js";
 import { containerOf, findLayer, outermost, setValues } from "./model.js";
@@ -11,14 +12,14 @@ import { stackLayers } from "./stacking.js";
 /** @typedef {import("./alignment.js").Deltas} Deltas */
 /** @typedef {import("./grouping.js").Shown} Shown */
 
-/** @type {[Edge, string, string][]} */
+/** @type {[Edge, string, string, string][]} the edge, the name of the step, the label and the keys */
 const EDGES = [
-  ["left", "Align left", "Alt+A"],
-  ["center", "Align horizontal centers", "Alt+H"],
-  ["right", "Align right", "Alt+D"],
-  ["top", "Align top", "Alt+W"],
-  ["middle", "Align vertical centers", "Alt+V"],
-  ["bottom", "Align bottom", "Alt+S"],
+  ["left", "align left", _("Align left"), "Alt+A"],
+  ["center", "align horizontal centers", _("Align horizontal centers"), "Alt+H"],
+  ["right", "align right", _("Align right"), "Alt+D"],
+  ["top", "align top", _("Align top"), "Alt+W"],
+  ["middle", "align vertical centers", _("Align vertical centers"), "Alt+V"],
+  ["bottom", "align bottom", _("Align bottom"), "Alt+S"],
 ];
 
 /** @param {Editor} editor */
@@ -32,30 +33,30 @@ export function installArrange(editor) {
   /**
    * @param {string[]} names
    * @param {string} container
-   * @param {"Grouped" | "Stacked"} done
+   * @param {string} done
    */
   function finish(names, container, done) {
     editor.select([container]);
-    editor.announce(`${done} ${names.join(", ")}`);
+    editor.announce(`${done}: ${names.join(", ")}`);
   }
 
   function group() {
     const [names, shown] = [unlockedNames(editor), shownOf(editor)];
     let name = "";
     editor.edit(`group ${names.join(", ")}`, (copy) => { name = groupLayers(copy, names, shown); });
-    finish(names, name, "Grouped");
+    finish(names, name, _("Grouped"));
   }
 
   function ungroup() {
     const names = containerNames();
     const repeated = names.find((name) => findLayer(editor.document, name)?.repeat);
-    if (repeated) return editor.toast(`${repeated} repeats its layers for each entry of a list. Choose no list for it first.`);
+    if (repeated) return editor.toast(_("%(name)s repeats its layers for each entry of a list. Choose no list for it first.", { name: repeated }));
     const shown = shownOf(editor);
     /** @type {string[]} */
     let layers = [];
     editor.edit(`ungroup ${names.join(", ")}`, (copy) => { layers = names.flatMap((name) => ungroupLayers(copy, name, shown)); });
     editor.select(layers);
-    editor.announce(`Ungrouped ${names.join(", ")}`);
+    editor.announce(_("Ungrouped %(names)s", { names: names.join(", ") }));
   }
 
   function containerNames() {
@@ -66,22 +67,22 @@ export function installArrange(editor) {
     const [names, shown] = [unlockedNames(editor), shownOf(editor)];
     let made = { name: "", isEven: true };
     editor.edit(`stack ${names.join(", ")}`, (copy) => { made = stackLayers(copy, names, shown); });
-    finish(names, made.name, "Stacked");
-    if (!made.isEven) editor.toast("The layers had different gaps. A stack has one: the usual one. Stack layers that belong together first to keep different gaps.");
+    finish(names, made.name, _("Stacked"));
+    if (!made.isEven) editor.toast(_("The layers had different gaps. A stack has one: the usual one. Stack layers that belong together first to keep different gaps."));
   }
 
   commands.add(
-    { id: "group", label: "Group", group: "Arrange", keys: ["Mod+G"], run: group, isEnabled: hasUnlocked },
-    { id: "ungroup", label: "Ungroup", group: "Arrange", keys: ["Mod+Shift+G"], run: ungroup, isEnabled: () => containerNames().length > 0 },
-    { id: "stack", label: "Stack", group: "Arrange", keys: ["Shift+A"], run: stack, isEnabled: hasUnlocked },
+    { id: "group", label: _("Group"), group: "Arrange", keys: ["Mod+G"], run: group, isEnabled: hasUnlocked },
+    { id: "ungroup", label: _("Ungroup"), group: "Arrange", keys: ["Mod+Shift+G"], run: ungroup, isEnabled: () => containerNames().length > 0 },
+    { id: "stack", label: _("Stack"), group: "Arrange", keys: ["Shift+A"], run: stack, isEnabled: hasUnlocked },
   );
-  for (const [edge, label, keys] of EDGES) {
-    commands.add({ id: `align-${edge}`, label, group: "Align", keys: [keys], run: () => alignTo(editor, edge, label), isEnabled: hasMovable(1) });
+  for (const [edge, step, label, keys] of EDGES) {
+    commands.add({ id: `align-${edge}`, label, group: "Align", keys: [keys], run: () => alignTo(editor, edge, step, label), isEnabled: hasMovable(1) });
   }
   commands.add(
-    { id: "distribute-x", label: "Distribute horizontally", group: "Align", keys: ["Alt+Shift+H"], run: () => moveEach(editor, "Distributed", distribute(movableFrames(editor), "x")), isEnabled: hasMovable(3) },
-    { id: "distribute-y", label: "Distribute vertically", group: "Align", keys: ["Alt+Shift+V"], run: () => moveEach(editor, "Distributed", distribute(movableFrames(editor), "y")), isEnabled: hasMovable(3) },
-    { id: "tidy", label: "Tidy up", group: "Align", keys: ["Alt+Shift+T"], run: () => moveEach(editor, "Tidied up", tidy(movableFrames(editor))), isEnabled: hasMovable(2) },
+    { id: "distribute-x", label: _("Distribute horizontally"), group: "Align", keys: ["Alt+Shift+H"], run: () => moveEach(editor, "distributed", _("Distributed"), distribute(movableFrames(editor), "x")), isEnabled: hasMovable(3) },
+    { id: "distribute-y", label: _("Distribute vertically"), group: "Align", keys: ["Alt+Shift+V"], run: () => moveEach(editor, "distributed", _("Distributed"), distribute(movableFrames(editor), "y")), isEnabled: hasMovable(3) },
+    { id: "tidy", label: _("Tidy up"), group: "Align", keys: ["Alt+Shift+T"], run: () => moveEach(editor, "tidied up", _("Tidied up"), tidy(movableFrames(editor))), isEnabled: hasMovable(2) },
   );
   editor.addEventListener("select", () => {
     toolbar.hidden = editor.selection.length === 0;
@@ -123,9 +124,10 @@ export function shownOf(editor) {
  * Align the selected layers to their edges, or one layer to its container.
  * @param {Editor} editor
  * @param {Edge} edge
+ * @param {string} step
  * @param {string} label
  */
-function alignTo(editor, edge, label) {
+function alignTo(editor, edge, step, label) {
   const frames = movableFrames(editor);
   const names = Object.keys(frames);
   const parent = names.length === 1 ? containerOf(editor.document, names[0]) : undefined;
@@ -133,16 +135,17 @@ function alignTo(editor, edge, label) {
   const { width, height } = editor.stage;
   const canvas = { left: 0, top: 0, right: width, bottom: height };
   const box = names.length > 1 ? edgesOf(Object.values(frames)) : outer ? edgesOf([outer]) : canvas;
-  moveEach(editor, label, align(frames, edge, box));
+  moveEach(editor, step, label, align(frames, edge, box));
 }
 
 /**
  * Move layers by a distance of their own each.
  * @param {Editor} editor
+ * @param {string} step
  * @param {string} done
  * @param {Deltas} deltas
  */
-function moveEach(editor, done, deltas) {
+function moveEach(editor, step, done, deltas) {
   const moves = Object.entries(deltas).flatMap(([name, { x, y }]) => {
     const delta = { x: Math.round(x), y: Math.round(y) };
     return moveOnCanvas(editor, [name], delta).map(({ values }) => ({ name, delta, values }));
@@ -152,7 +155,7 @@ function moveEach(editor, done, deltas) {
     editor.remember(name, values);
   }
   const names = moves.map((each) => each.name).join(", ");
-  editor.edit(`${done.toLowerCase()} ${names}`, (copy) => {
+  editor.edit(`${step} ${names}`, (copy) => {
     for (const { name, values } of moves) setValues(copy, name, values, editor.size);
   }, { moves: true });
   editor.announce(`${done}: ${names}`);

@@ -1,5 +1,6 @@
 // The brand panel: colors, fonts, logos and text styles of the workspace, applied to the selection by their names.
 
+import { _ } from "../i18n.js";
 import { addLogo, applyColor, applyToTexts, referenceTo } from "./brand.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -21,21 +22,21 @@ export function installBrandPanel(editor) {
     /** @type {string[]} */
     let names = [];
     editor.edit(`${what} of ${editor.selection.join(", ")}`, (copy) => { names = change(copy); });
-    if (names.length) editor.announce(`${what} applied to ${names.join(", ")}`);
-    else editor.toast(`Select ${needed} first.`);
+    if (names.length) editor.announce(_("%(name)s applied to %(names)s", { name: what, names: names.join(", ") }));
+    else editor.toast(needed);
   }
 
   const unlocked = () => editor.selection.filter((name) => editor.isUnlocked(name));
   const actions = {
     color: brand.colors.map(({ name }) => ({
-      name, run: () => apply(`Color ${name}`, "a layer with a color", (copy) => applyColor(copy, unlocked(), referenceTo(name))),
+      name, run: () => apply(`Color ${name}`, _("Select a layer with a color first."), (copy) => applyColor(copy, unlocked(), referenceTo(name))),
     })),
     font: brand.fonts.map(({ name }) => ({
-      name, run: () => apply(`Font ${name}`, "a text", (copy) => applyToTexts(copy, unlocked(), { font: referenceTo(name) })),
+      name, run: () => apply(`Font ${name}`, _("Select a text first."), (copy) => applyToTexts(copy, unlocked(), { font: referenceTo(name) })),
     })),
     style: brand.styles.map(({ name, ...values }) => ({
       name,
-      run: () => apply(`Style ${name}`, "a text", (copy) => applyToTexts(copy, unlocked(), { ...values, style: referenceTo(name) })),
+      run: () => apply(`Style ${name}`, _("Select a text first."), (copy) => applyToTexts(copy, unlocked(), { ...values, style: referenceTo(name) })),
     })),
     logo: brand.logos.map((logo) => ({
       name: logo.name,
@@ -43,13 +44,13 @@ export function installBrandPanel(editor) {
         let added = "";
         editor.edit(`add logo ${logo.name}`, (copy) => { added = addLogo(copy, logo); });
         editor.select([added]);
-        editor.announce(`Logo ${logo.name} added`);
+        editor.announce(_("Logo %(name)s added", { name: logo.name }));
       },
     })),
   };
   for (const [kind, entries] of Object.entries(actions)) {
     for (const { name, run } of entries) {
-      editor.commands.add({ id: `brand-${kind}-${name}`, label: `Brand ${kind}: ${name}`, group, run });
+      editor.commands.add({ id: `brand-${kind}-${name}`, label: _("Brand %(kind)s: %(name)s", { kind, name }), group, run });
     }
   }
   panel.addEventListener("click", (event) => {

@@ -1,5 +1,6 @@
 // Copy, cut and paste: layers between templates, windows and browsers, images and texts of other programs, and styles.
 
+import { _, formatNumber } from "../i18n.js";
 import { addFragment } from "./adding.js";
 import { shownOf } from "./arrange.js";
 import { InvalidClipError, applyStyle, pasteClip, readClip, styleOf, writeClip } from "./clips.js";
@@ -16,7 +17,7 @@ import { boundsOf } from "./sizes.js";
 const STYLE_KEY = "editor:style";
 const OFFSET = 24;
 const MAX_TEXT = 2000;
-const NO_ACCESS = "This browser does not let the page read the clipboard. Use the keys to paste";
+const NO_ACCESS = _("This browser does not let the page read the clipboard. Use the keys to paste");
 
 /** @param {Editor} editor */
 export function installClipboard(editor) {
@@ -82,12 +83,12 @@ export function installClipboard(editor) {
   }
 
   commands.add(
-    { id: "copy", label: "Copy", group: "Edit", keys: ["Mod+C"], isNative: true, run: () => copyByCommand(false), isEnabled: hasSelection },
-    { id: "cut", label: "Cut", group: "Edit", keys: ["Mod+X"], isNative: true, run: () => copyByCommand(true), isEnabled: hasSelection },
-    { id: "paste", label: "Paste", group: "Edit", keys: ["Mod+V"], isNative: true, run: () => pasteByCommand(false) },
-    { id: "paste-in-place", label: "Paste in place", group: "Edit", keys: ["Mod+Shift+V"], isNative: true, run: () => pasteByCommand(true) },
-    { id: "copy-style", label: "Copy style", group: "Edit", keys: ["Mod+Alt+C"], run: () => copyStyle(editor), isEnabled: () => editor.selection.length === 1 },
-    { id: "paste-style", label: "Paste style", group: "Edit", keys: ["Mod+Alt+V"], run: () => pasteStyle(editor), isEnabled: () => hasSelection() && localStorage.getItem(STYLE_KEY) !== null },
+    { id: "copy", label: _("Copy"), group: "Edit", keys: ["Mod+C"], isNative: true, run: () => copyByCommand(false), isEnabled: hasSelection },
+    { id: "cut", label: _("Cut"), group: "Edit", keys: ["Mod+X"], isNative: true, run: () => copyByCommand(true), isEnabled: hasSelection },
+    { id: "paste", label: _("Paste"), group: "Edit", keys: ["Mod+V"], isNative: true, run: () => pasteByCommand(false) },
+    { id: "paste-in-place", label: _("Paste in place"), group: "Edit", keys: ["Mod+Shift+V"], isNative: true, run: () => pasteByCommand(true) },
+    { id: "copy-style", label: _("Copy style"), group: "Edit", keys: ["Mod+Alt+C"], run: () => copyStyle(editor), isEnabled: () => editor.selection.length === 1 },
+    { id: "paste-style", label: _("Paste style"), group: "Edit", keys: ["Mod+Alt+V"], run: () => pasteStyle(editor), isEnabled: () => hasSelection() && localStorage.getItem(STYLE_KEY) !== null },
   );
 }
 
@@ -116,7 +117,7 @@ function copiedText(editor) {
 function finishCopy(editor, isCut) {
   const names = outermost(editor.document, editor.selection).join(", ");
   if (isCut) editor.remove();
-  editor.announce(`${isCut ? "Cut" : "Copied"} ${names}`);
+  editor.announce(isCut ? _("Cut %(names)s", { names }) : _("Copied %(names)s", { names }));
 }
 
 /**
@@ -149,11 +150,11 @@ function pasteLayers(editor, clip, inPlace, at) {
   });
   editor.select(pasted.names);
   const notes = [];
-  if (pasted.fields.length) notes.push(`Added the fields ${pasted.fields.join(", ")}`);
+  if (pasted.fields.length) notes.push(_("Added the fields %(names)s", { names: pasted.fields.join(", ") }));
   const hasUploads = clip.workspace !== workspaceOf(editor) && JSON.stringify(clip.layers).includes('"upload:');
-  if (hasUploads) notes.push("Upload the images and fonts of the other workspace here, too");
+  if (hasUploads) notes.push(_("Upload the images and fonts of the other workspace here, too"));
   if (notes.length) editor.toast(`${notes.join(". ")}.`);
-  editor.announce(`Pasted ${pasted.names.join(", ")}`);
+  editor.announce(_("Pasted %(names)s", { names: pasted.names.join(", ") }));
 }
 
 /**
@@ -180,8 +181,8 @@ function distanceOf(editor, clip, inPlace, at) {
  * @param {Point | undefined} at
  */
 function pasteImage(editor, image, at) {
-  editor.announce("Uploading the image");
-  const name = image instanceof File && image.name ? image.name : "Pasted image";
+  editor.announce(_("Uploading the image"));
+  const name = image instanceof File && image.name ? image.name : _("Pasted image");
   editor.addImageFile?.(new File([image], name, { type: image.type }), at);
 }
 
@@ -191,7 +192,7 @@ function pasteImage(editor, image, at) {
  * @param {Point | undefined} at
  */
 function pasteText(editor, text, at) {
-  if (text.length > MAX_TEXT) return editor.toast(`A text can have at most ${MAX_TEXT.toLocaleString("en")} characters. This one has ${text.length.toLocaleString("en")}.`);
+  if (text.length > MAX_TEXT) return editor.toast(_("A text can have at most %(limit)s characters. This one has %(length)s.", { limit: formatNumber(MAX_TEXT), length: formatNumber(text.length) }));
   addFragment(editor, { layer: textLayer(text) }, { point: at });
 }
 
@@ -201,9 +202,9 @@ function copyStyle(editor) {
   if (!layer) return;
   try {
     localStorage.setItem(STYLE_KEY, JSON.stringify(styleOf(layer)));
-    editor.announce(`Copied the style of ${layer.name}`);
+    editor.announce(_("Copied the style of %(name)s", { name: layer.name }));
   } catch {
-    editor.toast("This browser has no room for the style. Allow the site to store data");
+    editor.toast(_("This browser has no room for the style. Allow the site to store data"));
   }
 }
 
@@ -215,5 +216,5 @@ function pasteStyle(editor) {
   editor.edit(`style of ${names.join(", ")}`, (copy) => {
     for (const name of names) applyStyle(copy, name, style);
   });
-  editor.announce(`Pasted the style into ${names.join(", ")}`);
+  editor.announce(_("Pasted the style into %(names)s", { names: names.join(", ") }));
 }

@@ -1,6 +1,7 @@
 // Layers and styles as a text that the system clipboard can hold, and back. The server checks what is pasted, as it checks
 // every change; what is checked here is what this page itself relies on. No DOM.
 
+import { _ } from "../i18n.js";
 import { DEFAULT_SIZE, findLayer, insertLayers, locate, outermost, overrideOf, walkLayers } from "./model.js";
 import { valuesInParent } from "./placing.js";
 import { frameOnCanvas, placesIn, removePositions, setInSize, withMasks } from "./sizes.js";
@@ -105,15 +106,15 @@ function identifiersOf(part, isExpression = false) {
 export function readClip(text) {
   const trimmed = text.trim();
   if (!trimmed.startsWith(MARK)) return null;
-  if (trimmed.length > MAX_LENGTH) throw new InvalidClipError("These layers are too large to be pasted. Copy fewer at once");
+  if (trimmed.length > MAX_LENGTH) throw new InvalidClipError(_("These layers are too large to be pasted. Copy fewer at once"));
   let clip;
   try {
     clip = JSON.parse(trimmed);
   } catch {
-    throw new InvalidClipError("These layers were copied incompletely. Copy them again");
+    throw new InvalidClipError(_("These layers were copied incompletely. Copy them again"));
   }
-  if (clip.version !== 1) throw new InvalidClipError("These layers were copied from another version of the editor. Reload both pages");
-  if (!isValid(clip)) throw new InvalidClipError("These layers cannot be read. Copy them again");
+  if (clip.version !== 1) throw new InvalidClipError(_("These layers were copied from another version of the editor. Reload both pages"));
+  if (!isValid(clip)) throw new InvalidClipError(_("These layers cannot be read. Copy them again"));
   return clip;
 }
 

@@ -1,5 +1,6 @@
 // The color picker: a popover of all color inputs of the editor. What is chosen is on the stage at once.
 
+import { _ } from "../i18n.js";
 import { colorOf, entryOf, referenceTo } from "./brand.js";
 import { findColors, fromHsv, readColor, toHsv } from "./colors.js";
 import { findLayer } from "./model.js";
@@ -46,7 +47,7 @@ function requestOf(editor, panel, swatch) {
   return {
     anchor: swatch,
     value: find().value || "#000000",
-    label: panel.querySelector(`label[for="${CSS.escape(id)}"]`)?.textContent?.trim() ?? "Color",
+    label: panel.querySelector(`label[for="${CSS.escape(id)}"]`)?.textContent?.trim() ?? _("Color"),
     choose: (color) => {
       const input = find();
       input.value = color;
@@ -208,7 +209,7 @@ class ColorPicker {
     const current = request?.field ?? "";
     if (current && !names.some(({ name }) => name === current)) names.push({ name: current, label: current });
     fields.replaceChildren(
-      new Option("No field", ""), ...names.map(({ name, label }) => new Option(label, name)), new Option("New field…", NEW_FIELD),
+      new Option(_("No field"), ""), ...names.map(({ name, label }) => new Option(label, name)), new Option(_("New field…"), NEW_FIELD),
     );
     fields.value = current;
   }
@@ -226,7 +227,7 @@ class ColorPicker {
     request.bind(field);
     request.field = field;
     this.showFields();
-    editor.announce(field ? `The field ${field} decides about the color` : "No field decides about the color");
+    editor.announce(field ? _("The field %(field)s decides about the color", { field }) : _("No field decides about the color"));
   }
 
   /** @param {PointerEvent} event */
@@ -272,7 +273,7 @@ class ColorPicker {
       swatch.setAttribute("aria-pressed", String(swatch.dataset.entry === this.entry));
     }
     this.area.setAttribute("aria-valuenow", String(Math.round(saturation * 100)));
-    this.area.setAttribute("aria-valuetext", `Saturation ${percent(saturation)}, brightness ${percent(value)}`);
+    this.area.setAttribute("aria-valuetext", _("Saturation %(saturation)s, brightness %(value)s", { saturation: percent(saturation), value: percent(value) }));
     this.hue.value = String(Math.round(hue));
     this.alpha.value = String(Math.round(alpha * 100));
     if (!isTyped) {

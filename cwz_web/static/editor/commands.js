@@ -1,5 +1,7 @@
 // Commands: what the toolbar, the keyboard, the context menu and the command palette can do.
 
+import { _ } from "../i18n.js";
+
 /**
  * @typedef {{id: string, label: string, group: string, keys?: string[], run: (event?: Event) => void,
  *   isEnabled?: () => boolean, isHidden?: boolean, isNative?: boolean}} Command
@@ -7,7 +9,17 @@
  * The keys of a native command are left to the browser, whose event it handles.
  */
 
+/** @type {{[group: string]: string}} */
+const GROUPS = {
+  Add: _("Add"), Align: _("Align"), Arrange: _("Arrange"), Brand: _("Brand"), Edit: _("Edit"), Field: _("Field"), Layer: _("Layer"),
+  Select: _("Select"), Size: _("Size"), Template: _("Template"), Text: _("Text"), View: _("View"),
+};
 const IS_MAC = navigator.platform.startsWith("Mac");
+
+/** @param {string} group */
+export function groupLabel(group) {
+  return GROUPS[group] ?? group;
+}
 
 export class Commands {
   constructor() {
@@ -86,8 +98,8 @@ export function combination(event) {
  */
 export function describeKeys(keys) {
   const names = /** @type {{[key: string]: string}} */ ({
-    Mod: IS_MAC ? "⌘" : "Ctrl", Alt: IS_MAC ? "⌥" : "Alt", Shift: IS_MAC ? "⇧" : "Shift",
-    ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Delete: "Del", ContextMenu: "Menu",
+    Mod: IS_MAC ? "⌘" : _("Ctrl"), Alt: IS_MAC ? "⌥" : "Alt", Shift: IS_MAC ? "⇧" : _("Shift"),
+    ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: _("Esc"), Delete: _("Del"), ContextMenu: _("Menu"),
   });
   return keys.split("+").map((key) => names[key] ?? key).join(IS_MAC ? "" : "+");
 }

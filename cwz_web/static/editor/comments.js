@@ -1,6 +1,7 @@
 // The comments panel: the comments of the template, those of the selected layer first. The server renders them. Layers
 // with open comments have a mark on the stage and in the tree of layers.
 
+import { _, ngettext } from "../i18n.js";
 import { placeMarks } from "./comment-marks.js";
 import { openPanel } from "./tabs.js";
 
@@ -83,7 +84,7 @@ export function installComments(editor) {
     const items = /** @type {HTMLElement | null} */ (panel.querySelector("#comment-items"));
     if (hadFocus && document.activeElement === document.body) items?.focus();
   }).observe(panel, { childList: true, subtree: true });
-  editor.commands.add({ id: "comment", label: "Comment", group: "Edit", keys: ["C"], run: () => write(editor.selection[0] ?? "") });
+  editor.commands.add({ id: "comment", label: _("Comment"), group: "Edit", keys: ["C"], run: () => write(editor.selection[0] ?? "") });
   installMarks(editor);
 }
 
@@ -102,7 +103,7 @@ function readOpenComments(editor, panel) {
   }
   if (!setOpenComments(editor, counts)) return;
   const count = [...counts.values()].reduce((sum, each) => sum + each, 0);
-  editor.announce(`${describeCount(count)} on layers`);
+  editor.announce(_("%(comments)s on layers", { comments: describeCount(count) }));
 }
 
 /**
@@ -120,7 +121,7 @@ function setOpenComments(editor, counts) {
 
 /** @param {number} count */
 export function describeCount(count) {
-  return count === 1 ? "1 open comment" : `${count} open comments`;
+  return ngettext("%(count)s open comment", "%(count)s open comments", count);
 }
 
 /**
@@ -162,7 +163,7 @@ function installMarks(editor) {
     const count = editor.openComments.get(name) ?? 0;
     /** @type {HTMLElement} */ (mark.lastElementChild).textContent = String(count);
     mark.dataset.layer = name;
-    mark.setAttribute("aria-label", `${describeCount(count)} on ${name}`);
+    mark.setAttribute("aria-label", _("%(comments)s on %(name)s", { comments: describeCount(count), name }));
     mark.style.left = `${point.x}px`;
     mark.style.top = `${point.y}px`;
   }

@@ -1,5 +1,6 @@
 // The crop of a photo on the stage: the whole photo is shown, and is dragged and zoomed in its box.
 
+import { _ } from "../i18n.js";
 import { combination } from "./commands.js";
 import { MAX_ZOOM, focusOf, placePhoto } from "./cropping.js";
 import { findLayer } from "./model.js";
@@ -82,7 +83,7 @@ class Crop {
     // The server knows a layer that has just been added only once it is saved.
     await editor.session.queue;
     const response = await fetch(`${editor.start.photo}?${query}`).catch(() => null);
-    if (!response?.ok) return editor.toast("This photo is not available. Choose another image or row.");
+    if (!response?.ok) return editor.toast(_("This photo is not available. Choose another image or row."));
     const bitmap = await createImageBitmap(await response.blob());
     for (const canvas of this.photos) {
       canvas.width = bitmap.width;
@@ -92,7 +93,7 @@ class Crop {
     bitmap.close();
     this.name = name;
     this.focus = Array.isArray(layer.focus) ? /** @type {[number, number]} */ ([...layer.focus]) : [0.5, 0.5];
-    this.frame.setAttribute("aria-label", `Crop of ${name}. Arrow keys move the photo, plus and minus zoom, Escape ends.`);
+    this.frame.setAttribute("aria-label", _("Crop of %(name)s. Arrow keys move the photo, plus and minus zoom, Escape ends.", { name }));
     this.show();
     this.frame.focus({ preventScroll: true });
   }
@@ -177,7 +178,7 @@ class Crop {
       const layer = findLayer(copy, name);
       if (layer) layer.focus = focus;
     });
-    this.editor.announce(`Focal point at ${focus.map((each) => `${Math.round(each * 100)}%`).join(", ")}`);
+    this.editor.announce(_("Focal point at %(point)s", { point: focus.map((each) => `${Math.round(each * 100)}%`).join(", ") }));
   }
 
   /** @param {number} zoom */
@@ -196,7 +197,7 @@ class Crop {
     const { layer } = this;
     const box = this.editor.stage.find(this.name)?.frame;
     if (!layer || !box) return;
-    if (layer.bound?.focus) return this.editor.toast("An expression decides about the focal point");
+    if (layer.bound?.focus) return this.editor.toast(_("An expression decides about the focal point"));
     const placed = placePhoto(box, this.photos[0], this.focus, layer.zoom ?? 1);
     const turn = (-box.rotation * Math.PI) / 180;
     const stop = new AbortController();

@@ -1,5 +1,6 @@
 // The data panel: find a row of a feed, step through rows, and see the design in the rows that stress it and in all sizes.
 
+import { _ } from "../i18n.js";
 import { searchWhileTyping } from "./searching.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -65,8 +66,8 @@ export function installDataPanel(editor) {
     const { feed } = session.view;
     if (!feed) {
       stripContent.textContent = editor.start.feeds.length
-        ? "Choose sample data at the top to see the design with its most difficult rows."
-        : "Import a feed first, on the page Feeds, to see the design with its most difficult rows.";
+        ? _("Choose sample data at the top to see the design with its most difficult rows.")
+        : _("Import a feed first, on the page Feeds, to see the design with its most difficult rows.");
       return;
     }
     const query = new URLSearchParams({ feed, size: editor.size });
@@ -122,7 +123,7 @@ export function installDataPanel(editor) {
     const count = Number(target.dataset.retries ?? 0) + 1;
     if (count > MAX_RETRIES) return;
     target.dataset.retries = String(count);
-    editor.announce("Too many images at once. They follow in a moment");
+    editor.announce(_("Too many images at once. They follow in a moment"));
     setTimeout(() => { if (target.isConnected) target.src = String(target.src); }, RETRY_MS);
   }
 
@@ -131,7 +132,7 @@ export function installDataPanel(editor) {
     shown = shown === what ? "" : what;
     strip.hidden = !shown;
     root.classList.toggle("has-strip", Boolean(shown));
-    stripTitle.textContent = shown === "sizes" ? "All sizes" : "Difficult rows";
+    stripTitle.textContent = shown === "sizes" ? _("All sizes") : _("Difficult rows");
     drawn = "";
     drawStrip();
   }
@@ -160,10 +161,10 @@ export function installDataPanel(editor) {
   });
   const step = (/** @type {number} */ by) => () => root.querySelector(by > 0 ? "#row-next" : "#row-previous")?.dispatchEvent(new MouseEvent("click"));
   editor.commands.add(
-    { id: "stress", label: "Difficult rows", group: "View", keys: ["Shift+D"], run: () => toggleStrip("rows") },
-    { id: "sizes", label: "All sizes", group: "View", keys: ["Shift+Z"], run: () => toggleStrip("sizes") },
-    { id: "next-row", label: "Next row", group: "View", keys: ["Alt+ArrowRight"], run: step(1), isEnabled: () => Boolean(session.view.feed) },
-    { id: "previous-row", label: "Previous row", group: "View", keys: ["Alt+ArrowLeft"], run: step(-1), isEnabled: () => Boolean(session.view.feed) },
+    { id: "stress", label: _("Difficult rows"), group: "View", keys: ["Shift+D"], run: () => toggleStrip("rows") },
+    { id: "sizes", label: _("All sizes"), group: "View", keys: ["Shift+Z"], run: () => toggleStrip("sizes") },
+    { id: "next-row", label: _("Next row"), group: "View", keys: ["Alt+ArrowRight"], run: step(1), isEnabled: () => Boolean(session.view.feed) },
+    { id: "previous-row", label: _("Previous row"), group: "View", keys: ["Alt+ArrowLeft"], run: step(-1), isEnabled: () => Boolean(session.view.feed) },
   );
   findRows();
 }

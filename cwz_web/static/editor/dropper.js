@@ -1,5 +1,6 @@
 // Dragging layers into and out of stacks and groups on the stage, with a mark where a stack takes them.
 
+import { _ } from "../i18n.js";
 import { shownOf } from "./arrange.js";
 import { moveLayers } from "./grouping.js";
 import { insertionAt } from "./insertion.js";
@@ -208,8 +209,10 @@ function drop(editor, names, { to, before }, delta, isCopy) {
   }, { moves: !isCopy });
   for (const name of moved) rememberPlace(editor, name);
   editor.select(moved);
-  const place = to ? `into ${to}` : "onto the canvas";
-  editor.announce(`${isCopy ? "Duplicated" : "Moved"} ${names.join(", ")} ${place}`);
+  const [shownNames, container] = [names.join(", "), to || _("the canvas")];
+  editor.announce(isCopy
+    ? _("Duplicated %(names)s into %(container)s", { names: shownNames, container })
+    : _("Moved %(names)s into %(container)s", { names: shownNames, container }));
 }
 
 /**
@@ -283,5 +286,5 @@ function step(editor, key) {
     const siblings = findLayer(copy, stack.name)?.layers ?? [];
     siblings.splice(to, 0, ...siblings.splice(at, 1));
   });
-  editor.announce(`${name} is ${to + 1} of ${names.length}`);
+  editor.announce(_("%(name)s is %(place)s of %(count)s", { name, place: to + 1, count: names.length }));
 }

@@ -1,5 +1,6 @@
 // The commands of the editor that belong to no panel or tool: selection, order, view and the draft.
 
+import { _ } from "../i18n.js";
 import { findLayer, outermost, walkLayers } from "./model.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -16,33 +17,36 @@ export function addEditorCommands(editor) {
     editor.move(outermost(editor.document, editor.selection).filter((name) => editor.isMovable(name)), { x, y });
   };
   editor.commands.add(
-    { id: "undo", label: "Undo", group: "Edit", keys: ["Mod+Z"], run: () => editor.session.act("undo"), isEnabled: () => editor.session.state?.canUndo || editor.session.unsent > 0 },
-    { id: "redo", label: "Redo", group: "Edit", keys: ["Mod+Shift+Z", "Mod+Y"], run: () => editor.session.act("redo"), isEnabled: () => Boolean(editor.session.state?.canRedo) },
-    { id: "duplicate", label: "Duplicate", group: "Edit", keys: ["Mod+D"], run: () => editor.duplicate(), isEnabled: hasSelection },
-    { id: "remove", label: "Delete", group: "Edit", keys: ["Delete", "Backspace"], run: () => editor.remove(), isEnabled: hasSelection },
-    { id: "select-all", label: "Select all", group: "Select", keys: ["Mod+A"], run: () => editor.select(editor.selectableNames()) },
-    { id: "select-none", label: "Select nothing", group: "Select", keys: ["Escape"], run: () => (editor.scope && editor.selection.length ? editor.select([editor.scope]) : editor.leave()) },
-    { id: "enter", label: "Edit text or enter group", group: "Select", keys: ["Enter"], run: () => enter(editor), isEnabled: one },
-    { id: "next", label: "Select next layer", group: "Select", keys: ["Tab"], run: () => selectNext(editor, 1), isHidden: true },
-    { id: "previous", label: "Select previous layer", group: "Select", keys: ["Shift+Tab"], run: () => selectNext(editor, -1), isHidden: true },
-    { id: "forward", label: "Bring forward", group: "Arrange", keys: ["Mod+]"], run: () => editor.reorder("forward"), isEnabled: hasSelection },
-    { id: "backward", label: "Send backward", group: "Arrange", keys: ["Mod+["], run: () => editor.reorder("backward"), isEnabled: hasSelection },
-    { id: "front", label: "Bring to front", group: "Arrange", keys: ["Mod+Alt+]"], run: () => editor.reorder("front"), isEnabled: hasSelection },
-    { id: "back", label: "Send to back", group: "Arrange", keys: ["Mod+Alt+["], run: () => editor.reorder("back"), isEnabled: hasSelection },
-    { id: "lock", label: "Lock or unlock", group: "Arrange", keys: ["Mod+Shift+L"], run: () => editor.toggle("locked"), isEnabled: hasSelection },
-    { id: "hide", label: "Hide or show", group: "Arrange", keys: ["Mod+Shift+H"], run: () => editor.toggle("hidden"), isEnabled: hasSelection },
-    { id: "zoom-in", label: "Zoom in", group: "View", keys: ["+", "=", "Mod+="], run: () => editor.stage.zoomTo(editor.stage.zoom * 1.25) },
-    { id: "zoom-out", label: "Zoom out", group: "View", keys: ["-", "Mod+-"], run: () => editor.stage.zoomTo(editor.stage.zoom / 1.25) },
-    { id: "zoom-100", label: "Zoom to 100%", group: "View", keys: ["Shift+0", "Mod+0"], run: () => editor.stage.center(1, { x: editor.stage.width / 2, y: editor.stage.height / 2 }) },
-    { id: "zoom-fit", label: "Zoom to fit", group: "View", keys: ["Shift+1"], run: () => editor.stage.fit() },
-    { id: "zoom-selection", label: "Zoom to selection", group: "View", keys: ["Shift+2"], run: () => editor.stage.fitTo(editor.selection.flatMap((name) => editor.stage.find(name)?.frame ?? [])), isEnabled: hasSelection },
-    { id: "publish", label: "Publish", group: "Template", keys: ["Mod+Enter"], run: () => editor.session.act("publish"), isEnabled: () => Boolean(editor.session.state?.hasDraft) },
-    { id: "discard", label: "Discard changes", group: "Template", run: () => discardDialog.showModal(), isEnabled: () => Boolean(editor.session.state?.hasDraft) },
+    { id: "undo", label: _("Undo"), group: "Edit", keys: ["Mod+Z"], run: () => editor.session.act("undo"), isEnabled: () => editor.session.state?.canUndo || editor.session.unsent > 0 },
+    { id: "redo", label: _("Redo"), group: "Edit", keys: ["Mod+Shift+Z", "Mod+Y"], run: () => editor.session.act("redo"), isEnabled: () => Boolean(editor.session.state?.canRedo) },
+    { id: "duplicate", label: _("Duplicate"), group: "Edit", keys: ["Mod+D"], run: () => editor.duplicate(), isEnabled: hasSelection },
+    { id: "remove", label: _("Delete"), group: "Edit", keys: ["Delete", "Backspace"], run: () => editor.remove(), isEnabled: hasSelection },
+    { id: "select-all", label: _("Select all"), group: "Select", keys: ["Mod+A"], run: () => editor.select(editor.selectableNames()) },
+    { id: "select-none", label: _("Select nothing"), group: "Select", keys: ["Escape"], run: () => (editor.scope && editor.selection.length ? editor.select([editor.scope]) : editor.leave()) },
+    { id: "enter", label: _("Edit text or enter group"), group: "Select", keys: ["Enter"], run: () => enter(editor), isEnabled: one },
+    { id: "next", label: _("Select next layer"), group: "Select", keys: ["Tab"], run: () => selectNext(editor, 1), isHidden: true },
+    { id: "previous", label: _("Select previous layer"), group: "Select", keys: ["Shift+Tab"], run: () => selectNext(editor, -1), isHidden: true },
+    { id: "forward", label: _("Bring forward"), group: "Arrange", keys: ["Mod+]"], run: () => editor.reorder("forward"), isEnabled: hasSelection },
+    { id: "backward", label: _("Send backward"), group: "Arrange", keys: ["Mod+["], run: () => editor.reorder("backward"), isEnabled: hasSelection },
+    { id: "front", label: _("Bring to front"), group: "Arrange", keys: ["Mod+Alt+]"], run: () => editor.reorder("front"), isEnabled: hasSelection },
+    { id: "back", label: _("Send to back"), group: "Arrange", keys: ["Mod+Alt+["], run: () => editor.reorder("back"), isEnabled: hasSelection },
+    { id: "lock", label: _("Lock or unlock"), group: "Arrange", keys: ["Mod+Shift+L"], run: () => editor.toggle("locked"), isEnabled: hasSelection },
+    { id: "hide", label: _("Hide or show"), group: "Arrange", keys: ["Mod+Shift+H"], run: () => editor.toggle("hidden"), isEnabled: hasSelection },
+    { id: "zoom-in", label: _("Zoom in"), group: "View", keys: ["+", "=", "Mod+="], run: () => editor.stage.zoomTo(editor.stage.zoom * 1.25) },
+    { id: "zoom-out", label: _("Zoom out"), group: "View", keys: ["-", "Mod+-"], run: () => editor.stage.zoomTo(editor.stage.zoom / 1.25) },
+    { id: "zoom-100", label: _("Zoom to 100%"), group: "View", keys: ["Shift+0", "Mod+0"], run: () => editor.stage.center(1, { x: editor.stage.width / 2, y: editor.stage.height / 2 }) },
+    { id: "zoom-fit", label: _("Zoom to fit"), group: "View", keys: ["Shift+1"], run: () => editor.stage.fit() },
+    { id: "zoom-selection", label: _("Zoom to selection"), group: "View", keys: ["Shift+2"], run: () => editor.stage.fitTo(editor.selection.flatMap((name) => editor.stage.find(name)?.frame ?? [])), isEnabled: hasSelection },
+    { id: "publish", label: _("Publish"), group: "Template", keys: ["Mod+Enter"], run: () => editor.session.act("publish"), isEnabled: () => Boolean(editor.session.state?.hasDraft) },
+    { id: "discard", label: _("Discard changes"), group: "Template", run: () => discardDialog.showModal(), isEnabled: () => Boolean(editor.session.state?.hasDraft) },
   );
-  for (const [key, x, y] of /** @type {const} */ ([["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]])) {
+  for (const [key, x, y, label, largeLabel] of /** @type {const} */ ([
+    ["ArrowLeft", -1, 0, _("Move left"), _("Move left by 10")], ["ArrowRight", 1, 0, _("Move right"), _("Move right by 10")],
+    ["ArrowUp", 0, -1, _("Move up"), _("Move up by 10")], ["ArrowDown", 0, 1, _("Move down"), _("Move down by 10")],
+  ])) {
     editor.commands.add(
-      { id: `nudge-${key}`, label: `Move ${key.slice(5).toLowerCase()}`, group: "Arrange", keys: [key], run: nudge(x * NUDGE, y * NUDGE), isEnabled: hasSelection, isHidden: true },
-      { id: `nudge-10-${key}`, label: `Move ${key.slice(5).toLowerCase()} by 10`, group: "Arrange", keys: [`Shift+${key}`], run: nudge(x * LARGE_NUDGE, y * LARGE_NUDGE), isEnabled: hasSelection, isHidden: true },
+      { id: `nudge-${key}`, label, group: "Arrange", keys: [key], run: nudge(x * NUDGE, y * NUDGE), isEnabled: hasSelection, isHidden: true },
+      { id: `nudge-10-${key}`, label: largeLabel, group: "Arrange", keys: [`Shift+${key}`], run: nudge(x * LARGE_NUDGE, y * LARGE_NUDGE), isEnabled: hasSelection, isHidden: true },
     );
   }
 }
@@ -67,5 +71,5 @@ function selectNext(editor, by) {
   if (!names.length) return;
   const at = names.indexOf(editor.selection[0]);
   editor.select([names[(at + by + names.length) % names.length]]);
-  editor.announce(`${editor.selection[0]} selected`);
+  editor.announce(_("%(name)s selected", { name: editor.selection[0] }));
 }

@@ -1,5 +1,6 @@
 // The editor: connects the draft, the stage and the panels. scripts/bundle.mjs makes one script of all modules.
 
+import { _ } from "../i18n.js";
 import "./trusted-types.js";
 import { installArrange } from "./arrange.js";
 import { installBrandPanel } from "./brand-panel.js";
@@ -231,7 +232,7 @@ export class Editor extends EventTarget {
     this.edit(`move ${names.join(", ")}`, (copy) => {
       for (const { name, values } of moves) setValues(copy, name, values, this.size);
     }, { moves: true });
-    this.announce(`Moved ${names.join(", ")} by ${delta.x}, ${delta.y}`);
+    this.announce(_("Moved %(names)s by %(x)s, %(y)s", { names: names.join(", "), x: delta.x, y: delta.y }));
   }
 
   /** @param {{[name: string]: import("./stage.js").Frame}} frames */
@@ -309,7 +310,7 @@ export class Editor extends EventTarget {
     const names = outermost(this.document, this.selection).filter((name) => this.isUnlocked(name));
     if (!names.length) return;
     this.edit(`remove ${names.join(", ")}`, (copy) => removeLayers(copy, names));
-    this.announce(`Removed ${names.join(", ")}`);
+    this.announce(_("Removed %(names)s", { names: names.join(", ") }));
   }
 
   /** @param {Point} [delta] */
@@ -331,7 +332,7 @@ export class Editor extends EventTarget {
       }
     });
     this.select(copies);
-    this.announce(`Duplicated ${names.join(", ")}`);
+    this.announce(_("Duplicated %(names)s", { names: names.join(", ") }));
   }
 
   /**
@@ -366,8 +367,10 @@ export class Editor extends EventTarget {
 
   /** @param {string[]} conflicts */
   explainConflict(conflicts) {
-    const what = conflicts.length ? ` Both changed ${conflicts.slice(0, 3).join("; ")}: your change was kept.` : " Your changes were kept.";
-    this.toast(`This template was changed in another window.${what}`);
+    const parts = conflicts.slice(0, 3).join("; ");
+    this.toast(conflicts.length
+      ? _("This template was changed in another window. Both changed %(parts)s: your change was kept.", { parts })
+      : _("This template was changed in another window. Your changes were kept."));
   }
 
   /** @param {string} message */

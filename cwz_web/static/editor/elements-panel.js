@@ -1,5 +1,6 @@
 // The elements panel: texts, shapes, codes, layouts and icons to add.
 
+import { _, ngettext } from "../i18n.js";
 import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { searchWhileTyping } from "./searching.js";
 import { openPanel } from "./tabs.js";
@@ -35,11 +36,11 @@ export function installElements(editor) {
   });
   for (const { id, label, ...fragment } of elements.values()) {
     editor.commands.add({
-      id: `add-${id}`, label: `Add ${label.toLowerCase()}`, group: "Add", keys: KEYS[id], run: () => addFragment(editor, fragment),
+      id: `add-${id}`, label: _("Add %(name)s", { name: label.toLowerCase() }), group: "Add", keys: KEYS[id], run: () => addFragment(editor, fragment),
     });
   }
   editor.commands.add({
-    id: "elements", label: "Show elements", group: "Add", keys: ["Shift+E"], run: () => {
+    id: "elements", label: _("Show elements"), group: "Add", keys: ["Shift+E"], run: () => {
       openPanel(editor.root, "elements");
       panel.querySelector("button")?.focus();
     },
@@ -54,7 +55,7 @@ function installIconSearch(editor) {
   searchWhileTyping(search, async () => {
     const query = new URLSearchParams({ text: search.value });
     await htmx.ajax("GET", `${editor.start.icons}?${query}`, { source: icons, target: "#icons", swap: "innerHTML" });
-    editor.announce(`${icons.querySelectorAll("button").length} icons`);
+    editor.announce(ngettext("%(count)s icon", "%(count)s icons", icons.querySelectorAll("button").length));
   });
 }
 

@@ -1,5 +1,6 @@
 // The list of fields and filters that `@` or `{{` opens while a text is typed. The focus stays in the text.
 
+import { _ } from "../i18n.js";
 import { findOffers } from "./fields.js";
 import { containerOf, locate } from "./model.js";
 
@@ -126,7 +127,7 @@ export class FieldList {
     const options = names.filter(({ name, label }) => isLike([name, label], open.name)).slice(0, MAX_OPTIONS)
       .map(({ name, label, help }) => ({ value: name, label, help: label === name ? help : `${name}, ${help}`, kind: "field" }));
     if (NAME.test(open.name) && !names.some(({ name }) => name === open.name)) {
-      options.push({ value: open.name, label: `New field “${open.name}”`, help: "text", kind: "new" });
+      options.push({ value: open.name, label: _("New field “%(name)s”", { name: open.name }), help: "text", kind: "new" });
     }
     return options;
   }

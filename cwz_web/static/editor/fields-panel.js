@@ -1,5 +1,6 @@
 // The fields in the data panel: those of the template and the columns of the chosen feed, to place on the canvas.
 
+import { _ } from "../i18n.js";
 import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { addField, findOffers, layerOf } from "./fields.js";
 import { findLayer } from "./model.js";
@@ -44,7 +45,7 @@ export function installFields(editor) {
     const button = document.createElement("button");
     button.type = "button";
     button.dataset.field = name;
-    button.title = `Add ${label}`;
+    button.title = _("Add %(name)s", { name: label });
     const icon = /** @type {HTMLTemplateElement} */ (document.getElementById(`icon-${type === "image" ? "image" : "text"}`));
     const text = document.createElement("span");
     text.textContent = label;
@@ -98,6 +99,6 @@ function fillImage(editor, { layer, shows }) {
     const image = findLayer(copy, name);
     if (image) image.source = layer.source;
   });
-  editor.announce(`${name} shows ${shows.label}`);
+  editor.announce(_("%(name)s shows %(shown)s", { name, shown: shows.label }));
   return true;
 }

@@ -1,5 +1,6 @@
 // The font picker: a popover with a search and each font in its own letters. The focus stays in the search.
 
+import { _, ngettext } from "../i18n.js";
 import { familyOf, weightsOf } from "./fonts.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -142,9 +143,9 @@ class FontPicker {
     const fonts = (this.all ?? []).filter(fits);
     const recent = readRecent().flatMap((reference) => fonts.find((font) => font.reference === reference) ?? []);
     return [
-      ["Recent", recent],
-      ["Uploaded", fonts.filter((font) => font.isUploaded && !recent.includes(font))],
-      ["Built-in", fonts.filter((font) => !font.isUploaded && !recent.includes(font))],
+      [_("Recent"), recent],
+      [_("Uploaded"), fonts.filter((font) => font.isUploaded && !recent.includes(font))],
+      [_("Built-in"), fonts.filter((font) => !font.isUploaded && !recent.includes(font))],
     ];
   }
 
@@ -162,7 +163,7 @@ class FontPicker {
     if (!rows.length) {
       const none = document.createElement("li");
       none.setAttribute("role", "presentation");
-      none.textContent = "No font has this name or language";
+      none.textContent = _("No font has this name or language");
       rows.push(none);
     }
     this.list.replaceChildren(...rows);
@@ -183,8 +184,7 @@ class FontPicker {
     name.style.fontFamily = `"${familyOf(font.reference)}", var(--font)`;
     const more = document.createElement("span");
     more.className = "muted small";
-    const count = weightsOf(font).length;
-    const weights = font.isUploaded ? "" : `${count} ${count === 1 ? "weight" : "weights"}`;
+    const weights = font.isUploaded ? "" : ngettext("%(count)s weight", "%(count)s weights", weightsOf(font).length);
     more.textContent = [weights, ...font.scripts.filter((each) => each !== "Latin")].filter(Boolean).join(", ");
     row.append(name, more);
     this.shown.push(font);

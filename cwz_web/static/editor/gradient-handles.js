@@ -1,5 +1,6 @@
 // The handles of a gradient on the stage: its angle, and stops that are added, dragged, removed and recolored.
 
+import { _ } from "../i18n.js";
 import { colorOf, entryOf } from "./brand.js";
 import {
   MAX_STOPS, addStop, angleAt, gradientOf, handlesOf, moveStop, offsetAt, pointAt, recolor, removeStop, setGradient, stopsOf,
@@ -26,7 +27,7 @@ export function installGradients(editor) {
   let isMoving = false;
   const line = document.createElement("div");
   line.className = "gradient-line";
-  line.title = "Click to add a color";
+  line.title = _("Click to add a color");
 
   const found = () => gradientOf(layerOf() ?? {});
   const resolve = (/** @type {string} */ color) => colorOf(editor.document, color, editor.start.brand);
@@ -106,21 +107,23 @@ export function installGradients(editor) {
     }
     const point = pointAt(now, box, handle.offset);
     const isEnd = handle.index === stopsOf(now).length;
-    const name = handle.index < 0 ? "Start" : isEnd ? "End" : `Stop at ${Math.round(handle.offset * 100)}%`;
+    const name = handle.index < 0 ? _("Start") : isEnd ? _("End") : _("Stop at %(place)s", { place: `${Math.round(handle.offset * 100)}%` });
     button.dataset.index = String(handle.index);
     button.classList.toggle("is-stop", handle.index >= 0 && !isEnd);
     button.style.left = `${point.x * stage.zoom}px`;
     button.style.top = `${point.y * stage.zoom}px`;
     button.style.setProperty("--color", resolve(handle.color));
     button.setAttribute("aria-label", `${name} of the gradient, ${entryOf(handle.color) || handle.color}`);
-    button.title = `${name}. Drag to move, click for the color${handle.index >= 0 && !isEnd ? ", Delete removes it" : ""}`;
+    button.title = handle.index >= 0 && !isEnd
+      ? _("%(name)s. Drag to move, click for the color, Delete removes it", { name })
+      : _("%(name)s. Drag to move, click for the color", { name });
   }
 
   /** @param {number} index */
   function pick(index) {
     const button = /** @type {HTMLElement} */ (element.querySelector(`[data-index="${index}"]`));
     const { color } = /** @type {Handle} */ (handlesOf(gradient()).find((each) => each.index === index));
-    editor.pickColor?.({ anchor: button, value: color, label: "Gradient color", choose: (chosen) => change(recolor(gradient(), index, chosen)) });
+    editor.pickColor?.({ anchor: button, value: color, label: _("Gradient color"), choose: (chosen) => change(recolor(gradient(), index, chosen)) });
   }
 
   /**
@@ -148,7 +151,7 @@ export function installGradients(editor) {
     if (target !== line) return drag(event, Number(target.dataset.index));
     const offset = offsetAt(gradient(), box, toBox(event));
     const added = addStop(gradient(), offset, resolve);
-    if (added === gradient()) return editor.toast(`A gradient can have at most ${MAX_STOPS} stops`);
+    if (added === gradient()) return editor.toast(_("A gradient can have at most %(limit)s stops", { limit: MAX_STOPS }));
     change(added);
     drag(event, stopsOf(added).findIndex((each) => each.offset === offset));
   });
@@ -164,7 +167,7 @@ export function installGradients(editor) {
     const kept = Math.min(index, stopsOf(now).length);
     const focused = /** @type {HTMLElement | null} */ (element.querySelector(`[data-index="${kept}"]`));
     focused?.focus();
-    editor.announce(`${focused?.getAttribute("aria-label")}, angle ${now.angle}`);
+    editor.announce(_("%(name)s, angle %(angle)s", { name: focused?.getAttribute("aria-label") ?? "", angle: now.angle }));
   });
   // A popover that is opened before the click is closed by it.
   element.addEventListener("click", (event) => {

@@ -1,5 +1,6 @@
 // The tree of layers: select, order, rename, lock and hide. It shows the document of this page, so it works offline, too.
 
+import { _ } from "../i18n.js";
 import { describeCount } from "./comments.js";
 import { findLayer, locate, renameLayer, unusedName } from "./model.js";
 
@@ -127,8 +128,8 @@ export function installLayerPanel(editor) {
     }
     const comments = editor.openComments.get(layer.name);
     if (comments) row.append(commentMark(layer.name, comments));
-    row.append(toggle(layer, "hidden", layer.hidden ? "eye-off" : "eye", layer.hidden ? "Show" : "Hide"));
-    row.append(toggle(layer, "locked", layer.locked ? "lock" : "lock-open", layer.locked ? "Unlock" : "Lock"));
+    row.append(toggle(layer, "hidden", layer.hidden ? "eye-off" : "eye", layer.hidden ? _("Show") : _("Hide")));
+    row.append(toggle(layer, "locked", layer.locked ? "lock" : "lock-open", layer.locked ? _("Unlock") : _("Lock")));
     return row;
   }
 
@@ -220,7 +221,7 @@ export function installLayerPanel(editor) {
     input.type = "text";
     input.maxLength = 60;
     input.value = name;
-    input.setAttribute("aria-label", `New name of ${name}`);
+    input.setAttribute("aria-label", _("New name of %(name)s", { name }));
     label.replaceWith(input);
     drawn = "";
     input.focus();

@@ -1,7 +1,8 @@
 // The context menu, the command palette and the sheet of shortcuts: all of them list the commands of the editor.
 
+import { _ } from "../i18n.js";
 import { addFragment } from "./adding.js";
-import { describeKeys } from "./commands.js";
+import { describeKeys, groupLabel } from "./commands.js";
 import { findOffers, layerOf } from "./fields.js";
 import { findEntries } from "./finding.js";
 import { DEFAULT_SIZE, walkLayers } from "./model.js";
@@ -24,7 +25,7 @@ export function installMenus(editor) {
   installPalette(editor);
   installShortcuts(editor);
   editor.commands.add({
-    id: "context-menu", label: "Open the menu of the selection", group: "View", keys: ["Shift+F10", "ContextMenu"],
+    id: "context-menu", label: _("Open the menu of the selection"), group: "View", keys: ["Shift+F10", "ContextMenu"],
     isHidden: true, run: () => menu.openAtSelection(),
   });
 }
@@ -116,7 +117,7 @@ class ContextMenu {
     if (menu.hidden) this.opener = document.activeElement;
     const commands = editor.commands.list().filter((each) => each.isEnabled?.() ?? true);
     const groups = MENU_GROUPS.map((group) => commands.filter((each) => each.group === group).map((each) => this.createItem(each.label, each.keys?.[0], () => each.run())));
-    if (layers.length) groups.push(layers.map((name) => this.createItem(`Select ${name}`, undefined, () => editor.select([name]))));
+    if (layers.length) groups.push(layers.map((name) => this.createItem(_("Select %(name)s", { name }), undefined, () => editor.select([name]))));
     menu.replaceChildren(...groups.filter((each) => each.length).flatMap((items, number) => {
       const line = document.createElement("hr");
       return number ? [line, ...items] : items;
@@ -217,7 +218,7 @@ function installPalette(editor) {
     option.setAttribute("role", "option");
     const group = document.createElement("span");
     group.className = "muted small";
-    group.textContent = entry.group;
+    group.textContent = groupLabel(entry.group);
     const label = document.createElement("span");
     label.className = "label";
     label.textContent = entry.label;
@@ -254,7 +255,7 @@ function installPalette(editor) {
   });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   editor.commands.add({
-    id: "palette", label: "Search commands, layers, sizes and fields", group: "View", keys: ["Mod+K"],
+    id: "palette", label: _("Search commands, layers, sizes and fields"), group: "View", keys: ["Mod+K"],
     run: () => {
       all = entriesOf(editor);
       input.value = "";
@@ -277,7 +278,7 @@ function entriesOf(editor) {
     ...commands.map((each) => ({ label: each.label, group: each.group, keys: each.keys?.[0], run: () => each.run() })),
     ...[...walkLayers(layers)].map(({ name }) => ({ label: name, group: "Layer", run: () => editor.select([name]) })),
     ...all.map(({ name, width, height }) => ({ label: `${name} ${width} × ${height}`, group: "Size", run: () => void editor.session.show({ size: name }) })),
-    ...findOffers(editor.document, editor.columns).map((field) => ({ label: `Add ${field.label}`, group: "Field", run: () => addFragment(editor, { layer: layerOf(field), shows: field }) })),
+    ...findOffers(editor.document, editor.columns).map((field) => ({ label: _("Add %(name)s", { name: field.label }), group: "Field", run: () => addFragment(editor, { layer: layerOf(field), shows: field }) })),
   ];
 }
 
@@ -288,7 +289,7 @@ function installShortcuts(editor) {
   for (const key of /** @type {NodeListOf<HTMLElement>} */ (dialog.querySelectorAll("[data-keys]"))) key.textContent = describeKeys(key.dataset.keys ?? "");
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   editor.commands.add({
-    id: "shortcuts", label: "Keyboard shortcuts", group: "View", keys: ["?"],
+    id: "shortcuts", label: _("Keyboard shortcuts"), group: "View", keys: ["?"],
     run: () => {
       place.replaceChildren(...drawShortcuts([...editor.commands.commands.values()].filter((each) => each.keys?.length)));
       dialog.showModal();
@@ -301,7 +302,7 @@ function drawShortcuts(commands) {
   return [...new Set(commands.map((each) => each.group))].map((group) => {
     const section = document.createElement("section");
     const title = document.createElement("h3");
-    title.textContent = group;
+    title.textContent = groupLabel(group);
     const list = document.createElement("dl");
     for (const { label, keys } of commands.filter((each) => each.group === group)) {
       const row = document.createElement("div");

@@ -1,6 +1,8 @@
 // What the properties panel must not lose when its forms are loaded again: the focus, open groups, the scroll position,
 // and what the server has refused.
 
+import { _ } from "../i18n.js";
+
 /** @typedef {import("./session.js").InvalidChangeError} InvalidChangeError */
 /** @typedef {{values: Map<string, string | boolean>, error: InvalidChangeError}} Refusal */
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Control */
@@ -220,8 +222,8 @@ function offerField(form, field) {
   const add = document.createElement("button");
   add.name = "add";
   add.value = field;
-  add.textContent = `Add field ${field}`;
-  text.append(`The template has no field ${field}. `, add);
+  add.textContent = _("Add field %(field)s", { field });
+  text.append(`${_("The template has no field %(field)s", { field })}. `, add);
   form.prepend(text);
 }
 

@@ -1,5 +1,6 @@
 // The properties of the selection: forms that the server renders, sent while the user types.
 
+import { _ } from "../i18n.js";
 import { findLayer } from "./model.js";
 import { PanelState } from "./panel-state.js";
 import { InvalidChangeError } from "./session.js";
@@ -77,7 +78,7 @@ export function installProperties(editor) {
   /** @param {HTMLFormElement} form */
   async function upload(form) {
     const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
-    if (!response.ok) editor.toast("The file cannot be used. Choose a JPEG, PNG, WebP, GIF, AVIF or SVG image.");
+    if (!response.ok) editor.toast(_("The file cannot be used. Choose a JPEG, PNG, WebP, GIF, AVIF or SVG image."));
     await session.refresh();
     load({ isForced: true });
   }

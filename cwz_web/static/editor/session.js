@@ -1,6 +1,7 @@
 // The draft between this page and the server: local changes are shown at once and sent in the background, one request
 // at a time. Nothing is lost: what could not be sent is kept in the browser and sent later.
 
+import { _ } from "../i18n.js";
 import { findOperations, isEqual, mergeDocuments } from "./changes.js";
 import { readSampleRow } from "./sample-row.js";
 
@@ -169,7 +170,7 @@ export class Session extends EventTarget {
         if (state) return state;
         if (state === null) break;
       }
-      throw new InvalidChangeError("This needs a connection", {});
+      throw new InvalidChangeError(_("This needs a connection"), {});
     });
   }
 
@@ -211,9 +212,9 @@ export class Session extends EventTarget {
     const response = await fetch(this.start.page, { headers: { Accept: "text/html" } });
     const page = await response.text();
     const [token, account] = ["csrf", "account"].map((key) => new RegExp(`"${key}": "([0-9a-f-]+)"`).exec(page)?.[1]);
-    if (response.redirected || !token) return "You are still signed out. Sign in first, in the other tab.";
+    if (response.redirected || !token) return _("You are still signed out. Sign in first, in the other tab.");
     // The changes would be saved in the name of a user who has not made them.
-    if (account !== this.start.account) return "You signed in with another account. Sign in with the one that made the changes.";
+    if (account !== this.start.account) return _("You signed in with another account. Sign in with the one that made the changes.");
     this.start.csrf = token;
     this.setSaveState("saving");
     await this.refresh();
@@ -290,7 +291,7 @@ export class Session extends EventTarget {
       });
       if (response.status !== 429) return response;
       const seconds = Number(response.headers.get("Retry-After")) || PAUSE;
-      this.failure = `Too many changes, next try in ${seconds} s`;
+      this.failure = _("Too many changes, next try in %(seconds)s s", { seconds });
       this.store();
       this.setSaveState("failed");
       await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
@@ -437,5 +438,5 @@ function text(part) {
 async function explain(response) {
   const type = response.headers.get("Content-Type") ?? "";
   if (type.includes("json")) return (await response.json()).detail ?? "";
-  return `The server answered ${response.status}`;
+  return _("The server answered %(status)s", { status: response.status });
 }

@@ -1,6 +1,7 @@
 // What is dragged or resized snaps to other layers, the canvas, guides and the grid. Ctrl (or Command) holds it off.
 // Also the aids themselves: rulers, guides, grid and safe areas. They are this browser's, not the template's.
 
+import { _ } from "../i18n.js";
 import * as Konva from "./konva.js";
 import { align, boxAround, unite } from "./smart-guides.js";
 
@@ -348,15 +349,15 @@ export function installSnapping(editor) {
   const toggle = (/** @type {"isSnapping" | "hasRulers" | "hasGrid" | "hasSafeArea"} */ aid) => () => {
     aids[aid] = !aids[aid];
     keepAids();
-    editor.announce(aids[aid] ? "On" : "Off");
+    editor.announce(aids[aid] ? _("On") : _("Off"));
     showSwitches();
   };
   commands.add(
-    { id: "snapping", label: "Snap to layers", group: "View", keys: ["Mod+Shift+;", "Mod+:"], run: toggle("isSnapping") },
-    { id: "rulers", label: "Rulers and guides", group: "View", keys: ["Shift+R"], run: toggle("hasRulers") },
-    { id: "grid", label: "Grid", group: "View", keys: ["Mod+'"], run: toggle("hasGrid") },
-    { id: "safe-area", label: "Safe area", group: "View", keys: ["Shift+S"], run: toggle("hasSafeArea") },
-    { id: "clear-guides", label: "Remove all guides", group: "View", run: () => {
+    { id: "snapping", label: _("Snap to layers"), group: "View", keys: ["Mod+Shift+;", "Mod+:"], run: toggle("isSnapping") },
+    { id: "rulers", label: _("Rulers and guides"), group: "View", keys: ["Shift+R"], run: toggle("hasRulers") },
+    { id: "grid", label: _("Grid"), group: "View", keys: ["Mod+'"], run: toggle("hasGrid") },
+    { id: "safe-area", label: _("Safe area"), group: "View", keys: ["Shift+S"], run: toggle("hasSafeArea") },
+    { id: "clear-guides", label: _("Remove all guides"), group: "View", run: () => {
       aids.guides = { x: [], y: [] };
       keepAids();
     } },

@@ -1,6 +1,8 @@
 // The parts of a text that have a style of their own, as a text layer's `spans`. Positions are those of the joined text.
 // A binding (`{{ field }}`) is in one part: a position within it stands for all of it. No DOM.
 
+import { _ } from "../i18n.js";
+
 /** @typedef {import("./model.js").Layer} Layer */
 /** @typedef {{[key: string]: any}} Style what differs from the layer, such as {weight: 700}; `bound` are expressions */
 /** @typedef {{text: string, style: Style}} Part */
@@ -169,14 +171,14 @@ export function widenRange(text, start, end) {
 export function findProblem(text, names, filters) {
   for (const { raw, name } of findBindings(text)) {
     const match = VALID.exec(raw.slice(2, -2));
-    if (!match) return `${raw} is not a field. Write it as {{ name }} or {{ name | filter }}`;
-    if (!names.includes(name) && !name.startsWith("item.")) return `The template has no field ${name}`;
+    if (!match) return _("%(text)s is not a field. Write it as {{ name }} or {{ name | filter }}", { text: raw });
+    if (!names.includes(name) && !name.startsWith("item.")) return _("The template has no field %(field)s", { field: name });
     const unknown = match[2].split("|").slice(1).map((each) => /^\s*([a-z_]*)/.exec(each)?.[1] ?? "");
     const wrong = unknown.find((each) => !filters.includes(each));
-    if (wrong !== undefined) return `${raw}: there is no filter ${wrong}`;
+    if (wrong !== undefined) return _("%(text)s: there is no filter %(filter)s", { text: raw, filter: wrong });
   }
   const rest = text.replace(BINDING, "");
-  return rest.includes("{{") ? "A field is not closed. Add }} or remove {{" : "";
+  return rest.includes("{{") ? _("A field is not closed. Add }} or remove {{") : "";
 }
 
 /**

@@ -1,5 +1,7 @@
 // The commands that format a text while it is edited in place.
 
+import { _ } from "../i18n.js";
+
 /** @typedef {import("./text-editing.js").TextEditing} TextEditing */
 /** @typedef {import("./spans.js").Style} Style */
 
@@ -13,17 +15,17 @@ export function addTextCommands(editing) {
   const bold = () => editing.format({ weight: (editing.style().weight ?? 0) >= 600 ? 400 : 700 });
   const group = "Text";
   editing.editor.commands.add(
-    { id: "text-bold", label: "Bold", group, keys: ["Mod+B"], run: bold, isEnabled },
-    { id: "text-italic", label: "Italic", group, keys: ["Mod+I"], run: toggle("italic", true, false), isEnabled },
-    { id: "text-underline", label: "Underline", group, keys: ["Mod+U"], run: toggle("underline", true, false), isEnabled },
-    { id: "text-strike", label: "Strike through", group, keys: ["Mod+Shift+X"], run: toggle("strike", true, false), isEnabled },
-    { id: "text-super", label: "Superscript", group, keys: ["Mod+."], run: place("super"), isEnabled },
-    { id: "text-sub", label: "Subscript", group, keys: ["Mod+,"], run: place("sub"), isEnabled },
-    { id: "text-font", label: "Font", group, run: () => pickFont(editing), isEnabled },
-    { id: "text-color", label: "Text color", group, run: () => pickColor(editing, "color"), isEnabled },
-    { id: "text-highlight", label: "Highlight", group, run: () => pickColor(editing, "highlight"), isEnabled },
-    { id: "text-field", label: "Insert field", group, keys: ["Mod+J"], run: () => editing.startField(), isEnabled },
-    { id: "text-clear", label: "Clear formatting", group, keys: ["Mod+\\"], run: () => editing.clearFormat(), isEnabled },
+    { id: "text-bold", label: _("Bold"), group, keys: ["Mod+B"], run: bold, isEnabled },
+    { id: "text-italic", label: _("Italic"), group, keys: ["Mod+I"], run: toggle("italic", true, false), isEnabled },
+    { id: "text-underline", label: _("Underline"), group, keys: ["Mod+U"], run: toggle("underline", true, false), isEnabled },
+    { id: "text-strike", label: _("Strike through"), group, keys: ["Mod+Shift+X"], run: toggle("strike", true, false), isEnabled },
+    { id: "text-super", label: _("Superscript"), group, keys: ["Mod+."], run: place("super"), isEnabled },
+    { id: "text-sub", label: _("Subscript"), group, keys: ["Mod+,"], run: place("sub"), isEnabled },
+    { id: "text-font", label: _("Font"), group, run: () => pickFont(editing), isEnabled },
+    { id: "text-color", label: _("Text color"), group, run: () => pickColor(editing, "color"), isEnabled },
+    { id: "text-highlight", label: _("Highlight"), group, run: () => pickColor(editing, "highlight"), isEnabled },
+    { id: "text-field", label: _("Insert field"), group, keys: ["Mod+J"], run: () => editing.startField(), isEnabled },
+    { id: "text-clear", label: _("Clear formatting"), group, keys: ["Mod+\\"], run: () => editing.clearFormat(), isEnabled },
   );
 }
 

@@ -1,6 +1,7 @@
 // Text in place: an editable element exactly over the layer, whose tile is hidden meanwhile. What is typed is changed in
 // the parts of the text (spans.js) and shown from there: the browser changes nothing in the element on its own.
 
+import { _, formatNumber } from "../i18n.js";
 import { addField } from "./fields.js";
 import { FieldList, fieldNames, findOpenBinding } from "./field-list.js";
 import { findLayer } from "./model.js";
@@ -115,7 +116,7 @@ export class TextEditing extends EventTarget {
     this.box.focus({ preventScroll: true });
     this.select(0, joinText(this.parts).length);
     this.emit("open");
-    this.editor.announce(`Editing the text of ${name}. Escape ends, Tab goes to the format.`);
+    this.editor.announce(_("Editing the text of %(name)s. Escape ends, Tab goes to the format.", { name }));
   }
 
   /** @param {{isForced?: boolean}} [options] isForced: drop what the server would refuse */
@@ -188,7 +189,7 @@ export class TextEditing extends EventTarget {
    * @param {{isContinued?: boolean}} [options] isContinued: one step with the change before
    */
   change(parts, start, end = start, { isContinued = false } = {}) {
-    if (parts.length > MAX_SPANS) return this.editor.toast(`A text can have at most ${MAX_SPANS} styles`);
+    if (parts.length > MAX_SPANS) return this.editor.toast(_("A text can have at most %(limit)s styles", { limit: MAX_SPANS }));
     if (!isContinued) this.undoSteps.push({ parts: this.parts, range: this.range });
     this.undoSteps.splice(0, Math.max(this.undoSteps.length - MAX_STEPS, 0));
     this.redoSteps = [];
@@ -210,7 +211,7 @@ export class TextEditing extends EventTarget {
     const whole = joinText(this.parts);
     const [start, end] = widenRange(whole, ...range);
     const room = MAX_TEXT - (whole.length - (end - start));
-    if (text.length > room) this.editor.toast(`A text can have at most ${MAX_TEXT} characters`);
+    if (text.length > room) this.editor.toast(_("A text can have at most %(limit)s characters", { limit: formatNumber(MAX_TEXT) }));
     const inserted = text.slice(0, Math.max(room, 0));
     if (!inserted && start === end) return;
     const style = this.pending && inserted ? changeStyle(styleAt(this.parts, start, end), this.pending) : undefined;
@@ -278,7 +279,7 @@ export class TextEditing extends EventTarget {
     const raw = `{{ ${inner} }}`;
     this.change(replaceParts(this.parts, open.start, open.end, raw), open.start + raw.length);
     this.list.hide(this.box);
-    this.editor.announce(`${option.label} inserted`);
+    this.editor.announce(_("%(name)s inserted", { name: option.label }));
   }
 
   /** Open the list of fields at the caret. */

@@ -1,12 +1,13 @@
 // The toolbar of a text that is edited in place: shows and changes the style of the selected characters.
 
+import { _ } from "../i18n.js";
 import { weightsOf } from "./fonts.js";
 
 /** @typedef {import("./text-editing.js").TextEditing} TextEditing */
 
 const WEIGHTS = /** @type {{[weight: number]: string}} */ ({
-  100: "Thin", 200: "Extra light", 300: "Light", 400: "Regular", 500: "Medium", 600: "Semibold", 700: "Bold",
-  800: "Extra bold", 900: "Black",
+  100: _("Thin"), 200: _("Extra light"), 300: _("Light"), 400: _("Regular"), 500: _("Medium"), 600: _("Semibold"), 700: _("Bold"),
+  800: _("Extra bold"), 900: _("Black"),
 });
 
 /** @param {TextEditing} editing */
@@ -34,7 +35,7 @@ export function installTextToolbar(editing) {
     toolbar.style.setProperty("--text-color", style.color ? editing.view.colorValue(style.color) : "transparent");
     toolbar.style.setProperty("--highlight", style.highlight ? editing.view.colorValue(style.highlight) : "transparent");
     scale.value = style.scale === undefined ? "" : String(Math.round(style.scale * 100));
-    scale.placeholder = style.scale === undefined ? "Mixed" : "";
+    scale.placeholder = style.scale === undefined ? _("Mixed") : "";
     await showWeights(style.font, style.weight);
   }
 
@@ -44,11 +45,11 @@ export function installTextToolbar(editing) {
    */
   async function showWeights(reference, current) {
     const font = reference ? await editing.fonts.find(reference) : undefined;
-    part("#text-font-name").textContent = font?.name ?? (reference ? "Removed font" : "Mixed");
+    part("#text-font-name").textContent = font?.name ?? (reference ? _("Removed font") : _("Mixed"));
     const weights = font && !font.isUploaded ? weightsOf(font) : Object.keys(WEIGHTS).map(Number);
     if (current && !weights.includes(current)) weights.push(current);
     const options = weights.sort((a, b) => a - b).map((each) => new Option(WEIGHTS[each] ?? String(each), String(each)));
-    weight.replaceChildren(...(current ? [] : [new Option("Mixed", "")]), ...options);
+    weight.replaceChildren(...(current ? [] : [new Option(_("Mixed"), "")]), ...options);
     weight.value = current ? String(current) : "";
   }
 

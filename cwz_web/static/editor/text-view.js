@@ -1,5 +1,6 @@
 // The look of a text that is edited in place: the element over the layer as the engine renders it, and the toolbar.
 
+import { _ } from "../i18n.js";
 import { colorOf } from "./brand.js";
 import { familyOf } from "./fonts.js";
 import { measureParts, positionOf, showParts } from "./text-box.js";
@@ -28,7 +29,7 @@ export class TextView {
   open(name) {
     this.frame.hidden = false;
     this.toolbar.hidden = false;
-    this.box.setAttribute("aria-label", `Text of ${name}`);
+    this.box.setAttribute("aria-label", _("Text of %(name)s", { name }));
     this.editor.stage.conceal(name);
   }
 

@@ -1,5 +1,7 @@
 // The bar at the top: size, undo and redo, zoom, the sample row, the state of saving, and publishing.
 
+import { _, ngettext } from "../i18n.js";
+
 /** @typedef {import("./editor.js").Editor} Editor */
 
 const ZOOMS = { fit: 0, "25": 0.25, "50": 0.5, "100": 1, "200": 2, "400": 4 };
@@ -45,17 +47,18 @@ export function installTopBar(editor) {
       if (button instanceof HTMLButtonElement) button.disabled = !(command.isEnabled?.() ?? true);
     }
     const { state } = session;
-    if (state) part("#version").textContent = state.hasDraft ? "Not published" : `Version ${state.version}`;
+    if (state) part("#version").textContent = state.hasDraft ? _("Not published") : _("Version %(version)s", { version: state.version });
   }
 
   function showSaveState() {
-    const count = `${session.unsent} ${session.unsent === 1 ? "change" : "changes"}`;
     const texts = {
-      saved: "Saved",
-      saving: "Saving…",
-      offline: session.unsent ? `Offline. ${count} will be saved later` : "Offline",
-      "signed-out": "Signed out",
-      failed: `Not saved. ${session.failure || "Trying again"}`,
+      saved: _("Saved"),
+      saving: _("Saving…"),
+      offline: session.unsent
+        ? ngettext("Offline. %(count)s change will be saved later", "Offline. %(count)s changes will be saved later", session.unsent)
+        : _("Offline"),
+      "signed-out": _("Signed out"),
+      failed: _("Not saved. %(reason)s", { reason: session.failure || _("Trying again") }),
     };
     save.textContent = texts[session.saveState];
     save.dataset.state = session.saveState;
@@ -104,7 +107,7 @@ export function installTopBar(editor) {
     if (problem) part("#sign-in-help").textContent = problem;
   });
   discard.addEventListener("close", () => {
-    if (discard.returnValue === "discard") session.act("discard").then(() => editor.toast("Changes discarded. Undo brings them back."));
+    if (discard.returnValue === "discard") session.act("discard").then(() => editor.toast(_("Changes discarded. Undo brings them back.")));
   });
   for (const type of ["state", "document"]) session.addEventListener(type, showButtons);
   session.addEventListener("state", showSizes);
@@ -113,12 +116,12 @@ export function installTopBar(editor) {
     const { findings } = session;
     const issues = part("#findings");
     issues.hidden = findings.length === 0;
-    part("#findings-count").textContent = `${findings.length} ${findings.length === 1 ? "issue" : "issues"}`;
+    part("#findings-count").textContent = ngettext("%(count)s issue", "%(count)s issues", findings.length);
     part("#findings-list").replaceChildren(...findings.map(({ layer, message }) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = layer || "Row";
+      button.textContent = layer || _("Row");
       button.addEventListener("click", () => editor.select([layer]));
       item.append(button, ` ${message}`);
       return item;
@@ -156,7 +159,7 @@ function installName(editor) {
     const input = find();
     if (input.getAttribute("aria-invalid")) return input.focus();
     input.value = input.defaultValue;  // as the server has stored it
-    document.title = document.title.replace(/^.*(?= · [^·]*$)/, () => `Edit ${input.value}`);
-    editor.announce(`Renamed the template to ${input.value}`);
+    document.title = document.title.replace(/^.*(?= · [^·]*$)/, () => _("Edit %(name)s", { name: input.value }));
+    editor.announce(_("Renamed the template to %(name)s", { name: input.value }));
   });
 }

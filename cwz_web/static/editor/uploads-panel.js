@@ -1,5 +1,6 @@
 // The uploads panel: the images and fonts of the workspace, uploaded, searched, added and dragged onto the canvas.
 
+import { _ } from "../i18n.js";
 import { Uploader, acceptFiles } from "../uploader.js";
 import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { applyToTexts } from "./brand.js";
@@ -79,7 +80,7 @@ export function installUploads(editor) {
     });
   });
   editor.commands.add({
-    id: "upload", label: "Upload files", group: "Add", run: () => {
+    id: "upload", label: _("Upload files"), group: "Add", run: () => {
       openPanel(root, "uploads");
       input.click();
     },
@@ -104,11 +105,11 @@ function readItem({ dataset, children }) {
 function use(editor, upload) {
   if (upload.kind === "image") return addFragment(editor, { layer: imageLayer(upload, editor.stage) });
   const names = editor.selection.filter((name) => findLayer(editor.document, name)?.type === "text" && editor.isUnlocked(name));
-  if (!names.length) return editor.toast("Select a text first, then add the font.");
+  if (!names.length) return editor.toast(_("Select a text first, then add the font."));
   editor.edit(`font ${names.join(", ")}`, (copy) => {
     applyToTexts(copy, names, { font: upload.reference });
   });
-  editor.announce(`${names.join(", ")} is in ${upload.name}`);
+  editor.announce(_("%(names)s is in %(font)s", { names: names.join(", "), font: upload.name }));
 }
 
 /**
@@ -143,7 +144,7 @@ function imageDrop(editor, upload) {
         if (image) setOwn(image, "source", upload.reference);
       });
       editor.select([name]);
-      editor.announce(`${name} shows ${upload.name}`);
+      editor.announce(_("%(name)s shows %(shown)s", { name, shown: upload.name }));
     },
   };
 }
