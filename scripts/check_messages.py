@@ -11,12 +11,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from babel.messages.catalog import Message
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
 
 ROOT = Path(__file__).parent.parent
+# As in `make messages`.
+KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_noop": None}
 TEMPLATES = ROOT / "cwz_web" / "templates"
 # Pages that are not translated: for developers, and documents in English.
 ENGLISH = ("development/", "docs/", "public/privacy.jinja2", "ops.jinja2")
@@ -103,7 +105,7 @@ def check_catalogs() -> Iterator[str]:
         method_map, options_map = parse_mapping_cfg(file)
     messages = {
         message if isinstance(message, str) else tuple(message)
-        for _, _, message, _, _ in extract_from_dir(ROOT, method_map, options_map)
+        for _, _, message, _, _ in extract_from_dir(ROOT, method_map, options_map, KEYWORDS)
     }
     for path in sorted((ROOT / "cwz_web" / "locale").glob("*.po")):
         with path.open("rb") as po:
