@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.pagination import NEVER, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, FeedSource, ImportState
+from cwz_web.i18n import gettext_noop
 
 FEED_PAGE = 50
 FEED_SORTS = {
-    "newest": Sort("Newest first"),
-    "name": Sort("Name", func.lower(Feed.name), is_descending=False),
-    "imported": Sort("Last import", func.coalesce(Feed.imported_at, NEVER)),
-    "rows": Sort("Most rows", Feed.item_count.expression),
+    "newest": Sort(gettext_noop("Newest first")),
+    "name": Sort(gettext_noop("Name"), func.lower(Feed.name), is_descending=False),
+    "imported": Sort(gettext_noop("Last import"), func.coalesce(Feed.imported_at, NEVER)),
+    "rows": Sort(gettext_noop("Most rows"), Feed.item_count.expression),
 }
 _is_active = Feed.deleted_at.is_(None)
 # The newest import and the source are outer joins: NULL compares as unknown, and is not found.

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.pagination import Page, Sort, fetch_page, first_id
 from cwz_web.generation.models import ApiRequest
+from cwz_web.i18n import gettext_noop
 
 REQUEST_PAGE = 50
-NEWEST = Sort("Newest first")
+NEWEST = Sort(gettext_noop("Newest first"))
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Constants and no parameters: PostgreSQL uses the index of errors only if it can prove its condition.
 REQUEST_STATUSES: dict[str, tuple[str, ColumnElement[bool]]] = {

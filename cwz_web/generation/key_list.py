@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.pagination import NEVER, Page, Sort, fetch_page
 from cwz_web.generation.models import ApiKey
+from cwz_web.i18n import gettext_noop
 
 KEY_PAGE = 50
 KEY_SORTS = {
-    "newest": Sort("Newest first"),
-    "name": Sort("Name", func.lower(ApiKey.name), is_descending=False),
-    "used": Sort("Last used", func.coalesce(ApiKey.last_used_at, NEVER)),
+    "newest": Sort(gettext_noop("Newest first")),
+    "name": Sort(gettext_noop("Name"), func.lower(ApiKey.name), is_descending=False),
+    "used": Sort(gettext_noop("Last used"), func.coalesce(ApiKey.last_used_at, NEVER)),
 }
 _is_expired = and_(ApiKey.expires_at.is_not(None), ApiKey.expires_at <= func.now())
 _is_active = and_(ApiKey.revoked_at.is_(None), ~_is_expired)

@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, and_, func, literal_column, select, true
 from sqlalchemy.orm import Session, aliased
 
 from cwz_web.db.pagination import Page, Sort, fetch_page, first_id
+from cwz_web.i18n import gettext_noop
 from cwz_web.notify.models import DELIVERY_STATE_LABELS, DeliveryState, Webhook, WebhookDelivery
 
 DELIVERY_PAGE = 50
-NEWEST = Sort("Newest first")
+NEWEST = Sort(gettext_noop("Newest first"))
 FAILURE_DAYS = 7
 MAX_FAILURES = 1000
 # Constants and no parameters: PostgreSQL uses the index of other states than “delivered” only if it can prove its

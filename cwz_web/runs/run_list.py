@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from cwz_web.db.pagination import MAX_COUNT, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
+from cwz_web.i18n import gettext_noop
 from cwz_web.runs.models import Run, RunItem
 
 RUN_PAGE = 30
-NEWEST = Sort("Newest first")
+NEWEST = Sort(gettext_noop("Newest first"))
 FIRST_IMAGES = 3
 # The first images are looked for in so many items, since those of a large run may all have failed.
 MAX_ITEMS = 50

@@ -14,6 +14,7 @@ from cwz_web.db.pagination import NEVER, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template, TemplateVersion
 from cwz_web.generation.templates import TemplateDesign
+from cwz_web.i18n import gettext_noop
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.runs.models import AutoRun, Run
 
@@ -31,9 +32,9 @@ def _newest(model: type[Run] | type[Image]) -> ColumnElement[Any]:
 # PostgreSQL's greatest() ignores NULL.
 LAST_USED: ColumnElement[Any] = func.coalesce(func.greatest(_newest(Run), _newest(Image)), literal(NEVER))
 TEMPLATE_SORTS = {
-    "newest": Sort("Newest first"),
-    "name": Sort("Name", func.lower(Template.name), is_descending=False),
-    "used": Sort("Last used", LAST_USED),
+    "newest": Sort(gettext_noop("Newest first")),
+    "name": Sort(gettext_noop("Name"), func.lower(Template.name), is_descending=False),
+    "used": Sort(gettext_noop("Last used"), LAST_USED),
 }
 
 

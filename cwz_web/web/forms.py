@@ -13,6 +13,7 @@ from webob.multidict import MultiDict
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from cwz_web.accounts.registration import normalize_email
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.formats import CurrencyCode
 from cwz_web.web.request import Request
 from cwz_web.workspaces.creation import validate_slug
@@ -31,32 +32,34 @@ _nul = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 KEY_LOCATION = "[key]"
 
 MESSAGES = {
-    "missing": "Enter a value",
-    "string_too_short": "Enter a value",
-    "string_too_long": "Enter at most {max_length} characters",
-    "uuid_parsing": "Choose an option",
-    "uuid_type": "Choose an option",
-    "enum": "Choose an option",
-    "literal_error": "Choose an option",
-    "int_parsing": "Enter a whole number",
-    "float_parsing": "Enter a number",
-    "less_than_equal": "Enter at most {le}",
-    "greater_than_equal": "Enter at least {ge}",
-    "date_from_datetime_parsing": "Enter a date",
-    "date_parsing": "Enter a date",
+    "missing": gettext_noop("Enter a value"),
+    "string_too_short": gettext_noop("Enter a value"),
+    "string_too_long": gettext_noop("Enter at most {max_length} characters"),
+    "uuid_parsing": gettext_noop("Choose an option"),
+    "uuid_type": gettext_noop("Choose an option"),
+    "enum": gettext_noop("Choose an option"),
+    "literal_error": gettext_noop("Choose an option"),
+    "int_parsing": gettext_noop("Enter a whole number"),
+    "float_parsing": gettext_noop("Enter a number"),
+    "less_than_equal": gettext_noop("Enter at most {le}"),
+    "greater_than_equal": gettext_noop("Enter at least {ge}"),
+    "date_from_datetime_parsing": gettext_noop("Enter a date"),
+    "date_parsing": gettext_noop("Enter a date"),
 }
 
 
 def _check_length(password: str) -> str:
     if len(password) < MIN_LENGTH:
-        raise ValueError(f"Use at least {MIN_LENGTH} characters. A phrase of several words is a good choice")
+        raise ValueError(
+            gettext("Use at least %(length)s characters. A phrase of several words is a good choice", length=MIN_LENGTH)
+        )
     return password
 
 
 def _check_name(text: str) -> str:
     """Accept one line of text that is safe in an email, a page and a log; a URL is not a name."""
     if not text.isprintable() or "://" in text:
-        raise ValueError("Use letters, digits and common punctuation only")
+        raise ValueError(gettext("Use letters, digits and common punctuation only"))
     return text
 
 
@@ -110,7 +113,7 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> SubmittedForm[M]:
     except ValidationError as error:
         unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if unknown:
-            raise HTTPBadRequest(f"Unknown form field: {', '.join(unknown)[:200]}") from None
+            raise HTTPBadRequest(gettext("Unknown form field: %(names)s", names=", ".join(unknown)[:200])) from None
         return SubmittedForm(None, error_messages(error), typed)
 
 
@@ -137,7 +140,8 @@ def read_query(model: type[Q], query: MultiDict[str, Any]) -> Q:
         return model.model_validate(dict(query))
     except ValidationError as error:
         name, message = next(iter(error_messages(error).items()))
-        raise HTTPUnprocessableEntity(f"The query parameter “{name[:60]}” is not valid. {message}") from None
+        text = gettext("The query parameter “%(name)s” is not valid. %(message)s", name=name[:60], message=message)
+        raise HTTPUnprocessableEntity(text) from None
 
 
 def form_view(
@@ -189,8 +193,8 @@ def find_repeated_fields(posted: MultiDict[str, Any], names: Iterable[str]) -> d
         HTTPBadRequest: A value contains a character that cannot be stored.
     """
     if any(UNSTORABLE.search(value) for value in posted.values() if isinstance(value, str)):
-        raise HTTPBadRequest("The form contains a character that is not allowed")
-    return {name: "Enter this once" for name in names if len(posted.getall(name)) > 1}
+        raise HTTPBadRequest(gettext("The form contains a character that is not allowed"))
+    return {name: gettext("Enter this once") for name in names if len(posted.getall(name)) > 1}
 
 
 def has_nul(body: bytes) -> bool:
@@ -206,15 +210,18 @@ def error_messages(error: ValidationError, texts: Mapping[str, str] = MESSAGES) 
     """
     found: dict[str, str] = {}
     for problem in error.errors():
-        path, text = problem["loc"], texts.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        path, text = problem["loc"], problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in texts:
+            text = gettext(texts[problem["type"]]).format(**_limits_of(problem))
         if path[-1:] == (KEY_LOCATION,):
-            path, text = path[:-2], f"{text} (in a key)"
-        field = ".".join(str(part) for part in path)
-        limits = {
-            name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in problem.get("ctx", {}).items()
-        }
-        found.setdefault(field, text.format(**limits) if problem["type"] in texts else text)
+            path, text = path[:-2], gettext("%(message)s (in a key)", message=text)
+        found.setdefault(".".join(str(part) for part in path), text)
     return found
+
+
+def _limits_of(problem: Any) -> dict[str, Any]:
+    context = problem.get("ctx", {})
+    return {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in context.items()}
 
 
 def empty_form() -> "SubmittedForm[Any]":

@@ -1,6 +1,6 @@
 """Lists: search, filters, order and place in the URL, for pages with the macros of `templates/_lists.jinja2`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from webob.multidict import MultiDict
 
 from cwz_web.db.pagination import MAX_COUNT, Sort
+from cwz_web.i18n import gettext, gettext_noop, ngettext, number
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
 
@@ -49,7 +50,12 @@ class Filter:
     @property
     def chosen(self) -> str:
         """The label of the chosen value."""
-        return self.options.get(self.value, "unknown")
+        return self.options.get(self.value, gettext("unknown"))
+
+    @property
+    def text(self) -> str:
+        """The filter in use."""
+        return gettext("%(filter)s: %(value)s", filter=self.label, value=self.chosen)
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,9 @@ class DateFilter:
     options: None = None
 
     @property
-    def chosen(self) -> str:
-        """The date."""
-        return self.value
+    def text(self) -> str:
+        """The filter in use."""
+        return gettext("%(filter)s: %(value)s", filter=self.label, value=self.value)
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,104 @@ class ActiveFilter:
 
 
 @dataclass(frozen=True)
+class ListTexts:
+    """The messages with the noun of a list: languages inflect it.
+
+    Attributes:
+        search: The label of the search.
+        no_match: No row matches the filters.
+        no_more: The page is behind the last row.
+        more: There are more than `count` rows.
+        count: Returns the number of rows with the noun.
+    """
+
+    search: str
+    no_match: str
+    no_more: str
+    more: str
+    count: Callable[[int], str]
+
+
+NOUNS = {
+    "deliveries": ListTexts(
+        gettext_noop("Search deliveries"),
+        gettext_noop("No deliveries match"),
+        gettext_noop("No more deliveries"),
+        gettext_noop("More than %(count)s deliveries"),
+        lambda count: ngettext("%(count)s delivery", "%(count)s deliveries", count),
+    ),
+    "entries": ListTexts(
+        gettext_noop("Search entries"),
+        gettext_noop("No entries match"),
+        gettext_noop("No more entries"),
+        gettext_noop("More than %(count)s entries"),
+        lambda count: ngettext("%(count)s entry", "%(count)s entries", count),
+    ),
+    "feeds": ListTexts(
+        gettext_noop("Search feeds"),
+        gettext_noop("No feeds match"),
+        gettext_noop("No more feeds"),
+        gettext_noop("More than %(count)s feeds"),
+        lambda count: ngettext("%(count)s feed", "%(count)s feeds", count),
+    ),
+    "images": ListTexts(
+        gettext_noop("Search images"),
+        gettext_noop("No images match"),
+        gettext_noop("No more images"),
+        gettext_noop("More than %(count)s images"),
+        lambda count: ngettext("%(count)s image", "%(count)s images", count),
+    ),
+    "keys": ListTexts(
+        gettext_noop("Search keys"),
+        gettext_noop("No keys match"),
+        gettext_noop("No more keys"),
+        gettext_noop("More than %(count)s keys"),
+        lambda count: ngettext("%(count)s key", "%(count)s keys", count),
+    ),
+    "members": ListTexts(
+        gettext_noop("Search members"),
+        gettext_noop("No members match"),
+        gettext_noop("No more members"),
+        gettext_noop("More than %(count)s members"),
+        lambda count: ngettext("%(count)s member", "%(count)s members", count),
+    ),
+    "requests": ListTexts(
+        gettext_noop("Search requests"),
+        gettext_noop("No requests match"),
+        gettext_noop("No more requests"),
+        gettext_noop("More than %(count)s requests"),
+        lambda count: ngettext("%(count)s request", "%(count)s requests", count),
+    ),
+    "rows": ListTexts(
+        gettext_noop("Search rows"),
+        gettext_noop("No rows match"),
+        gettext_noop("No more rows"),
+        gettext_noop("More than %(count)s rows"),
+        lambda count: ngettext("%(count)s row", "%(count)s rows", count),
+    ),
+    "runs": ListTexts(
+        gettext_noop("Search runs"),
+        gettext_noop("No runs match"),
+        gettext_noop("No more runs"),
+        gettext_noop("More than %(count)s runs"),
+        lambda count: ngettext("%(count)s run", "%(count)s runs", count),
+    ),
+    "templates": ListTexts(
+        gettext_noop("Search templates"),
+        gettext_noop("No templates match"),
+        gettext_noop("No more templates"),
+        gettext_noop("More than %(count)s templates"),
+        lambda count: ngettext("%(count)s template", "%(count)s templates", count),
+    ),
+}
+
+
+@dataclass(frozen=True)
 class ListControls:
     """What the macros of `_lists.jinja2` show around the rows of a list.
 
     Attributes:
-        noun: What the list holds, in the plural.
+        noun: What the list holds, a key of NOUNS.
         search: The text searched for.
         filters: The filters.
         sorts: The labels of the orders by value; the first is the default.
@@ -88,7 +187,7 @@ class ListControls:
         count: The number of all rows that match, at most MAX_COUNT + 1; None if it is not counted.
         after: Where this page begins; empty for the first page.
         next_after: Where the next page begins; None on the last page.
-        placeholder: The placeholder of the search.
+        placeholder: The placeholder of the search; empty for a search by name.
         kept: Further parameters of the URL, which search, filters and links keep.
     """
 
@@ -100,7 +199,7 @@ class ListControls:
     count: int | None = None
     after: str = ""
     next_after: UUID | int | None = None
-    placeholder: str = "Search by name…"
+    placeholder: str = ""
     kept: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -134,9 +233,9 @@ class ListControls:
     @property
     def active(self) -> list[ActiveFilter]:
         """The search and the filters in use."""
-        chosen = [(choice.name, f"{choice.label}: {choice.chosen}") for choice in self.filters if choice.value]
+        chosen = [(choice.name, choice.text) for choice in self.filters if choice.value]
         if self.search:
-            chosen.insert(0, ("search", f"“{self.search}”"))
+            chosen.insert(0, ("search", gettext("“%(search)s”", search=self.search)))
         return [ActiveFilter(label, self._query_without(name)) for name, label in chosen]
 
     @property
@@ -149,9 +248,21 @@ class ListControls:
         """The number of rows with the noun, such as “1 run”, “12 runs” or “More than 1,000 runs”."""
         if self.count is None:
             return ""
+        texts = NOUNS[self.noun]
         if self.count > MAX_COUNT:
-            return f"More than {MAX_COUNT:,} {self.noun}"
-        return f"{self.count:,} {self.noun.removesuffix('s') if self.count == 1 else self.noun}"
+            return gettext(texts.more, count=number(MAX_COUNT))
+        return texts.count(self.count)
+
+    @property
+    def search_label(self) -> str:
+        """The label of the search."""
+        return gettext(NOUNS[self.noun].search)
+
+    @property
+    def empty_title(self) -> str:
+        """The title of a page without rows, because of the filters or behind the last page."""
+        texts = NOUNS[self.noun]
+        return gettext(texts.no_match if self.is_filtered else texts.no_more)
 
     def _query_without(self, name: str) -> str:
         return self._encode({key: value for key, value in self.parameters.items() if key != name})
@@ -177,7 +288,7 @@ def choose_sort(sorts: Mapping[str, Sort], name: str) -> str:
 
 def sort_labels(sorts: Mapping[str, Sort]) -> dict[str, str]:
     """Return the labels of the orders, as the toolbar shows them."""
-    return {name: sort.label for name, sort in sorts.items()}
+    return {name: gettext(sort.label) for name, sort in sorts.items()}
 
 
 def keep_url(request: Request, controls: ListControls) -> None:

@@ -66,6 +66,13 @@ def test_count_in_words(count: int | None, text: str) -> None:
     assert controls(count=count).count_text == text
 
 
+def test_texts_have_the_noun() -> None:
+    assert ListControls("entries", count=1).count_text == "1 entry"
+    assert ListControls("deliveries", search="a").empty_title == "No deliveries match"
+    assert ListControls("deliveries").empty_title == "No more deliveries"
+    assert ListControls("keys").search_label == "Search keys"
+
+
 @pytest.mark.parametrize(
     ("sent", "path"),
     [
