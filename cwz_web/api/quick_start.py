@@ -19,6 +19,7 @@ from cwz_web.generation.key_list import count_active_keys
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import find_template, list_template_names, load_design
 from cwz_web.generation.usage import month_of, monthly_usage, next_month
+from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.web.forms import Form, read_form
@@ -99,10 +100,10 @@ def quick_start(context: WorkspaceResource, request: Request) -> QuickStartPage:
         template_id=str(template.id) if template else "",
         templates=templates,
         feed=feed.name if feed else "",
-        render=_example("Render an image", Example("POST", f"{url}/v1/images", image, response="image")),
-        store=_example("Store an image", Example("POST", f"{url}/v1/images", image)),
+        render=_example(gettext("Render an image"), Example("POST", f"{url}/v1/images", image, response="image")),
+        store=_example(gettext("Store an image"), Example("POST", f"{url}/v1/images", image)),
         update=_example(
-            "Update a row",
+            gettext("Update a row"),
             Example("PUT", f"{url}/v1/feeds/{feed_id}/items/example-1", {"data": _sample_row(db, feed)}),
         ),
         active_keys=count_active_keys(db, workspace_id),

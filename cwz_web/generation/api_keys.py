@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
 from cwz_web.generation.models import ApiKey
+from cwz_web.i18n import gettext_noop
 from cwz_web.workspaces.access import PlanStatus
 
 PREFIX = "cwz_live_"
@@ -44,13 +45,13 @@ class Scope(StrEnum):
 
 
 SCOPE_LABELS = {
-    Scope.GENERATE: "Create images and start runs",
-    Scope.READ: "Read feeds, templates, runs, images, uploads, the brand and usage",
-    Scope.FEEDS_WRITE: "Write feed items and start imports",
-    Scope.IMAGES_WRITE: "Delete images",
-    Scope.UPLOADS_WRITE: "Add and delete uploads",
-    Scope.BRAND_WRITE: "Change the brand, and drafts of templates that use it",
-    Scope.ADMIN: "Full access to the API",
+    Scope.GENERATE: gettext_noop("Create images and start runs"),
+    Scope.READ: gettext_noop("Read feeds, templates, runs, images, uploads, the brand and usage"),
+    Scope.FEEDS_WRITE: gettext_noop("Write feed items and start imports"),
+    Scope.IMAGES_WRITE: gettext_noop("Delete images"),
+    Scope.UPLOADS_WRITE: gettext_noop("Add and delete uploads"),
+    Scope.BRAND_WRITE: gettext_noop("Change the brand, and drafts of templates that use it"),
+    Scope.ADMIN: gettext_noop("Full access to the API"),
 }
 
 

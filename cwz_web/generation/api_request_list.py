@@ -17,12 +17,15 @@ NEWEST = Sort(gettext_noop("Newest first"))
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Constants and no parameters: PostgreSQL uses the index of errors only if it can prove its condition.
 REQUEST_STATUSES: dict[str, tuple[str, ColumnElement[bool]]] = {
-    "success": ("Successful", literal_column("api_requests.status < 400")),
-    "error": ("All errors", literal_column("api_requests.status >= 400")),
-    "client": ("Client errors (4xx)", literal_column("api_requests.status BETWEEN 400 AND 499")),
-    "server": ("Server errors (5xx)", literal_column("api_requests.status >= 500")),
+    "success": (gettext_noop("Successful"), literal_column("api_requests.status < 400")),
+    "error": (gettext_noop("All errors"), literal_column("api_requests.status >= 400")),
+    "client": (gettext_noop("Client errors (4xx)"), literal_column("api_requests.status BETWEEN 400 AND 499")),
+    "server": (gettext_noop("Server errors (5xx)"), literal_column("api_requests.status >= 500")),
 }
-PERIODS = {"hour": ("Last hour", timedelta(hours=1)), "day": ("Last 24 hours", timedelta(days=1))}
+PERIODS = {
+    "hour": (gettext_noop("Last hour"), timedelta(hours=1)),
+    "day": (gettext_noop("Last 24 hours"), timedelta(days=1)),
+}
 _request_id = re.compile(r"(?:req_)?([0-9a-f]{32})")
 
 

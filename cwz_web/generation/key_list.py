@@ -19,10 +19,10 @@ KEY_SORTS = {
 _is_expired = and_(ApiKey.expires_at.is_not(None), ApiKey.expires_at <= func.now())
 _is_active = and_(ApiKey.revoked_at.is_(None), ~_is_expired)
 KEY_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
-    "": ("All states", true()),
-    "active": ("Active", _is_active),
-    "expired": ("Expired", and_(ApiKey.revoked_at.is_(None), _is_expired)),
-    "revoked": ("Revoked", ApiKey.revoked_at.is_not(None)),
+    "": (gettext_noop("All states"), true()),
+    "active": (gettext_noop("Active"), _is_active),
+    "expired": (gettext_noop("Expired"), and_(ApiKey.revoked_at.is_(None), _is_expired)),
+    "revoked": (gettext_noop("Revoked"), ApiKey.revoked_at.is_not(None)),
 }
 
 

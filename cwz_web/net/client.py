@@ -24,6 +24,7 @@ import certifi
 import httpcore
 import httpx
 
+from cwz_web.i18n import gettext_noop
 from cwz_web.net.content_encoding import ContentEncodingError, decode_body
 from cwz_web.net.resolution import Resolver, find_public_address, resolve
 from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
@@ -50,7 +51,7 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 # For forms.
-INVALID_PORT = "The port must be a number from 1 to 65535"
+INVALID_PORT = gettext_noop("The port must be a number from 1 to 65535")
 
 
 class FetchError(Exception):

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
+from cwz_web.i18n import gettext_noop
 
 
 class DeliveryState(StrEnum):
@@ -20,9 +21,9 @@ class DeliveryState(StrEnum):
 
 
 DELIVERY_STATE_LABELS = {
-    DeliveryState.PENDING: "Queued",
-    DeliveryState.DELIVERED: "Delivered",
-    DeliveryState.FAILED: "Failed",
+    DeliveryState.PENDING: gettext_noop("Queued"),
+    DeliveryState.DELIVERED: gettext_noop("Delivered"),
+    DeliveryState.FAILED: gettext_noop("Failed"),
 }
 
 

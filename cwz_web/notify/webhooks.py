@@ -24,6 +24,7 @@ from uuid_utils.compat import uuid7
 
 from cwz_web.crypto import derive
 from cwz_web.db.session import Database, raw_connection
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.jobs import app
 from cwz_web.net.client import INVALID_PORT, BlockedRequestError, Fetcher, FetchError, InvalidPortError, check_url
 from cwz_web.notify.models import Webhook, WebhookDelivery
@@ -51,12 +52,12 @@ class Event(StrEnum):
 
 
 EVENT_LABELS = {
-    Event.RUN_FINISHED: "A run completed, perhaps with findings",
-    Event.RUN_FAILED: "A run ended with failed images",
-    Event.IMAGE_CREATED: "An image was stored",
-    Event.IMAGE_FAILED: "A requested image failed to render",
-    Event.FEED_FAILED: "A feed failed to fetch or import",
-    Event.QUOTA_REACHED: "80% or 100% of the monthly image quota is used",
+    Event.RUN_FINISHED: gettext_noop("A run completed, perhaps with findings"),
+    Event.RUN_FAILED: gettext_noop("A run ended with failed images"),
+    Event.IMAGE_CREATED: gettext_noop("An image was stored"),
+    Event.IMAGE_FAILED: gettext_noop("A requested image failed to render"),
+    Event.FEED_FAILED: gettext_noop("A feed failed to fetch or import"),
+    Event.QUOTA_REACHED: gettext_noop("80% or 100% of the monthly image quota is used"),
 }
 
 
@@ -64,9 +65,9 @@ def _check_public_url(url: str) -> str:
     try:
         check_url(url)
     except InvalidPortError:
-        raise ValueError(INVALID_PORT) from None
+        raise ValueError(gettext(INVALID_PORT)) from None
     except BlockedRequestError:
-        raise ValueError("Use a public URL that starts with https://") from None
+        raise ValueError(gettext("Use a public URL that starts with https://")) from None
     return url
 
 

@@ -9,6 +9,7 @@ from cwz_web.generation.api_request_list import METHODS, PERIODS, REQUEST_STATUS
 from cwz_web.generation.api_request_recorder import FIRST_ERROR, MAX_PER_MINUTE
 from cwz_web.generation.key_list import list_key_names
 from cwz_web.generation.models import ApiRequest
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.ops.retention import MAX_API_REQUESTS
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RequestLog
@@ -84,7 +85,7 @@ def list_requests(context: RequestLog, request: Request) -> RequestListPage:
         count=page.count,
         after=str(form.after),
         next_after=page.next_after,
-        placeholder="Search by path or request ID…",
+        placeholder=gettext("Search by path or request ID…"),
     )
     keep_url(request, controls)
     rows = [_request_row(found, keys) for found in page.rows]
@@ -92,14 +93,19 @@ def list_requests(context: RequestLog, request: Request) -> RequestListPage:
 
 
 def _filters(form: RequestListForm, keys: dict[str, str], days: int) -> tuple[Filter, ...]:
-    statuses = {name: label for name, (label, _) in REQUEST_STATUSES.items()}
-    periods = {name: label for name, (label, _) in PERIODS.items()}
+    statuses = {name: gettext(label) for name, (label, _) in REQUEST_STATUSES.items()}
+    periods = {name: gettext(label) for name, (label, _) in PERIODS.items()}
+    methods = {name: name for name in METHODS}
     return (
-        Filter("status", "Status", {"": "All statuses", **statuses}, form.status),
-        Filter("method", "Method", {"": "All methods", **{name: name for name in METHODS}}, form.method),
-        Filter("key", "Key", {"": "All keys", **keys}, str(form.key)),
-        Filter("period", "Time", {"": f"Last {days} days", **periods}, form.period),
+        Filter("status", gettext("Status"), {"": gettext("All statuses"), **statuses}, form.status),
+        Filter("method", gettext("Method"), {"": gettext("All methods"), **methods}, form.method),
+        Filter("key", gettext("Key"), {"": gettext("All keys"), **keys}, str(form.key)),
+        Filter("period", gettext("Time"), {"": _last_days(days), **periods}, form.period),
     )
+
+
+def _last_days(days: int) -> str:
+    return ngettext("Last day", "Last %(count)s days", days)
 
 
 def _request_row(found: ApiRequest, keys: dict[str, str]) -> RequestRow:
@@ -108,4 +114,5 @@ def _request_row(found: ApiRequest, keys: dict[str, str]) -> RequestRow:
         status = f"{found.status} {HTTPStatus(found.status).phrase}"
     except ValueError:
         status = str(found.status)
-    return RequestRow(found, f"req_{found.id.hex}", status, badge, keys.get(str(found.key_id), "An older key"))
+    key = keys.get(str(found.key_id)) or gettext("An older key")
+    return RequestRow(found, f"req_{found.id.hex}", status, badge, key)

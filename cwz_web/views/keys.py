@@ -19,6 +19,7 @@ from cwz_web.generation.models import ApiKey
 from cwz_web.generation.signed_urls import valid_numbers
 from cwz_web.generation.templates import find_template, list_template_names
 from cwz_web.generation.usage import usage_by_subject
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import KeyCollection, KeyResource
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
@@ -72,7 +73,7 @@ class KeyForm(Form):
     @classmethod
     def _check_origins(cls, text: str) -> str:
         if any(not _origin.fullmatch(origin) for origin in text.split()):
-            raise ValueError("Enter origins such as https://shop.example, separated by spaces")
+            raise ValueError(gettext("Enter origins such as https://shop.example, separated by spaces"))
         return text
 
     @property
@@ -164,16 +165,17 @@ def list_keys_page(context: KeyCollection, request: Request) -> KeyListPage:
     form = read_list_form(KeyListForm, request)
     sort = choose_sort(KEY_SORTS, form.sort)
     page = find_keys(db, workspace_id, search=form.search, state=form.state, sort=sort, after=form.after or None)
+    states = {name: gettext(label) for name, (label, _) in KEY_STATES.items()}
     controls = ListControls(
         noun="keys",
         search=form.search,
-        filters=(Filter("state", "State", {name: label for name, (label, _) in KEY_STATES.items()}, form.state),),
+        filters=(Filter("state", gettext("State"), states, form.state),),
         sorts=sort_labels(KEY_SORTS),
         sort=sort,
         count=page.count,
         after=str(form.after),
         next_after=page.next_after,
-        placeholder="Search by name or prefix…",
+        placeholder=gettext("Search by name or prefix…"),
     )
     keep_url(request, controls)
     workspace = db.get_one(Workspace, workspace_id)
@@ -220,9 +222,9 @@ def add_key(context: KeyCollection, request: Request, form: KeyForm) -> Response
     """Create an API key, and show it this once."""
     workspace_id = request.workspace.workspace_id
     if not form.terms.scopes:
-        raise FieldError("scopes", "Select at least one permission")
+        raise FieldError("scopes", gettext("Select at least one permission"))
     if form.template and not find_template(request.db, workspace_id, str(form.template)):
-        raise FieldError("template", "Select a template of this workspace")
+        raise FieldError("template", gettext("Select a template of this workspace"))
     key, plain = create_key(request.db, workspace_id, form.name, form.terms, created_by=request.user.account_id)
     request.audit("key.create", key.name, prefix=key.prefix, scopes=key.scopes)
     page = CreatedKeyPage(key.name, plain)
@@ -240,7 +242,7 @@ def add_key(context: KeyCollection, request: Request, form: KeyForm) -> Response
 def rotate(context: KeyResource, request: Request) -> CreatedKeyPage:
     """Replace an API key, and show the new one this once; the old one remains valid for a day."""
     if context.row.revoked_at is not None:
-        raise HTTPUnprocessableEntity("This API key has been revoked")
+        raise HTTPUnprocessableEntity(gettext("This API key has been revoked"))
     key, plain = rotate_key(request.db, context.row, created_by=request.user.account_id)
     request.audit("key.rotate", key.name, prefix=context.row.prefix, replaced_by=key.prefix)
     return CreatedKeyPage(key.name, plain, replaced=context.row.prefix)
@@ -257,7 +259,7 @@ def change_signing_keys(context: KeyCollection, request: Request) -> Response:
     """Add a signing key, or retire the older ones. The form is a single button, so it shows no messages."""
     form = read_form(SigningForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("Choose what to do with the signing keys")
+        raise HTTPUnprocessableEntity(gettext("Choose what to do with the signing keys"))
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id, with_for_update=True)
     if form.value.do == "rotate":
         workspace.signing_key_number += 1
@@ -278,7 +280,7 @@ def revoke(context: KeyResource, request: Request) -> Response:
     """Revoke an API key."""
     revoke_key(request.db, context.row)
     request.audit("key.revoke", context.row.name, prefix=context.row.prefix)
-    add_notice(request, f"Revoked API key “{context.row.name}”.")
+    add_notice(request, gettext("Revoked API key “%(name)s”.", name=context.row.name))
     return HTTPSeeOther(list_path(request, "keys", sent_place(request) or ""))
 
 
@@ -289,7 +291,7 @@ def _field_of(scope: Scope) -> str:
 def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     field = _field_of(scope)
     is_checked = field in form.typed if form.typed else scope is Scope.GENERATE
-    return ScopeOption(field, SCOPE_LABELS[scope], is_checked)
+    return ScopeOption(field, gettext(SCOPE_LABELS[scope]), is_checked)
 
 
 def _key_rows(request: Request, keys: list[ApiKey]) -> list[KeyRow]:
@@ -301,8 +303,9 @@ def _key_rows(request: Request, keys: list[ApiKey]) -> list[KeyRow]:
     for key in keys:
         state, badge = _state_of(key)
         limits = [_limit_text(limiter.api_key_limit(key.requests_per_minute))]
-        limits += [f"only {templates.get(name, 'one template')}" for name in key.templates]
-        limits += [f"only {origin}" for origin in key.origins]
+        names = [templates.get(template_id) for template_id in key.templates]
+        limits += [gettext("only %(name)s", name=name) if name else gettext("only one template") for name in names]
+        limits += [gettext("only %(name)s", name=origin) for origin in key.origins]
         rows.append(
             KeyRow(
                 key=key,
@@ -321,11 +324,21 @@ def _key_rows(request: Request, keys: list[ApiKey]) -> list[KeyRow]:
 def _state_of(key: ApiKey) -> tuple[str, str]:
     """Return the state of a key in words, and the class of its badge."""
     if key.revoked_at is not None:
-        return "Revoked", "error"
+        return gettext("Revoked"), "error"
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-        return "Expired", ""
-    return "Active", "success"
+        return gettext("Expired"), ""
+    return gettext("Active"), "success"
 
 
 def _limit_text(item: RateLimitItem) -> str:
-    return f"{item.amount:,} per {period_of(item)}"
+    amount, count = number(item.amount), item.multiples
+    match item.GRANULARITY.name:
+        case "second":
+            return ngettext("%(amount)s per second", "%(amount)s per %(count)s seconds", count, amount=amount)
+        case "minute":
+            return ngettext("%(amount)s per minute", "%(amount)s per %(count)s minutes", count, amount=amount)
+        case "hour":
+            return ngettext("%(amount)s per hour", "%(amount)s per %(count)s hours", count, amount=amount)
+        case "day":
+            return ngettext("%(amount)s per day", "%(amount)s per %(count)s days", count, amount=amount)
+    return gettext("%(amount)s per %(period)s", amount=amount, period=period_of(item))  # of a month or longer

@@ -12,6 +12,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.signed_urls import valid_numbers
+from cwz_web.i18n import gettext, gettext_noop, ngettext, number
 from cwz_web.notify.models import DELIVERY_STATE_LABELS, DeliveryState, Webhook, WebhookDelivery
 from cwz_web.notify.webhook_examples import EVENT_EXAMPLES
 from cwz_web.notify.webhook_list import (
@@ -43,11 +44,11 @@ from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
 
 NOTICES = {
-    "rotate": "Secret rotated. Messages are signed with both until you retire the previous one.",
-    "retire": "Previous secret retired.",
-    "enable": "Webhook enabled.",
-    "disable": "Webhook disabled.",
-    "delete": "Webhook deleted.",
+    "rotate": gettext_noop("Secret rotated. Messages are signed with both until you retire the previous one."),
+    "retire": gettext_noop("Previous secret retired."),
+    "enable": gettext_noop("Webhook enabled."),
+    "disable": gettext_noop("Webhook disabled."),
+    "delete": gettext_noop("Webhook deleted."),
 }
 BADGES = {DeliveryState.PENDING: "info", DeliveryState.DELIVERED: "success", DeliveryState.FAILED: "error"}
 
@@ -205,9 +206,11 @@ def add_webhook(context: WebhookCollection, request: Request, form: WebhookForm)
     workspace_id = request.workspace.workspace_id
     events = [event for event in Event if f"event.{event}" in request.POST]
     if not events:
-        raise FieldError("events", "Choose at least one event")
+        raise FieldError("events", gettext("Choose at least one event"))
     if len(list_webhooks(request.db, workspace_id)) >= MAX_WEBHOOKS:
-        raise FieldError("url", f"A workspace can have at most {MAX_WEBHOOKS} webhooks. Delete one first")
+        raise FieldError(
+            "url", gettext("A workspace can have at most %(limit)s webhooks. Delete one first", limit=MAX_WEBHOOKS)
+        )
     webhook = Webhook(workspace_id=workspace_id, url=form.url, events=events)
     request.db.add(webhook)
     request.db.flush()
@@ -222,20 +225,20 @@ def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
     """Show a webhook and a page of its deliveries."""
     webhook, form = context.row, read_list_form(DeliveryListForm, request)
     page = find_deliveries(request.db, webhook, search=form.search, state=form.state, after=form.after or None)
-    states = {str(state): label for state, (label, _) in DELIVERY_STATES.items()}
+    states = {str(state): gettext(label) for state, (label, _) in DELIVERY_STATES.items()}
     controls = ListControls(
         noun="deliveries",
         search=form.search,
-        filters=(Filter("state", "State", {"": "All states", **states}, form.state),),
+        filters=(Filter("state", gettext("State"), {"": gettext("All states"), **states}, form.state),),
         count=page.count,
         after=str(form.after),
         next_after=page.next_after,
-        placeholder="Search by message ID…",
+        placeholder=gettext("Search by message ID…"),
     )
     keep_url(request, controls)
     return WebhookPage(
         webhook=webhook,
-        event_labels={event: label for event, label in EVENT_LABELS.items() if event in webhook.events},
+        event_labels={event: gettext(label) for event, label in EVENT_LABELS.items() if event in webhook.events},
         secrets=_secrets(request, webhook.id, webhook.secret_numbers),
         deliveries=[_delivery_row(delivery) for delivery in page.rows],
         list=controls,
@@ -262,7 +265,7 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
     """Rotate a secret, enable, disable, test or delete a webhook."""
     webhook, form, query = context.row, read_form(ChangeForm, request.POST), ""
     if form.value is None:
-        raise HTTPUnprocessableEntity("Choose an action")
+        raise HTTPUnprocessableEntity(gettext("Choose an action"))
     match form.value.do:
         case "rotate":
             rotate_secret(webhook)
@@ -279,7 +282,7 @@ def change_webhook(context: WebhookResource, request: Request) -> Response:
             request.db.delete(webhook)
     request.audit(f"webhook.{form.value.do}", webhook.display_url)
     if form.value.do in NOTICES:
-        add_notice(request, NOTICES[form.value.do])
+        add_notice(request, gettext(NOTICES[form.value.do]))
     return HTTPSeeOther(request.path_in("webhooks", *([] if form.value.do == "delete" else [webhook.id])) + query)
 
 
@@ -299,25 +302,31 @@ def resend(context: WebhookResource, request: Request) -> Response:
             WebhookDelivery, (context.row.workspace_id, form.value.delivery), with_for_update=True
         )
     if delivery is None or delivery.webhook_id != context.row.id:
-        raise HTTPUnprocessableEntity("Choose a delivery of this webhook")
+        raise HTTPUnprocessableEntity(gettext("Choose a delivery of this webhook"))
     if delivery.state != DeliveryState.PENDING:
         resend_delivery(request.db, delivery)
     request.audit("webhook.resend", context.row.display_url, delivery=str(delivery.id))
-    add_notice(request, "The message is sent again.")
+    add_notice(request, gettext("The message is sent again."))
     return HTTPSeeOther(request.path_in("webhooks", context.row.id))
 
 
 def _catalog() -> list[EventExample]:
     return [
-        EventExample(str(event), label, json.dumps(EVENT_EXAMPLES[event], indent=2, ensure_ascii=False))
+        EventExample(str(event), gettext(label), json.dumps(EVENT_EXAMPLES[event], indent=2, ensure_ascii=False))
         for event, label in EVENT_LABELS.items()
     ]
 
 
 def _webhook_row(listed: ListedWebhook) -> WebhookRow:
-    more = "+" if listed.failures == MAX_FAILURES else ""
-    failures = f"{listed.failures:,}{more} failed in {FAILURE_DAYS} days" if listed.failures else ""
-    return WebhookRow(listed.webhook, _delivery_row(listed.last) if listed.last else None, failures)
+    return WebhookRow(listed.webhook, _delivery_row(listed.last) if listed.last else None, _failures(listed.failures))
+
+
+def _failures(count: int) -> str:
+    if count == MAX_FAILURES:
+        return gettext("%(count)s+ failed in %(days)s days", count=number(count), days=FAILURE_DAYS)
+    if not count:
+        return ""
+    return ngettext("%(count)s failed in %(days)s days", "%(count)s failed in %(days)s days", count, days=FAILURE_DAYS)
 
 
 def _find_test(context: WebhookResource, request: Request, delivery_id: UUID | None) -> DeliveryRow | None:
@@ -331,9 +340,9 @@ def _delivery_row(delivery: WebhookDelivery) -> DeliveryRow:
     state = DeliveryState(delivery.state)
     is_pending = state == DeliveryState.PENDING
     if is_pending and delivery.attempts:
-        label, badge = "Retrying", "warning"
+        label, badge = gettext("Retrying"), "warning"
     else:
-        label, badge = DELIVERY_STATE_LABELS[state], BADGES[state]
+        label, badge = gettext(DELIVERY_STATE_LABELS[state]), BADGES[state]
     is_live = is_pending and not delivery.attempts
     return DeliveryRow(delivery, message_id(delivery), label, badge, not is_pending, is_live)
 
