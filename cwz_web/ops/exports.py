@@ -29,6 +29,7 @@ from cwz_web.db.base import Base
 from cwz_web.db.session import Database, enter_workspace, lock_name, raw_connection
 from cwz_web.generation.models import Image, Upload
 from cwz_web.generation.templates import list_templates, load_design
+from cwz_web.i18n import gettext
 from cwz_web.imaging.uploads import EXTENSIONS, UploadKind
 from cwz_web.jobs import EXPORT_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
@@ -157,7 +158,7 @@ def request_export(db: Session, workspace_id: UUID, account_id: UUID, *, with_im
     oldest = datetime.now(UTC) - MAX_PENDING
     exports = list_exports(db, workspace_id)
     if any(export.state == ExportState.PENDING and export.created_at > oldest for export in exports):
-        raise ExportPendingError("An export is already in progress. Wait until it is completed")
+        raise ExportPendingError(gettext("An export is already in progress. Wait until it is completed"))
     export = Export(workspace_id=workspace_id, requested_by=account_id, with_images=with_images)
     db.add(export)
     db.flush()

@@ -9,6 +9,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.ops.exports import ExportPendingError, list_exports, request_export
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.resources.permissions import Permission
@@ -27,7 +28,7 @@ EXPORTS_PAGE = "exports.jinja2"
 EXPORTS_PART = "_exports.jinja2"
 DELETE_PAGE = "workspaces/delete.jinja2"
 # A pending export shows its progress instead, one that is done its download.
-LABELS = {ExportState.FAILED: "Failed", ExportState.EXPIRED: "Deleted"}
+LABELS = {ExportState.FAILED: gettext_noop("Failed"), ExportState.EXPIRED: gettext_noop("Deleted")}
 BADGES = {ExportState.FAILED: "error"}
 
 
@@ -111,7 +112,7 @@ def _export_row(export: Export) -> ExportRow:
         export=export,
         is_pending=state == ExportState.PENDING,
         can_download=state == ExportState.DONE,
-        label=LABELS.get(state, ""),
+        label=gettext(LABELS[state]) if state in LABELS else "",
         badge=BADGES.get(state, ""),
         error_message=(export.error_message or "") if state == ExportState.FAILED else "",
     )
@@ -188,7 +189,7 @@ def delete_page(context: WorkspaceResource, request: Request) -> DeletePage:
 def confirm_deletion(context: WorkspaceResource, request: Request, form: DeleteForm) -> Response:
     """Delete the workspace; admins can restore it during the grace period."""
     if form.confirm != request.workspace.name:
-        raise FieldError("confirm", f"Type {request.workspace.name} to confirm")
+        raise FieldError("confirm", gettext("Type %(name)s to confirm", name=request.workspace.name))
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
     delete_workspace(request.db, workspace, request.actor, with_images=form.with_images)
     return HTTPSeeOther("/w?done=deleted")

@@ -9,6 +9,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import connect_ready_storage
@@ -38,7 +39,10 @@ from cwz_web.workspaces.tasks import enqueue_invitation
 LIST_PAGE = "workspaces/list.jinja2"
 NEW_PAGE = "workspaces/new.jinja2"
 SETTINGS_PAGE = "workspaces/settings.jinja2"
-LIST_NOTICES = {"deleted": "Workspace deleted.", "invitation": "Invitation sent. Open the link in the email to join."}
+LIST_NOTICES = {
+    "deleted": gettext_noop("Workspace deleted."),
+    "invitation": gettext_noop("Invitation sent. Open the link in the email to join."),
+}
 
 
 class WorkspaceForm(Form):
@@ -118,11 +122,14 @@ class SettingsPage:
 
 def _new_page(context: WorkspaceCollection, request: Request, form: SubmittedForm[WorkspaceForm]) -> NewWorkspacePage:
     user = request.user
+    first = gettext("%(name)s’s workspace", name=user.account.name)[:MAX_NAME_LENGTH]
     return NewWorkspacePage(
         form,
-        name=form.typed.get("name", "" if user.workspaces else f"{user.account.name}’s workspace"[:MAX_NAME_LENGTH]),
-        slug_help=f"Part of every URL: {request.services.settings.url}/w/… Leave empty to derive it from the name. "
-        "It cannot be changed later.",
+        name=form.typed.get("name", "" if user.workspaces else first),
+        slug_help=gettext(
+            "Part of every URL: %(url)s/w/… Leave empty to derive it from the name. It cannot be changed later.",
+            url=request.services.settings.url,
+        ),
         is_first=not user.workspaces,
     )
 
@@ -136,7 +143,7 @@ def _settings_page(context: WorkspaceResource, request: Request, form: Submitted
         locale=workspace.locale or "",
         currency=workspace.currency or "",
         restore_days=GRACE.days,
-        notice="Settings saved." if request.GET.get("done") == "saved" and not form.errors else None,
+        notice=gettext("Settings saved.") if request.GET.get("done") == "saved" and not form.errors else None,
     )
 
 
@@ -151,7 +158,7 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> WorkspaceL
         invitations=list_open_invitations(request.db, user.account) if is_own else [],
         deletions=list_deletions(request.db, user.account.id) if is_own else [],
         email=user.account.email,
-        notice=LIST_NOTICES.get(request.GET.get("done", "")),
+        notice=gettext(notice) if (notice := LIST_NOTICES.get(request.GET.get("done", ""))) else None,
     )
 
 
@@ -228,7 +235,8 @@ def settings_page(context: WorkspaceResource, request: Request) -> SettingsPage:
 def save_settings(context: WorkspaceResource, request: Request, form: SettingsForm) -> Response:
     """Save the settings. An admin needs a second factor to require it, or would lose access."""
     if form.second_factor_required and not request.user.account.has_second_factor:
-        raise FieldError("second_factor_required", "Turn on two-factor authentication for your own account first")
+        message = gettext("Turn on two-factor authentication for your own account first")
+        raise FieldError("second_factor_required", message)
     workspace = request.db.get_one(Workspace, request.workspace.workspace_id)
     workspace.name = form.name
     workspace.second_factor_required = form.second_factor_required
@@ -251,4 +259,4 @@ def _create_workspace(request: Request, form: WorkspaceForm) -> Workspace:
             return create_workspace(request.db, account, name=form.name, slug=slug)
         except SlugTakenError:
             continue
-    raise FieldError("slug", f"The URL “{slug}” is taken. Choose another one")
+    raise FieldError("slug", gettext("The URL “%(slug)s” is taken. Choose another one", slug=slug))

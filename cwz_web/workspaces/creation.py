@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.session import enter_workspace
+from cwz_web.i18n import gettext
 from cwz_web.workspaces.models import Membership, Role, Workspace
 
 SLUG = re.compile(r"\A[a-z0-9](?:[a-z0-9-]{1,38}[a-z0-9])\Z")
@@ -28,10 +29,12 @@ def validate_slug(text: str) -> str:
     """
     if not SLUG.match(text) or "--" in text:
         raise ValueError(
-            "Use 3 to 40 lowercase letters, digits and single hyphens, and start and end with a letter or digit"
+            gettext(
+                "Use 3 to 40 lowercase letters, digits and single hyphens, and start and end with a letter or digit"
+            )
         )
     if text in RESERVED:
-        raise ValueError("This URL is reserved. Choose another one")
+        raise ValueError(gettext("This URL is reserved. Choose another one"))
     return text
 
 
