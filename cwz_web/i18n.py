@@ -137,6 +137,11 @@ def gettext_noop(message: str) -> str:
     return message
 
 
+def in_sentence(label: str) -> str:
+    """Return a label as a part of a sentence: in lower case, except in German, which writes its nouns with capitals."""
+    return label if _formats().language == "de" else label.lower()
+
+
 def number(value: float | Decimal, digits: int | None = None) -> str:
     """Format a number with its thousands, and with a fixed number of decimal digits if there is one."""
     return format_decimal(value, None if digits is None else f"#,##0.{'0' * digits}", locale=_formats())

@@ -29,7 +29,7 @@ CODE = ("code", "kbd", "pre", "script", "style", "textarea")
 # Names and signs that are the same in every language.
 NAMES = re.compile(
     r"ConnectWyze|JSON Lines|UTC|API|URL|CSV|JPEG|PNG|WebP|AVIF|Slack|Google|Stripe|OpenAPI|x|px|MB|KB|ms"
-    r"|width=device-width|initial-scale|light dark|https?:\S+|\S+@\S+|[\w.]+/[\w.]+"
+    r"|width=device-width|initial-scale|light dark|https?:\S+|\S+@\S+|[\w.…]+/[\w.]+|rotate\("
 )
 MARKS = {"_", "gettext", "ngettext"}
 SENTENCE = re.compile(r"[A-Z][a-z]+($|[ ,.:…?])")
@@ -72,8 +72,7 @@ def unmarked_texts(source: str) -> Iterator[str]:
     parser = TextParser()
     # What stands for an expression is no letter, so that a text around it is found, and an expression alone is not.
     for output in tree.find_all(nodes.Output):
-        for node in output.nodes:
-            parser.feed(node.data if isinstance(node, nodes.TemplateData) else "\u2026")
+        parser.feed("".join(node.data if isinstance(node, nodes.TemplateData) else "\u2026" for node in output.nodes))
     parser.close()
     yield from filter(is_language, parser.texts)
     marked = {

@@ -12,6 +12,7 @@ from datetime import date
 from functools import cache
 from typing import Literal
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.bindings import ENTRY_MEMBER
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.expression_syntax import ExpressionError, Token, read_tokens
@@ -31,7 +32,7 @@ _number = re.compile(r"-?\d{1,15}(?:\.\d{1,10})?")
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator: its label, its pattern in CEL, and what its value is: a text, a number, a day or nothing."""
+    """An operator: its label in English, its pattern in CEL, and what its value is: a text, number, day or nothing."""
 
     label: str
     pattern: str
@@ -42,29 +43,32 @@ class Operator:
         return next((kind for kind in ("TEXT", "NUMBER", "DAY") if kind in self.pattern), "")
 
 
-_SET = {"filled": Operator("is set", "filled(FIELD)"), "empty": Operator("is empty", "empty(FIELD)")}
+_SET = {
+    "filled": Operator(gettext_noop("is set"), "filled(FIELD)"),
+    "empty": Operator(gettext_noop("is empty"), "empty(FIELD)"),
+}
 _TEXT = {
-    "equal": Operator("is", "same(FIELD, TEXT)"),
-    "different": Operator("is not", "!same(FIELD, TEXT)"),
-    "contains": Operator("contains", "has_text(FIELD, TEXT)"),
-    "lacks": Operator("does not contain", "!has_text(FIELD, TEXT)"),
-    "begins": Operator("begins with", "FIELD.startsWith(TEXT)"),
-    "exactly": Operator("is exactly", "FIELD == TEXT"),
+    "equal": Operator(gettext_noop("is"), "same(FIELD, TEXT)"),
+    "different": Operator(gettext_noop("is not"), "!same(FIELD, TEXT)"),
+    "contains": Operator(gettext_noop("contains"), "has_text(FIELD, TEXT)"),
+    "lacks": Operator(gettext_noop("does not contain"), "!has_text(FIELD, TEXT)"),
+    "begins": Operator(gettext_noop("begins with"), "FIELD.startsWith(TEXT)"),
+    "exactly": Operator(gettext_noop("is exactly"), "FIELD == TEXT"),
 }
 _NUMBER = {
-    "equal": Operator("equals", "FIELD == NUMBER"),
-    "different": Operator("does not equal", "FIELD != NUMBER"),
-    "more": Operator("is more than", "FIELD > NUMBER"),
-    "least": Operator("is at least", "FIELD >= NUMBER"),
-    "less": Operator("is less than", "FIELD < NUMBER"),
-    "most": Operator("is at most", "FIELD <= NUMBER"),
+    "equal": Operator(gettext_noop("equals"), "FIELD == NUMBER"),
+    "different": Operator(gettext_noop("does not equal"), "FIELD != NUMBER"),
+    "more": Operator(gettext_noop("is more than"), "FIELD > NUMBER"),
+    "least": Operator(gettext_noop("is at least"), "FIELD >= NUMBER"),
+    "less": Operator(gettext_noop("is less than"), "FIELD < NUMBER"),
+    "most": Operator(gettext_noop("is at most"), "FIELD <= NUMBER"),
 }
 _AMOUNT = {
     f"number_{name}": Operator(operator.label, operator.pattern.replace("FIELD", "amount(FIELD)"))
     for name, operator in _NUMBER.items()
     if name not in ("equal", "different")
 }
-_BOOLEAN = {"true": Operator("is true", "FIELD"), "false": Operator("is false", "!FIELD")}
+_BOOLEAN = {"true": Operator(gettext_noop("is true"), "FIELD"), "false": Operator(gettext_noop("is false"), "!FIELD")}
 # The operators by the type of a field. What a computed field or a member of an entry is, is not known before a row.
 OPERATORS: dict[str, dict[str, Operator]] = {
     "text": _SET | _TEXT | _AMOUNT,
@@ -72,25 +76,25 @@ OPERATORS: dict[str, dict[str, Operator]] = {
     "money": _SET | _NUMBER,
     "date": _SET
     | {
-        "on": Operator("is on", "FIELD == timestamp(DAY)"),
-        "before": Operator("is before", "FIELD < timestamp(DAY)"),
-        "after": Operator("is after", "FIELD > timestamp(DAY)"),
-        "days": Operator("is at most this many days away", "days_until(FIELD) <= NUMBER"),
+        "on": Operator(gettext_noop("is on"), "FIELD == timestamp(DAY)"),
+        "before": Operator(gettext_noop("is before"), "FIELD < timestamp(DAY)"),
+        "after": Operator(gettext_noop("is after"), "FIELD > timestamp(DAY)"),
+        "days": Operator(gettext_noop("is at most this many days away"), "days_until(FIELD) <= NUMBER"),
     },
     "boolean": _BOOLEAN | _SET,
     "color": _SET | {name: _TEXT[name] for name in ("equal", "different")},
     "image": _SET
     | {
-        "white": Operator("has a white ground", 'FIELD.background == "white"'),
-        "not_white": Operator("has no white ground", 'FIELD.background != "white"'),
-        "small": Operator("is too small", "FIELD.too_small"),
+        "white": Operator(gettext_noop("has a white ground"), 'FIELD.background == "white"'),
+        "not_white": Operator(gettext_noop("has no white ground"), 'FIELD.background != "white"'),
+        "small": Operator(gettext_noop("is too small"), "FIELD.too_small"),
     },
     "list": _SET
     | {
-        "has": Operator("contains the item", "TEXT in FIELD"),
-        "has_not": Operator("does not contain the item", "!(TEXT in FIELD)"),
-        "longer": Operator("has more items than", "size(FIELD) > NUMBER"),
-        "shorter": Operator("has fewer items than", "size(FIELD) < NUMBER"),
+        "has": Operator(gettext_noop("contains the item"), "TEXT in FIELD"),
+        "has_not": Operator(gettext_noop("does not contain the item"), "!(TEXT in FIELD)"),
+        "longer": Operator(gettext_noop("has more items than"), "size(FIELD) > NUMBER"),
+        "shorter": Operator(gettext_noop("has fewer items than"), "size(FIELD) < NUMBER"),
     },
     "computed": _SET | _TEXT | _AMOUNT | _BOOLEAN,
 }
@@ -204,9 +208,9 @@ def _write_row(row: Row, types: Mapping[str, str]) -> str:
     """Return a row in CEL. Raises ValueError, which says what to enter."""
     operators = OPERATORS.get(_type_of(row.field, types), {})
     if not operators:
-        raise ValueError("Choose a field")
+        raise ValueError(gettext("Choose a field"))
     if row.operator not in operators:
-        raise ValueError("Choose a comparison for this field")
+        raise ValueError(gettext("Choose a comparison for this field"))
     operator = operators[row.operator]
     value = _write_value(operator.value_kind, row.value.strip())
     return _placeholder.sub(lambda found: row.field if found[0] == "FIELD" else value, operator.pattern)
@@ -214,21 +218,21 @@ def _write_row(row: Row, types: Mapping[str, str]) -> str:
 
 def _write_value(kind: str, value: str) -> str:
     if kind and not value:
-        raise ValueError("Enter a value")
+        raise ValueError(gettext("Enter a value"))
     match kind:
         case "TEXT":
             if len(value) > MAX_VALUE:
-                raise ValueError(f"Enter at most {MAX_VALUE} characters")
+                raise ValueError(gettext("Enter at most %(max)s characters", max=MAX_VALUE))
             return json.dumps(value, ensure_ascii=False)
         case "NUMBER":
             if not _number.fullmatch(value):
-                raise ValueError("Enter a number, such as 9.99")
+                raise ValueError(gettext("Enter a number, such as 9.99"))
             return value
         case "DAY":
             try:
                 return json.dumps(f"{date.fromisoformat(value)}T00:00:00Z")
             except ValueError:
-                raise ValueError("Enter a date, such as 2026-12-24") from None
+                raise ValueError(gettext("Enter a date, such as 2026-12-24")) from None
     return ""
 
 

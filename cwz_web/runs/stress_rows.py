@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.queries import list_items
+from cwz_web.i18n import gettext, in_sentence
 from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.values.numbers import Money, read_money
 
@@ -64,22 +65,26 @@ def find_stress_rows(
             reasons.setdefault(number, []).append(reason)
 
     for field in fields:
-        label = field.label.lower()
+        label = in_sentence(field.label)
         if field.type in _TEXTS:
-            add(_extreme(numbered, field.name, largest=True), f"longest {label}")
+            add(_extreme(numbered, field.name, largest=True), gettext("longest %(field)s", field=label))
         if field.type == "image":
-            add(_first_empty(numbered, field.name), f"no {label}")
-    add(_most_text(numbered, [field.name for field in fields if field.type in _TEXTS]), "most text")
-    add(next((number for number, row in numbered if _has_other_script(row)), None), "not Latin")
+            add(_first_empty(numbered, field.name), gettext("no %(field)s", field=label))
+    add(_most_text(numbered, [field.name for field in fields if field.type in _TEXTS]), gettext("most text"))
+    add(next((number for number, row in numbered if _has_other_script(row)), None), gettext("not Latin"))
     for field in fields:
-        label = field.label.lower()
+        label = in_sentence(field.label)
         if field.type == "money" or "price" in field.name:
-            add(_highest(numbered, field.name), f"highest {label}")
+            add(_highest(numbered, field.name), gettext("highest %(field)s", field=label))
         if field.type != "image":
-            add(_first_empty(numbered, field.name), f"no {label}")
+            add(_first_empty(numbered, field.name), gettext("no %(field)s", field=label))
         if field.type in _TEXTS:
-            add(_extreme(numbered, field.name, largest=False), f"shortest {label}")
-    return [StressRow(number, ", ".join(found).capitalize()) for number, found in sorted(reasons.items())]
+            add(_extreme(numbered, field.name, largest=False), gettext("shortest %(field)s", field=label))
+    return [StressRow(number, _capitalize(", ".join(found))) for number, found in sorted(reasons.items())]
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _extreme(rows: Numbered, name: str, *, largest: bool) -> int | None:

@@ -31,6 +31,7 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_length import DocumentTooLongError, check_document_length
 from cwz_web.imaging.documents import ImageTemplate
@@ -62,7 +63,7 @@ from cwz_web.web.design_forms import (
 )
 from cwz_web.web.design_selection import Change
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
-from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer
+from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer, translate_group
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -79,15 +80,15 @@ LAYER_ICONS = {
     "stack": "rows-3",
 }
 LAYER_TYPES = {
-    "text": "Text",
-    "image": "Image",
-    "shape": "Shape",
-    "code": "Code",
-    "rating": "Stars",
-    "stack": "Stack",
-    "group": "Group",
+    "text": gettext_noop("Text"),
+    "image": gettext_noop("Image"),
+    "shape": gettext_noop("Shape"),
+    "code": gettext_noop("Code"),
+    "rating": gettext_noop("Stars"),
+    "stack": gettext_noop("Stack"),
+    "group": gettext_noop("Group"),
 }
-ZOOM_LABELS = {"fit": "Fit", "50": "50%", "100": "100%", "200": "200%"}
+ZOOM_LABELS = {"fit": gettext_noop("Fit"), "50": "50%", "100": "100%", "200": "200%"}
 ZOOM_SCALES = {"fit": 1.0, "50": 0.5, "100": 1.0, "200": 2.0}
 
 
@@ -301,7 +302,7 @@ def upload_image(context: TemplateResource, request: Request) -> DesignerPage | 
     data = file.file.read(MAX_UPLOAD_BYTES + 1) if hasattr(file, "file") else b""
     try:
         if not data:
-            raise InvalidImageError("Choose an image")
+            raise InvalidImageError(gettext("Choose an image"))
         reference = _store_image(request, data, file.filename)
     except UPLOAD_ERRORS as error:
         enter_workspace(request.db, template.workspace_id)
@@ -352,7 +353,7 @@ def _store_image(request: Request, data: bytes, file_name: str) -> str:
     workspace_id = request.workspace.workspace_id
     upload, _ = store_upload(request, workspace_id, data, file_name, created_by=request.user.account.id)
     if upload.kind != UploadKind.IMAGE:
-        raise InvalidImageError("This file is a font, which is among the uploads now. Choose an image")
+        raise InvalidImageError(gettext("This file is a font, which is among the uploads now. Choose an image"))
     return upload.reference
 
 
@@ -364,7 +365,7 @@ def _show_upload(request: Request, template: Template, layer_name: str, referenc
         draft = lock_draft(db, current)
         layer = draft.find_layer(layer_name)
         if layer is None or layer.type != "image":
-            raise HTTPUnprocessableEntity("Select an image layer, and upload the image again")
+            raise HTTPUnprocessableEntity(gettext("Select an image layer, and upload the image again"))
         changed = change_layer(draft, layer_name, {"source": reference})
         if changed != draft and save_draft(db, current, changed, f"{layer_name}: source"):
             record(db, workspace_id, request.actor, "template.draft", current.name, {})
@@ -378,7 +379,7 @@ def _is_current_step(request: Request, template: Template) -> bool:
     """
     form = read_form(StepForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("The form has to name a step")
+        raise HTTPUnprocessableEntity(gettext("The form has to name a step"))
     return form.value.step == template.step
 
 
@@ -429,7 +430,7 @@ def designer_page(
         selection=selection,
         layer=layer,
         layers=_layer_rows(document.layers, shown.layers, selection, findings),
-        groups=[OpenGroup(group, is_open(group, typed, errors)) for group in groups],
+        groups=[OpenGroup(translate_group(group), is_open(group, typed, errors)) for group in groups],
         typed=typed,
         errors=errors,
         canvas=_canvas_values(document, selection.size, typed if errors and typed.get("do") == "canvas" else {}),
@@ -444,8 +445,8 @@ def designer_page(
         stage=_stage(placed or _place_as_designed(shown.layers), document, layer),
         container=selection.layer if isinstance(layer, Container) else next(reversed(around), ""),
         scale=ZOOM_SCALES[selection.zoom],
-        zooms=ZOOM_LABELS,
-        layer_types=LAYER_TYPES,
+        zooms={zoom: gettext(label) for zoom, label in ZOOM_LABELS.items()},
+        layer_types={name: gettext(label) for name, label in LAYER_TYPES.items()},
         issue_count=sum(map(len, findings.values())),
         layers_with_issues=", ".join(findings),
         error_message=error_message,

@@ -37,6 +37,7 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template, Upload
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand import Brand, offer_brand
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patch_document
@@ -55,7 +56,7 @@ from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
-from cwz_web.views.editor_elements import ELEMENT_GROUPS, MAX_ICONS
+from cwz_web.views.editor_elements import MAX_ICONS, list_element_groups
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
 from cwz_web.web.design_forms import InvalidDesignError, Selection
 from cwz_web.web.document_errors import document_errors
@@ -67,12 +68,12 @@ from cwz_web.workspaces.audit import record
 
 MAX_BODY = 2 * 1024 * 1024
 PANELS = {
-    "layers": ("layers", "Layers"),
-    "elements": ("shapes", "Elements"),
-    "uploads": ("upload", "Uploads"),
-    "data": ("table-2", "Data"),
-    "brand": ("palette", "Brand"),
-    "comments": ("message-square", "Comments"),
+    "layers": ("layers", gettext_noop("Layers")),
+    "elements": ("shapes", gettext_noop("Elements")),
+    "uploads": ("upload", gettext_noop("Uploads")),
+    "data": ("table-2", gettext_noop("Data")),
+    "brand": ("palette", gettext_noop("Brand")),
+    "comments": ("message-square", gettext_noop("Comments")),
 }
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
 
@@ -183,6 +184,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
     feeds = list_feeds(request.db, template.workspace_id)
     document = load_draft(request.db, template).document
     brand = describe_brand(request)
+    element_groups = list_element_groups()
     start = {
         "page": request.path,
         "account": str(request.user.account.id),
@@ -191,7 +193,7 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "fonts": request.path_in("templates", template.id, "editor-fonts"),
         "photo": request.path_in("templates", template.id, "editor-photo"),
         "filters": {name: each.example or name for name, each in FILTERS.items()},
-        "elements": [each for group in ELEMENT_GROUPS for each in group["elements"]],
+        "elements": [each for group in element_groups for each in group["elements"]],
         "icons": request.path_in("templates", template.id, "editor-icons"),
         "uploads": request.path_in("uploads"),
         "maxUploadBytes": MAX_UPLOAD_BYTES,
@@ -209,8 +211,9 @@ def editor_page(context: TemplateResource, request: Request) -> EditorPage:
         "feeds": [{"id": str(feed.id), "name": feed.name, "rows": feed.item_count} for feed in feeds],
     }
     request.trusted_types = ("default",)  # of trusted-types.js, for Konva
+    panels = {name: (icon, gettext(label)) for name, (icon, label) in PANELS.items()}
     icons = find_icons("", MAX_ICONS)
-    return EditorPage(template, feeds, PANELS, LAYER_ICONS, ELEMENT_GROUPS, icons, brand, start, empty_form())
+    return EditorPage(template, feeds, panels, LAYER_ICONS, element_groups, icons, brand, start, empty_form())
 
 
 @view_config(
@@ -235,13 +238,13 @@ def properties_panel(context: TemplateResource, request: Request) -> DesignerPag
 def change_and_show(context: TemplateResource, request: Request) -> Response:
     """Change the draft, and answer the new state with the tiles that the script does not have."""
     if (request.content_length or 0) > MAX_BODY:
-        raise HTTPRequestEntityTooLarge(f"A change can have at most {MAX_BODY // 1024**2} MB")
+        raise HTTPRequestEntityTooLarge(gettext("A change can have at most %(max)s MB", max=MAX_BODY // 1024**2))
     if has_nul(request.body):
-        return _problem(request, 422, "invalid_characters", "Remove the NUL character from the text", {})
+        return _problem(request, 422, "invalid_characters", gettext("Remove the NUL character from the text"), {})
     try:
         edit = EditRequest.model_validate_json(request.body)
     except ValidationError as error:
-        return _problem(request, 422, "invalid_request", "This request is not valid", _messages(error))
+        return _problem(request, 422, "invalid_request", gettext("This request is not valid"), _messages(error))
     template_id, status = context.row.id, 200
     release_connection(request)
     try:

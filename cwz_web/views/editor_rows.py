@@ -15,6 +15,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import RowQuery, find_items, list_items
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
+from cwz_web.i18n import gettext
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
@@ -129,13 +130,17 @@ def show_stress_rows(context: TemplateResource, request: Request) -> StressRows:
 def _explain_none(document: ImageTemplate, feed: Feed, mapped: Sequence[TemplateField]) -> str:
     """Return why a feed has no row that stresses a design, and what to do."""
     if not document.fields:
-        return "This template has no fields, so it looks the same in every row. Type {{ in a text to add one."
+        return gettext("This template has no fields, so it looks the same in every row. Type {{ in a text to add one.")
     if not feed.item_count:
-        return f"{feed.name} has no rows. Import some, or choose other sample data at the top."
+        return gettext("%(feed)s has no rows. Import some, or choose other sample data at the top.", feed=feed.name)
     if not mapped:
         names = ", ".join(field.label for field in document.fields[:MAX_NAMED])
-        return f"No column of {feed.name} fits a field of this template ({names}). Choose other sample data at the top."
-    return f"No row of {feed.name} stands out: all values of these fields are alike."
+        return gettext(
+            "No column of %(feed)s fits a field of this template (%(names)s). Choose other sample data at the top.",
+            feed=feed.name,
+            names=names,
+        )
+    return gettext("No row of %(feed)s stands out: all values of these fields are alike.", feed=feed.name)
 
 
 @view_config(

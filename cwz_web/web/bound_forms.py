@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import LayerNotFoundError, change_layer
 from cwz_web.imaging.layer_base import BINDABLE, SOURCE
@@ -12,11 +13,24 @@ from cwz_web.imaging.styles import Gradient
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed
 from cwz_web.web.live_results import LiveResult, property_result
 
-# The properties in the order of the form.
-PROPERTIES = (
-    *("color", "fill", "background", "icon", SOURCE, "focus", "font", "size", "weight", "opacity", "rotation"),
-    *("x", "y", "width", "height"),
-)
+# The properties in the order of the form, with their labels.
+PROPERTIES = {
+    "color": gettext_noop("Color"),
+    "fill": gettext_noop("Fill"),
+    "background": gettext_noop("Background"),
+    "icon": gettext_noop("Icon"),
+    SOURCE: gettext_noop("Image"),
+    "focus": gettext_noop("Focal point"),
+    "font": gettext_noop("Font"),
+    "size": gettext_noop("Size"),
+    "weight": gettext_noop("Weight"),
+    "opacity": gettext_noop("Opacity"),
+    "rotation": gettext_noop("Rotation"),
+    "x": "X",
+    "y": "Y",
+    "width": gettext_noop("Width"),
+    "height": gettext_noop("Height"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,13 +87,13 @@ def change_bound(document: ImageTemplate, selection: Selection, typed: Typed) ->
         raise LayerNotFoundError(selection.layer)
     name, expression = typed.get("property", ""), typed.get("expression", "").strip()
     if name not in BINDABLE & type(layer).model_fields.keys():
-        raise InvalidDesignError({"property": "Choose a property"})
+        raise InvalidDesignError({"property": gettext("Choose a property")})
     if typed.get("change") == "unbind":
         bound = {key: source for key, source in layer.bound.items() if key != name}
     elif expression:
         bound = {**layer.bound, name: expression}
     else:
-        raise InvalidDesignError({"expression": "Enter a field or an expression, such as brand_color"})
+        raise InvalidDesignError({"expression": gettext("Enter a field or an expression, such as brand_color")})
     values: dict[str, Any] = {"bound": bound}
     if default := typed.get("default", "").strip():
         values[name] = default.split(",") if name == "focus" and "," in default else default
@@ -118,7 +132,7 @@ def bound_panel(
 
 def property_label(name: str) -> str:
     """Return the label of a property."""
-    return {"x": "X", "y": "Y", SOURCE: "Image", "focus": "Focal point"}.get(name, name.capitalize())
+    return gettext(PROPERTIES[name])
 
 
 def _bound_property(layer: AnyLayer, name: str, values: Mapping[str, str], typed: Typed, error: str) -> BoundProperty:

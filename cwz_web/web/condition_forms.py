@@ -6,8 +6,9 @@ group; `change` is the button that was pressed. An `expression` takes the place 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.condition_builder import (
     MAX_GROUPS,
     MAX_ROWS,
@@ -208,5 +209,6 @@ def _group_form(number: int, group: Group, types: Mapping[str, str], errors: Map
         operators = OPERATORS[types.get(row.field, "computed")]
         chosen = operators.get(row.operator)
         placeholder = PLACEHOLDERS.get(chosen.value_kind, "") if chosen else ""
-        rows.append(RowForm(key, row, operators, placeholder, errors.get(f"{key}.value", "")))
+        shown = {name: replace(each, label=gettext(each.label)) for name, each in operators.items()}
+        rows.append(RowForm(key, row, shown, placeholder, errors.get(f"{key}.value", "")))
     return GroupForm(f"group.{number}", number, group.match, rows)

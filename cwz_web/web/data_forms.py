@@ -3,17 +3,60 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from inspect import getdoc
-from typing import get_args
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.documents import MAX_COMPUTED_FIELDS, MAX_TABLE_ENTRIES, MAX_TABLES, ImageTemplate
 from cwz_web.imaging.expression_functions import FUNCTIONS
-from cwz_web.imaging.field_values import FieldType
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed
 from cwz_web.web.live_results import LiveResult, computed_result
 
-FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
+# The labels of the types of fields.
+FIELD_TYPES = {
+    "text": gettext_noop("Text"),
+    "number": gettext_noop("Number"),
+    "money": gettext_noop("Money"),
+    "date": gettext_noop("Date"),
+    "boolean": gettext_noop("Boolean"),
+    "color": gettext_noop("Color"),
+    "image": gettext_noop("Image"),
+    "list": gettext_noop("List"),
+}
+# What the functions of expressions do.
+SUMMARIES = {
+    "money": gettext_noop("Format an amount of money, in the currency of the value unless another one is asked for."),
+    "number": gettext_noop("Format a number."),
+    "date": gettext_noop("Format a date."),
+    "amount": gettext_noop("Read the number in a text."),
+    "percent_off": gettext_noop("Return the discount in whole percent, rounded down; empty if there is none."),
+    "round_to": gettext_noop("Round a number to a multiple of another one, half a step away from zero."),
+    "unit_price": gettext_noop("Return the price of a kilogram, a liter or another base unit."),
+    "base_unit": gettext_noop("Return the unit of a unit price."),
+    "days_until": gettext_noop("Return the days from today to a date; a past date has negative ones."),
+    "upper": gettext_noop("Change the case of a text: upper."),
+    "lower": gettext_noop("Change the case of a text: lower."),
+    "title": gettext_noop("Change the case of a text: title."),
+    "truncate": gettext_noop("Shorten a text between words."),
+    "strip_html": gettext_noop("Return the text of an HTML fragment."),
+    "match": gettext_noop("Return the first part of a text that matches a pattern: its first group, or all of it."),
+    "has_match": gettext_noop("Return whether a part of a text matches a pattern."),
+    "replace": gettext_noop(
+        "Replace all parts of a text that match a pattern; \\1 in the replacement is the first group."
+    ),
+    "split": gettext_noop("Return the items of a text."),
+    "item": gettext_noop("Return an item, counted from 1; nothing if there are fewer."),
+    "first": gettext_noop("Return the first item; nothing if there is none."),
+    "join": gettext_noop("Return the items in one text."),
+    "text": gettext_noop("Return a value as text: a number without trailing zeros, a date in ISO 8601."),
+    "length": gettext_noop("Return how many characters a text, or items a list, has."),
+    "default": gettext_noop("Return another value if one is empty."),
+    "filled": gettext_noop("Return whether there is a value."),
+    "empty": gettext_noop("Return whether a value is missing: an empty text or list, or no number or date."),
+    "same": gettext_noop("Return whether two texts are equal, whatever their case."),
+    "has_text": gettext_noop("Return whether a text contains another one, whatever their case."),
+    "translate": gettext_noop(
+        "Return the entry of a text in a table of the template; the text itself if there is none."
+    ),
+}
 NEW = "new"
 
 _key = re.compile(r"(\d{1,3})\.key")
@@ -63,7 +106,7 @@ class DataPanel:
     """The view model of panels/_data.jinja2. The last form of a list is that of a new one, unless there are enough."""
 
     fields: list[FieldForm]
-    types: tuple[str, ...]
+    types: dict[str, str]
     computed: list[ComputedForm]
     tables: list[TableForm]
     names: list[str]
@@ -107,7 +150,8 @@ def change_table(document: ImageTemplate, selection: Selection, typed: Typed) ->
     else:
         name, entries = typed.get("name", "").strip(), _read_table(typed)
         if name != old and name in tables:
-            raise InvalidDesignError({"name": f"There is a table “{name}” already. Choose another name"})
+            message = gettext("There is a table “%(name)s” already. Choose another name", name=name)
+            raise InvalidDesignError({"name": message})
         tables = {name if key == old else key: entries if key == old else value for key, value in tables.items()}
         tables.setdefault(name, entries)
     return _validated(document, tables=tables), selection, f"table {old or NEW}"
@@ -129,7 +173,7 @@ def data_panel(
     names = [*(field.name for field in document.fields), *(field.name for field in document.computed)]
     return DataPanel(
         fields=_field_forms(document, refused.get("field"), error),
-        types=FIELD_TYPES,
+        types={name: gettext(label) for name, label in FIELD_TYPES.items()},
         computed=_computed_forms(document, values, refused.get("computed"), error),
         tables=_table_forms(document, refused.get("table"), error),
         names=names,
@@ -138,20 +182,12 @@ def data_panel(
     )
 
 
-@cache
 def list_functions() -> Sequence[FunctionHelp]:
     """Return the functions of expressions in the order of the documentation, for the reference and for completion."""
     return tuple(
-        FunctionHelp(function.example.partition("(")[0], function.example, _summary(name, function.call))
+        FunctionHelp(function.example.partition("(")[0], function.example, gettext(SUMMARIES[name]))
         for name, function in FUNCTIONS.items()
     )
-
-
-def _summary(name: str, call: object) -> str:
-    """Return what a function does: the first line of its docstring."""
-    if name in ("upper", "lower", "title"):
-        return f"Change the case of a text: {name}."
-    return (getdoc(call) or "").partition("\n")[0].replace("None", "empty")
 
 
 def _replaced(parts: Iterable[dict[str, object]], old: str, new: Mapping[str, object]) -> list[dict[str, object]]:
@@ -172,11 +208,11 @@ def _read_table(typed: Typed) -> dict[str, str]:
     for number in numbers:
         key, value = typed[f"{number}.key"].strip(), typed.get(f"{number}.value", "")
         if key in entries:
-            raise InvalidDesignError({"key": f"Two rows have the key “{key}”. Remove one of them"})
+            raise InvalidDesignError({"key": gettext("Two rows have the key “%(key)s”. Remove one of them", key=key)})
         if key:
             entries[key] = value
         elif value:
-            raise InvalidDesignError({"key": f"Enter the key of the value “{value[:40]}”"})
+            raise InvalidDesignError({"key": gettext("Enter the key of the value “%(value)s”", value=value[:40])})
     return entries
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.editing import (
@@ -73,7 +74,8 @@ def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -
     try:
         return change(document, selection, typed)
     except LayerNotFoundError as missing:
-        raise InvalidDesignError({"layer": f"The layer “{missing}” no longer exists"}) from None
+        message = gettext("The layer “%(name)s” no longer exists", name=missing)
+        raise InvalidDesignError({"layer": message}) from None
     except ValidationError as error:
         messages = error_messages(error)
         raise InvalidDesignError({_form_field_of(path): explain_error(messages[path]) for path in messages}) from None
@@ -95,7 +97,7 @@ def _add(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
         case "text" | "image" | "shape" | "code" | "rating" | "group" | "stack":
             changed, name = add_layer(document, layer_type, selection.layer)
             return changed, selection.model_copy(update={"layer": name}), f"add {name}"
-    raise InvalidDesignError({"type": "Unknown layer type"})
+    raise InvalidDesignError({"type": gettext("Unknown layer type")})
 
 
 def _duplicate(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
@@ -111,7 +113,7 @@ def _remove(document: ImageTemplate, selection: Selection, typed: Typed) -> Chan
 def _move(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     name, to = typed.get("layer", ""), typed.get("to", "")
     if not (to.isascii() and to.isdigit()):
-        raise InvalidDesignError({"to": "Enter a whole number"})
+        raise InvalidDesignError({"to": gettext("Enter a whole number")})
     return move_layer(document, name, int(to[:4])), selection, f"move {name}"
 
 
@@ -135,7 +137,7 @@ def _read_boxes(typed: Typed) -> Mapping[str, Box]:
     try:
         return BOXES.validate_json(typed.get("boxes") or "{}")
     except ValidationError:
-        raise InvalidDesignError({"layer": "The page is out of date. Reload it and try again"}) from None
+        raise InvalidDesignError({"layer": gettext("The page is out of date. Reload it and try again")}) from None
 
 
 def _toggle(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:

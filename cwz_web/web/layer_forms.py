@@ -5,11 +5,11 @@ A form field's name is its path in the document (`border.width`); a fill consist
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cwz_web.imaging.blending import BlendMode
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import AnyLayer
 from cwz_web.web.forms import error_messages
@@ -32,6 +32,24 @@ OPTIONAL = {
 SWITCHES = {"adjust", "duotone", "fade", "shadow"}
 # Values that a layer can do without.
 CLEARABLE = {"icon", "language", "max_size", "min_size", "process", "stroke_width", "style"}
+BLEND_MODES = {
+    "normal": gettext_noop("Normal"),
+    "multiply": gettext_noop("Multiply"),
+    "screen": gettext_noop("Screen"),
+    "overlay": gettext_noop("Overlay"),
+    "darken": gettext_noop("Darken"),
+    "lighten": gettext_noop("Lighten"),
+    "color-dodge": gettext_noop("Color dodge"),
+    "color-burn": gettext_noop("Color burn"),
+    "hard-light": gettext_noop("Hard light"),
+    "soft-light": gettext_noop("Soft light"),
+    "difference": gettext_noop("Difference"),
+    "exclusion": gettext_noop("Exclusion"),
+    "hue": gettext_noop("Hue"),
+    "saturation": gettext_noop("Saturation"),
+    "color": gettext_noop("Color"),
+    "luminosity": gettext_noop("Luminosity"),
+}
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
 NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound"})
@@ -47,7 +65,7 @@ class Need:
 
 @dataclass(frozen=True)
 class FormField:
-    """A form field: `widget` is its control, `choices` are pairs of value and label."""
+    """A form field: `widget` is its control, `choices` are pairs of value and label. The texts are messages."""
 
     name: str
     label: str
@@ -89,19 +107,26 @@ def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
     types = _select(
         f"{name}.type",
         label,
-        none="None",
-        solid="One color",
-        linear="Gradient",
-        radial="Radial gradient",
-        conic="Conic gradient",
+        none=gettext_noop("None"),
+        solid=gettext_noop("One color"),
+        linear=gettext_noop("Gradient"),
+        radial=gettext_noop("Radial gradient"),
+        conic=gettext_noop("Conic gradient"),
     )
-    color = FormField(f"{name}.start", "Color", "color")
+    color = FormField(f"{name}.start", gettext_noop("Color"), "color")
     colors = (
-        FormField(f"{name}.middle", "Middle", "color"),
-        FormField(f"{name}.stops", "Stops", "text", help="in place of the middle, for example 0.2,#ff0000 0.6,#00ff00"),
-        FormField(f"{name}.end", "End", "color"),
+        FormField(f"{name}.middle", gettext_noop("Middle"), "color"),
+        FormField(
+            f"{name}.stops",
+            gettext_noop("Stops"),
+            "text",
+            help=gettext_noop("in place of the middle, for example 0.2,#ff0000 0.6,#00ff00"),
+        ),
+        FormField(f"{name}.end", gettext_noop("End"), "color"),
     )
-    angle = FormField(f"{name}.angle", "Angle", help="degrees; 0 is to the right, 90 is down")
+    angle = FormField(
+        f"{name}.angle", gettext_noop("Angle"), help=gettext_noop("degrees; 0 is to the right, 90 is down")
+    )
     return (
         types,
         *_only_if(types.name, "solid", "linear", "radial", "conic", fields=[color]),
@@ -110,10 +135,10 @@ def _fill_fields(name: str, label: str) -> tuple[FormField, ...]:
     )
 
 
-def _line_fields(name: str, label: str) -> tuple[FormField, ...]:
+def _line_fields(name: str, width: str, color: str) -> tuple[FormField, ...]:
     return (
-        FormField(f"{name}.width", f"{label} width", help="0 for none", step="any"),
-        FormField(f"{name}.color", f"{label} color", "color"),
+        FormField(f"{name}.width", width, help=gettext_noop("0 for none"), step="any"),
+        FormField(f"{name}.color", color, "color"),
     )
 
 
@@ -121,172 +146,272 @@ def _line_fields(name: str, label: str) -> tuple[FormField, ...]:
 PLACE = (FormField("x", "X"), FormField("y", "Y"))
 ANCHOR = _select(
     "anchor",
-    "Anchor",
-    top_left="Top left",
-    top="Top",
-    top_right="Top right",
-    left="Left",
-    center="Center",
-    right="Right",
-    bottom_left="Bottom left",
-    bottom="Bottom",
-    bottom_right="Bottom right",
+    gettext_noop("Anchor"),
+    top_left=gettext_noop("Top left"),
+    top=gettext_noop("Top"),
+    top_right=gettext_noop("Top right"),
+    left=gettext_noop("Left"),
+    center=gettext_noop("Center"),
+    right=gettext_noop("Right"),
+    bottom_left=gettext_noop("Bottom left"),
+    bottom=gettext_noop("Bottom"),
+    bottom_right=gettext_noop("Bottom right"),
 )
 BOX = (
-    FormField("width", "Width"),
-    FormField("height", "Height"),
-    FormField("rotation", "Rotation", help="degrees", step="any"),
+    FormField("width", gettext_noop("Width")),
+    FormField("height", gettext_noop("Height")),
+    FormField("rotation", gettext_noop("Rotation"), help=gettext_noop("degrees"), step="any"),
 )
 BLENDING = (
-    FormField("opacity", "Opacity", help="0 to 1", step="any"),
-    _select("blend", "Blend mode", **{mode: mode.replace("-", " ").capitalize() for mode in get_args(BlendMode)}),
+    FormField("opacity", gettext_noop("Opacity"), help=gettext_noop("0 to 1"), step="any"),
+    _select("blend", gettext_noop("Blend mode"), **BLEND_MODES),
 )
-POSITION = _group("Position", *PLACE, *BOX, ANCHOR, *BLENDING)
-SIZE = _group("Size", *BOX, *BLENDING)
+POSITION = _group(gettext_noop("Position"), *PLACE, *BOX, ANCHOR, *BLENDING)
+SIZE = _group(gettext_noop("Size"), *BOX, *BLENDING)
 LIMITS = (
-    FormField("sizing.min_width", "Minimum width"),
-    FormField("sizing.max_width", "Maximum width"),
-    FormField("sizing.min_height", "Minimum height"),
-    FormField("sizing.max_height", "Maximum height"),
+    FormField("sizing.min_width", gettext_noop("Minimum width")),
+    FormField("sizing.max_width", gettext_noop("Maximum width")),
+    FormField("sizing.min_height", gettext_noop("Minimum height")),
+    FormField("sizing.max_height", gettext_noop("Maximum height")),
 )
 SIZING = _group(
-    "Sizing",
-    _select("sizing.width", "Horizontal sizing", fixed="Fixed", hug="Hug"),
-    _select("sizing.height", "Vertical sizing", fixed="Fixed", hug="Hug"),
+    gettext_noop("Sizing"),
+    _select("sizing.width", gettext_noop("Horizontal sizing"), fixed=gettext_noop("Fixed"), hug=gettext_noop("Hug")),
+    _select("sizing.height", gettext_noop("Vertical sizing"), fixed=gettext_noop("Fixed"), hug=gettext_noop("Hug")),
     *LIMITS,
     folded=True,
 )
 STACKED_SIZING = _group(
-    "Sizing",
-    _select("sizing.width", "Horizontal sizing", fixed="Fixed", hug="Hug", fill="Fill"),
-    _select("sizing.height", "Vertical sizing", fixed="Fixed", hug="Hug", fill="Fill"),
+    gettext_noop("Sizing"),
+    _select(
+        "sizing.width",
+        gettext_noop("Horizontal sizing"),
+        fixed=gettext_noop("Fixed"),
+        hug=gettext_noop("Hug"),
+        fill=gettext_noop("Fill"),
+    ),
+    _select(
+        "sizing.height",
+        gettext_noop("Vertical sizing"),
+        fixed=gettext_noop("Fixed"),
+        hug=gettext_noop("Hug"),
+        fill=gettext_noop("Fill"),
+    ),
     *LIMITS,
-    FormField("sizing.shrink", "Shrink order", help="0 to 9; higher ones shrink first, 0 never does"),
+    FormField(
+        "sizing.shrink",
+        gettext_noop("Shrink order"),
+        help=gettext_noop("0 to 9; higher ones shrink first, 0 never does"),
+    ),
     folded=True,
 )
 PINS = _group(
-    "Pins",
+    gettext_noop("Pins"),
     _select(
         "pins.horizontal",
-        "Horizontal",
-        _="None",
-        left="Left edge",
-        right="Right edge",
-        both="Both edges",
-        center="Center",
-        scale="Scale",
+        gettext_noop("Horizontal"),
+        _=gettext_noop("None"),
+        left=gettext_noop("Left edge"),
+        right=gettext_noop("Right edge"),
+        both=gettext_noop("Both edges"),
+        center=gettext_noop("Center"),
+        scale=gettext_noop("Scale"),
     ),
     _select(
         "pins.vertical",
-        "Vertical",
-        _="None",
-        top="Top edge",
-        bottom="Bottom edge",
-        both="Both edges",
-        center="Center",
-        scale="Scale",
+        gettext_noop("Vertical"),
+        _=gettext_noop("None"),
+        top=gettext_noop("Top edge"),
+        bottom=gettext_noop("Bottom edge"),
+        both=gettext_noop("Both edges"),
+        center=gettext_noop("Center"),
+        scale=gettext_noop("Scale"),
     ),
     folded=True,
 )
 EDGES = _group(
-    "Corners and border",
-    FormField("radius", "Corner radius", step="any"),
-    *_line_fields("border", "Border"),
-    FormField("border.dash", "Dash length", help="leave empty for a solid line", step="any"),
+    gettext_noop("Corners and border"),
+    FormField("radius", gettext_noop("Corner radius"), step="any"),
+    *_line_fields("border", gettext_noop("Border width"), gettext_noop("Border color")),
+    FormField(
+        "border.dash", gettext_noop("Dash length"), help=gettext_noop("leave empty for a solid line"), step="any"
+    ),
     folded=True,
 )
 SHADOW = _group(
-    "Shadow",
-    FormField("shadow.on", "Show shadow", "check"),
+    gettext_noop("Shadow"),
+    FormField("shadow.on", gettext_noop("Show shadow"), "check"),
     *_only_if(
         "shadow.on",
         "on",
         fields=(
-            FormField("shadow.color", "Color", "color"),
-            FormField("shadow.x", "Offset X"),
-            FormField("shadow.y", "Offset Y"),
-            FormField("shadow.blur", "Blur", step="any"),
+            FormField("shadow.color", gettext_noop("Color"), "color"),
+            FormField("shadow.x", gettext_noop("Offset X")),
+            FormField("shadow.y", gettext_noop("Offset Y")),
+            FormField("shadow.blur", gettext_noop("Blur"), step="any"),
         ),
     ),
     folded=True,
 )
 MASK = _group(
-    "Mask",
-    FormField("mask.layer", "Mask layer", "text", help="the name of a layer beside this one; it is not rendered"),
-    _select("mask.mode", "Shows", alpha="Where the mask is opaque", luminance="Where the mask is bright"),
+    gettext_noop("Mask"),
+    FormField(
+        "mask.layer",
+        gettext_noop("Mask layer"),
+        "text",
+        help=gettext_noop("the name of a layer beside this one; it is not rendered"),
+    ),
+    _select(
+        "mask.mode",
+        gettext_noop("Shows"),
+        alpha=gettext_noop("Where the mask is opaque"),
+        luminance=gettext_noop("Where the mask is bright"),
+    ),
     folded=True,
 )
 CONTENT: dict[str, tuple[FieldGroup, ...]] = {
     "text": (
         _group(
-            "Text",
-            FormField("text", "Text", "area", help="{{ field }} inserts a value, {{ field | upper }} converts it"),
-            FormField("style", "Text style", "style", help="of the brand"),
-            FormField("font", "Font", "font"),
-            _select("weight", "Weight", **{str(weight): str(weight) for weight in range(100, 1000, 100)}),
-            FormField("size", "Size"),
-            _select("align", "Align", start="Start", center="Center", end="End", justify="Justify"),
-            _select("valign", "Vertical align", top="Top", middle="Middle", bottom="Bottom"),
-            FormField("color", "Color", "color"),
-            _select("fit", "Fit", shrink="Shrink", grow="Grow", ellipsis="Cut with an ellipsis", clip="Cut"),
-            FormField("min_size", "Minimum size", help="leave empty to keep the size"),
-            *_only_if("fit", "grow", fields=[FormField("max_size", "Maximum size")]),
-            FormField("max_lines", "Maximum lines"),
-            FormField("line_height", "Line height", step="any"),
-            FormField("letter_spacing", "Letter spacing", step="any"),
-            _select("case", "Case", none="As typed", upper="Uppercase", lower="Lowercase", title="Title case"),
-            FormField("italic", "Italic", "check"),
+            gettext_noop("Text"),
+            FormField(
+                "text",
+                gettext_noop("Text"),
+                "area",
+                help=gettext_noop("{{ field }} inserts a value, {{ field | upper }} converts it"),
+            ),
+            FormField("style", gettext_noop("Text style"), "style", help=gettext_noop("of the brand")),
+            FormField("font", gettext_noop("Font"), "font"),
+            _select("weight", gettext_noop("Weight"), **{str(weight): str(weight) for weight in range(100, 1000, 100)}),
+            FormField("size", gettext_noop("Size")),
+            _select(
+                "align",
+                gettext_noop("Align"),
+                start=gettext_noop("Start"),
+                center=gettext_noop("Center"),
+                end=gettext_noop("End"),
+                justify=gettext_noop("Justify"),
+            ),
+            _select(
+                "valign",
+                gettext_noop("Vertical align"),
+                top=gettext_noop("Top"),
+                middle=gettext_noop("Middle"),
+                bottom=gettext_noop("Bottom"),
+            ),
+            FormField("color", gettext_noop("Color"), "color"),
+            _select(
+                "fit",
+                gettext_noop("Fit"),
+                shrink=gettext_noop("Shrink"),
+                grow=gettext_noop("Grow"),
+                ellipsis=gettext_noop("Cut with an ellipsis"),
+                clip=gettext_noop("Cut"),
+            ),
+            FormField("min_size", gettext_noop("Minimum size"), help=gettext_noop("leave empty to keep the size")),
+            *_only_if("fit", "grow", fields=[FormField("max_size", gettext_noop("Maximum size"))]),
+            FormField("max_lines", gettext_noop("Maximum lines")),
+            FormField("line_height", gettext_noop("Line height"), step="any"),
+            FormField("letter_spacing", gettext_noop("Letter spacing"), step="any"),
+            _select(
+                "case",
+                gettext_noop("Case"),
+                none=gettext_noop("As typed"),
+                upper=gettext_noop("Uppercase"),
+                lower=gettext_noop("Lowercase"),
+                title=gettext_noop("Title case"),
+            ),
+            FormField("italic", gettext_noop("Italic"), "check"),
         ),
         _group(
-            "Lines and figures",
-            FormField("strike", "Strike through", "check"),
-            FormField("underline", "Underline", "check"),
-            FormField("balance", "Balance lines", "check"),
-            FormField("paragraph_gap", "Paragraph gap", help="relative to the font size", step="any"),
-            _select("list_style", "List", none="None", bullets="Bullets", numbers="Numbers"),
-            *_only_if("list_style", "bullets", fields=[FormField("bullet", "Bullet", "text")]),
-            _select("figures", "Figures", default="As in the font", tabular="One width"),
+            gettext_noop("Lines and figures"),
+            FormField("strike", gettext_noop("Strike through"), "check"),
+            FormField("underline", gettext_noop("Underline"), "check"),
+            FormField("balance", gettext_noop("Balance lines"), "check"),
+            FormField(
+                "paragraph_gap",
+                gettext_noop("Paragraph gap"),
+                help=gettext_noop("relative to the font size"),
+                step="any",
+            ),
+            _select(
+                "list_style",
+                gettext_noop("List"),
+                none=gettext_noop("None"),
+                bullets=gettext_noop("Bullets"),
+                numbers=gettext_noop("Numbers"),
+            ),
+            *_only_if("list_style", "bullets", fields=[FormField("bullet", gettext_noop("Bullet"), "text")]),
+            _select(
+                "figures",
+                gettext_noop("Figures"),
+                default=gettext_noop("As in the font"),
+                tabular=gettext_noop("One width"),
+            ),
             folded=True,
         ),
         _group(
-            "Language",
-            FormField("language", "Language", "text", help="a code such as de or en-GB, or auto for that of the image"),
-            _select("hyphens", "Hyphens", none="Off", auto="On"),
-            _select("direction", "Direction", auto="Automatic", ltr="Left to right", rtl="Right to left"),
+            gettext_noop("Language"),
+            FormField(
+                "language",
+                gettext_noop("Language"),
+                "text",
+                help=gettext_noop("a code such as de or en-GB, or auto for that of the image"),
+            ),
+            _select("hyphens", gettext_noop("Hyphens"), none=gettext_noop("Off"), auto=gettext_noop("On")),
+            _select(
+                "direction",
+                gettext_noop("Direction"),
+                auto=gettext_noop("Automatic"),
+                ltr=gettext_noop("Left to right"),
+                rtl=gettext_noop("Right to left"),
+            ),
             folded=True,
         ),
         _group(
-            "Background",
-            *_fill_fields("background", "Background"),
-            FormField("padding", "Padding"),
-            FormField("hug", "Hug text", "check"),
-            _select("box", "Box", layer="One", lines="One for each line"),
+            gettext_noop("Background"),
+            *_fill_fields("background", gettext_noop("Background")),
+            FormField("padding", gettext_noop("Padding")),
+            FormField("hug", gettext_noop("Hug text"), "check"),
+            _select("box", gettext_noop("Box"), layer=gettext_noop("One"), lines=gettext_noop("One for each line")),
             folded=True,
         ),
         _group(
-            "Outline",
-            *_line_fields("stroke", "Outline"),
-            _select("stroke.position", "Position", outside="Outside", center="Center", inside="Inside"),
+            gettext_noop("Outline"),
+            *_line_fields("stroke", gettext_noop("Outline width"), gettext_noop("Outline color")),
+            _select(
+                "stroke.position",
+                gettext_noop("Position"),
+                outside=gettext_noop("Outside"),
+                center=gettext_noop("Center"),
+                inside=gettext_noop("Inside"),
+            ),
             folded=True,
         ),
     ),
     "image": (
         _group(
-            "Image",
-            FormField("source", "Image", "text", help="a URL, or {{ field }}"),
+            gettext_noop("Image"),
+            FormField("source", gettext_noop("Image"), "text", help=gettext_noop("a URL, or {{ field }}")),
             _select(
                 "fit",
-                "Fit",
-                cover="Fill the box",
-                contain="Fit inside",
-                fill="Stretch",
-                trim="Trim to the product",
-                extend="Fit inside, extend the edges",
+                gettext_noop("Fit"),
+                cover=gettext_noop("Fill the box"),
+                contain=gettext_noop("Fit inside"),
+                fill=gettext_noop("Stretch"),
+                trim=gettext_noop("Trim to the product"),
+                extend=gettext_noop("Fit inside, extend the edges"),
             ),
             *_only_if(
                 "fit",
                 "trim",
-                fields=[FormField("trim_padding", "Padding", help="around the product, from 0 to 0.45", step="any")],
+                fields=[
+                    FormField(
+                        "trim_padding",
+                        gettext_noop("Padding"),
+                        help=gettext_noop("around the product, from 0 to 0.45"),
+                        step="any",
+                    )
+                ],
             ),
             *_only_if(
                 "fit",
@@ -294,195 +419,268 @@ CONTENT: dict[str, tuple[FieldGroup, ...]] = {
                 fields=(
                     _select(
                         "focus",
-                        "Focal point",
-                        center="Center",
-                        attention="Automatic",
-                        face="Faces",
-                        **{"0.5,0": "Top", "0.5,1": "Bottom", "0,0.5": "Left", "1,0.5": "Right"},
+                        gettext_noop("Focal point"),
+                        center=gettext_noop("Center"),
+                        attention=gettext_noop("Automatic"),
+                        face=gettext_noop("Faces"),
+                        **{
+                            "0.5,0": gettext_noop("Top"),
+                            "0.5,1": gettext_noop("Bottom"),
+                            "0,0.5": gettext_noop("Left"),
+                            "1,0.5": gettext_noop("Right"),
+                        },
                     ),
-                    FormField("zoom", "Zoom", help="1 to 10", step="any"),
+                    FormField("zoom", gettext_noop("Zoom"), help=gettext_noop("1 to 10"), step="any"),
                 ),
             ),
-            FormField("process", "Image processor", "text", help="such as cutout, which removes a uniform ground"),
-            _select("mask", "Shape", box="Box", circle="Circle", polygon="Polygon", layer="Another layer"),
+            FormField(
+                "process",
+                gettext_noop("Image processor"),
+                "text",
+                help=gettext_noop("such as cutout, which removes a uniform ground"),
+            ),
+            _select(
+                "mask",
+                gettext_noop("Shape"),
+                box=gettext_noop("Box"),
+                circle=gettext_noop("Circle"),
+                polygon=gettext_noop("Polygon"),
+                layer=gettext_noop("Another layer"),
+            ),
             *_only_if(
-                "mask", "polygon", fields=[FormField("mask_points", "Points", "text", help="for example 0.5,0 1,1 0,1")]
+                "mask",
+                "polygon",
+                fields=[
+                    FormField(
+                        "mask_points", gettext_noop("Points"), "text", help=gettext_noop("for example 0.5,0 1,1 0,1")
+                    )
+                ],
             ),
         ),
         _group(
-            "Adjustments",
-            FormField("grayscale", "Grayscale", "check"),
-            FormField("adjust.on", "Adjust colors", "check"),
+            gettext_noop("Adjustments"),
+            FormField("grayscale", gettext_noop("Grayscale"), "check"),
+            FormField("adjust.on", gettext_noop("Adjust colors"), "check"),
             *_only_if(
                 "adjust.on",
                 "on",
                 fields=(
-                    FormField("adjust.brightness", "Brightness", help="1 changes nothing", step="any"),
-                    FormField("adjust.contrast", "Contrast", help="1 changes nothing", step="any"),
-                    FormField("adjust.saturation", "Saturation", help="1 changes nothing", step="any"),
-                    FormField("adjust.sharpen", "Sharpen", help="0 to 1", step="any"),
-                    FormField("adjust.blur", "Blur", step="any"),
+                    FormField(
+                        "adjust.brightness",
+                        gettext_noop("Brightness"),
+                        help=gettext_noop("1 changes nothing"),
+                        step="any",
+                    ),
+                    FormField(
+                        "adjust.contrast", gettext_noop("Contrast"), help=gettext_noop("1 changes nothing"), step="any"
+                    ),
+                    FormField(
+                        "adjust.saturation",
+                        gettext_noop("Saturation"),
+                        help=gettext_noop("1 changes nothing"),
+                        step="any",
+                    ),
+                    FormField("adjust.sharpen", gettext_noop("Sharpen"), help=gettext_noop("0 to 1"), step="any"),
+                    FormField("adjust.blur", gettext_noop("Blur"), step="any"),
                 ),
             ),
-            FormField("duotone.on", "Duotone", "check"),
+            FormField("duotone.on", gettext_noop("Duotone"), "check"),
             *_only_if(
                 "duotone.on",
                 "on",
                 fields=(
-                    FormField("duotone.dark", "Dark color", "color"),
-                    FormField("duotone.light", "Light color", "color"),
+                    FormField("duotone.dark", gettext_noop("Dark color"), "color"),
+                    FormField("duotone.light", gettext_noop("Light color"), "color"),
                 ),
             ),
             folded=True,
         ),
         _group(
-            "Fade",
-            FormField("fade.on", "Fade out", "check"),
+            gettext_noop("Fade"),
+            FormField("fade.on", gettext_noop("Fade out"), "check"),
             *_only_if(
                 "fade.on",
                 "on",
                 fields=(
-                    FormField("fade.angle", "Angle", help="degrees; 0 is to the right, 90 is down", step="any"),
-                    FormField("fade.start", "Start", help="0 to 1", step="any"),
-                    FormField("fade.end", "End", help="0 to 1", step="any"),
+                    FormField(
+                        "fade.angle",
+                        gettext_noop("Angle"),
+                        help=gettext_noop("degrees; 0 is to the right, 90 is down"),
+                        step="any",
+                    ),
+                    FormField("fade.start", gettext_noop("Start"), help=gettext_noop("0 to 1"), step="any"),
+                    FormField("fade.end", gettext_noop("End"), help=gettext_noop("0 to 1"), step="any"),
                 ),
             ),
             folded=True,
         ),
-        _group("Outline", *_line_fields("outline", "Outline"), folded=True),
-        _group("Background", *_fill_fields("background", "Background"), folded=True),
         _group(
-            "Missing image",
+            gettext_noop("Outline"),
+            *_line_fields("outline", gettext_noop("Outline width"), gettext_noop("Outline color")),
+            folded=True,
+        ),
+        _group(gettext_noop("Background"), *_fill_fields("background", gettext_noop("Background")), folded=True),
+        _group(
+            gettext_noop("Missing image"),
             _select(
                 "missing",
-                "If the image is missing",
-                placeholder="Show a placeholder",
-                skip="Hide the layer",
-                fallback="Show a fallback image",
-                fail="Fail the row",
+                gettext_noop("If the image is missing"),
+                placeholder=gettext_noop("Show a placeholder"),
+                skip=gettext_noop("Hide the layer"),
+                fallback=gettext_noop("Show a fallback image"),
+                fail=gettext_noop("Fail the row"),
             ),
-            *_only_if("missing", "placeholder", fields=[FormField("placeholder", "Placeholder color", "color")]),
-            *_only_if("missing", "fallback", fields=[FormField("fallback", "Fallback image", "text")]),
+            *_only_if(
+                "missing", "placeholder", fields=[FormField("placeholder", gettext_noop("Placeholder color"), "color")]
+            ),
+            *_only_if("missing", "fallback", fields=[FormField("fallback", gettext_noop("Fallback image"), "text")]),
             folded=True,
         ),
     ),
     "shape": (
         _group(
-            "Shape",
+            gettext_noop("Shape"),
             _select(
                 "shape",
-                "Shape",
-                rectangle="Rectangle",
-                ellipse="Ellipse",
-                line="Line",
-                polygon="Polygon",
-                arrow="Arrow",
-                star="Star",
-                burst="Burst",
-                ribbon="Ribbon",
-                bubble="Speech bubble",
-                icon="Icon",
+                gettext_noop("Shape"),
+                rectangle=gettext_noop("Rectangle"),
+                ellipse=gettext_noop("Ellipse"),
+                line=gettext_noop("Line"),
+                polygon=gettext_noop("Polygon"),
+                arrow=gettext_noop("Arrow"),
+                star=gettext_noop("Star"),
+                burst=gettext_noop("Burst"),
+                ribbon=gettext_noop("Ribbon"),
+                bubble=gettext_noop("Speech bubble"),
+                icon=gettext_noop("Icon"),
             ),
-            *_fill_fields("fill", "Fill"),
+            *_fill_fields("fill", gettext_noop("Fill")),
             *_only_if(
                 "shape",
                 "line",
                 "polygon",
-                fields=[FormField("points", "Points", "text", help="for example 0,0 1,0 0.5,1")],
+                fields=[
+                    FormField("points", gettext_noop("Points"), "text", help=gettext_noop("for example 0,0 1,0 0.5,1"))
+                ],
             ),
-            *_only_if("shape", "star", "burst", fields=[FormField("corners", "Corners")]),
+            *_only_if("shape", "star", "burst", fields=[FormField("corners", gettext_noop("Corners"))]),
             *_only_if(
                 "shape",
                 "star",
                 "burst",
                 "ribbon",
                 "arrow",
-                fields=[FormField("depth", "Depth", help="from 0.02 to 0.95", step="any")],
+                fields=[FormField("depth", gettext_noop("Depth"), help=gettext_noop("from 0.02 to 0.95"), step="any")],
             ),
             *_only_if(
                 "shape",
                 "icon",
                 fields=(
-                    FormField("icon", "Icon", "text", help="a name of lucide.dev/icons, such as shopping-cart"),
-                    FormField("stroke_width", "Line width", help="empty for a twelfth of its size", step="any"),
+                    FormField(
+                        "icon",
+                        gettext_noop("Icon"),
+                        "text",
+                        help=gettext_noop("a name of lucide.dev/icons, such as shopping-cart"),
+                    ),
+                    FormField(
+                        "stroke_width",
+                        gettext_noop("Line width"),
+                        help=gettext_noop("empty for a twelfth of its size"),
+                        step="any",
+                    ),
                 ),
             ),
         ),
     ),
     "code": (
         _group(
-            "Code",
-            FormField("content", "Content", "area"),
+            gettext_noop("Code"),
+            FormField("content", gettext_noop("Content"), "area"),
             _select(
                 "code",
-                "Type",
-                qr="QR code",
+                gettext_noop("Type"),
+                qr=gettext_noop("QR code"),
                 code128="Code 128",
-                gtin="EAN or UPC (GTIN)",
+                gtin=gettext_noop("EAN or UPC (GTIN)"),
                 ean13="EAN-13",
                 ean8="EAN-8",
                 upca="UPC-A",
             ),
-            FormField("color", "Color", "color"),
-            FormField("padding", "Padding"),
+            FormField("color", gettext_noop("Color"), "color"),
+            FormField("padding", gettext_noop("Padding")),
             *_only_if(
                 "code",
                 "qr",
-                fields=[_select("correction", "Error correction", L="Low", M="Medium", Q="High", H="Highest")],
+                fields=[
+                    _select(
+                        "correction",
+                        gettext_noop("Error correction"),
+                        L=gettext_noop("Low"),
+                        M=gettext_noop("Medium"),
+                        Q=gettext_noop("High"),
+                        H=gettext_noop("Highest"),
+                    )
+                ],
             ),
-            *_fill_fields("background", "Background"),
+            *_fill_fields("background", gettext_noop("Background")),
         ),
     ),
-    "group": (_group("Group", FormField("clip", "Clip content", "check")),),
+    "group": (_group(gettext_noop("Group"), FormField("clip", gettext_noop("Clip content"), "check")),),
     "stack": (
         _group(
-            "Stack",
-            _select("direction", "Direction", column="Column", row="Row"),
-            FormField("gap", "Gap"),
-            FormField("padding", "Padding"),
+            gettext_noop("Stack"),
+            _select("direction", gettext_noop("Direction"), column=gettext_noop("Column"), row=gettext_noop("Row")),
+            FormField("gap", gettext_noop("Gap")),
+            FormField("padding", gettext_noop("Padding")),
             _select(
                 "align",
-                "Align",
-                start="Start",
-                center="Center",
-                end="End",
-                stretch="Stretch",
-                baseline="Baseline, in a row",
+                gettext_noop("Align"),
+                start=gettext_noop("Start"),
+                center=gettext_noop("Center"),
+                end=gettext_noop("End"),
+                stretch=gettext_noop("Stretch"),
+                baseline=gettext_noop("Baseline, in a row"),
             ),
             _select(
                 "justify",
-                "Distribute",
-                start="Start",
-                center="Center",
-                end="End",
-                space_between="Space between",
-                space_evenly="Space evenly",
+                gettext_noop("Distribute"),
+                start=gettext_noop("Start"),
+                center=gettext_noop("Center"),
+                end=gettext_noop("End"),
+                space_between=gettext_noop("Space between"),
+                space_evenly=gettext_noop("Space evenly"),
             ),
-            FormField("wrap", "Wrap a row", "check"),
+            FormField("wrap", gettext_noop("Wrap a row"), "check"),
             _select(
                 "mirror",
-                "Swap left and right",
-                never="Never",
-                auto="For right-to-left locales",
-                always="Always",
+                gettext_noop("Swap left and right"),
+                never=gettext_noop("Never"),
+                auto=gettext_noop("For right-to-left locales"),
+                always=gettext_noop("Always"),
             ),
-            FormField("clip", "Clip content", "check"),
+            FormField("clip", gettext_noop("Clip content"), "check"),
         ),
-        _group("Background", *_fill_fields("background", "Background"), folded=True),
+        _group(gettext_noop("Background"), *_fill_fields("background", gettext_noop("Background")), folded=True),
         _group(
-            "Repeat",
-            FormField("repeat.field", "Repeat for each entry of", "field", (("", "Never"),)),
-            FormField("repeat.limit", "Maximum entries", help="1 to 20; layers use item, index and count"),
+            gettext_noop("Repeat"),
+            FormField(
+                "repeat.field", gettext_noop("Repeat for each entry of"), "field", (("", gettext_noop("Never")),)
+            ),
+            FormField(
+                "repeat.limit",
+                gettext_noop("Maximum entries"),
+                help=gettext_noop("1 to 20; layers use item, index and count"),
+            ),
             folded=True,
         ),
     ),
     "rating": (
         _group(
-            "Stars",
-            FormField("value", "Value", "text", help="a number, or {{ field }}"),
-            FormField("stars", "Number of stars"),
-            FormField("color", "Color", "color"),
-            FormField("empty", "Empty color", "color"),
+            gettext_noop("Stars"),
+            FormField("value", gettext_noop("Value"), "text", help=gettext_noop("a number, or {{ field }}")),
+            FormField("stars", gettext_noop("Number of stars")),
+            FormField("color", gettext_noop("Color"), "color"),
+            FormField("empty", gettext_noop("Empty color"), "color"),
         ),
     ),
 }
@@ -509,11 +707,25 @@ CHECKS = {
 
 def list_groups(layer: AnyLayer, *, in_stack: bool = False) -> list[FieldGroup]:
     """Return the groups of form fields of a layer. A layer in a stack has no position of its own."""
-    name = _group("Layer", FormField("name", "Name", "text"))
+    name = _group(gettext_noop("Layer"), FormField("name", gettext_noop("Name"), "text"))
     place = [SIZE, STACKED_SIZING] if in_stack else [POSITION, SIZING, PINS]
     # Several shadows are edited in the exported document.
     shadow = [] if isinstance(layer.shadow, tuple) else [SHADOW]
     return [name, *CONTENT[layer.type], *place, EDGES, *shadow, MASK]
+
+
+def translate_group(group: FieldGroup) -> FieldGroup:
+    """Return a group of form fields with its texts in the language of the page."""
+    fields = tuple(
+        replace(
+            field,
+            label=gettext(field.label),
+            choices=tuple((value, gettext(label)) for value, label in field.choices),
+            help=gettext(field.help) if field.help else "",
+        )
+        for field in group.fields
+    )
+    return FieldGroup(gettext(group.title), fields, group.folded)
 
 
 def is_open(group: FieldGroup, typed: Mapping[str, str], errors: Mapping[str, str]) -> bool:
@@ -661,7 +873,7 @@ def _form_field_of(path: str) -> str:
 
 def explain_error(text: str) -> str:
     """Return the message of an error for people who do not read patterns."""
-    return "Enter a color as #rrggbb or #rrggbbaa" if "pattern '^#" in text else text
+    return gettext("Enter a color as #rrggbb or #rrggbbaa") if "pattern '^#" in text else text
 
 
 def _text(value: Any) -> str:

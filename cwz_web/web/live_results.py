@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.field_values import FieldText, result_key
@@ -60,9 +61,9 @@ def computed_result(name: str, values: Mapping[str, str]) -> LiveResult | None:
 def condition_result(layer: AnyLayer, values: Mapping[str, str]) -> LiveResult | None:
     """Return whether the condition of a layer shows it, in how many entries of a repeated stack, or why it fails."""
     if layer.show_if is None:
-        return LiveResult("Always shown")
+        return LiveResult(gettext("Always shown"))
     if layer.hidden:
-        return LiveResult("The layer is hidden in all rows")
+        return LiveResult(gettext("The layer is hidden in all rows"))
     if isinstance(layer.show_if, str):
         key = result_key(layer.show_if)
         outcomes = [evaluate_condition(layer.show_if, {key: each}) for each in find_results(values, layer.show_if)]
@@ -82,11 +83,18 @@ def _count_shown(outcomes: Sequence[bool]) -> LiveResult | None:
         case []:
             return None
         case [shown]:
-            return LiveResult("Shown for this row" if shown else "Hidden for this row")
-    return LiveResult(f"Shown for {sum(outcomes)} of {len(outcomes)} entries of this row")
+            return LiveResult(gettext("Shown for this row") if shown else gettext("Hidden for this row"))
+    total = len(outcomes)
+    shown = ngettext(
+        "Shown for %(shown)s of %(count)s entry of this row",
+        "Shown for %(shown)s of %(count)s entries of this row",
+        total,
+        shown=sum(outcomes),
+    )
+    return LiveResult(shown)
 
 
 def _show(text: str) -> str:
     if not text.strip():
-        return "empty"
+        return gettext("empty")
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

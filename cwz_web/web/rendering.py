@@ -20,6 +20,7 @@ from cwz_web.i18n import (
     direction,
     find_plural,
     gettext,
+    in_sentence,
     long_date,
     money,
     number,
@@ -164,7 +165,7 @@ def includeme(config: Configurator) -> None:
     environment.install_gettext_callables(gettext, find_plural, newstyle=True)
     environment.policies["ext.i18n.trimmed"] = True
     environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
-    environment.filters |= {"exact": exact, "moment": moment, "number": number}
+    environment.filters |= {"in_sentence": in_sentence, "exact": exact, "moment": moment, "number": number}
     environment.filters |= {"long_date": long_date, "day_and_month": day_and_month, "short_day": short_day}
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}

@@ -7,7 +7,7 @@ import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.icons import check_icon
-from cwz_web.views.editor_elements import ELEMENT_GROUPS
+from cwz_web.views.editor_elements import ELEMENT_GROUPS, TEXTS
 
 ELEMENTS = [each for group in ELEMENT_GROUPS for each in group["elements"]]
 
@@ -32,3 +32,10 @@ def test_element_that_shows_fields_is_valid(element: dict[str, Any]) -> None:
 def test_elements_have_ids_of_their_own() -> None:
     ids = [element["id"] for element in ELEMENTS]
     assert len(set(ids)) == len(ids)
+
+
+def test_texts_of_elements_are_extracted() -> None:
+    texts = {
+        text for group in ELEMENT_GROUPS for text in (group["title"], *(each["label"] for each in group["elements"]))
+    }
+    assert texts == set(TEXTS)

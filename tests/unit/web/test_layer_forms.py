@@ -1,15 +1,16 @@
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import TypeAdapter
 
 from cwz_web.demo.starters import open_starter
+from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_layer
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import AnyLayer, walk_layers
-from cwz_web.web.layer_forms import CHECKS, list_groups, read_layer, serialize_layer
+from cwz_web.web.layer_forms import BLEND_MODES, CHECKS, list_groups, read_layer, serialize_layer
 from tests.factories import nested_document, small_document
 
 _layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
@@ -288,3 +289,7 @@ def test_mask_by_another_layer_is_kept_changed_and_removed(kind: str) -> None:
     assert read_layer(layer, without)[0]["mask"] == ("circle" if kind == "image" else None)
     if kind == "image":
         assert set(read_layer(layer, {**typed, "mask.layer": ""})[1]) == {"mask.layer"}
+
+
+def test_each_blend_mode_has_a_label() -> None:
+    assert tuple(BLEND_MODES) == get_args(BlendMode)

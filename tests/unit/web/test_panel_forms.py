@@ -1,15 +1,17 @@
 """Panels: conditions, bound properties and data as forms, and the documents that they make."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.engine import Engine
+from cwz_web.imaging.expression_functions import FUNCTIONS
+from cwz_web.imaging.field_values import FieldType
 from cwz_web.imaging.layer_base import BINDABLE
 from cwz_web.web.bound_forms import PROPERTIES, bound_panel
 from cwz_web.web.condition_forms import condition_panel
-from cwz_web.web.data_forms import data_panel, list_functions
+from cwz_web.web.data_forms import FIELD_TYPES, SUMMARIES, data_panel, list_functions
 from cwz_web.web.design_forms import InvalidDesignError, Selection, change_design
 from cwz_web.web.live_results import LiveResult
 
@@ -242,3 +244,8 @@ def test_unknown_change_and_layer_are_named() -> None:
     assert list(errors_of(template(), do="explode")) == ["do"]
     assert "no longer exists" in errors_of(template(), "Missing", do="condition", expression="")["layer"]
     assert "no longer exists" in errors_of(template(), "Missing", do="bind", property="x", expression="1")["layer"]
+
+
+def test_each_type_and_function_has_a_text() -> None:
+    assert tuple(FIELD_TYPES) == get_args(FieldType)
+    assert SUMMARIES.keys() == FUNCTIONS.keys()
