@@ -203,7 +203,7 @@ def load_language(language: str) -> Language:
 def _messages_of(catalog: Catalog, is_source: Callable[[str], bool]) -> dict[str, str | list[str]]:
     found: dict[str, str | list[str]] = {}
     for message in catalog:
-        if message.string and any(is_source(path) for path, _ in message.locations):
+        if message.string and not message.fuzzy and any(is_source(path) for path, _ in message.locations):
             key = message.id if isinstance(message.id, str) else message.id[0]
             found[key] = message.string if isinstance(message.string, str) else list(message.string)
     return found
