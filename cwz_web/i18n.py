@@ -22,7 +22,7 @@ from babel.dates import format_date, format_skeleton, format_timedelta
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal, get_currency_precision
+from babel.numbers import format_currency, format_decimal, get_currency_name, get_currency_precision
 from babel.support import Translations
 
 FOLDER = Path(__file__).parent / "locale"
@@ -178,8 +178,12 @@ def time_ago(count: int, unit: Literal["hour", "minute"]) -> str:
 def money(amount: int, currency: str) -> str:
     """Format an amount in the smallest unit of its currency (ISO 4217)."""
     code = currency.upper()
-    locale = "en" if _current.get() == DEFAULT else _formats()
-    return format_currency(Decimal(amount).scaleb(-get_currency_precision(code)), code, locale=locale)
+    return format_currency(Decimal(amount).scaleb(-get_currency_precision(code)), code, locale=_currency_formats())
+
+
+def currency_name(code: str) -> str:
+    """Return the name of a currency by its code (ISO 4217)."""
+    return get_currency_name(code, locale=_currency_formats())
 
 
 @cache
@@ -216,3 +220,7 @@ def _parse(name: str) -> Locale:
 
 def _formats() -> Locale:
     return _parse(LOCALES[_current.get()])
+
+
+def _currency_formats() -> Locale:
+    return _parse("en") if _current.get() == DEFAULT else _formats()

@@ -6,6 +6,7 @@ from collections.abc import Collection
 import idna
 
 from cwz_web.feeds.share_links import download_domain
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.net.sites import is_same_site
 
 MAX_HOSTS = 10
@@ -29,7 +30,7 @@ def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
     """Return host names in ASCII and lower case, each once. Raises ValueError for what is no host name."""
     checked = tuple(dict.fromkeys(map(_check_host, hosts)))
     if len(checked) > MAX_HOSTS:
-        raise ValueError(f"Enter at most {MAX_HOSTS} hosts")
+        raise ValueError(ngettext("Enter at most %(count)s host", "Enter at most %(count)s hosts", MAX_HOSTS))
     return checked
 
 
@@ -44,5 +45,5 @@ def _check_host(text: str) -> str:
     except idna.IDNAError:
         host = ""
     if not _host.fullmatch(host):
-        raise ValueError("Enter host names such as cdn.example.net, without https:// and path")
+        raise ValueError(gettext("Enter host names such as cdn.example.net, without https:// and path"))
     return host

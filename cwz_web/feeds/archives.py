@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 from cwz_web.feeds.limits import MAX_BYTES, InvalidFileError
 from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.i18n import gettext, gettext_noop, ngettext, number
 
 GZIP = b"\x1f\x8b"
 ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -19,8 +20,8 @@ CHUNK = 64 * 1024
 MAX_DIRECTORY = 4 * 1024 * 1024
 MAX_MEMBERS = 10_000
 MAX_CHOICES = 100
-DAMAGED_GZIP = "The gzip file is damaged"
-DAMAGED_ZIP = "The zip file is damaged"
+DAMAGED_GZIP = gettext_noop("The gzip file is damaged")
+DAMAGED_ZIP = gettext_noop("The zip file is damaged")
 # Names that tables end in, by how likely it is that they are the feed; the suffix .gz does not count.
 TABLE_SUFFIXES = (
     (".csv", ".tsv", ".xlsx", ".xls", ".ods", ".xml", ".rss", ".jsonl", ".ndjson"),
@@ -71,9 +72,9 @@ def decompress_gzip(compressed: BinaryIO) -> BinaryIO:
                 content.write(chunk)
                 data = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
     except zlib.error:
-        raise InvalidFileError(DAMAGED_GZIP) from None
+        raise InvalidFileError(gettext(DAMAGED_GZIP)) from None
     if not decompressor.eof:
-        raise InvalidFileError("The gzip file is incomplete; its end is missing")
+        raise InvalidFileError(gettext("The gzip file is incomplete; its end is missing"))
     return content
 
 
@@ -87,7 +88,7 @@ def decompress_start(start: bytes, size: int) -> bytes:
             rest = decompressor.unused_data
     except zlib.error:
         if not content:
-            raise InvalidFileError(DAMAGED_GZIP) from None
+            raise InvalidFileError(gettext(DAMAGED_GZIP)) from None
     return content
 
 
@@ -102,7 +103,7 @@ def open_zip_member(file: BinaryIO, chosen: str | None = None) -> ZipTable:
     with _open_zip(file) as archive:
         members = [info for info in archive.infolist() if _is_visible(info)]
         if not members:
-            raise InvalidFileError("The zip file has no files in it")
+            raise InvalidFileError(gettext("The zip file has no files in it"))
         tables = [info for info in members if _type_rank(info.filename) < len(TABLE_SUFFIXES)] or members
         names = tuple(info.filename for info in tables[:MAX_CHOICES])
         member = max(tables, key=_preference)
@@ -110,16 +111,34 @@ def open_zip_member(file: BinaryIO, chosen: str | None = None) -> ZipTable:
             named = [info for info in members if info.filename == chosen]
             # The name may contain a date, so that the only table is the chosen one.
             if not named and sum(not _document.match(_base_name(info.filename)) for info in tables) > 1:
-                raise InvalidFileError(f"The zip file has no file “{chosen}”; choose one of: {', '.join(names[:10])}")
+                message = gettext(
+                    "The zip file has no file “%(name)s”; choose one of: %(names)s",
+                    name=chosen,
+                    names=", ".join(names[:10]),
+                )
+                raise InvalidFileError(message)
             member = next(iter(named), member)
-        notes = [f"The zip file has {len(tables)} files; “{member.filename}” was read"] if len(tables) > 1 else []
-        return ZipTable(_extract(archive, member), member.filename, names, [] if chosen else notes)
+        notes = [_choice_note(len(tables), member.filename)] if len(tables) > 1 and not chosen else []
+        return ZipTable(_extract(archive, member), member.filename, names, notes)
+
+
+def _choice_note(count: int, name: str) -> str:
+    return ngettext(
+        "The zip file has %(count)s file; “%(name)s” was read",
+        "The zip file has %(count)s files; “%(name)s” was read",
+        count,
+        name=name,
+    )
 
 
 def check_size(size: int) -> None:
     """Raise InvalidFileError if a decompressed file is too large."""
     if size > MAX_BYTES:
-        raise InvalidFileError(f"The file is larger than {MAX_BYTES // 1024**2} MB when decompressed; split it")
+        raise InvalidFileError(
+            gettext(
+                "The file is larger than %(number)s MB when decompressed; split it", number=number(MAX_BYTES // 1024**2)
+            )
+        )
 
 
 class _BoundedFile:
@@ -130,7 +149,7 @@ class _BoundedFile:
 
     def read(self, size: int = -1) -> bytes:
         if size > MAX_DIRECTORY:
-            raise InvalidFileError("The zip file has too many files in it")
+            raise InvalidFileError(gettext("The zip file has too many files in it"))
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -147,9 +166,9 @@ def _open_zip(file: BinaryIO) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(cast(BinaryIO, _BoundedFile(file)))
     except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, OSError):
-        raise InvalidFileError(DAMAGED_ZIP) from None
+        raise InvalidFileError(gettext(DAMAGED_ZIP)) from None
     if len(archive.filelist) > MAX_MEMBERS:
-        raise InvalidFileError("The zip file has too many files in it")
+        raise InvalidFileError(gettext("The zip file has too many files in it"))
     return archive
 
 
@@ -180,9 +199,11 @@ def _base_name(name: str) -> str:
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
     if member.flag_bits & 1:
-        raise InvalidFileError("The zip file is encrypted; upload it without a password")
+        raise InvalidFileError(gettext("The zip file is encrypted; upload it without a password"))
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InvalidFileError("The zip file uses an unusual compression; compress it with the usual one (Deflate)")
+        raise InvalidFileError(
+            gettext("The zip file uses an unusual compression; compress it with the usual one (Deflate)")
+        )
     content, size = temporary_file(), 0
     try:
         with archive.open(member) as source:
@@ -191,5 +212,5 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
                 check_size(size)
                 content.write(data)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError):
-        raise InvalidFileError(DAMAGED_ZIP) from None
+        raise InvalidFileError(gettext(DAMAGED_ZIP)) from None
     return content

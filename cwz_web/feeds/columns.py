@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.feeds.limits import MAX_COLUMNS, MAX_NAME, InvalidFileError
 from cwz_web.feeds.records import Row, Table
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.currencies import currencies_of
 from cwz_web.values.dates import scan_date
 from cwz_web.values.formats import UNKNOWN, Unclear, ValueFormat
@@ -72,12 +73,12 @@ class ColumnType(StrEnum):
 
 
 COLUMN_TYPE_LABELS = {
-    ColumnType.TEXT: "Text",
-    ColumnType.NUMBER: "Number",
-    ColumnType.PRICE: "Price",
+    ColumnType.TEXT: gettext_noop("Text"),
+    ColumnType.NUMBER: gettext_noop("Number"),
+    ColumnType.PRICE: gettext_noop("Price"),
     ColumnType.URL: "URL",
-    ColumnType.IMAGE: "Image",
-    ColumnType.DATE: "Date",
+    ColumnType.IMAGE: gettext_noop("Image"),
+    ColumnType.DATE: gettext_noop("Date"),
 }
 
 COLUMN_TYPE_NOUNS = {
@@ -162,7 +163,9 @@ class FeedSchema(BaseModel):
         """
         missing = [column for column in self.key if column not in sample.columns and column not in sample.header]
         if missing:
-            raise InvalidFileError(f"The file has no column “{missing[0]}”, which is part of the feed's key")
+            raise InvalidFileError(
+                gettext("The file has no column “%(name)s”, which is part of the feed's key", name=missing[0])
+            )
         grown = self._with_new_options(sample)
         taken = {column.name for column in self.columns.values()}
         guessed = {

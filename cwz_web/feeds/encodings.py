@@ -19,6 +19,7 @@ from typing import BinaryIO
 from cwz_web.feeds.language_samples import LANGUAGE_SAMPLES
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 
 CHUNK = 1024 * 1024
 HEAD = 64 * 1024
@@ -73,36 +74,36 @@ ENCODING_LABELS = {
     "utf-16": "UTF-16",
     "utf-16-le": "UTF-16 LE",
     "utf-16-be": "UTF-16 BE",
-    "cp1252": "Windows-1252 (Western)",
-    "cp1250": "Windows-1250 (Central European)",
-    "cp1251": "Windows-1251 (Cyrillic)",
-    "cp1253": "Windows-1253 (Greek)",
-    "cp1254": "Windows-1254 (Turkish)",
-    "cp1255": "Windows-1255 (Hebrew)",
-    "cp1256": "Windows-1256 (Arabic)",
-    "cp1257": "Windows-1257 (Baltic)",
-    "cp1258": "Windows-1258 (Vietnamese)",
-    "cp874": "Windows-874 (Thai)",
-    "latin-1": "ISO 8859-1 (Western)",
-    "iso8859-2": "ISO 8859-2 (Central European)",
-    "iso8859-5": "ISO 8859-5 (Cyrillic)",
-    "iso8859-7": "ISO 8859-7 (Greek)",
-    "iso8859-9": "ISO 8859-9 (Turkish)",
-    "iso8859-15": "ISO 8859-15 (Western with €)",
-    "koi8-r": "KOI8-R (Russian)",
-    "koi8-u": "KOI8-U (Ukrainian)",
-    "cp850": "DOS 850 (Western)",
-    "cp852": "DOS 852 (Central European)",
-    "cp866": "DOS 866 (Cyrillic)",
+    "cp1252": gettext_noop("Windows-1252 (Western)"),
+    "cp1250": gettext_noop("Windows-1250 (Central European)"),
+    "cp1251": gettext_noop("Windows-1251 (Cyrillic)"),
+    "cp1253": gettext_noop("Windows-1253 (Greek)"),
+    "cp1254": gettext_noop("Windows-1254 (Turkish)"),
+    "cp1255": gettext_noop("Windows-1255 (Hebrew)"),
+    "cp1256": gettext_noop("Windows-1256 (Arabic)"),
+    "cp1257": gettext_noop("Windows-1257 (Baltic)"),
+    "cp1258": gettext_noop("Windows-1258 (Vietnamese)"),
+    "cp874": gettext_noop("Windows-874 (Thai)"),
+    "latin-1": gettext_noop("ISO 8859-1 (Western)"),
+    "iso8859-2": gettext_noop("ISO 8859-2 (Central European)"),
+    "iso8859-5": gettext_noop("ISO 8859-5 (Cyrillic)"),
+    "iso8859-7": gettext_noop("ISO 8859-7 (Greek)"),
+    "iso8859-9": gettext_noop("ISO 8859-9 (Turkish)"),
+    "iso8859-15": gettext_noop("ISO 8859-15 (Western with €)"),
+    "koi8-r": gettext_noop("KOI8-R (Russian)"),
+    "koi8-u": gettext_noop("KOI8-U (Ukrainian)"),
+    "cp850": gettext_noop("DOS 850 (Western)"),
+    "cp852": gettext_noop("DOS 852 (Central European)"),
+    "cp866": gettext_noop("DOS 866 (Cyrillic)"),
     "mac-roman": "Mac Roman",
-    "mac-latin2": "Mac Central European",
-    "mac-cyrillic": "Mac Cyrillic",
-    "cp932": "Shift_JIS (Japanese)",
-    "euc_jp": "EUC-JP (Japanese)",
-    "iso2022_jp": "ISO-2022-JP (Japanese)",
-    "gb18030": "GB 18030, GBK, GB 2312 (Simplified Chinese)",
-    "cp950": "Big5 (Traditional Chinese)",
-    "cp949": "EUC-KR (Korean)",
+    "mac-latin2": gettext_noop("Mac Central European"),
+    "mac-cyrillic": gettext_noop("Mac Cyrillic"),
+    "cp932": gettext_noop("Shift_JIS (Japanese)"),
+    "euc_jp": gettext_noop("EUC-JP (Japanese)"),
+    "iso2022_jp": gettext_noop("ISO-2022-JP (Japanese)"),
+    "gb18030": gettext_noop("GB 18030, GBK, GB 2312 (Simplified Chinese)"),
+    "cp950": gettext_noop("Big5 (Traditional Chinese)"),
+    "cp949": gettext_noop("EUC-KR (Korean)"),
 }
 # Natural logarithms of probabilities.
 _UNKNOWN_LETTER = -11.0  # a letter that the language does not have
@@ -224,7 +225,7 @@ def _check_text(file: BinaryIO, encoding: str) -> _Check:
         while chunk := file.read(CHUNK):
             text = decoder.decode(chunk)
             if "\x00" in text:
-                raise InvalidFileError("This is not a text file; save the table as CSV")
+                raise InvalidFileError(gettext("This is not a text file; save the table as CSV"))
             has_marks = has_marks or "\ufeff" in text
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
@@ -273,7 +274,7 @@ def _damage_notes(file: BinaryIO, encoding: str) -> list[str]:
     """Return a note with the lines that contain bytes that the encoding cannot decode."""
     label = ENCODING_LABELS.get("utf-8" if encoding == "utf-8-sig" else encoding, encoding).partition(" (")[0]
     if encoding.startswith("utf-16"):
-        return [f"Some bytes are not {label} and were replaced by “\ufffd”"]
+        return [gettext("Some bytes are not %(encoding)s and were replaced by “\ufffd”", encoding=label)]
     file.seek(0)
     lines, count = list[int](), 0
     decoder = codecs.getdecoder("utf-8" if encoding == "utf-8-sig" else encoding)
@@ -288,9 +289,16 @@ def _damage_notes(file: BinaryIO, encoding: str) -> list[str]:
                 lines.append(number)
     if not lines:
         return []
-    numbers, more = ", ".join(map(str, lines)), f" and {count - len(lines):,} more" if count > len(lines) else ""
-    where = f"Line {numbers}" if count == 1 else f"Lines {numbers}{more}"
-    return [f"{where}: a byte is not {label} and was replaced by “\ufffd”"]
+    numbers, more = ", ".join(map(str, lines)), count - len(lines)
+    if count == 1:
+        where = gettext("Line %(number)s", number=numbers)
+    elif more:
+        where = ngettext(
+            "Lines %(numbers)s and %(count)s more", "Lines %(numbers)s and %(count)s more", more, numbers=numbers
+        )
+    else:
+        where = gettext("Lines %(numbers)s", numbers=numbers)
+    return [gettext("%(lines)s: a byte is not %(encoding)s and was replaced by “\ufffd”", lines=where, encoding=label)]
 
 
 def _score(sample: bytes, encoding: str) -> float:

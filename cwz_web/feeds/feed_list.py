@@ -20,22 +20,22 @@ FEED_SORTS = {
 _is_active = Feed.deleted_at.is_(None)
 # The newest import and the source are outer joins: NULL compares as unknown, and is not found.
 FEED_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
-    "": ("All feeds", _is_active),
+    "": (gettext_noop("All feeds"), _is_active),
     "attention": (
-        "Needs attention",
+        gettext_noop("Needs attention"),
         and_(
             _is_active,
             or_(FeedImport.state.in_((ImportState.NEEDS_REVIEW, ImportState.FAILED)), FeedSource.failures > 0),
         ),
     ),
-    "paused": ("Paused", and_(_is_active, FeedSource.paused_at.is_not(None))),
-    "draft": ("Draft", and_(_is_active, FeedImport.state == ImportState.DRAFT)),
-    "deleted": ("Deleted", Feed.deleted_at.is_not(None)),
+    "paused": (gettext_noop("Paused"), and_(_is_active, FeedSource.paused_at.is_not(None))),
+    "draft": (gettext_noop("Draft"), and_(_is_active, FeedImport.state == ImportState.DRAFT)),
+    "deleted": (gettext_noop("Deleted"), Feed.deleted_at.is_not(None)),
 }
 FEED_SOURCES: dict[str, tuple[str, ColumnElement[bool]]] = {
     "url": ("URL", FeedSource.feed_id.is_not(None)),
     "api": ("API", and_(FeedSource.feed_id.is_(None), Feed.file_name == API_FILE_NAME)),
-    "file": ("File", and_(FeedSource.feed_id.is_(None), Feed.file_name != API_FILE_NAME)),
+    "file": (gettext_noop("File"), and_(FeedSource.feed_id.is_(None), Feed.file_name != API_FILE_NAME)),
 }
 
 

@@ -1,5 +1,7 @@
 """Limits of a feed's files, and the error of a file that cannot be imported."""
 
+from cwz_web.i18n import gettext, ngettext, number
+
 MAX_BYTES = 512 * 1024 * 1024
 # A preview reads the start of a longer file.
 PREVIEW_BYTES = 4 * 1024 * 1024
@@ -23,7 +25,7 @@ class InvalidFileError(Exception):
 
 def row_size_error() -> InvalidFileError:
     """Return the error of a file with a row that is too large."""
-    return InvalidFileError(f"A row is larger than {MAX_ROW_BYTES // 1024**2} MB")
+    return InvalidFileError(gettext("A row is larger than %(number)s MB", number=number(MAX_ROW_BYTES // 1024**2)))
 
 
 def check_row_size(size: int) -> None:
@@ -35,10 +37,23 @@ def check_row_size(size: int) -> None:
 def check_row_count(count: int) -> None:
     """Raise InvalidFileError if a file has too many rows."""
     if count > MAX_ROWS:
-        raise InvalidFileError(f"The file has more than {MAX_ROWS:,} rows; split it")
+        raise InvalidFileError(
+            ngettext(
+                "The file has more than %(count)s row; split it",
+                "The file has more than %(count)s rows; split it",
+                MAX_ROWS,
+            )
+        )
 
 
 def check_column_count(count: int) -> None:
     """Raise InvalidFileError if a file has too many columns."""
     if count > MAX_COLUMNS:
-        raise InvalidFileError(f"The file has {count} columns; at most {MAX_COLUMNS} are allowed")
+        raise InvalidFileError(
+            ngettext(
+                "The file has %(count)s column; at most %(maximum)s are allowed",
+                "The file has %(count)s columns; at most %(maximum)s are allowed",
+                count,
+                maximum=number(MAX_COLUMNS),
+            )
+        )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
 from cwz_web.feeds.row_data import OrderedRowData, RowData
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.formats import ValueFormat
 
 
@@ -33,13 +34,13 @@ class ImportState(StrEnum):
 
 
 IMPORT_STATE_LABELS = {
-    ImportState.DRAFT: "Draft",
-    ImportState.QUEUED: "Queued",
-    ImportState.NEEDS_REVIEW: "Needs review",
-    ImportState.APPLIED: "Completed",
-    ImportState.UNCHANGED: "No changes",
-    ImportState.DISCARDED: "Discarded",
-    ImportState.FAILED: "Failed",
+    ImportState.DRAFT: gettext_noop("Draft"),
+    ImportState.QUEUED: gettext_noop("Queued"),
+    ImportState.NEEDS_REVIEW: gettext_noop("Needs review"),
+    ImportState.APPLIED: gettext_noop("Completed"),
+    ImportState.UNCHANGED: gettext_noop("No changes"),
+    ImportState.DISCARDED: gettext_noop("Discarded"),
+    ImportState.FAILED: gettext_noop("Failed"),
 }
 
 
@@ -297,4 +298,4 @@ class FeedSource(Base):
 
 
 def _describe_source(file_name: str) -> str:
-    return "the API" if file_name == API_FILE_NAME else file_name
+    return gettext("the API") if file_name == API_FILE_NAME else file_name

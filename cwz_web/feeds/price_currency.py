@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from cwz_web.feeds.columns import ColumnType, guess_type, is_price_name, normalize_name
 from cwz_web.feeds.records import Row
+from cwz_web.i18n import gettext
 from cwz_web.values.currencies import currencies_of, currency_of_territory, current_currencies
 from cwz_web.values.formats import CURRENCIES, UNKNOWN, Unclear, ValueFormat
 from cwz_web.values.numbers import scan_number
@@ -24,7 +25,7 @@ _GENERIC_DOMAINS = {"ai", "cc", "co", "fm", "gg", "io", "la", "ly", "me", "sh", 
 
 @dataclass(frozen=True)
 class SuggestedCurrency:
-    """A currency, and why the data suggest it, as the end of a sentence."""
+    """A currency, and why the data suggest it, as a sentence."""
 
     code: str
     reason: str
@@ -86,7 +87,7 @@ def _of_currency_column(columns: list[str], rows: Sequence[Row]) -> SuggestedCur
     for name in columns:
         codes = {value.strip().upper() for row in rows if (value := row.get(name))}
         if _currency_name.search(normalize_name(name)) and len(codes) == 1 and codes <= CURRENCIES:
-            return SuggestedCurrency(codes.pop(), f"“{name}” says so")
+            return _of_column(codes.pop(), name)
     return None
 
 
@@ -95,8 +96,13 @@ def _of_column_names(columns: list[str]) -> SuggestedCurrency | None:
         if is_price_name(name):
             codes = {*_upper_code.findall(name), *map(str.upper, _lower_code.findall(name))} & CURRENCIES
             if len(codes) == 1:
-                return SuggestedCurrency(codes.pop(), f"“{name}” says so")
+                return _of_column(codes.pop(), name)
     return None
+
+
+def _of_column(code: str, name: str) -> SuggestedCurrency:
+    reason = gettext("%(currency)s is suggested because “%(column)s” says so.", currency=code, column=name)
+    return SuggestedCurrency(code, reason)
 
 
 def _of_other_prices(columns: list[str], formats: Mapping[str, ValueFormat]) -> SuggestedCurrency | None:
@@ -104,11 +110,17 @@ def _of_other_prices(columns: list[str], formats: Mapping[str, ValueFormat]) -> 
     if len(set(named.values())) != 1:
         return None
     name, code = next(iter(named.items()))
-    return SuggestedCurrency(code, f"the prices in “{name}” are in it")
+    reason = gettext(
+        "%(currency)s is suggested because the prices in “%(column)s” are in it.", currency=code, column=name
+    )
+    return SuggestedCurrency(code, reason)
 
 
 def _of_domain(url: str) -> SuggestedCurrency | None:
     domain = (urlsplit(url).hostname or "").rpartition(".")[2]
     territory = "GB" if domain == "uk" else domain.upper()
     code = currency_of_territory(territory) if domain not in _GENERIC_DOMAINS else ""
-    return SuggestedCurrency(code, f"the URL ends in .{domain}") if code in current_currencies() else None
+    if code not in current_currencies():
+        return None
+    reason = gettext("%(currency)s is suggested because the URL ends in .%(domain)s.", currency=code, domain=domain)
+    return SuggestedCurrency(code, reason)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed, Item, ItemVersion, SortIndexEntry
 from cwz_web.feeds.variants import clean_key
+from cwz_web.i18n import gettext_noop
 
 PAGE_SIZE = 50
 HIGHEST_CHARACTER = "\U0010ffff"
@@ -35,11 +36,11 @@ class ChangeFilter(StrEnum):
 
 
 CHANGE_FILTER_LABELS = {
-    ChangeFilter.ALL: "All rows",
-    ChangeFilter.NEW: "Added in the last import",
-    ChangeFilter.CHANGED: "Changed in the last import",
-    ChangeFilter.REMOVED: "Removed in the last import",
-    ChangeFilter.FINDINGS: "With findings in the last run",
+    ChangeFilter.ALL: gettext_noop("All rows"),
+    ChangeFilter.NEW: gettext_noop("Added in the last import"),
+    ChangeFilter.CHANGED: gettext_noop("Changed in the last import"),
+    ChangeFilter.REMOVED: gettext_noop("Removed in the last import"),
+    ChangeFilter.FINDINGS: gettext_noop("With findings in the last run"),
 }
 
 

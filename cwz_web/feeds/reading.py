@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from cwz_web.feeds.encodings import ENCODING_LABELS
+from cwz_web.i18n import gettext, gettext_noop
 
 # Names of characters that a form cannot show, which are accepted as well.
 CHARACTER_NAMES = {
@@ -21,15 +22,19 @@ CHARACTER_NAMES = {
     "single": "'",
 }
 DELIMITER_LABELS = {
-    ",": "Comma",
-    ";": "Semicolon",
-    "\t": "Tab",
-    "|": "Vertical bar",
-    "^": "Caret",
-    "~": "Tilde",
-    "\x1f": "Unit separator",
+    ",": gettext_noop("Comma"),
+    ";": gettext_noop("Semicolon"),
+    "\t": gettext_noop("Tab"),
+    "|": gettext_noop("Vertical bar"),
+    "^": gettext_noop("Caret"),
+    "~": gettext_noop("Tilde"),
+    "\x1f": gettext_noop("Unit separator"),
 }
-QUOTE_LABELS = {'"': 'Double quotation mark (")', "'": "Apostrophe (')", "none": "None"}
+QUOTE_LABELS = {
+    '"': gettext_noop('Double quotation mark (")'),
+    "'": gettext_noop("Apostrophe (')"),
+    "none": gettext_noop("None"),
+}
 MAX_HEADER_ROW = 1000
 MAX_CHOICE = 500
 
@@ -78,17 +83,17 @@ class ReadOptions(BaseModel):
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, value: str | None) -> str | None:
-        return _one_of(value, ENCODING_LABELS, "an encoding")
+        return _one_of(value, ENCODING_LABELS, gettext_noop("Choose an encoding of the list: %(names)s"))
 
     @field_validator("delimiter")
     @classmethod
     def _known_delimiter(cls, value: str | None) -> str | None:
-        return _one_of(value, DELIMITER_LABELS, "a delimiter")
+        return _one_of(value, DELIMITER_LABELS, gettext_noop("Choose a delimiter of the list: %(names)s"))
 
     @field_validator("quote")
     @classmethod
     def _known_quote(cls, value: str | None) -> str | None:
-        return _one_of(value, QUOTE_LABELS, "a quotation mark")
+        return _one_of(value, QUOTE_LABELS, gettext_noop("Choose a quotation mark of the list: %(names)s"))
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,8 @@ class Reading:
     row_elements: tuple[str, ...] = ()
 
 
-def _one_of(value: str | None, known: dict[str, str], noun: str) -> str | None:
+def _one_of(value: str | None, known: dict[str, str], message: str) -> str | None:
     if value is not None and value not in known:
         names = {character: name for name, character in CHARACTER_NAMES.items()}
-        raise ValueError(f"Choose {noun} of the list: {', '.join(names.get(each, each) for each in known)}")
+        raise ValueError(gettext(message, names=", ".join(names.get(each, each) for each in known)))
     return value

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterError, croniter
 
+from cwz_web.i18n import gettext, gettext_noop
+
 
 class Frequency(StrEnum):
     """How often a feed is fetched."""
@@ -28,14 +30,22 @@ class Frequency(StrEnum):
 
 
 FREQUENCY_LABELS = {
-    Frequency.MANUAL: "Manually",
-    Frequency.HOURLY: "Every hour",
-    Frequency.SIX_HOURS: "Every 6 hours",
-    Frequency.DAILY: "Every day",
-    Frequency.WEEKLY: "Every week",
-    Frequency.CRON: "Cron expression",
+    Frequency.MANUAL: gettext_noop("Manually"),
+    Frequency.HOURLY: gettext_noop("Every hour"),
+    Frequency.SIX_HOURS: gettext_noop("Every 6 hours"),
+    Frequency.DAILY: gettext_noop("Every day"),
+    Frequency.WEEKLY: gettext_noop("Every week"),
+    Frequency.CRON: gettext_noop("Cron expression"),
 }
-WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+WEEKDAYS = (
+    gettext_noop("Sunday"),
+    gettext_noop("Monday"),
+    gettext_noop("Tuesday"),
+    gettext_noop("Wednesday"),
+    gettext_noop("Thursday"),
+    gettext_noop("Friday"),
+    gettext_noop("Saturday"),
+)
 MIN_INTERVAL = timedelta(minutes=5)
 # The number of consecutive times of a cron expression that are checked against the minimum interval.
 CHECKED_TIMES = 60
@@ -80,15 +90,14 @@ class Schedule:
         return _HOURLY[self.frequency]
 
     def __str__(self) -> str:
-        label = FREQUENCY_LABELS[self.frequency]
         match self.frequency:
             case Frequency.DAILY:
-                return f"{label} at {self.at}"
+                return gettext("Every day at %(time)s", time=self.at)
             case Frequency.WEEKLY:
-                return f"{label} on {WEEKDAYS[self.weekday]} at {self.at}"
+                return gettext("Every week on %(day)s at %(time)s", day=gettext(WEEKDAYS[self.weekday]), time=self.at)
             case Frequency.CRON:
-                return f"{label} {self.cron}"
-        return label
+                return gettext("Cron expression %(expression)s", expression=self.cron)
+        return gettext(FREQUENCY_LABELS[self.frequency])
 
 
 def schedule_of(expression: str | None) -> Schedule:
@@ -111,16 +120,16 @@ def check_cron(text: str) -> str:
     expression = " ".join(text.split())
     if not _cron.fullmatch(expression) or len(expression.split()) != 5:
         raise InvalidScheduleError(
-            "Enter five fields: minute, hour, day, month and day of the week, for example 30 6 * * 1-5"
+            gettext("Enter five fields: minute, hour, day, month and day of the week, for example 30 6 * * 1-5")
         )
     try:
         start = datetime(2026, 1, 1, tzinfo=UTC)
         times = croniter(expression, start, ret_type=datetime, hash_id=b"", max_years_between_matches=5)
         upcoming = [times.get_next() for _ in range(CHECKED_TIMES)]
     except CroniterError:
-        raise InvalidScheduleError("This is not a valid cron expression, or it never occurs") from None
+        raise InvalidScheduleError(gettext("This is not a valid cron expression, or it never occurs")) from None
     if min(later - earlier for earlier, later in pairwise(upcoming)) < MIN_INTERVAL:
-        raise InvalidScheduleError("This is too often; fetch at most every 5 minutes")
+        raise InvalidScheduleError(gettext("This is too often; fetch at most every 5 minutes"))
     return expression
 
 

@@ -9,14 +9,15 @@ from cwz_web.feeds.column_formats import FormatDetection
 from cwz_web.feeds.columns import Column, ColumnType, FeedSchema
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.records import Table
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.formats import UNKNOWN, DateOrder, DecimalSign, ValueFormat, load_formats
 from cwz_web.web.forms import error_messages
 
 DECIMAL_LABELS = {DecimalSign.POINT: "1,234.56", DecimalSign.COMMA: "1.234,56"}
 ORDER_LABELS = {
-    DateOrder.DMY: "Day first",
-    DateOrder.MDY: "Month first",
-    DateOrder.YMD: "Year first",
+    DateOrder.DMY: gettext_noop("Day first"),
+    DateOrder.MDY: gettext_noop("Month first"),
+    DateOrder.YMD: gettext_noop("Year first"),
 }
 # The controls of each type of column, by the names of the format's fields.
 CONTROLS = {
@@ -24,7 +25,12 @@ CONTROLS = {
     ColumnType.PRICE: ("decimal", "currency", "locale"),
     ColumnType.DATE: ("date_order", "locale"),
 }
-CONTROL_LABELS = {"decimal": "Number format", "currency": "Currency", "date_order": "Date order", "locale": "Locale"}
+CONTROL_LABELS = {
+    "decimal": gettext_noop("Number format"),
+    "currency": gettext_noop("Currency"),
+    "date_order": gettext_noop("Date order"),
+    "locale": gettext_noop("Locale"),
+}
 EXAMPLES = {"currency": "EUR", "locale": "de"}
 
 
@@ -57,10 +63,10 @@ def format_controls(
     return tuple(
         FormatControl(
             name=f"{name}.{number}",
-            label=CONTROL_LABELS[name],
+            label=gettext(CONTROL_LABELS[name]),
             value=typed.get(f"{name}.{number}", "") if typed else getattr(column.format, name) or "",
             automatic=_automatic(name, detected),
-            options={str(key): label for key, label in _OPTIONS.get(name, {}).items()},
+            options={key: gettext(label) for key, label in _OPTIONS.get(name, {}).items()},
         )
         for name in CONTROLS.get(column.type, ())
     )
@@ -90,8 +96,10 @@ def _automatic(name: str, detected: ValueFormat) -> str:
     value = detected.decimal_sign if name == "decimal" else detected.order if name == "date_order" else None
     if name in _OPTIONS:
         label = _OPTIONS[name].get(value) if value else None
-        return f"Automatic ({label})" if label else "Automatic (not certain)"
-    return getattr(detected, name) or f"such as {EXAMPLES[name]}"
+        if label is None:
+            return gettext("Automatic (not certain)")
+        return gettext("Automatic (%(value)s)", value=gettext(label))
+    return getattr(detected, name) or gettext("such as %(example)s", example=EXAMPLES[name])
 
 
 _OPTIONS: dict[str, dict[str, str]] = {

@@ -15,6 +15,7 @@ from cwz_web.feeds.models import Feed, FeedSource
 from cwz_web.feeds.price_currency import SuggestedCurrency, find_columns_without_currency, suggest_currency
 from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.sources import find_source
+from cwz_web.i18n import currency_name, gettext, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedResource
 from cwz_web.runs.mapping import formats_of
@@ -73,17 +74,19 @@ def url_of(source: FeedSource | None) -> str:
 
 def describe_columns(names: list[str]) -> str:
     """Return the names of columns in words, such as “price” and “sale_price”."""
-    quoted = [f"“{name}”" for name in names[:NAMED_COLUMNS]]
-    if len(names) > NAMED_COLUMNS:
-        return f"{', '.join(quoted)} and {len(names) - NAMED_COLUMNS} more"
-    return " and ".join(filter(None, [", ".join(quoted[:-1]), quoted[-1]]))
+    quoted = [gettext("“%(name)s”", name=name) for name in names[:NAMED_COLUMNS]]
+    if more := len(names[NAMED_COLUMNS:]):
+        columns = ", ".join(quoted)
+        return ngettext("%(columns)s and %(count)s more", "%(columns)s and %(count)s more", more, columns=columns)
+    *others, last = quoted
+    return gettext("%(columns)s and %(last)s", columns=", ".join(others), last=last) if others else last
 
 
 def currency_groups() -> dict[str, dict[str, str]]:
     """Return the names of the currencies by code: common ones, and the others."""
-    names = {code: f"{code} · {name}" for code, name in current_currencies().items()}
+    names = {code: f"{code} · {currency_name(code)}" for code in current_currencies()}
     common = {code: names.pop(code) for code in COMMON_CURRENCIES}
-    return {"Common currencies": common, "Other currencies": names}
+    return {gettext("Common currencies"): common, gettext("Other currencies"): names}
 
 
 @view_config(context=FeedResource, name="currency", request_method="POST", permission=Permission.FEED_EDIT)
@@ -92,7 +95,7 @@ def set_currency(context: FeedResource, request: Request) -> Response:
     feed = context.row
     form = read_form(CurrencyForm, request.POST).value  # no form_view: there is only a select
     if form is None:
-        raise HTTPUnprocessableEntity("Choose the currency of the prices")
+        raise HTTPUnprocessableEntity(gettext("Choose the currency of the prices"))
     feed.currency = form.feed_currency
     request.audit("feed.currency", feed.name, currency=feed.currency)
     if not form.template:

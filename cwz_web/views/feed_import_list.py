@@ -9,6 +9,7 @@ from cwz_web.feeds.import_changes import MAX_ADDED, ChangeKind, RowChange, list_
 from cwz_web.feeds.imports import KEPT_REVISIONS, LISTED_IMPORTS, list_imports
 from cwz_web.feeds.models import IMPORT_STATE_LABELS, Feed, FeedImport, ImportState
 from cwz_web.feeds.queries import PAGE_SIZE
+from cwz_web.i18n import gettext, gettext_noop, ngettext, number
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedResource
 from cwz_web.views.feed_imports import requested_import
@@ -19,7 +20,11 @@ from cwz_web.web.urls import after_position
 
 # At most so much of a value is shown.
 MAX_VALUE = 120
-KIND_LABELS = {ChangeKind.CHANGED: "Changed", ChangeKind.ADDED: "New", ChangeKind.REMOVED: "Removed"}
+KIND_LABELS = {
+    ChangeKind.CHANGED: gettext_noop("Changed"),
+    ChangeKind.ADDED: gettext_noop("New"),
+    ChangeKind.REMOVED: gettext_noop("Removed"),
+}
 IMPORT_STATE_COLORS = {
     ImportState.APPLIED: "success",
     ImportState.QUEUED: "info",
@@ -106,7 +111,9 @@ def show_changes(context: FeedResource, request: Request) -> ChangesPage:
         **shared_values(request, feed, FeedTab.IMPORTS),
         row=_import_row(record),
         kinds=[
-            TabLink(f"{KIND_LABELS[each]} ({count:,})", f"?{urlencode(here | {'kind': each})}", each == kind)
+            TabLink(
+                f"{gettext(KIND_LABELS[each])} ({number(count)})", f"?{urlencode(here | {'kind': each})}", each == kind
+            )
             for each, count in counts.items()
         ],
         columns=columns,
@@ -139,7 +146,7 @@ def show_imports(context: FeedResource, request: Request) -> ImportsPage:
 def _import_row(record: FeedImport) -> ImportRow:
     state = ImportState(record.state)
     is_running = state == ImportState.QUEUED and record.rows_read > 0
-    label = "Running" if is_running else IMPORT_STATE_LABELS[state]
+    label = gettext("Running") if is_running else gettext(IMPORT_STATE_LABELS[state])
     return ImportRow(record, label, IMPORT_STATE_COLORS.get(state, ""))
 
 
@@ -171,13 +178,22 @@ def _changed_cell(change: RowChange, column: str) -> ChangedCell:
 def _remark(feed: Feed, record: FeedImport, kind: ChangeKind, count: int, has_rows: bool) -> str:
     """Return why the rows of an import are not shown, or not all of them."""
     if record.state == ImportState.NEEDS_REVIEW:
-        return "Nothing has changed yet. The rows are shown once the import is applied."
+        return gettext("Nothing has changed yet. The rows are shown once the import is applied.")
     if record.state != ImportState.APPLIED:
-        return "This import has changed nothing."
+        return gettext("This import has changed nothing.")
     if record.revision is not None and record.revision < feed.revision - KEPT_REVISIONS:
-        return f"What an import has changed is stored for the last {KEPT_REVISIONS} changes of a feed."
+        return ngettext(
+            "What an import has changed is stored for the last %(count)s change of a feed.",
+            "What an import has changed is stored for the last %(count)s changes of a feed.",
+            KEPT_REVISIONS,
+        )
     if kind == ChangeKind.ADDED and count and not has_rows:
-        return "All rows of this import are new: the feed had none before."
+        return gettext("All rows of this import are new: the feed had none before.")
     if kind == ChangeKind.ADDED and count > MAX_ADDED:
-        return f"The first {MAX_ADDED:,} of {count:,} new rows in the file are listed."
-    return "" if has_rows else "No rows."
+        return ngettext(
+            "The first %(listed)s of %(count)s new row in the file are listed.",
+            "The first %(listed)s of %(count)s new rows in the file are listed.",
+            count,
+            listed=number(MAX_ADDED),
+        )
+    return "" if has_rows else gettext("No rows.")

@@ -35,6 +35,7 @@ from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import Table
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.values.formats import CURRENCIES, UNKNOWN, ValueFormat
@@ -57,7 +58,7 @@ from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position, parse_number
 from cwz_web.workspaces.models import Workspace
 
-NO_FILE = "Choose a file with at least one row of data"
+NO_FILE = gettext_noop("Choose a file with at least one row of data")
 PREVIEW_ROWS = 3
 # The page of columns leads back to the setup page.
 SETUP_QUERY = "?next=setup"
@@ -208,7 +209,7 @@ def upload_feed(context: FeedCollection, request: Request, form: UploadForm) -> 
     if file is None and form.pasted:
         file_name, file = "Pasted rows", temporary_file(f"{form.pasted}\n".encode())
     if file is None:
-        raise FieldError("file", NO_FILE)
+        raise FieldError("file", gettext(NO_FILE))
     workspace_id = request.workspace.workspace_id
     try:
         check_plan_limit(request.db, request.services.settings, workspace_id, PlanLimit.FEEDS)
@@ -250,7 +251,7 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     schema, errors = _posted_schema(request, feed)  # no form_view: the number of fields depends on the file
     currency = request.POST.get("currency", feed.currency or "").strip().upper()
     if currency and currency not in CURRENCIES:
-        errors["currency"] = "Choose a currency from the list"
+        errors["currency"] = gettext("Choose a currency from the list")
     if schema is None or errors:
         request.response.status = 422
         return _columns_page(request, feed, SubmittedForm(None, errors, dict(request.POST)), reading)
@@ -331,10 +332,23 @@ def progress_of_import(record: FeedImport | None) -> ImportProgress | None:
     seconds = (datetime.now(UTC) - record.created_at).total_seconds()
     if record.percent:
         rate, left = record.rows_read / max(seconds, 1), seconds * (100 - record.percent) / record.percent
-        status = f"Importing from {record.source}: {record.rows_read:,} rows read"
-        return ImportProgress(status, f"{rate:,.0f} rows per second, about {duration(left)} left", record.percent)
-    status = f"Fetching {record.file_name}" if record.fetched else f"Importing from {record.source}"
-    return ImportProgress(status, "Waiting for a worker" if seconds > WAITING_AFTER else "", None)
+        status = ngettext(
+            "Importing from %(source)s: %(count)s row read",
+            "Importing from %(source)s: %(count)s rows read",
+            record.rows_read,
+            source=record.source,
+        )
+        detail = ngettext(
+            "%(count)s row per second, about %(time)s left",
+            "%(count)s rows per second, about %(time)s left",
+            round(rate),
+            time=duration(left),
+        )
+        return ImportProgress(status, detail, record.percent)
+    status = gettext("Importing from %(source)s", source=record.source)
+    if record.fetched:
+        status = gettext("Fetching %(file)s", file=record.file_name)
+    return ImportProgress(status, gettext("Waiting for a worker") if seconds > WAITING_AFTER else "", None)
 
 
 def _columns_page(
@@ -357,9 +371,9 @@ def _columns_page(
     return ColumnsPage(
         feed=feed,
         form=form,
-        title="Columns" if feed.item_count else "Review columns",
+        title=gettext("Columns") if feed.item_count else gettext("Review columns"),
         introduction=_columns_introduction(feed, newest),
-        submit_label="Import file" if newest else "Save columns",
+        submit_label=gettext("Import file") if newest else gettext("Save columns"),
         file_error=file_error,
         columns=[
             _column_row(number, source, schema, sample, form, detected.get(schema.columns[source].name, UNKNOWN))
@@ -367,7 +381,7 @@ def _columns_page(
         ],
         group=group,
         is_grouped=bool(group) and (form.typed.get("group") if form.typed else schema.group) == group,
-        column_types=COLUMN_TYPE_LABELS,
+        column_types={type_: gettext(label) for type_, label in COLUMN_TYPE_LABELS.items()},
         reading=reading,
         has_new_columns=posted is not None and posted.is_changed,
         currency=_currency_control(request, feed, schema, sample, detected, form),
@@ -397,20 +411,21 @@ def _currency_control(
     return CurrencyControl(
         value=form.typed.get("currency", feed.currency or (suggested.code if suggested else "")),
         columns=describe_columns(without) if without else "",
-        reason=f"{suggested.code} is suggested because {suggested.reason}." if suggested else "",
+        reason=suggested.reason if suggested else "",
         groups=currency_groups(),
     )
 
 
 def _columns_introduction(feed: Feed, newest: FeedImport | None) -> str:
     if not feed.item_count:
-        return (
-            f"Columns detected in the first rows from {feed.source}. Import the file as it is, or change the columns "
-            "first."
+        return gettext(
+            "Columns detected in the first rows from %(source)s. Import the file as it is, or change the columns "
+            "first.",
+            source=feed.source,
         )
     if newest:
-        return f"The rows from {newest.source} are imported again with these columns."
-    return "Changes apply to the next file."
+        return gettext("The rows from %(source)s are imported again with these columns.", source=newest.source)
+    return gettext("Changes apply to the next file.")
 
 
 def _column_row(
@@ -482,15 +497,19 @@ def _posted_schema(request: Request, feed: Feed) -> tuple[FeedSchema | None, dic
         if column.dropped:
             continue
         if column.name in names:
-            errors[f"name.{number}"] = "Another column already has this name"
+            errors[f"name.{number}"] = gettext("Another column already has this name")
         names.add(column.name)
     if not names and not errors:
-        errors["keep.0"] = "Keep at least one column"
+        errors["keep.0"] = gettext("Keep at least one column")
     if len(key) > MAX_KEY_COLUMNS:
-        errors["key"] = f"Choose at most {MAX_KEY_COLUMNS} columns for the key"
+        errors["key"] = ngettext(
+            "Choose at most %(count)s column for the key",
+            "Choose at most %(count)s columns for the key",
+            MAX_KEY_COLUMNS,
+        )
     group = posted.get("group") or None
     if group and group not in columns:
-        errors.setdefault("group", "Choose a column of the file")
+        errors.setdefault("group", gettext("Choose a column of the file"))
     return (None, errors) if errors else (FeedSchema(columns=columns, key=key, group=group), {})
 
 
@@ -515,7 +534,7 @@ def _end_review(
     form = read_form(ImportNumberForm, request.POST)  # no form_view: there is no field to correct
     record = find_import(request.db, feed, form.value.number) if form.value else None
     if record is None:
-        raise HTTPUnprocessableEntity("Choose one of the feed's imports")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the feed's imports"))
     try:
         end(request.db, record)
     except ImportNotReviewableError as error:

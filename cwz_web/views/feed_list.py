@@ -7,9 +7,9 @@ from typing import Literal
 from cwz_web.feeds.feed_list import FEED_SORTS, FEED_SOURCES, FEED_STATES, ListedFeed, find_feeds
 from cwz_web.feeds.models import IMPORT_STATE_LABELS, Feed, FeedImport, ImportState
 from cwz_web.feeds.schedules import schedule_of
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection
-from cwz_web.runs.progress import count_text
 from cwz_web.runs.run_list import newest_images_of_feeds
 from cwz_web.views.images import image_links
 from cwz_web.web.lists import Filter, ListControls, ListForm, choose_sort, keep_url, read_list_form, sort_labels
@@ -84,13 +84,14 @@ def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
         sort=sort,
         after=form.after or None,
     )
-    sources = {"": "All sources"} | {name: label for name, (label, _) in FEED_SOURCES.items()}
+    sources = {"": gettext("All sources")} | {name: gettext(label) for name, (label, _) in FEED_SOURCES.items()}
+    states = {name: gettext(label) for name, (label, _) in FEED_STATES.items()}
     controls = ListControls(
         noun="feeds",
         search=form.search,
         filters=(
-            Filter("state", "State", {name: label for name, (label, _) in FEED_STATES.items()}, form.state),
-            Filter("source", "Source", sources, form.source),
+            Filter("state", gettext("State"), states, form.state),
+            Filter("source", gettext("Source"), sources, form.source),
         ),
         sorts=sort_labels(FEED_SORTS),
         sort=sort,
@@ -129,21 +130,28 @@ def _feed_row(listed: ListedFeed, thumbnails: tuple[str, ...]) -> FeedRow:
 def _state_of(listed: ListedFeed) -> tuple[str, str]:
     """Return the state of a feed in words, and the class of its badge."""
     if listed.feed.deleted_at:
-        return "Deleted", ""
+        return gettext("Deleted"), ""
     state = ImportState(listed.newest.state) if listed.newest else None
     if state in BADGES:
-        return "Import failed" if state == ImportState.FAILED else IMPORT_STATE_LABELS[state], BADGES[state]
+        label = gettext("Import failed") if state == ImportState.FAILED else gettext(IMPORT_STATE_LABELS[state])
+        return label, BADGES[state]
     if listed.source and listed.source.failures:
-        return "Fetch failed", "error"
-    return ("Up to date", "success") if listed.feed.imported_at else ("No rows yet", "")
+        return gettext("Fetch failed"), "error"
+    return (gettext("Up to date"), "success") if listed.feed.imported_at else (gettext("No rows yet"), "")
 
 
 def _describe_changes(newest: FeedImport | None) -> str:
     """Return what an applied import has changed, such as “2 added, 1 removed”."""
     if newest is None or newest.state not in (ImportState.APPLIED, ImportState.UNCHANGED):
         return ""
-    numbers = {"added": newest.added, "changed": newest.changed, "removed": newest.removed}
-    return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number) or "No changes"
+    parts = []
+    if newest.added:
+        parts.append(ngettext("%(count)s added", "%(count)s added", newest.added))
+    if newest.changed:
+        parts.append(ngettext("%(count)s changed", "%(count)s changed", newest.changed))
+    if newest.removed:
+        parts.append(ngettext("%(count)s removed", "%(count)s removed", newest.removed))
+    return ", ".join(parts) or gettext("No changes")
 
 
 def _describe_findings(listed: ListedFeed) -> str:
@@ -153,4 +161,6 @@ def _describe_findings(listed: ListedFeed) -> str:
         return newest.error_message
     if source and source.failures and source.error_message:
         return source.error_message
-    return count_text(newest.invalid, "invalid row") if newest and newest.invalid else ""
+    if newest and newest.invalid:
+        return ngettext("%(count)s invalid row", "%(count)s invalid rows", newest.invalid)
+    return ""

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import Feed, FeedImport, ImportState
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.views.feed_currency import CurrencyPrompt, currency_prompt
 from cwz_web.views.feed_imports import ImportProgress, progress_of_import
@@ -23,10 +24,10 @@ class FeedTab(StrEnum):
 
 
 TAB_LABELS = {
-    FeedTab.ROWS: "Rows",
-    FeedTab.IMPORTS: "Imports",
-    FeedTab.SOURCE: "Source",
-    FeedTab.SETTINGS: "Settings",
+    FeedTab.ROWS: gettext_noop("Rows"),
+    FeedTab.IMPORTS: gettext_noop("Imports"),
+    FeedTab.SOURCE: gettext_noop("Source"),
+    FeedTab.SETTINGS: gettext_noop("Settings"),
 }
 
 
@@ -78,7 +79,7 @@ def shared_values(request: Request, feed: Feed, tab: FeedTab) -> dict[str, Any]:
     return {
         "feed": feed,
         "tabs": [
-            TabLink(label, request.path_in("feeds", feed.id, *filter(None, [each.value])), each == tab)
+            TabLink(gettext(label), request.path_in("feeds", feed.id, *filter(None, [each.value])), each == tab)
             for each, label in TAB_LABELS.items()
         ],
         "newest": newest,

@@ -20,6 +20,7 @@ from cwz_web.feeds.reading import (
     ReadOptions,
 )
 from cwz_web.feeds.records import Table
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.web.forms import error_messages
 from cwz_web.web.request import Request
 
@@ -30,7 +31,17 @@ FORMAT_LABELS = {
     FileFormat.JSON: "JSON",
     FileFormat.JSON_LINES: "JSON Lines",
     FileFormat.XML: "XML",
-    FileFormat.SPREADSHEET: "Spreadsheet",
+    FileFormat.SPREADSHEET: gettext_noop("Spreadsheet"),
+}
+# As a part of the summary.
+DELIMITER_NAMES = {
+    ",": gettext_noop("comma"),
+    ";": gettext_noop("semicolon"),
+    "\t": gettext_noop("tab"),
+    "|": gettext_noop("vertical bar"),
+    "^": gettext_noop("caret"),
+    "~": gettext_noop("tilde"),
+    "\x1f": gettext_noop("unit separator"),
 }
 _CHARACTERS = {character: name for name, character in CHARACTER_NAMES.items()}
 
@@ -139,13 +150,16 @@ def _as_json(options: ReadOptions) -> str:
 def _summary(reading: Reading) -> str:
     """Describe how a file is read, such as “CSV, Windows-1252, semicolon, header in row 1”."""
     encoding = ENCODING_LABELS.get(reading.encoding or "", reading.encoding or "").partition(" (")[0]
-    parts = [FORMAT_LABELS[reading.format], reading.member, encoding, reading.sheet]
+    parts = [gettext(FORMAT_LABELS[reading.format]), reading.member, encoding, reading.sheet]
     if reading.delimiter:
-        parts.append(DELIMITER_LABELS.get(reading.delimiter, reading.delimiter).lower())
-    if reading.header_row is not None:
-        parts.append(f"header in row {reading.header_row}" if reading.header_row else "no header row")
+        name = DELIMITER_NAMES.get(reading.delimiter)
+        parts.append(gettext(name) if name else reading.delimiter)
+    if reading.header_row:
+        parts.append(gettext("header in row %(number)s", number=reading.header_row))
+    elif reading.header_row is not None:
+        parts.append(gettext("no header row"))
     if reading.row_element:
-        parts.append(f"one row for each {reading.row_element}")
+        parts.append(gettext("one row for each %(element)s", element=reading.row_element))
     return ", ".join(part for part in parts if part)
 
 
@@ -153,33 +167,39 @@ def _controls(options: ReadOptions, reading: Reading) -> list[ReadingControl]:
     """Return what can be chosen for the format of a file."""
     controls = []
     if len(reading.members) > 1:
-        controls.append(_select("member", "File", options.member, reading.member, _same(reading.members)))
+        controls.append(_select("member", gettext("File"), options.member, reading.member, _same(reading.members)))
     if len(reading.sheets) > 1:
-        controls.append(_select("sheet", "Sheet", options.sheet, reading.sheet, _same(reading.sheets)))
+        controls.append(_select("sheet", gettext("Sheet"), options.sheet, reading.sheet, _same(reading.sheets)))
     if reading.row_elements:
         elements = _same((*reading.row_elements, *filter(None, [options.row_element])))
-        controls.append(_select("row_element", "Row element", options.row_element, reading.row_element, elements))
+        controls.append(
+            _select("row_element", gettext("Row element"), options.row_element, reading.row_element, elements)
+        )
     if reading.format == FileFormat.CSV:
-        delimiters = {_CHARACTERS[character]: label for character, label in DELIMITER_LABELS.items()}
-        quotes = {_CHARACTERS.get(character, character): label for character, label in QUOTE_LABELS.items()}
+        delimiters = {_CHARACTERS[character]: gettext(label) for character, label in DELIMITER_LABELS.items()}
+        quotes = {_CHARACTERS.get(character, character): gettext(label) for character, label in QUOTE_LABELS.items()}
         controls += [
-            _select("delimiter", "Delimiter", _named(options.delimiter), _named(reading.delimiter), delimiters),
-            _select("quote", "Quotation mark", _named(options.quote), _named(reading.quote), quotes),
+            _select(
+                "delimiter", gettext("Delimiter"), _named(options.delimiter), _named(reading.delimiter), delimiters
+            ),
+            _select("quote", gettext("Quotation mark"), _named(options.quote), _named(reading.quote), quotes),
         ]
     if reading.encoding is not None:
-        controls.append(_select("encoding", "Encoding", options.encoding, reading.encoding, ENCODING_LABELS))
+        encodings = {name: gettext(label) for name, label in ENCODING_LABELS.items()}
+        controls.append(_select("encoding", gettext("Encoding"), options.encoding, reading.encoding, encodings))
     if reading.header_row is not None:
         value = "" if options.header_row is None else str(options.header_row)
-        detected = "Automatic" if value else f"Automatic ({reading.header_row or 'none'})"
-        controls.append(
-            ReadingControl("reading.header_row", "Header row (0 for none)", value, detected, {}, MAX_HEADER_ROW)
-        )
+        label, detected = gettext("Header row (0 for none)"), str(reading.header_row or gettext("none"))
+        automatic = gettext("Automatic") if value else gettext("Automatic (%(value)s)", value=detected)
+        controls.append(ReadingControl(f"{PREFIX}header_row", label, value, automatic, {}, MAX_HEADER_ROW))
     return controls
 
 
 def _select(name: str, label: str, chosen: str | None, read: str | None, options: dict[str, str]) -> ReadingControl:
     detected = options.get(read or "", read or "")
-    automatic = "Automatic" if chosen or not detected else f"Automatic ({detected.partition(' (')[0]})"
+    automatic = gettext("Automatic")
+    if detected and not chosen:
+        automatic = gettext("Automatic (%(value)s)", value=detected.partition(" (")[0])
     return ReadingControl(PREFIX + name, label, chosen or "", automatic, options)
 
 

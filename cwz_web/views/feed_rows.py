@@ -29,12 +29,13 @@ from cwz_web.feeds.queries import (
 )
 from cwz_web.feeds.sort_index import ensure_sort_index
 from cwz_web.generation.image_service import UPLOAD
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.errors import ImagingError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedResource
-from cwz_web.runs.progress import count_text, images_of_row
+from cwz_web.runs.progress import images_of_row
 from cwz_web.runs.row_findings import RowFinding, find_newest_run, findings_by_key, list_keys_with_findings
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.feed_page import FeedPage, FeedTab, row_path, shared_values
@@ -342,17 +343,17 @@ def _read_grid(request: Request, feed: Feed) -> _Grid:
 
 def _controls(grid: _Grid) -> ListControls:
     names = {name: shorten(name, 30) for name in grid.feed.columns}
-    columns = {"": "All columns", KEY_COLUMN: "Key starts with", **names}
-    states = {state.value: label for state, label in CHANGE_FILTER_LABELS.items()}
+    columns = {"": gettext("All columns"), KEY_COLUMN: gettext("Key starts with"), **names}
+    states = {state.value: gettext(label) for state, label in CHANGE_FILTER_LABELS.items()}
     sort = [("sort", grid.query.sort)] if grid.query.sort else []
     return ListControls(
         noun="rows",
         search=grid.query.text,
         filters=(
-            Filter("column", "Column", columns, grid.query.column),
-            Filter("state", "Rows", states, grid.query.state),
+            Filter("column", gettext("Column"), columns, grid.query.column),
+            Filter("state", gettext("Rows"), states, grid.query.state),
         ),
-        placeholder="Search rows…",
+        placeholder=gettext("Search rows…"),
         kept=(*sort, *grid.hiding),
     )
 
@@ -362,7 +363,7 @@ def _column(grid: _Grid, schema: FeedSchema, name: str) -> GridColumn:
     others = {key: value for key, value in grid.parameters.items() if key in ("sort", "state")}
     return GridColumn(
         name=name,
-        type=COLUMN_TYPE_LABELS[schema.types.get(name, ColumnType.TEXT)],
+        type=gettext(COLUMN_TYPE_LABELS[schema.types.get(name, ColumnType.TEXT)]),
         aria_sort={name: "ascending", f"-{name}": "descending"}.get(grid.query.sort),
         ascending=grid.link(sort=name),
         descending=grid.link(sort=f"-{name}"),
@@ -388,16 +389,25 @@ def _rows_part(request: Request, grid: _Grid) -> RowsPart:
         is_sorting=is_sorting,
         next_query=grid.link(**more) if next_page or is_sorting else None,
         continues=is_scan and len(page.items) < PAGE_SIZE,
-        searched=f"{scanned:,} of {feed.item_count:,} rows searched." if is_scan else "",
+        searched=_describe_search(scanned, feed.item_count) if is_scan else "",
         empty=_describe_end(query, is_first),
         here=request.path_in("feeds", feed.id),
     )
 
 
+def _describe_search(scanned: int, count: int) -> str:
+    return ngettext(
+        "%(scanned)s of %(count)s row searched.",
+        "%(scanned)s of %(count)s rows searched.",
+        count,
+        scanned=number(scanned),
+    )
+
+
 def _describe_end(query: RowQuery, is_first: bool) -> str:
     if not query.is_filter:
-        return "No more rows"
-    return "No rows match" if is_first else "No more rows match"
+        return gettext("No more rows")
+    return gettext("No rows match") if is_first else gettext("No more rows match")
 
 
 def _find_page(request: Request, grid: _Grid) -> tuple[RowPage, dict[str, str]]:
@@ -441,11 +451,15 @@ def _grid_rows(request: Request, grid: _Grid, items: Sequence[Item]) -> list[Gri
         GridRow(
             key=item.key,
             path=row_path(request, feed, item.key),
-            findings=count_text(len(findings[item.key]), "finding") if item.key in findings else "",
+            findings=_describe_findings(findings.get(item.key, [])),
             cells=tuple(_grid_cell(request, feed, item, name, types) for name in grid.columns),
         )
         for item in items
     ]
+
+
+def _describe_findings(findings: Sequence[RowFinding]) -> str:
+    return ngettext("%(count)s finding", "%(count)s findings", len(findings)) if findings else ""
 
 
 def _grid_cell(request: Request, feed: Feed, item: Item, column: str, types: Mapping[str, ColumnType]) -> GridCell:

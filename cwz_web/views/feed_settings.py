@@ -13,6 +13,7 @@ from pyramid.view import view_config
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.generation.models import Template
+from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedResource
 from cwz_web.runs.auto_runs import auto_runs_of, find_auto_run, stop_auto_run
@@ -79,7 +80,7 @@ def stop_auto_run_of_feed(context: FeedResource, request: Request) -> Response:
     form = read_form(StopAutoRunForm, request.POST)  # no form_view: there is no field to correct
     auto = find_auto_run(request.db, context.row, form.value.template) if form.value else None
     if auto is None:
-        raise HTTPUnprocessableEntity("This template is not rendered automatically for the feed")
+        raise HTTPUnprocessableEntity(gettext("This template is not rendered automatically for the feed"))
     stop_auto_run(request.db, auto)
     request.audit("auto_run.disable", context.row.name, template=str(auto.template_id))
     return _to_settings(request, context)
@@ -90,7 +91,8 @@ def delete_feed(context: FeedResource, request: Request) -> Response:
     """Delete a feed. It can be restored from its page."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("feed.delete", context.row.name)
-    add_notice(request, f"Deleted “{context.row.name}”.", undo=request.path_in("feeds", context.row.id, "restore"))
+    text = gettext("Deleted “%(name)s”.", name=context.row.name)
+    add_notice(request, text, undo=request.path_in("feeds", context.row.id, "restore"))
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
 
@@ -101,7 +103,8 @@ def restore_feed(context: FeedResource, request: Request) -> Response:
         check_plan_limit(request.db, request.services.settings, context.row.workspace_id, PlanLimit.FEEDS)
     context.row.deleted_at = None
     request.audit("feed.restore", context.row.name)
-    add_notice(request, f"Restored “{context.row.name}”.", undo=request.path_in("feeds", context.row.id, "delete"))
+    text = gettext("Restored “%(name)s”.", name=context.row.name)
+    add_notice(request, text, undo=request.path_in("feeds", context.row.id, "delete"))
     return HTTPSeeOther(request.path_in("feeds", context.row.id))
 
 

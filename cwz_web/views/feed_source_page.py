@@ -17,6 +17,7 @@ from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.schedules import schedule_of
 from cwz_web.feeds.sources import find_source
+from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedResource
 from cwz_web.views.feed_imports import NO_FILE, uploaded_file
@@ -36,13 +37,13 @@ class NewerFileForm(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class SourcePage(FeedPage):
-    """Values of feeds/source.jinja2; `source_url` is the URL without its query, `key` what matches rows, in words."""
+    """Values of feeds/source.jinja2; `source_url` is the URL without its query, `matching` says what matches rows."""
 
     form: SubmittedForm[Any]
     source: FeedSource | None
     source_url: str
     schedule: str
-    key: str
+    matching: str
 
 
 def _page(context: FeedResource, request: Request, form: SubmittedForm[Any]) -> SourcePage:
@@ -54,7 +55,7 @@ def _page(context: FeedResource, request: Request, form: SubmittedForm[Any]) -> 
         source=source,
         source_url=source.url.partition("?")[0] if source else "",  # the query may contain a secret
         schedule=_describe_schedule(source),
-        key=", ".join(FeedSchema.model_validate(feed.schema).key_names) or "position",
+        matching=_describe_matching(FeedSchema.model_validate(feed.schema).key_names),
     )
 
 
@@ -70,11 +71,11 @@ def import_newer_file(context: FeedResource, request: Request, form: NewerFileFo
     feed = context.row
     file_name, file = uploaded_file(request)
     if file is None:
-        raise FieldError("file", NO_FILE)
+        raise FieldError("file", gettext(NO_FILE))
     try:
         resolve_schema(feed, read_table(file, SAMPLE_ROWS, ReadOptions.model_validate(feed.reading)))
     except InvalidFileError as error:
-        raise FieldError("file", f"{error}. The feed has not changed") from None
+        raise FieldError("file", gettext("%(error)s. The feed has not changed", error=error)) from None
     record = create_import(request.db, feed, file_name=file_name, file=file, started_by=request.user.account.id)
     enqueue_import(request.db, record)
     request.audit("feed.import", feed.name, file=file_name[:200], number=record.number)
@@ -86,7 +87,8 @@ def pause_schedule(context: FeedResource, request: Request) -> Response:
     """Stop fetching a feed on its schedule, until it is resumed."""
     source = source_of(context.row, request.db)
     source.paused_at = source.paused_at or datetime.now(UTC)
-    return _finish_change(request, context, source, "feed.pause", f"Paused “{context.row.name}”.", undo="resume")
+    text = gettext("Paused “%(name)s”.", name=context.row.name)
+    return _finish_change(request, context, source, "feed.pause", text, undo="resume")
 
 
 @view_config(context=FeedResource, name="resume", request_method="POST", permission=Permission.FEED_EDIT)
@@ -94,7 +96,8 @@ def resume_schedule(context: FeedResource, request: Request) -> Response:
     """Fetch a feed on its schedule again."""
     source = source_of(context.row, request.db)
     source.paused_at = None
-    return _finish_change(request, context, source, "feed.resume", f"Resumed “{context.row.name}”.", undo="pause")
+    text = gettext("Resumed “%(name)s”.", name=context.row.name)
+    return _finish_change(request, context, source, "feed.resume", text, undo="pause")
 
 
 def _finish_change(
@@ -116,3 +119,9 @@ def _describe_schedule(source: FeedSource | None) -> str:
         return ""
     schedule = str(schedule_of(source.cron))
     return f"{schedule}, {source.time_zone}" if source.cron else schedule
+
+
+def _describe_matching(names: list[str]) -> str:
+    if not names:
+        return gettext("Rows are matched by position.")
+    return gettext("Rows are matched by %(columns)s.", columns=", ".join(names))

@@ -41,6 +41,7 @@ from cwz_web.feeds.sources import (
     source_spec,
     unmask_query,
 )
+from cwz_web.i18n import gettext, use_locale
 from cwz_web.net.client import MAX_HOST_LENGTH, FetchError, RedirectRefusedError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
@@ -81,7 +82,7 @@ class ScheduleFields(Form):
     @classmethod
     def _known_zone(cls, name: str) -> str:
         if name not in time_zones():
-            raise ValueError("Choose a time zone from the list, for example Europe/Berlin")
+            raise ValueError(gettext("Choose a time zone from the list, for example Europe/Berlin"))
         return name
 
     @property
@@ -352,7 +353,9 @@ def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -
     if form.secret and source_spec(source).has_secret:
         set_secret(request.services.ring, source, form.secret)
     schedule_next_fetch(source)
-    request.audit("feed.schedule", feed.name, schedule=str(schedule_of(source.cron)), time_zone=source.time_zone)
+    with use_locale(None):  # the activity log is stored in English
+        schedule = str(schedule_of(source.cron))
+    request.audit("feed.schedule", feed.name, schedule=schedule, time_zone=source.time_zone)
     return HTTPSeeOther(request.path_in("feeds", feed.id, "source"))
 
 
@@ -420,7 +423,7 @@ def _as_typed(request: Request, form: RequestFields) -> SubmittedForm[Any]:
 def _refused(request: Request, form: RequestFields, error: RedirectRefusedError) -> SubmittedForm[Any]:
     """Return a form that offers to allow the host that a redirect led to."""
     request.response.status = 422
-    message = f"{error.finding}. Allow this host below, or use the final URL"
+    message = gettext("%(finding)s. Allow this host below, or use the final URL", finding=error.finding)
     return _as_typed(request, form).with_error("url", message)
 
 
@@ -428,18 +431,19 @@ def source_of(feed: Feed, db: Session) -> FeedSource:
     """Return the source of a feed. Raises HTTPUnprocessableEntity if it has none."""
     source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
-        raise HTTPUnprocessableEntity("This feed has no URL; its rows are uploaded or sent to the API")
+        raise HTTPUnprocessableEntity(gettext("This feed has no URL; its rows are uploaded or sent to the API"))
     return source
 
 
 def _choices(schedule: Schedule, time_zone: str) -> ScheduleChoices:
-    return ScheduleChoices(schedule, time_zone, FREQUENCY_LABELS, WEEKDAYS, time_zones())
+    frequencies = {frequency: gettext(label) for frequency, label in FREQUENCY_LABELS.items()}
+    return ScheduleChoices(schedule, time_zone, frequencies, tuple(map(gettext, WEEKDAYS)), time_zones())
 
 
 def _preview(sample: Table) -> Preview:
     schema = guess_schema(sample)
     return Preview(
-        columns={name: COLUMN_TYPE_LABELS[schema.columns[name].type] for name in sample.columns},
+        columns={name: gettext(COLUMN_TYPE_LABELS[schema.columns[name].type]) for name in sample.columns},
         rows=sample.rows[:PREVIEW_ROWS],
         notes=sample.notes,
         key_names=schema.key_names,

@@ -248,7 +248,7 @@ def test_import_that_removes_too_many_rows_needs_review(user: FeedUser) -> None:
     user.import_newer(page, b"sku,title\n1,Thing 1\n")
     stale = user.form(path, "/apply")
     page = user.run_jobs(stale.submit().follow())
-    assert "1 rows" in page.text
+    assert "1 row from newer.csv" in page.text
     assert "already been applied" in stale.submit(status=422).text
     assert user.actions[2:] == ["feed.import", "feed.discard", "feed.import", "feed.apply"]
 

@@ -50,7 +50,7 @@ def test_currency_is_suggested_with_a_reason(columns: list[str], row: dict[str, 
 def test_other_prices_suggest_their_currency_only_if_they_agree() -> None:
     other = suggest_currency(["price", "old"], {"old": EURO}, [])
     assert other is not None
-    assert (other.code, other.reason) == ("EUR", "the prices in “old” are in it")
+    assert (other.code, other.reason) == ("EUR", "EUR is suggested because the prices in “old” are in it.")
     assert suggest_currency(["price", "old"], {"old": EURO, "price": ValueFormat(currency="USD")}, []) is None
 
 
