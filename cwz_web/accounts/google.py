@@ -21,7 +21,9 @@ class PasswordRequiredError(Exception):
     """An account with this email address exists; its password is required before Google is linked to it."""
 
 
-def sign_in_with_google(db: Session, profile: OpenIDProfile, *, signed_in: LoginSession | None) -> Account:
+def sign_in_with_google(
+    db: Session, profile: OpenIDProfile, *, signed_in: LoginSession | None, locale: str | None = None
+) -> Account:
     """Return the account of a Google profile.
 
     It is the linked account, the signed-in one after linking it, or a new one.
@@ -30,6 +32,7 @@ def sign_in_with_google(db: Session, profile: OpenIDProfile, *, signed_in: Login
         db: The database session.
         profile: The validated profile.
         signed_in: The browser's session, if the user started from it; Google is linked to its account.
+        locale: The locale of a new account.
 
     Raises:
         PasswordRequiredError: A verified account has this email address and is not linked yet.
@@ -50,7 +53,7 @@ def sign_in_with_google(db: Session, profile: OpenIDProfile, *, signed_in: Login
         db.flush()
     elif account.verified_at is not None:
         raise PasswordRequiredError
-    take_over(db, account, profile.name)
+    take_over(db, account, profile.name, locale)
     _add_identity(db, account, profile)
     return account
 
@@ -75,10 +78,10 @@ def list_identities(db: Session, account: Account) -> list[ExternalIdentity]:
     return list(db.scalars(select(ExternalIdentity).where(ExternalIdentity.account_id == account.id)))
 
 
-def take_over(db: Session, account: Account, name: str) -> None:
+def take_over(db: Session, account: Account, name: str, locale: str | None) -> None:
     """Give an unverified account to the owner of its email address, without what was set up before verification."""
     account.password_hash = None
-    account.name = name
+    account.name, account.locale = name, locale
     account.encrypted_totp_secret = account.totp_confirmed_at = account.totp_last_step = None
     db.execute(delete(Passkey).where(Passkey.account_id == account.id))
     delete_tokens(db, account)

@@ -48,10 +48,19 @@ def normalize_email(text: str) -> str:
     return address.ascii_email
 
 
-def sign_up(db: Session, *, email: str, name: str, password: str, browser: str, passwords: Passwords) -> None:
+def sign_up(
+    db: Session,
+    *,
+    email: str,
+    name: str,
+    password: str,
+    browser: str,
+    passwords: Passwords,
+    locale: str | None = None,
+) -> None:
     """Create an account that cannot sign in until its email address is verified.
 
-    Another sign-up with an unverified address replaces name, password and browser; a verified account does not change.
+    Another sign-up with an unverified address replaces these values; a verified account does not change.
 
     Args:
         db: The database session.
@@ -60,8 +69,14 @@ def sign_up(db: Session, *, email: str, name: str, password: str, browser: str, 
         password: The password.
         browser: The visitor cookie of the browser.
         passwords: Hashes the password.
+        locale: The locale that the browser asks for, if it is one of ours.
     """
-    values = {"name": name, "password_hash": passwords.hash(password), "sign_up_visitor_digest": digest(browser)}
+    values = {
+        "name": name,
+        "password_hash": passwords.hash(password),
+        "sign_up_visitor_digest": digest(browser),
+        "locale": locale,
+    }
     statement = insert(Account).values(id=uuid7(), email=email, epoch=0, **values)
     db.execute(
         statement.on_conflict_do_update(

@@ -23,6 +23,7 @@ from cwz_web.web.authorization import (
     read_callback,
     redirect_to_provider,
 )
+from cwz_web.web.locales import requested_locale
 from cwz_web.web.login_flow import continue_sign_in
 from cwz_web.web.recent_auth import proof_path
 from cwz_web.web.request import Request
@@ -79,7 +80,7 @@ def _sign_in(request: Request, profile: OpenIDProfile, callback: AuthorizationCa
         session = find_browser_session(request, db)
         linking = session if session and str(session.id) == callback.binding else None
         try:
-            account = sign_in_with_google(db, profile, signed_in=linking)
+            account = sign_in_with_google(db, profile, signed_in=linking, locale=requested_locale(request))
         except PasswordRequiredError:
             return redirect_to_password(request, profile)
         if linking is not None:

@@ -33,6 +33,7 @@ from cwz_web.web.forms import (
     form_view,
     read_form,
 )
+from cwz_web.web.locales import requested_locale
 from cwz_web.web.login_flow import continue_sign_in, remember_device
 from cwz_web.web.request import Request
 from cwz_web.workspaces.single_sign_on import keep_requirement
@@ -254,6 +255,7 @@ def create_account(context: Root, request: Request, form: SignUpForm) -> CheckEm
         password=form.password,
         browser=request.visitor_id,
         passwords=request.services.passwords,
+        locale=requested_locale(request),
     )
     enqueue_sign_up_email(request.db, form.email)
     request.override_renderer = CHECK_EMAIL_PAGE

@@ -26,6 +26,7 @@ from cwz_web.web.authorization import (
     redirect_to_provider,
 )
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
+from cwz_web.web.locales import requested_locale
 from cwz_web.web.login_flow import start_provider_session
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
@@ -191,7 +192,7 @@ def _sign_in(request: Request, known: IdentityProvider, profile: OpenIDProfile, 
         provider = find_provider(db, workspace_id)
         if provider is None or (provider.issuer, provider.client_id) != (known.issuer, known.client_id):
             raise OpenIDError("callback: the provider was changed")
-        account = find_account(db, workspace_id, profile)
+        account = find_account(db, workspace_id, profile, requested_locale(request))
         if not is_member(db, workspace_id, account):
             check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.MEMBERS)
             join(db, provider, account, profile, request.remote_addr or "")

@@ -44,4 +44,9 @@ def find_locale(request: Request) -> str:
 
 def browser_locale(request: Request) -> str:
     """Return the locale of the header Accept-Language (RFC 4647, lookup)."""
-    return str(request.accept_language.lookup(list(LOCALES), default=DEFAULT))
+    return requested_locale(request) or DEFAULT
+
+
+def requested_locale(request: Request) -> str | None:
+    """Return the locale of the header Accept-Language, or None if it names none that there is."""
+    return request.accept_language.lookup(list(LOCALES), default="") or None

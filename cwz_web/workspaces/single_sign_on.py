@@ -276,13 +276,14 @@ def mark_verified(db: Session, workspace_id: UUID, domain: str) -> None:
     db.flush()
 
 
-def find_account(db: Session, workspace_id: UUID, profile: OpenIDProfile) -> Account:
+def find_account(db: Session, workspace_id: UUID, profile: OpenIDProfile, locale: str | None = None) -> Account:
     """Return the account of a user of the provider, which is created if there is none.
 
     Args:
         db: A transaction in the workspace.
         workspace_id: The workspace.
         profile: The validated profile.
+        locale: The locale of a new account.
 
     Raises:
         SingleSignOnError: The workspace has not verified the domain of the email address.
@@ -299,7 +300,7 @@ def find_account(db: Session, workspace_id: UUID, profile: OpenIDProfile) -> Acc
         db.add(account)
         db.flush()
     if account.verified_at is None:
-        take_over(db, account, profile.name)
+        take_over(db, account, profile.name, locale)
     return account
 
 

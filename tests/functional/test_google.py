@@ -92,11 +92,12 @@ def load_account(make: Factory, email: str) -> Account:
 
 
 def test_new_user_gets_a_verified_account_without_a_password(app: TestApp, make: Factory) -> None:
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "fr-BE"
     answer = sign_in_with_google(app, "g1|ada@example.org|true")
     assert answer.location == "http://localhost/"
     assert "From Outside" in app.get("/account").text
     account = load_account(make, "ada@example.org")
-    assert account.password_hash is None
+    assert (account.password_hash, account.locale) == (None, "fr-BE")
     assert account.verified_at is not None
     form = TestApp(app.app).get("/signin").forms[0]
     form["email"], form["password"] = "ada@example.org", "not the password"

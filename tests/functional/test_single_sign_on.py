@@ -84,9 +84,11 @@ def test_other_domain_has_no_provider(app: TestApp, space: Workspace, email: str
 def test_new_user_joins_with_the_default_role(
     app: TestApp, make: Factory, space: Workspace, provider: OpenIDServer, mailbox: Mailbox
 ) -> None:
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de-CH"
     assert sign_in_through(app, provider, space).location == "http://localhost/w"
     account = account_of(make)
     assert (account.name, account.password_hash, account.verified_at is not None) == ("Ada Lovelace", None, True)
+    assert account.locale == "de-CH"
     assert member_role(make, space, account) == Role.SUPPORT
     app.get(f"/w/{space.slug}", status=200)
     assert "opens this workspace only" in text_of(mailbox.last(account.email))

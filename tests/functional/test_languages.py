@@ -1,0 +1,136 @@
+"""The language of pages: that of the account, or that of the browser."""
+
+import json
+import re
+
+import pytest
+from sqlalchemy import select
+from webtest import TestApp
+from webtest.response import TestResponse
+
+from cwz_web.accounts.models import Account
+from tests.factories import Factory, sign_in
+from tests.mailbox import Mailbox
+
+# The date of the title of each `time` element, as English, German and French write it.
+DATES = {"en": r"\d+ [A-Z]\w+ \d{4},", "de": r"\d+\. [A-Z]\w+ \d{4},", "fr": r"\d+ [a-zéû]+ \d{4},"}
+
+
+@pytest.fixture
+def account(app: TestApp, make: Factory) -> Account:
+    account = make.account()
+    sign_in(app, account)
+    return account
+
+
+def find_account(make: Factory, email: str) -> Account:
+    with make.database.transaction() as db:
+        return db.scalars(select(Account).where(Account.email == email)).one()
+
+
+def language_of(page: TestResponse) -> str:
+    return str(page.html.html["lang"])
+
+
+def choose_language(app: TestApp, tag: str) -> TestResponse:
+    form = app.get("/account").forms[1]
+    form["locale"].force_value(tag)
+    return form.submit(status="*")
+
+
+def sign_up(app: TestApp, email: str) -> None:
+    form = app.get("/signup").forms[0]
+    form["name"], form["email"], form["password"] = "Ada", email, "violet harbour 93 teapots"
+    assert email in form.submit().text
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "de-AT"),
+        ("de-LI", "de"),
+        ("ja,fr-BE;q=0.5,en;q=0.1", "fr-BE"),
+        ("en-AU,de;q=0.9", "en"),
+        ("en-US", "en-US"),
+        ("ja", "en"),
+        ("*", "en"),
+        ("de;q=0", "en"),
+        (";;q=", "en"),
+        ("", "en"),
+    ],
+)
+def test_visitors_see_pages_in_the_language_of_their_browser(app: TestApp, header: str, language: str) -> None:
+    page = app.get("/signin", headers={"Accept-Language": header})
+    assert (language_of(page), page.html.html["dir"]) == (language, "ltr")
+
+
+def test_browser_without_a_language_gets_english(app: TestApp) -> None:
+    assert language_of(app.get("/signin")) == "en"
+
+
+@pytest.mark.parametrize("tag", ["en", "de", "fr"])
+def test_chosen_language_is_that_of_the_pages(app: TestApp, make: Factory, account: Account, tag: str) -> None:
+    choose_language(app, tag).follow(status=200)
+    assert find_account(make, account.email).locale == tag
+    page = app.get("/account")
+    assert language_of(page) == tag
+    assert page.forms[1]["locale"].value == tag
+    assert re.match(DATES[tag], page.html.time["title"])
+    assert json.loads(app.get("/account/export").text)["account"]["locale"] == tag
+
+
+def test_language_names_itself(app: TestApp, account: Account) -> None:
+    options = {
+        option["value"]: (option.get("lang"), option.text.strip()) for option in app.get("/account").html("option")
+    }
+    assert options["fr-CA"] == ("fr-CA", "français (Canada)")
+    assert options["de"] == ("de", "Deutsch")
+
+
+@pytest.mark.parametrize("tag", ["ja", "de_AT", "DE", "de'"])
+def test_unknown_language_is_refused(app: TestApp, make: Factory, account: Account, tag: str) -> None:
+    page = choose_language(app, tag)
+    assert page.status_int == 422
+    assert page.html.find(id="locale-error").text == "Choose an option"
+    assert find_account(make, account.email).locale is None
+
+
+def test_rejected_form_keeps_the_chosen_language(app: TestApp, make: Factory, account: Account) -> None:
+    form = app.get("/account").forms[1]
+    form["name"], form["locale"] = "", "fr"
+    page = form.submit(status=422)
+    assert page.forms[1]["locale"].value == "fr"
+    assert find_account(make, account.email).locale is None
+
+
+def test_language_of_the_account_wins_over_that_of_the_browser(app: TestApp, account: Account) -> None:
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    assert language_of(app.get("/account")) == "de"
+    page = choose_language(app, "fr-CH").follow()
+    assert language_of(page) == "fr-CH"
+    assert language_of(app.get("/w")) == "fr-CH"
+    assert language_of(app.get("/security")) == "fr-CH", "also on public pages"
+    assert language_of(choose_language(app, "").follow()) == "de", "the browser's again"
+
+
+@pytest.mark.parametrize(("header", "locale"), [("fr-CA,fr;q=0.9", "fr-CA"), ("en", "en"), ("ja", None), ("", None)])
+def test_sign_up_stores_the_language_of_the_browser(
+    app: TestApp, make: Factory, mailbox: Mailbox, header: str, locale: str | None
+) -> None:
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = header
+    sign_up(app, "ada@example.org")
+    assert find_account(make, "ada@example.org").locale == locale
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    app.get(mailbox.link("ada@example.org")).forms[0].submit(status=303)
+    assert find_account(make, "ada@example.org").locale == locale
+    assert language_of(app.get("/account")) == (locale or "de")
+
+
+def test_sign_up_changes_only_the_language_of_an_unverified_account(app: TestApp, make: Factory) -> None:
+    known = make.account(email="ada@example.org", locale="de")
+    unverified = make.account(email="bob@example.org", locale="de", verified_at=None)
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "fr"
+    for account in (known, unverified):
+        sign_up(app, account.email)
+    assert find_account(make, known.email).locale == "de"
+    assert find_account(make, unverified.email).locale == "fr"
