@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from cwz_web.i18n import gettext_noop
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import Bucket, StorageError
 from cwz_web.storage.models import Connection
@@ -23,7 +24,10 @@ PROBE = b"Written by ConnectWyze to test this connection. You can delete this ob
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a connection test. `error_message` is None when it passed or did not run."""
+    """One step of a connection test. `error_message` is None when it passed or did not run.
+
+    Both texts are in English, since they are stored; pages translate them.
+    """
 
     label: str
     error_message: str | None = None
@@ -53,11 +57,11 @@ def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -
     pool = ThreadPoolExecutor(1)
     buckets: list[Bucket] = []
     actions: list[tuple[str, Callable[[], object]]] = [
-        ("Open", lambda: buckets.append(open_bucket())),
-        ("Write", lambda: buckets[0].put(key, PROBE, content_type="text/plain")),
-        ("Read", lambda: _check_content(buckets[0].get(key))),
-        ("List", lambda: _check_list([info.key for info in buckets[0].list(key)], key)),
-        ("Delete", lambda: buckets[0].delete(key)),
+        (gettext_noop("Open"), lambda: buckets.append(open_bucket())),
+        (gettext_noop("Write"), lambda: buckets[0].put(key, PROBE, content_type="text/plain")),
+        (gettext_noop("Read"), lambda: _check_content(buckets[0].get(key))),
+        (gettext_noop("List"), lambda: _check_list([info.key for info in buckets[0].list(key)], key)),
+        (gettext_noop("Delete"), lambda: buckets[0].delete(key)),
     ]
     steps: list[Step] = []
     try:
@@ -83,18 +87,19 @@ def _run_step(pool: ThreadPoolExecutor, label: str, action: Callable[[], object]
         STORAGE_ERRORS.labels(type(error).__name__).inc()
         return Step(label, str(error))
     except FutureTimeoutError:
-        return Step(label, "The storage did not respond in time; try again in a minute")
+        return Step(label, gettext_noop("The storage did not respond in time; try again in a minute"))
     except Exception:
         log.exception("storage plugin failed", step=label)
-        return Step(label, "The storage plugin failed; the error is in the server's log")
+        return Step(label, gettext_noop("The storage plugin failed; the error is in the server's log"))
     return Step(label)
 
 
 def _check_content(body: bytes) -> None:
     if body != PROBE:
-        raise StorageError("The storage returned other content than was written; check for a proxy or cache")
+        message = gettext_noop("The storage returned other content than was written; check for a proxy or cache")
+        raise StorageError(message)
 
 
 def _check_list(keys: list[str], key: str) -> None:
     if key not in keys:
-        raise StorageError("The written object is missing from the list; allow listing in this bucket")
+        raise StorageError(gettext_noop("The written object is missing from the list; allow listing in this bucket"))

@@ -1,7 +1,7 @@
 """A workspace's storage connections: create, change, delete, the default one, and the keys of objects in it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,22 +11,43 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.crypto import KeyRing
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.storage.contract import InvalidSettingsError, StorageProvider
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 
 Values = Mapping[str, Any]
-NO_CONNECTION = "This workspace has no storage for its images; connect storage first"
-CONNECTION_DELETED = "The chosen storage connection was deleted; choose another one"
-# A connection that these tables refer to cannot be deleted.
-REFERENCES = (
-    ("images", "images are stored in it"),
-    ("deleted_images", "images that were deleted in the last half hour are in it"),
-    ("runs", "runs used it"),
-    ("templates", "templates use it"),
-    ("auto_runs", "automatic runs use it"),
-)
+NO_CONNECTION = gettext_noop("This workspace has no storage for its images; connect storage first")
+CONNECTION_DELETED = gettext_noop("The chosen storage connection was deleted; choose another one")
+# A connection that these tables refer to cannot be deleted; why not, for one row and for several.
+REFERENCES: dict[str, Callable[[int], str]] = {
+    "images": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s image is stored in it",
+        "This connection cannot be deleted: %(count)s images are stored in it",
+        count,
+    ),
+    "deleted_images": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s image that was deleted in the last half hour is in it",
+        "This connection cannot be deleted: %(count)s images that were deleted in the last half hour are in it",
+        count,
+    ),
+    "runs": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s run used it",
+        "This connection cannot be deleted: %(count)s runs used it",
+        count,
+    ),
+    "templates": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s template uses it",
+        "This connection cannot be deleted: %(count)s templates use it",
+        count,
+    ),
+    "auto_runs": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s automatic run uses it",
+        "This connection cannot be deleted: %(count)s automatic runs use it",
+        count,
+    ),
+}
 # Uploads that an error message names.
 MAX_NAMED = 3
 # Templates and feeds that the page of a connection names.
@@ -59,7 +80,7 @@ def get_default_connection(db: Session, workspace_id: UUID) -> Connection:
     """Return the connection of new images. Raises InvalidSettingsError when the workspace has none."""
     connection = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
     if connection is None:
-        raise InvalidSettingsError(NO_CONNECTION)
+        raise InvalidSettingsError(gettext(NO_CONNECTION))
     return connection
 
 
@@ -73,7 +94,7 @@ def get_connection(db: Session, workspace_id: UUID, connection_id: UUID | None) 
         return get_default_connection(db, workspace_id)
     connection = db.get(Connection, (workspace_id, connection_id))
     if connection is None:
-        raise InvalidSettingsError(CONNECTION_DELETED)
+        raise InvalidSettingsError(gettext(CONNECTION_DELETED))
     return connection
 
 
@@ -86,7 +107,7 @@ def list_connections_first(db: Session, workspace_id: UUID, connection_id: UUID 
     connections = list_connections(db, workspace_id)
     first = [c for c in connections if (c.is_default if connection_id is None else c.id == connection_id)]
     if not first:
-        raise InvalidSettingsError(NO_CONNECTION if connection_id is None else CONNECTION_DELETED)
+        raise InvalidSettingsError(gettext(NO_CONNECTION if connection_id is None else CONNECTION_DELETED))
     return first + [c for c in connections if c is not first[0]]
 
 
@@ -270,14 +291,14 @@ def delete_connection(db: Session, connection: Connection) -> None:
     db.refresh(connection, with_for_update=True)
     others = [c for c in list_connections(db, connection.workspace_id) if c.id != connection.id]
     if connection.is_default and others:
-        raise ConnectionInUseError("This is the default connection; make another one the default first")
-    for table, reason in REFERENCES:
+        raise ConnectionInUseError(gettext("This is the default connection; make another one the default first"))
+    for table, describe in REFERENCES.items():
         count = db.scalar(
             text(f"SELECT count(*) FROM {table} WHERE workspace_id = :w AND connection_id = :c"),  # noqa: S608
             {"w": connection.workspace_id, "c": connection.id},
         )
         if count:
-            raise ConnectionInUseError(f"This connection cannot be deleted: {count} {reason}")
+            raise ConnectionInUseError(describe(count))
     _check_uploads(db, connection)
     db.delete(connection)
     db.flush()
@@ -295,13 +316,28 @@ def _check_uploads(db: Session, connection: Connection) -> None:
     if not rows:
         return
     names = ", ".join(f"“{row.name}”" for row in rows[:MAX_NAMED])
-    more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
-    count, verb = ("1 upload", "is") if len(rows) == 1 else (f"{len(rows)} uploads", "are")
-    verb = verb if all(row.connection_id for row in rows) else "could be"
-    raise ConnectionInUseError(
-        f"This connection cannot be deleted: {count} {verb} stored in it ({names}{more}). Templates could not show"
-        f" what is lost. Make another connection the default and upload the files again, or delete them permanently"
+    more = len(rows) - MAX_NAMED
+    if more > 0:
+        names = ngettext("%(names)s and %(count)s more", "%(names)s and %(count)s more", more, names=names)
+    if all(row.connection_id for row in rows):
+        reason = ngettext(
+            "This connection cannot be deleted: %(count)s upload is stored in it (%(names)s).",
+            "This connection cannot be deleted: %(count)s uploads are stored in it (%(names)s).",
+            len(rows),
+            names=names,
+        )
+    else:
+        reason = ngettext(
+            "This connection cannot be deleted: %(count)s upload could be stored in it (%(names)s).",
+            "This connection cannot be deleted: %(count)s uploads could be stored in it (%(names)s).",
+            len(rows),
+            names=names,
+        )
+    remedy = gettext(
+        "Templates could not show what is lost. Make another connection the default and upload the files again, or"
+        " delete them permanently"
     )
+    raise ConnectionInUseError(f"{reason} {remedy}")
 
 
 def reencrypt_secrets(db: Session, connection: Connection, ring: KeyRing) -> bool:

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.net.guard import OutboundPolicy
 
 API_VERSION = 1
 MAX_KEY_BYTES = 1024
 # What may surround a pasted value. Other blanks, such as a no-break space, are invisible and refused.
 ASCII_BLANKS = " \t\r\n"
+_UNKNOWN_HOST = gettext_noop("The storage's host is unknown, or not on the public internet")
 
 SettingsT = TypeVar("SettingsT", bound="Fields")
 CredentialsT = TypeVar("CredentialsT", bound="Fields")
@@ -78,8 +80,8 @@ class BlockedAddressError(StorageUnreachableError):
     The message does not say which: internal names must not be found by trying.
     """
 
-    def __init__(self, message: str = "The storage's host is unknown, or not on the public internet") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = _UNKNOWN_HOST) -> None:
+        super().__init__(gettext(message))
 
 
 class Capability(StrEnum):
@@ -124,14 +126,14 @@ class Fields(BaseModel):
 
 def _check_text(text: str) -> None:
     if not text.isprintable():
-        raise ValueError("Remove the line breaks, control characters and no-break spaces")
+        raise ValueError(gettext("Remove the line breaks, control characters and no-break spaces"))
     if text.lower().startswith(("http://", "https://")):
         try:
             has_port = urlsplit(text).port != 0
         except ValueError:
             has_port = False
         if not has_port:
-            raise ValueError("Enter a URL with a port from 1 to 65535, or without one")
+            raise ValueError(gettext("Enter a URL with a port from 1 to 65535, or without one"))
 
 
 def is_multiline_field(info: FieldInfo) -> bool:
@@ -328,7 +330,9 @@ def read_at_most(bucket: ReadWriteBucket, key: str, max_bytes: int) -> bytes:
         parts.append(part)
         size += len(part)
         if size > max_bytes:
-            raise ObjectTooLargeError(f"The stored object is larger than {max_bytes // 1024**2} MB")
+            raise ObjectTooLargeError(
+                gettext("The stored object is larger than %(size)s MB", size=max_bytes // 1024**2)
+            )
     return b"".join(parts)
 
 

@@ -11,6 +11,7 @@ import requests
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from cwz_web.i18n import gettext
 from cwz_web.net.client import BlockedRequestError
 from cwz_web.net.guard import OutboundPolicy, is_blocked_error
 from cwz_web.storage.contract import (
@@ -80,7 +81,7 @@ class HttpClient:
             error_class, message = self._errors[status]
             raise error_class(message)
         if status == HTTPStatus.NOT_FOUND and key is None:
-            raise BucketNotFoundError("The storage has nothing at this URL; check the settings")
+            raise BucketNotFoundError(gettext("The storage has nothing at this URL; check the settings"))
         raise error_for_status(status)
 
     def request_xml(self, method: str, key: str | None, **options: Any) -> Element:
@@ -91,7 +92,9 @@ class HttpClient:
         try:
             root: Element = fromstring(self.request(method, key, **options).content)
         except (ParseError, DefusedXmlException):
-            raise StorageUnreachableError("The server's response is not the expected XML; check the URL") from None
+            raise StorageUnreachableError(
+                gettext("The server's response is not the expected XML; check the URL")
+            ) from None
         return root
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -103,18 +106,20 @@ def error_for_status(status: int) -> StorageError:
     """Return the contract's error for an HTTP status that is not 2xx."""
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            return InvalidCredentialsError("The storage rejects these credentials; enter valid ones")
+            return InvalidCredentialsError(gettext("The storage rejects these credentials; enter valid ones"))
         case HTTPStatus.FORBIDDEN:
-            return PermissionDeniedError("The credentials must allow reading, writing, listing and deleting")
+            return PermissionDeniedError(gettext("The credentials must allow reading, writing, listing and deleting"))
         case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
-            return ObjectNotFoundError("The object does not exist")
+            return ObjectNotFoundError(gettext("The object does not exist"))
         case HTTPStatus.PRECONDITION_FAILED:
-            return ObjectExistsError("The object exists already")
+            return ObjectExistsError(gettext("The object exists already"))
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
-            return StorageThrottledError("The storage limits the request rate; try again later")
+            return StorageThrottledError(gettext("The storage limits the request rate; try again later"))
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return StorageUnreachableError(f"The storage has an internal error (HTTP {status}); try again later")
-    return InvalidSettingsError(f"The storage rejects the request (HTTP {status}); check the settings")
+            text = gettext("The storage has an internal error (HTTP %(status)s); try again later", status=status)
+            return StorageUnreachableError(text)
+    text = gettext("The storage rejects the request (HTTP %(status)s); check the settings", status=status)
+    return InvalidSettingsError(text)
 
 
 @contextmanager
@@ -125,7 +130,7 @@ def request_errors() -> Iterator[None]:
     except (BlockedRequestError, requests.RequestException) as error:
         if is_blocked_error(error):
             raise BlockedAddressError from None
-        raise StorageUnreachableError("The storage does not respond; try again later") from None
+        raise StorageUnreachableError(gettext("The storage does not respond; try again later")) from None
 
 
 def _parts(response: requests.Response) -> Iterator[bytes]:

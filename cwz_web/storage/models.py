@@ -11,15 +11,21 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cwz_web.db.base import Base, WorkspaceOwned
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.storage.plugins import ConnectionSpec
 
 
 class ConnectionState(StrEnum):
-    """The result of the last connection test. The value is the label of the interface."""
+    """The result of the last connection test. The value is the label of the interface, in English."""
 
-    UNTESTED = "Not tested"
-    WORKING = "Working"
-    FAILING = "Failing"
+    UNTESTED = gettext_noop("Not tested")
+    WORKING = gettext_noop("Working")
+    FAILING = gettext_noop("Failing")
+
+    @property
+    def label(self) -> str:
+        """Return the label of the interface."""
+        return gettext(self.value)
 
 
 class Connection(WorkspaceOwned, Base):

@@ -15,6 +15,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cwz_web.crypto import DecryptionError, KeyRing
+from cwz_web.i18n import gettext
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.net.resolution import Resolver, resolve
 from cwz_web.settings import IncludedStorage, Settings
@@ -144,13 +145,18 @@ class ProviderRegistry:
             return bucket
         provider = self.get(spec.provider)
         if provider is None:
-            raise InvalidSettingsError(f"The storage provider {spec.provider} is not installed on this server")
+            text = gettext("The storage provider %(name)s is not installed on this server", name=spec.provider)
+            raise InvalidSettingsError(text)
         try:
             settings = provider.settings_model.model_validate_json(spec.settings)
             credentials = provider.credentials_model.model_validate(self._decrypt(spec))
         except ValidationError as error:
             fields = _fields_of(error)
-            raise InvalidSettingsError(f"Some settings of {provider.label} are not valid: {fields}") from None
+            raise InvalidSettingsError(
+                gettext(
+                    "Some settings of %(provider)s are not valid: %(fields)s", provider=provider.label, fields=fields
+                )
+            ) from None
         bucket = self.open_unsaved(provider, settings, credentials)
         if provider.name == INCLUDED:
             bucket = WorkspaceBucket(bucket, spec.workspace_id)
@@ -204,7 +210,9 @@ class ProviderRegistry:
             )
         except DecryptionError as error:
             raise InvalidCredentialsError(
-                f"The secrets of this connection cannot be decrypted; enter them again ({error})"
+                gettext(
+                    "The secrets of this connection cannot be decrypted; enter them again (%(reason)s)", reason=error
+                )
             ) from None
         return secrets
 

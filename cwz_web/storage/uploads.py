@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from cwz_web.i18n import gettext
 from cwz_web.storage.connections import upload_key
 from cwz_web.storage.contract import ObjectNotFoundError, ReadWriteBucket, StorageError, read_at_most
 from cwz_web.storage.plugins import ConnectionSpec, DelegatedConnection
@@ -40,4 +41,4 @@ class Uploads:
                 continue
             except StorageError as error:
                 first_error = first_error or error
-        raise first_error or ObjectNotFoundError("The workspace does not have this upload")
+        raise first_error or ObjectNotFoundError(gettext("The workspace does not have this upload"))

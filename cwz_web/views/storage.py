@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.db.session import enter_workspace
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ConnectionCollection, ConnectionResource
 from cwz_web.storage.connection_test import Step, first_error, run_connection_test, save_result, saved_steps
@@ -37,7 +38,13 @@ from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection, ConnectionState
 from cwz_web.web.forms import SubmittedForm, empty_form
-from cwz_web.web.provider_forms import ConnectionInput, ProviderField, provider_fields, read_provider_form
+from cwz_web.web.provider_forms import (
+    ConnectionInput,
+    ProviderField,
+    provider_fields,
+    provider_label,
+    read_provider_form,
+)
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.audit import record
@@ -47,12 +54,12 @@ LIST = "storage/list.jinja2"
 CHOOSE = "storage/choose.jinja2"
 FORM = "storage/form.jinja2"
 TEST_RESULT = "storage/_test_result.jinja2"
-SECRETS_REQUIRED = "Enter the credentials again, because the other settings changed"
+SECRETS_REQUIRED = gettext_noop("Enter the credentials again, because the other settings changed")
 NOTICES = {
-    "connected": "Storage connected.",
-    "changed": "Changes saved.",
-    "default": "Default connection changed. New images are stored there.",
-    "deleted": "Connection deleted. The objects in the bucket were not changed.",
+    "connected": gettext_noop("Storage connected."),
+    "changed": gettext_noop("Changes saved."),
+    "default": gettext_noop("Default connection changed. New images are stored there."),
+    "deleted": gettext_noop("Connection deleted. The objects in the bucket were not changed."),
 }
 BADGES = {ConnectionState.WORKING: "success", ConnectionState.FAILING: "error", ConnectionState.UNTESTED: ""}
 NO_USAGE = StorageUsage(images=0, size=0)
@@ -60,15 +67,17 @@ NO_USAGE = StorageUsage(images=0, size=0)
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """A connection in the list. `provider` is None when its plugin is not installed.
+    """A connection in the list. `provider` is its label; empty when its plugin is not installed.
 
-    `steps` says how far the last test came, such as “5 of 5 steps”; empty if it was not tested.
+    `error_message` is that of the last test. `steps` says how far it came, such as “5 of 5 steps”; empty if it was not
+    tested.
     """
 
     connection: Connection
-    provider: StorageProvider[Any, Any] | None
+    provider: str
     usage: StorageUsage
     badge: str
+    error_message: str
     steps: str
 
 
@@ -82,9 +91,9 @@ class ConnectionListPage:
 
 @dataclass(frozen=True)
 class ProviderListPage:
-    """The view model of storage/choose.jinja2."""
+    """The view model of storage/choose.jinja2: the providers with their labels."""
 
-    providers: list[StorageProvider[Any, Any]]
+    providers: list[tuple[StorageProvider[Any, Any], str]]
 
 
 @dataclass(frozen=True)
@@ -111,12 +120,13 @@ class ConnectionPage:
     """The view model of storage/form.jinja2 and of its part, storage/_test_result.jinja2.
 
     `connection` is None for a new one, `provider` when its plugin is not installed. `form_errors` are the messages of
-    the form with the labels of their fields. `saved_steps` are those of the last test of the saved connection, `badge`
-    is the class of its state. `usage` is None for a new connection, and for a part of the page.
+    the form with the labels of their fields. `saved_steps` and `error_message` are those of the last test of the saved
+    connection, `badge` is the class of its state. `usage` is None for a new connection, and for a part of the page.
     """
 
     form: SubmittedForm[Any]
     provider: StorageProvider[Any, Any] | None
+    provider_label: str
     connection: Connection | None
     fields: list[ProviderField]
     form_errors: list[str]
@@ -124,6 +134,7 @@ class ConnectionPage:
     has_failed: bool
     has_secrets: bool
     saved_steps: list[TestStep]
+    error_message: str
     badge: str
     usage: ConnectionUsage | None
 
@@ -135,10 +146,18 @@ def connection_list(context: ConnectionCollection, request: Request) -> Connecti
     usage = usage_by_connection(request.db, workspace_id)
     providers = request.services.providers
     rows = [
-        ConnectionRow(c, providers.get(c.provider), usage.get(c.id, NO_USAGE), BADGES[c.state], _passed_steps(c))
-        for c in list_connections(request.db, workspace_id)
+        ConnectionRow(
+            connection=connection,
+            provider=provider_label(providers.get(connection.provider)),
+            usage=usage.get(connection.id, NO_USAGE),
+            badge=BADGES[connection.state],
+            error_message=_error_message(connection),
+            steps=_passed_steps(connection),
+        )
+        for connection in list_connections(request.db, workspace_id)
     ]
-    return ConnectionListPage(rows, NOTICES.get(request.GET.get("done", "")))
+    notice = NOTICES.get(request.GET.get("done", ""))
+    return ConnectionListPage(rows, gettext(notice) if notice else None)
 
 
 @view_config(
@@ -157,7 +176,7 @@ def new_connection_page(context: ConnectionCollection, request: Request) -> Prov
     if not is_in_every_plan:
         check_plan_limit(request.db, request.services.settings, request.workspace.workspace_id, PlanLimit.CONNECTIONS)
     if provider is None:
-        return ProviderListPage(list(offered.values()))
+        return _provider_list(offered)
     request.override_renderer = FORM
     return _page(provider, empty_form())
 
@@ -233,7 +252,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
     settings = entered.settings.model_dump(mode="json")
     if entered.credentials is None and settings != connection.settings:
         secret_field = next(iter(provider.credentials_model.model_fields))
-        return _respond(request, _page(provider, form.with_error(secret_field, SECRETS_REQUIRED), connection))
+        return _respond(request, _page(provider, form.with_error(secret_field, gettext(SECRETS_REQUIRED)), connection))
     steps = _run_test(request, _opener(request, provider, connection, entered))
     if not _is_saved(entered, steps):
         return _respond(request, _page(provider, form, connection, steps))
@@ -248,7 +267,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
                 secrets=entered.secrets,
             )
         except SecretsRequiredError:  # another request changed the settings
-            form = form.with_error("connection_name", SECRETS_REQUIRED)
+            form = form.with_error("connection_name", gettext(SECRETS_REQUIRED))
             return _respond(request, _page(provider, form, connection, steps))
         save_result(current, steps)
         details = {"secrets_replaced": entered.credentials is not None}
@@ -324,7 +343,11 @@ def _offered_providers(request: Request, db: Session) -> dict[str, StorageProvid
 def _choose_another(request: Request, offered: dict[str, StorageProvider[Any, Any]]) -> ProviderListPage:
     request.override_renderer = CHOOSE
     request.response.status = 422
-    return ProviderListPage(list(offered.values()))
+    return _provider_list(offered)
+
+
+def _provider_list(offered: dict[str, StorageProvider[Any, Any]]) -> ProviderListPage:
+    return ProviderListPage([(provider, provider_label(provider)) for provider in offered.values()])
 
 
 def _opener(
@@ -371,7 +394,17 @@ def _with_usage(request: Request, page: ConnectionPage) -> ConnectionPage:
 def _passed_steps(connection: Connection) -> str:
     steps = saved_steps(connection)
     passed = sum(step.has_run and step.error_message is None for step in steps)
-    return f"{passed} of {len(steps)} steps passed" if steps else ""
+    return gettext("%(passed)s of %(steps)s steps passed", passed=passed, steps=len(steps)) if steps else ""
+
+
+def _error_message(connection: Connection | None) -> str:
+    """Return the error of the last test of a connection; empty if there was none."""
+    if connection is None or connection.error_message is None:
+        return ""
+    failed = next((_translated(step) for step in saved_steps(connection) if step.error_message), None)
+    if failed is None:
+        return connection.error_message
+    return gettext("%(field)s: %(message)s", field=failed.label, message=failed.error_message)
 
 
 def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
@@ -390,22 +423,33 @@ def _page(
     if provider is not None:
         fields += provider_fields(provider.settings_model, secret=False)
         fields += provider_fields(provider.credentials_model, secret=True)
-    labels = {"connection_name": "Name", **{field.name: field.label for field in fields}}
+    labels = {"connection_name": gettext("Name"), **{field.name: field.label for field in fields}}
     return ConnectionPage(
         form=form,
         provider=provider,
+        provider_label=provider_label(provider),
         connection=connection,
         fields=fields,
-        form_errors=[f"{labels.get(name, name)}: {message}" for name, message in form.errors.items()],
+        form_errors=[
+            gettext("%(field)s: %(message)s", field=labels.get(name, name), message=message)
+            for name, message in form.errors.items()
+        ],
         steps=[_test_step(step) for step in steps or []],
         has_failed=first_error(steps or []) is not None,
         has_secrets=connection is not None and connection.encrypted_credentials is not None,
         saved_steps=[_test_step(step) for step in saved_steps(connection)] if connection else [],
+        error_message=_error_message(connection),
         badge=BADGES[connection.state] if connection else "",
         usage=None,
     )
 
 
-def _test_step(step: Step) -> TestStep:
+def _translated(step: Step) -> Step:
+    """Return a step with its texts in the locale of the request: a test stores them in English."""
+    return replace(step, label=gettext(step.label), error_message=step.error_message and gettext(step.error_message))
+
+
+def _test_step(saved: Step) -> TestStep:
+    step = _translated(saved)
     icon = "x" if step.error_message else "check"
     return TestStep(icon if step.has_run else "minus", step.label, step.has_run, step.error_message)

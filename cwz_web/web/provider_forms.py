@@ -7,6 +7,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from webob.multidict import MultiDict
 
+from cwz_web.i18n import gettext
 from cwz_web.storage.contract import ASCII_BLANKS, StorageProvider, is_multiline_field
 from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
@@ -52,6 +53,11 @@ class ProviderField:
     default: str
 
 
+def provider_label(provider: StorageProvider[Any, Any] | None) -> str:
+    """Return the name of a provider in the interface; empty for one that is not installed."""
+    return gettext(provider.label) if provider else ""
+
+
 def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderField]:
     """Return the form fields of a provider's model, in its order."""
     return [_provider_field(name, info, secret) for name, info in model.model_fields.items()]
@@ -89,7 +95,8 @@ def _validate(model: type[BaseModel], values: dict[str, str], errors: dict[str, 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        errors |= error_messages(error)
+        # The messages of a plugin are in English; storage/plugin_texts.py marks those of ours.
+        errors |= {name: gettext(message) for name, message in error_messages(error).items()}
         return None
 
 
@@ -97,8 +104,8 @@ def _provider_field(name: str, info: FieldInfo, secret: bool) -> ProviderField:
     choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
     return ProviderField(
         name=name,
-        label=info.title or name,
-        help=info.description or "",
+        label=gettext(info.title) if info.title else name,
+        help=gettext(info.description) if info.description else "",
         example=str((info.examples or [""])[0]),
         is_required=info.is_required(),
         is_secret=secret,
