@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.db.pagination import count_rows
 from cwz_web.db.session import Database, execute_update, raw_connection
 from cwz_web.generation.models import DeletedImage, Image
+from cwz_web.i18n import gettext, number
 from cwz_web.jobs import app
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.storage.contract import Bucket, find_size
@@ -27,8 +28,6 @@ PURGE_TASK = "runs.purge_images"
 # The rows of runs that one deletion changes: an image can be that of many rows, for example of those without a photo.
 MAX_ITEMS = 20_000
 MAX_FEEDS = 20
-IN_PROGRESS = "A run in progress may keep this image. Wait until it has finished, or cancel it"
-TOO_MANY_ROWS = f"Together, these images are those of more than {MAX_ITEMS:,} rows of runs. Select fewer"
 
 # Feeds whose output feed has one of the images: no later run has an image of the same row and output. OFFSET 0 lets
 # PostgreSQL look rows up in an index one by one; as a join without statistics, it compares all rows with all others.
@@ -130,10 +129,17 @@ def delete_images(db: Session, workspace_id: UUID, image_ids: Collection[UUID]) 
     db.execute(own.order_by(Image.id).with_for_update())  # from here on, no run refers to them
     items = (RunItem.workspace_id == workspace_id, RunItem.image_id.in_(ids))
     if db.scalar(select(exists().where(*items, RunItem.state == "pending"))):
-        raise ImageInUseError(IN_PROGRESS)
+        raise ImageInUseError(
+            gettext("A run in progress may keep this image. Wait until it has finished, or cancel it")
+        )
     bounded = select(RunItem.position).where(*items).limit(MAX_ITEMS + 1).subquery()
     if (db.scalar(select(func.count()).select_from(bounded)) or 0) > MAX_ITEMS:
-        raise ImageInUseError(TOO_MANY_ROWS)
+        raise ImageInUseError(
+            gettext(
+                "Together, these images are those of more than %(rows)s rows of runs. Select fewer",
+                rows=number(MAX_ITEMS),
+            )
+        )
     db.execute(update(RunItem).where(*items).values(deleted_image_id=RunItem.image_id, image_id=None))
     db.execute(_MOVE, {"workspace": workspace_id, "images": ids, "batch": batch_id})
     task = app.configure_task(PURGE_TASK, connection=raw_connection(db), schedule_at=datetime.now(UTC) + UNDO_TIME)

@@ -21,6 +21,7 @@ from cwz_web.generation.models import Template
 from cwz_web.generation.photo_processing import processing_cost
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, check_writable, count, month_of, refund
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
@@ -41,10 +42,10 @@ EARLIER_RUNS = 5
 MAX_IN_REQUEST = 10_000
 # The states of items that are rendered again when a run is retried.
 UNSUCCESSFUL = ("failed", "incomplete")
-RUN_CANCELED = "Not rendered (run canceled)"
+RUN_CANCELED = gettext_noop("Not rendered (run canceled)")
 PREPARATION_FAILED = "The run could not be prepared"
-EMPTY_FEED = "This feed has no rows"
-UNCHANGED_FEED = "No rows of this feed have changed"
+EMPTY_FEED = gettext_noop("This feed has no rows")
+UNCHANGED_FEED = gettext_noop("No rows of this feed have changed")
 
 # The rows as the run renders them, mapped by the database as mapping.apply_mapping maps one row, once for each output.
 # `image_id` is the image that an earlier run rendered of the same row, output and values.
@@ -271,7 +272,7 @@ def start_run(
     quota = quota or Quota(feed.workspace_id)
     rows = feed.item_count if since < 0 else db.scalar(newer) or 0
     if not rows:
-        raise EmptyFeedError(EMPTY_FEED if since < 0 else UNCHANGED_FEED)
+        raise EmptyFeedError(gettext(EMPTY_FEED if since < 0 else UNCHANGED_FEED))
     _check_outputs(db, spec.template, spec.outputs)
     run = _new_run(db, spec)
     run.total = rows * len(spec.outputs)
@@ -298,7 +299,7 @@ def prepare_run(db: Session, run: Run, quota: Quota, since: int = -1) -> None:
     if db.scalar(select(RunItem.position).where(*_items(run)).limit(1)) is None:
         inserted = _insert_items(db, run, since)
         if not inserted.images:
-            raise EmptyFeedError(EMPTY_FEED if since < 0 else UNCHANGED_FEED)
+            raise EmptyFeedError(gettext(EMPTY_FEED if since < 0 else UNCHANGED_FEED))
         findings = inserted.findings
     else:
         findings = -_reopen(db, run)

@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.models import Image
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run, RunItem
 
@@ -95,18 +96,18 @@ class RunState(StrEnum):
 
     @property
     def label(self) -> str:
-        return STATE_LABELS[self]
+        return gettext(STATE_LABELS[self])
 
 
 STATE_LABELS = {
-    RunState.PREPARING: "Preparing",
-    RunState.RUNNING: "Running",
-    RunState.NOT_STARTED: "Failed to start",
-    RunState.STOPPED: "Stopped",
-    RunState.CANCELED: "Canceled",
-    RunState.FAILED: "Completed with errors",
-    RunState.COMPLETED_WITH_FINDINGS: "Completed with findings",
-    RunState.COMPLETED: "Completed",
+    RunState.PREPARING: gettext_noop("Preparing"),
+    RunState.RUNNING: gettext_noop("Running"),
+    RunState.NOT_STARTED: gettext_noop("Failed to start"),
+    RunState.STOPPED: gettext_noop("Stopped"),
+    RunState.CANCELED: gettext_noop("Canceled"),
+    RunState.FAILED: gettext_noop("Completed with errors"),
+    RunState.COMPLETED_WITH_FINDINGS: gettext_noop("Completed with findings"),
+    RunState.COMPLETED: gettext_noop("Completed"),
 }
 
 
@@ -127,12 +128,12 @@ def state_text(run: Run) -> str:
     """Return the state of a run in words, with the number of its findings."""
     state = state_of(run)
     if state == RunState.COMPLETED_WITH_FINDINGS:
-        return f"Completed, {count_text(run.findings, 'finding')}"
+        return ngettext("Completed, %(count)s finding", "Completed, %(count)s findings", run.findings)
     return state.label
 
 
 def count_text(number: int, noun: str) -> str:
-    """Return a number with its noun, such as “1 finding” or “2,000 findings”."""
+    """Return a number with its noun in English, such as “1 finding” or “2,000 findings”: pages use ngettext()."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cwz_web.db.pagination import MAX_COUNT, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
-from cwz_web.i18n import gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, short_day
 from cwz_web.runs.models import Run, RunItem
 
 RUN_PAGE = 30
@@ -27,11 +27,14 @@ _has_findings = or_(Run.findings > 0, Run.incomplete > 0)
 # What `progress.state_of` says, as conditions. They have no index: the counts change with each chunk, and an index of
 # them would slow that down. A page reads the workspace's runs by their id until it is full.
 RUN_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
-    "running": ("In progress", Run.finished_at.is_(None)),
-    "completed": ("Completed", and_(_is_complete, ~_has_findings)),
-    "findings": ("Completed with findings", and_(_is_complete, _has_findings)),
-    "failed": ("With errors", and_(Run.finished_at.is_not(None), ~_is_canceled, or_(_is_error, Run.failed > 0))),
-    "canceled": ("Canceled", and_(Run.finished_at.is_not(None), _is_canceled)),
+    "running": (gettext_noop("In progress"), Run.finished_at.is_(None)),
+    "completed": (gettext_noop("Completed"), and_(_is_complete, ~_has_findings)),
+    "findings": (gettext_noop("Completed with findings"), and_(_is_complete, _has_findings)),
+    "failed": (
+        gettext_noop("With errors"),
+        and_(Run.finished_at.is_not(None), ~_is_canceled, or_(_is_error, Run.failed > 0)),
+    ),
+    "canceled": (gettext_noop("Canceled"), and_(Run.finished_at.is_not(None), _is_canceled)),
 }
 
 
@@ -46,7 +49,7 @@ class ListedRun:
 
     @property
     def name(self) -> str:
-        return f"{self.feed} with {self.template}"
+        return gettext("%(feed)s with %(template)s", feed=self.feed, template=self.template)
 
 
 def find_runs(
@@ -179,7 +182,13 @@ def search_runs(db: Session, workspace_id: UUID, text: str, limit: int) -> dict[
 
 
 def _dated_name(run: Run, feed: str, template: str) -> str:
-    return f"{feed} with {template}, {run.created_at.strftime('%-d %b %H:%M')}"
+    return gettext(
+        "%(feed)s with %(template)s, %(day)s %(time)s",
+        feed=feed,
+        template=template,
+        day=short_day(run.created_at),
+        time=f"{run.created_at:%H:%M}",
+    )
 
 
 def _with_names() -> AnySelect:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import TemplateDesign, list_templates, load_design
 from cwz_web.generation.usage import QuotaExceededError, monthly_usage
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import DEFAULT_QUALITY, FORMAT_LABELS, MAX_FILE_BYTES, Format, Output
 from cwz_web.resources.permissions import Permission
@@ -45,19 +47,19 @@ from cwz_web.web.text import shorten
 KEEP_DEFAULT = "=default"
 MAX_KILOBYTES = MAX_FILE_BYTES // 1000
 OPTION_LABELS = {
-    "refresh_photos": "Check their photos for changes",
-    "force": "Render all of them again",
+    "refresh_photos": gettext_noop("Check their photos for changes"),
+    "force": gettext_noop("Render all of them again"),
 }
 MISSING_PHOTO_LABELS = {
-    OnMissingPhoto.KEEP: "Keep the row’s earlier image in the output feed",
-    OnMissingPhoto.REPLACE: "Replace the earlier image with one without the photo",
-    OnMissingPhoto.FAIL: "Render no image for the row",
+    OnMissingPhoto.KEEP: gettext_noop("Keep the row’s earlier image in the output feed"),
+    OnMissingPhoto.REPLACE: gettext_noop("Replace the earlier image with one without the photo"),
+    OnMissingPhoto.FAIL: gettext_noop("Render no image for the row"),
 }
 # The encoding options that are checkboxes of the form (imaging.encoders.Encoding).
 FILE_OPTION_LABELS = {
-    "progressive": "Progressive JPEG: smaller, takes longer to render",
-    "palette": "PNG with at most 256 colors: a third of the size",
-    "lossless": "Lossless WebP and AVIF",
+    "progressive": gettext_noop("Progressive JPEG: smaller, takes longer to render"),
+    "palette": gettext_noop("PNG with at most 256 colors: a third of the size"),
+    "lossless": gettext_noop("Lossless WebP and AVIF"),
 }
 
 
@@ -242,10 +244,10 @@ def find_source(request: Request, form: SourceForm) -> tuple[Feed, TemplateDesig
     workspace_id = request.workspace.workspace_id
     feed = request.db.get(Feed, (workspace_id, form.feed))
     if feed is None or feed.deleted_at:
-        raise FieldError("feed", "This feed does not exist. Choose one from the list")
+        raise FieldError("feed", gettext("This feed does not exist. Choose one from the list"))
     template = request.db.get(Template, (workspace_id, form.template))
     if template is None or template.deleted_at:
-        raise FieldError("template", "This template does not exist. Choose one from the list")
+        raise FieldError("template", gettext("This template does not exist. Choose one from the list"))
     return feed, load_design(request.db, template)
 
 
@@ -254,7 +256,8 @@ def read_spec(request: Request, form: RunForm, typed: Mapping[str, str]) -> RunS
     feed, design = find_source(request, form)
     outputs = _outputs_of(typed, design, form)
     if len(outputs) > MAX_OUTPUTS:
-        raise FieldError("formats", f"A row can have at most {MAX_OUTPUTS} images. Choose fewer sizes or formats")
+        message = gettext("A row can have at most %(number)s images. Choose fewer sizes or formats", number=MAX_OUTPUTS)
+        raise FieldError("formats", message)
     return RunSpec(
         feed,
         design.template,
@@ -281,7 +284,7 @@ def plan_fragment(request: Request, spec: RunSpec, *, in_background: bool = Fals
     with request.services.slow_requests.slot(request.workspace.workspace_id, when=takes_long):
         plan = plan_run(request.db, spec)
     if not plan.images:
-        raise EmptyFeedError(EMPTY_FEED)
+        raise EmptyFeedError(gettext(EMPTY_FEED))
     quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
     remaining = None
     if quota.limit is not None:
@@ -305,20 +308,24 @@ def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, st
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
     return NewRunPage(
         form=form,
-        feeds=[Choice(str(f.id), f"{f.name} ({f.item_count:,} rows)", f is feed) for f in feeds],
+        feeds=[Choice(str(each.id), _feed_label(each), each is feed) for each in feeds],
         templates=[Choice(str(t.id), t.name, t is template) for t in templates],
         formats=[Choice(format, FORMAT_LABELS[format], format in formats) for format in Format],
         connections=_connection_choices(list_connections(request.db, workspace_id), typed.get("storage", "")),
-        options=[Choice(name, label, name in typed) for name, label in OPTION_LABELS.items()],
+        options=[Choice(name, gettext(label), name in typed) for name, label in OPTION_LABELS.items()],
         missing_photo_choices=[
-            Choice(value, label, value == typed.get("on_missing_photo", OnMissingPhoto.KEEP))
+            Choice(value, gettext(label), value == typed.get("on_missing_photo", OnMissingPhoto.KEEP))
             for value, label in MISSING_PHOTO_LABELS.items()
         ],
         quality=typed.get("quality", str(DEFAULT_QUALITY)),
         max_kilobytes=typed.get("max_kilobytes", ""),
-        file_options=[Choice(name, label, name in typed) for name, label in FILE_OPTION_LABELS.items()],
+        file_options=[Choice(name, gettext(label), name in typed) for name, label in FILE_OPTION_LABELS.items()],
         mapping=_mapping_part(request, feed, template, typed) if feed and template else None,
     )
+
+
+def _feed_label(feed: Feed) -> str:
+    return ngettext("%(name)s (%(count)s row)", "%(name)s (%(count)s rows)", feed.item_count, name=feed.name)
 
 
 def _connection_choices(connections: list[Connection], chosen: str) -> list[Choice]:
@@ -350,16 +357,21 @@ def _mapped_fields(
     fields = []
     for field in design.document.fields:
         chosen = mapping.get(field.name, KEEP_DEFAULT)
-        choices = [Choice(EMPTY, "Leave empty", chosen == EMPTY)]
+        choices = [Choice(EMPTY, gettext("Leave empty"), chosen == EMPTY)]
         if field.default:
-            choices.append(Choice(KEEP_DEFAULT, f"Always “{shorten(field.default, 40)}”", chosen == KEEP_DEFAULT))
+            always = gettext("Always “%(value)s”", value=shorten(field.default, 40))
+            choices.append(Choice(KEEP_DEFAULT, always, chosen == KEEP_DEFAULT))
         if FALLBACK in chosen and chosen not in feed.columns:
-            choices.append(Choice(chosen, " or else ".join(chosen.split(FALLBACK)), is_chosen=True))
+            choices.append(Choice(chosen, reduce(_with_fallback, chosen.split(FALLBACK)), is_chosen=True))
         choices += [Choice(column, column, chosen == column) for column in feed.columns]
         is_mapped = chosen not in (EMPTY, KEEP_DEFAULT)
-        first_value = shorten(first.get(field.name) or "empty", 60) if is_mapped else None
+        first_value = shorten(first.get(field.name) or gettext("empty"), 60) if is_mapped else None
         fields.append(MappedField(field.name, field.label, choices, first_value))
     return fields
+
+
+def _with_fallback(first: str, second: str) -> str:
+    return gettext("%(first)s or else %(second)s", first=first, second=second)
 
 
 def _outputs_of(typed: Mapping[str, str], design: TemplateDesign, form: RunForm) -> list[Output]:
@@ -397,4 +409,4 @@ def _output_label(output: Output) -> str:
 
 
 def _size_label(size: str) -> str:
-    return "Default" if size == DEFAULT_SIZE else size
+    return gettext("Default") if size == DEFAULT_SIZE else size

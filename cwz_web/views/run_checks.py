@@ -13,6 +13,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import TemplateDesign
+from cwz_web.i18n import gettext
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
@@ -129,7 +130,7 @@ def _read_form(request: Request, model: type[F]) -> F:
     try:
         return model.model_validate(dict(request.GET))
     except ValidationError:
-        raise HTTPUnprocessableEntity("Choose a feed and a template") from None
+        raise HTTPUnprocessableEntity(gettext("Choose a feed and a template")) from None
 
 
 def _find_source(request: Request, form: SourceForm) -> tuple[Feed, TemplateDesign]:

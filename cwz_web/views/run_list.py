@@ -6,6 +6,7 @@ from uuid import UUID
 
 from cwz_web.feeds.queries import list_feed_names
 from cwz_web.generation.templates import list_template_names
+from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.run_list import RUN_STATES, ListedRun, find_runs
@@ -60,7 +61,7 @@ def list_runs(context: RunCollection, request: Request) -> RunListPage:
         count=page.count,
         after=str(form.after),
         next_after=page.next_after,
-        placeholder="Search by feed or template…",
+        placeholder=gettext("Search by feed or template…"),
     )
     keep_url(request, controls)
     return RunListPage([_listed_run(request, listed) for listed in page.rows], controls)
@@ -68,12 +69,12 @@ def list_runs(context: RunCollection, request: Request) -> RunListPage:
 
 def _run_filters(request: Request, form: RunListForm) -> tuple[Filter, ...]:
     db, workspace_id = request.db, request.workspace.workspace_id
-    states = {name: label for name, (label, _) in RUN_STATES.items()}
+    states = {name: gettext(label) for name, (label, _) in RUN_STATES.items()}
     feeds, templates = list_feed_names(db, workspace_id), list_template_names(db, workspace_id)
     return (
-        Filter("state", "State", {"": "All states", **states}, form.state),
-        Filter("feed", "Feed", {"": "All feeds", **feeds}, str(form.feed)),
-        Filter("template", "Template", {"": "All templates", **templates}, str(form.template)),
+        Filter("state", gettext("State"), {"": gettext("All states"), **states}, form.state),
+        Filter("feed", gettext("Feed"), {"": gettext("All feeds"), **feeds}, str(form.feed)),
+        Filter("template", gettext("Template"), {"": gettext("All templates"), **templates}, str(form.template)),
     )
 
 

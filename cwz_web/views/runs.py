@@ -18,6 +18,7 @@ from sqlalchemy import select
 from cwz_web.db.pagination import MAX_COUNT
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
+from cwz_web.i18n import gettext, gettext_noop, ngettext, number
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_export
@@ -34,7 +35,6 @@ from cwz_web.runs.progress import (
     PostponedImages,
     Progress,
     RunState,
-    count_text,
     findings_of,
     postponed_of,
     progress_of,
@@ -58,11 +58,11 @@ MAX_FAILURES = 10
 MAX_INCOMPLETE = 10
 WITH_FINDINGS = "findings"
 STATE_FILTERS = {
-    "": "All",
-    "done": "Ready",
-    WITH_FINDINGS: "With findings",
-    "incomplete": "Incomplete",
-    "failed": "Failed",
+    "": gettext_noop("All"),
+    "done": gettext_noop("Ready"),
+    WITH_FINDINGS: gettext_noop("With findings"),
+    "incomplete": gettext_noop("Incomplete"),
+    "failed": gettext_noop("Failed"),
 }
 BADGES = {
     RunState.PREPARING: "info",
@@ -98,10 +98,10 @@ class RunTab(StrEnum):
 
 
 TAB_LABELS = {
-    RunTab.IMAGES: "Images",
-    RunTab.FINDINGS: "Findings",
-    RunTab.OUTPUT_FEED: "Output feed",
-    RunTab.AUTOMATION: "Automation",
+    RunTab.IMAGES: gettext_noop("Images"),
+    RunTab.FINDINGS: gettext_noop("Findings"),
+    RunTab.OUTPUT_FEED: gettext_noop("Output feed"),
+    RunTab.AUTOMATION: gettext_noop("Automation"),
 }
 
 
@@ -188,19 +188,24 @@ class StateFilter:
 
 @dataclass(frozen=True)
 class ResultsFragment:
-    """What runs/_results.jinja2 shows: the progress of a run, and its images or its findings so far."""
+    """What runs/_results.jinja2 shows: the progress of a run, and its images or its findings so far.
+
+    Attributes:
+        is_stopped: Whether the run has ended without an attempt at all of its images.
+        details: How many images are unchanged, incomplete and failed, for each number that is not zero.
+    """
 
     run: Run
     tab: RunTab
     tabs: list[Tab]
     progress: Progress
     is_preparing: bool
+    is_stopped: bool
     is_live: bool
     finished: int
     state: str
     badge: str
-    headline: str
-    summary: str
+    details: list[str]
     detail: str
     export: Export | None
     is_exporting: bool
@@ -249,7 +254,7 @@ def run_rows(request: Request, runs: list[Run]) -> list[RunRow]:
 
 def run_row(run: Run, feed: str, template: str) -> RunRow:
     """Return the row of a run, with the names of its feed and template."""
-    images = f"{run.done:,} of {run.total:,}"
+    images = gettext("%(done)s of %(total)s", done=number(run.done), total=number(run.total))
     return RunRow(run, feed, template, images=images, state=_state_text(run), badge=BADGES[state_of(run)])
 
 
@@ -308,19 +313,18 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     is_exporting = export is not None and export.state == ExportState.PENDING
     can_download = export is not None and export.state == ExportState.DONE
     can_export = run.done + run.incomplete > 0 and (export is None or _can_export_again(export, run))
-    headline, summary = _summary(run, state, progress)
     return ResultsFragment(
         run=run,
         tab=tab,
         tabs=_tabs(request, run, tab),
         progress=progress,
         is_preparing=state == RunState.PREPARING,
+        is_stopped=state in (RunState.NOT_STARTED, RunState.STOPPED),
         is_live=not progress.finished or is_exporting,
         finished=run.done + run.incomplete + (0 if run.error_message else run.failed),
         state=state_text(run),
         badge=BADGES[state],
-        headline=headline,
-        summary=summary,
+        details=_details(run),
         detail=_detail(state, progress, postponed),
         export=export,
         is_exporting=is_exporting,
@@ -329,7 +333,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
         can_download=can_download,
         can_export=can_export,
-        download_label="Download zip" if export is None or not is_outdated(export, run) else "Download earlier zip",
+        download_label=_download_label(run, export),
         retry_label=_retry_label(state),
         rows=_result_rows([_result_image(run, item, image, paths[image.id]) for item, image in results if image]),
         deleted=_deleted_text(count_deleted_images(request.db, run)) if shows_images else "",
@@ -365,7 +369,7 @@ def cancel(context: RunResource, request: Request) -> Response:
     left_out = cancel_run(request.db, context.row)
     if left_out is not None:
         undo = request.path_in("runs", context.row.id, "retry")
-        add_notice(request, "Run canceled.", undo=undo if request.has_permission(Permission.RUN_RETRY) else "")
+        add_notice(request, gettext("Run canceled."), undo=undo if request.has_permission(Permission.RUN_RETRY) else "")
         return _redirect(request, context.row, "run.cancel", rows=left_out)
     return HTTPSeeOther(request.path_in("runs", context.row.id))
 
@@ -375,7 +379,7 @@ def turn_on_auto_run(context: RunResource, request: Request) -> Response:
     """Start runs like this one automatically when the feed changes."""
     start_auto_run(request.db, context.row)
     stop = request.path_in("feeds", context.row.feed_id, "stop-auto-run")
-    add_notice(request, "Automatic runs are on.", undo=stop, template=str(context.row.template_id))
+    add_notice(request, gettext("Automatic runs are on."), undo=stop, template=str(context.row.template_id))
     return _redirect(request, context.row, "auto_run.enable", tab=RunTab.AUTOMATION)
 
 
@@ -417,14 +421,25 @@ def _can_export_again(export: Export, run: Run) -> bool:
     return export.state != ExportState.PENDING and (export.state == ExportState.FAILED or is_outdated(export, run))
 
 
+def _download_label(run: Run, export: Export | None) -> str:
+    if export is None or not is_outdated(export, run):
+        return gettext("Download zip")
+    return gettext("Download earlier zip")
+
+
 def _state_text(run: Run) -> str:
     state = state_of(run)
     if state == RunState.RUNNING:
         return f"{progress_of(run).percent} %"
     if state != RunState.FAILED:
         return state_text(run)
-    findings = f", {count_text(run.findings, 'finding')}" if run.findings else ""
-    return f"{run.failed:,} failed{findings}"
+    failed = number(run.failed)
+    if not run.findings:
+        return gettext("%(failed)s failed", failed=failed)
+    findings = run.findings
+    return ngettext(
+        "%(failed)s failed, %(count)s finding", "%(failed)s failed, %(count)s findings", findings, failed=failed
+    )
 
 
 def _has_no_image(item: RunItem, image: Image | None) -> bool:
@@ -434,8 +449,8 @@ def _has_no_image(item: RunItem, image: Image | None) -> bool:
 
 def _deleted_text(images: int) -> str:
     if images > MAX_COUNT:
-        return f"More than {MAX_COUNT:,} images deleted"
-    return f"{count_text(images, 'image')} deleted" if images else ""
+        return gettext("More than %(number)s images deleted", number=number(MAX_COUNT))
+    return ngettext("%(count)s image deleted", "%(count)s images deleted", images) if images else ""
 
 
 def _problems(request: Request, run: Run, state: str, limit: int) -> list[ProblemRow]:
@@ -449,7 +464,7 @@ def _problem_rows(run: Run, results: Iterable[tuple[RunItem, Image | None]]) -> 
 
 def _reason(item: RunItem) -> str:
     if item.state == "pending":
-        return RUN_CANCELED
+        return gettext(RUN_CANCELED)
     if item.error:
         return item.error
     return "; ".join(finding_texts(item))
@@ -478,7 +493,9 @@ def _tabs(request: Request, run: Run, current: RunTab) -> list[Tab]:
     """Return the tabs that the user may see."""
     hidden = set() if request.has_permission(Permission.RUN_START) else {RunTab.OUTPUT_FEED, RunTab.AUTOMATION}
     path, issues = request.path_in("runs", run.id), run.findings + run.incomplete + run.failed
-    labels = TAB_LABELS | {RunTab.FINDINGS: f"Findings ({issues:,})" if issues else "Findings"}
+    labels = {tab: gettext(label) for tab, label in TAB_LABELS.items()}
+    if issues:
+        labels[RunTab.FINDINGS] = gettext("Findings (%(number)s)", number=number(issues))
     return [
         Tab(label, path + _results_query(tab=tab), tab == current) for tab, label in labels.items() if tab not in hidden
     ]
@@ -508,7 +525,7 @@ def _state_filters(run: Run, current: str) -> list[StateFilter]:
     numbers |= {"": sum(numbers.values()), WITH_FINDINGS: run.findings}
     return [
         StateFilter(
-            label=label,
+            label=gettext(label),
             images=None if state == WITH_FINDINGS else numbers[state],
             query=_results_query(state=state),
             is_current=state == current,
@@ -522,47 +539,50 @@ def _postponed_text(postponed: PostponedImages | None) -> str:
     """Say which images wait for their photos, and for how long at most."""
     if postponed is None:
         return ""
-    verb = "waits for a photo whose host" if postponed.images == 1 else "wait for photos whose hosts"
-    return (
-        f"{count_text(postponed.images, 'image')} {verb} did not respond: attempt {postponed.attempt} of"
-        f" {MAX_ATTEMPTS} at {postponed.next_at:%H:%M:%S} UTC"
+    return ngettext(
+        "%(count)s image waits for a photo whose host did not respond: "
+        "attempt %(attempt)s of %(attempts)s at %(time)s UTC",
+        "%(count)s images wait for photos whose hosts did not respond: "
+        "attempt %(attempt)s of %(attempts)s at %(time)s UTC",
+        postponed.images,
+        attempt=postponed.attempt,
+        attempts=MAX_ATTEMPTS,
+        time=f"{postponed.next_at:%H:%M:%S}",
     )
 
 
-def _summary(run: Run, state: RunState, progress: Progress) -> tuple[str, str]:
-    """The emphasized words and the rest of the sentence about a run's progress."""
-    match state:
-        case RunState.PREPARING:
-            return f"Preparing {run.total:,}", " images"
-        case RunState.NOT_STARTED | RunState.STOPPED:
-            return state.label, f": {run.done:,} of {run.total:,} images are ready"
-    parts = [" images"]
+def _details(run: Run) -> list[str]:
+    details = []
     if run.unchanged:
-        parts.append(f", {run.unchanged:,} of them unchanged")
+        details.append(ngettext("%(count)s of them unchanged", "%(count)s of them unchanged", run.unchanged))
     if run.incomplete:
-        parts.append(f", {run.incomplete:,} without a photo")
-    if run.failed:
-        parts.append(f", {run.failed:,} {'left out: the run was canceled' if run.canceled_at else 'failed'}")
-    if progress.finished:
-        parts.append(f" in {duration(progress.elapsed)}")
-    return f"{run.done:,} of {run.total:,}", "".join(parts)
+        details.append(ngettext("%(count)s without a photo", "%(count)s without a photo", run.incomplete))
+    if run.failed and run.canceled_at:
+        details.append(
+            ngettext("%(count)s left out: the run was canceled", "%(count)s left out: the run was canceled", run.failed)
+        )
+    elif run.failed:
+        details.append(ngettext("%(count)s failed", "%(count)s failed", run.failed))
+    return details
 
 
 def _detail(state: RunState, progress: Progress, postponed: PostponedImages | None) -> str:
     if state == RunState.PREPARING:
-        return "A million rows take about a minute. Unchanged images are not rendered again"
+        return gettext("A million rows take about a minute. Unchanged images are not rendered again")
     if state in (RunState.NOT_STARTED, RunState.STOPPED):
-        return "Images that were not rendered do not count"
+        return gettext("Images that were not rendered do not count")
+    rate = number(progress.per_second, digits=1)
     if progress.finished:
-        return f"{progress.per_second:.1f} per second"
+        return gettext("%(rate)s per second", rate=rate)
     if progress.seconds_left is not None:
-        return f"{progress.per_second:.1f} per second, about {duration(progress.seconds_left)} left"
+        left = duration(progress.seconds_left)
+        return gettext("%(rate)s per second, about %(time)s left", rate=rate, time=left)
     if postponed is not None and postponed.images == progress.total:
-        return "Waiting for the hosts of photos"
-    return "Waiting for a render worker"
+        return gettext("Waiting for the hosts of photos")
+    return gettext("Waiting for a render worker")
 
 
 def _retry_label(state: RunState) -> str:
     if state == RunState.CANCELED:
-        return "Resume run"
-    return "Retry run" if state in (RunState.NOT_STARTED, RunState.STOPPED) else "Retry images"
+        return gettext("Resume run")
+    return gettext("Retry run") if state in (RunState.NOT_STARTED, RunState.STOPPED) else gettext("Retry images")
