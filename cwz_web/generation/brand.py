@@ -16,11 +16,21 @@ from sqlalchemy.orm import Session
 
 from cwz_web.generation import drafts
 from cwz_web.generation.models import Template, Upload, WorkspaceBrand
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand import LIMITS, NO_BRAND, Brand, Entry
 from cwz_web.imaging.brand_references import KINDS
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.uploads import UploadKind
 
+TOO_MANY = {
+    "colors": gettext_noop("A brand can have at most %(limit)s colors. Remove one"),
+    "fonts": gettext_noop("A brand can have at most %(limit)s fonts. Remove one"),
+    "logos": gettext_noop("A brand can have at most %(limit)s logos. Remove one"),
+    "styles": gettext_noop("A brand can have at most %(limit)s styles. Remove one"),
+}
+NO_FONT = gettext_noop("The font “%(name)s” is no font of this workspace's uploads. Choose another one")
+NO_FONT_OF_STYLE = gettext_noop("The style “%(name)s” is no font of this workspace's uploads. Choose another one")
+NO_LOGO = gettext_noop("The logo “%(name)s” is no image of this workspace's uploads. Choose another one")
 # In one request, which takes seconds.
 MAX_TEMPLATES = 200
 UPLOAD = "upload:"
@@ -45,7 +55,7 @@ class BrandChangedError(BrandError):
     """The brand has been changed in the meantime."""
 
     def __init__(self) -> None:
-        super().__init__("The brand was changed in the meantime. Check it and repeat your change")
+        super().__init__(gettext("The brand was changed in the meantime. Check it and repeat your change"))
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ def save_brand(db: Session, workspace_id: UUID, brand: Brand, revision: int | No
         raise BrandChangedError
     for section, limit in LIMITS.items():
         if len(getattr(brand, section)) > limit:
-            raise BrandError(f"A brand can have at most {limit} {section}. Remove one")
+            raise BrandError(gettext(TOO_MANY[section], limit=limit))
     _check_uploads(db, workspace_id, brand)
     row.document, row.revision = brand.model_dump(mode="json"), row.revision + 1
     db.flush()
@@ -206,14 +216,14 @@ def _is_outdated(own: Mapping[str, Any], current: Mapping[str, Any], renamed: Ma
 
 def _check_uploads(db: Session, workspace_id: UUID, brand: Brand) -> None:
     """Check that logos and fonts are uploads of the workspace, and keep them from being deleted meanwhile."""
-    fonts = {f"font “{name}”": value for name, value in brand.fonts.items()}
-    fonts |= {f"style “{name}”": style.font for name, style in brand.styles.items()}
-    wanted = [(owner, font, UploadKind.FONT) for owner, font in fonts.items() if font.startswith(UPLOAD)]
-    wanted += [(f"logo “{name}”", value, UploadKind.IMAGE) for name, value in brand.logos.items()]
-    digests = [value.removeprefix(UPLOAD) for _, value, _ in wanted]
+    fonts = [(NO_FONT, name, value) for name, value in brand.fonts.items()]
+    fonts += [(NO_FONT_OF_STYLE, name, style.font) for name, style in brand.styles.items()]
+    wanted = [(*font, UploadKind.FONT) for font in fonts if font[2].startswith(UPLOAD)]
+    wanted += [(NO_LOGO, name, value, UploadKind.IMAGE) for name, value in brand.logos.items()]
+    digests = [value.removeprefix(UPLOAD) for _, _, value, _ in wanted]
     rows = select(Upload).where(Upload.workspace_id == workspace_id, Upload.digest.in_(digests))
     found = db.scalars(rows.where(Upload.deleted_at.is_(None)).order_by(Upload.id).with_for_update(read=True))
     kinds = {upload.reference: upload.kind for upload in found}
-    for owner, value, kind in wanted:
+    for message, name, value, kind in wanted:
         if kinds.get(value) != kind:
-            raise BrandError(f"The {owner} is no {kind} of this workspace's uploads. Choose another one")
+            raise BrandError(gettext(message, name=name))

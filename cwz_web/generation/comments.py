@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from cwz_web.accounts.models import Account
 from cwz_web.generation.models import Template, TemplateComment
+from cwz_web.i18n import gettext
 
 MAX_COMMENTS = 500
 MAX_LENGTH = 2000
@@ -43,7 +44,7 @@ def add_comment(db: Session, template: Template, *, layer: str, text: str, autho
     """
     count = db.scalar(select(func.count()).select_from(TemplateComment).where(*_belongs_to(template)))
     if (count or 0) >= MAX_COMMENTS:
-        raise TooManyCommentsError(f"A template can have at most {MAX_COMMENTS} comments")
+        raise TooManyCommentsError(gettext("A template can have at most %(number)s comments", number=MAX_COMMENTS))
     comment = TemplateComment(
         workspace_id=template.workspace_id, template_id=template.id, layer=layer, text=text, author_id=author.id
     )

@@ -18,6 +18,7 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template, TemplateLink
 from cwz_web.generation.templates import TemplateDesign, load_design
+from cwz_web.i18n import gettext
 
 DEFAULT_DAYS, MAX_DAYS = 7, 90
 MAX_LINKS = 20
@@ -59,7 +60,9 @@ def create_link(
     now = datetime.now(UTC)
     db.execute(delete(TemplateLink).where(*own, TemplateLink.expires_at <= now))
     if len(list_links(db, template)) >= MAX_LINKS:
-        raise TooManyLinksError(f"A template can have at most {MAX_LINKS} links. Revoke one first")
+        raise TooManyLinksError(
+            gettext("A template can have at most %(number)s links. Revoke one first", number=MAX_LINKS)
+        )
     token = secrets.token_hex(32)
     link = TemplateLink(
         workspace_id=template.workspace_id,

@@ -17,8 +17,10 @@ from cwz_web.generation.brand import BrandError, load_brand, save_brand
 from cwz_web.generation.models import Template, TemplateStep, Upload
 from cwz_web.generation.upload_uses import UploadUse, find_uses
 from cwz_web.generation.uploads import UploadError
+from cwz_web.i18n import gettext
 from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.uploads import UploadKind
 
 # In one request, which takes seconds.
 MAX_TEMPLATES = 200
@@ -83,12 +85,20 @@ def replace_upload(
             changed at the same time.
     """
     if old.kind != new.kind:
-        raise UploadError(f"Choose another {old.kind}: {new.name} is not one")
+        if old.kind == UploadKind.FONT:
+            raise UploadError(gettext("Choose another font: %(name)s is not one", name=new.name))
+        raise UploadError(gettext("Choose another image: %(name)s is not one", name=new.name))
     if old.digest == new.digest:
-        raise UploadError("Choose another file: this one is the same")
+        raise UploadError(gettext("Choose another file: this one is the same"))
     uses = find_replaceable(db, old)
     if len(uses) > MAX_TEMPLATES:
-        raise UploadError(f"{old.name} is used in more than {MAX_TEMPLATES} templates. Replace it in some first")
+        raise UploadError(
+            gettext(
+                "%(name)s is used in more than %(number)s templates. Replace it in some first",
+                name=old.name,
+                number=MAX_TEMPLATES,
+            )
+        )
     # The brand comes first, as when it is changed, so that no two requests wait for each other.
     entries, revision = _replace_in_brand(db, old, new)
     templates = [

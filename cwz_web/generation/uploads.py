@@ -6,7 +6,7 @@ limits before anything is stored, and if the process dies in between, the row is
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from cwz_web.db.session import lock_name
 from cwz_web.generation.brand import find_brand_uses
 from cwz_web.generation.models import Upload
 from cwz_web.generation.upload_uses import find_uses
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.imaging.uploads import EXTENSIONS, PreparedUpload, UploadKind
 
 # Of a workspace, deleted ones included as long as their files are stored.
@@ -48,7 +49,7 @@ class UploadBusyError(UploadError):
     """The file of a deleted upload is being removed from the storage."""
 
     def __init__(self) -> None:
-        super().__init__("This file is being removed from the storage. Try again in a minute")
+        super().__init__(gettext("This file is being removed from the storage. Try again in a minute"))
 
 
 class ReservedUpload(NamedTuple):
@@ -201,13 +202,24 @@ def delete_upload(db: Session, upload: Upload) -> None:
     db.refresh(upload, with_for_update=True)
     templates = [use.template.name for use in find_uses(db, upload) if use.is_current]
     if templates:
-        more = f" and {len(templates) - MAX_NAMED} more" if len(templates) > MAX_NAMED else ""
-        named = ", ".join(f"“{name}”" for name in templates[:MAX_NAMED]) + more
-        raise UploadInUseError(f"{upload.name} is used in {named}. Replace it there first")
+        raise UploadInUseError(_in_use_text(upload.name, templates))
     if find_brand_uses(db, upload):
-        raise UploadInUseError(f"{upload.name} is used in the brand. Replace it there first")
+        raise UploadInUseError(gettext("%(name)s is used in the brand. Replace it there first", name=upload.name))
     upload.deleted_at = upload.deleted_at or datetime.now(UTC)
     db.flush()
+
+
+def _in_use_text(upload: str, templates: Sequence[str]) -> str:
+    named = ", ".join(gettext("“%(name)s”", name=name) for name in templates[:MAX_NAMED])
+    if len(templates) <= MAX_NAMED:
+        return gettext("%(name)s is used in %(templates)s. Replace it there first", name=upload, templates=named)
+    return ngettext(
+        "%(name)s is used in %(templates)s and %(count)s more. Replace it there first",
+        "%(name)s is used in %(templates)s and %(count)s more. Replace it there first",
+        len(templates) - MAX_NAMED,
+        name=upload,
+        templates=named,
+    )
 
 
 def clean_name(file_name: str) -> str:
@@ -230,14 +242,20 @@ def _lock(db: Session, workspace_id: UUID) -> None:
 def _check_limits(db: Session, workspace_id: UUID, kind: UploadKind) -> None:
     count = select(func.count()).select_from(Upload).where(Upload.workspace_id == workspace_id)
     if (db.scalar(count) or 0) >= MAX_UPLOADS:
-        raise UploadLimitError(f"A workspace can have at most {MAX_UPLOADS:,} uploads. Delete one permanently")
+        message = gettext(
+            "A workspace can have at most %(number)s uploads. Delete one permanently", number=number(MAX_UPLOADS)
+        )
+        raise UploadLimitError(message)
     if kind == UploadKind.FONT:
         _check_fonts(db, workspace_id)
 
 
 def _check_fonts(db: Session, workspace_id: UUID) -> None:
     if len(list_fonts(db, workspace_id)) >= MAX_FONTS:
-        raise UploadLimitError(f"A workspace can have at most {MAX_FONTS} fonts. Delete one that no template uses")
+        message = gettext(
+            "A workspace can have at most %(number)s fonts. Delete one that no template uses", number=MAX_FONTS
+        )
+        raise UploadLimitError(message)
 
 
 def _with_digest(workspace_id: UUID, digest: str) -> Select[Upload]:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from cwz_web.db.session import Database
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import Usage, UsageDay
+from cwz_web.i18n import gettext, gettext_noop, number
 from cwz_web.metrics import QUOTA_EXCEEDED
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
@@ -28,7 +29,10 @@ from cwz_web.workspaces.models import Workspace
 
 # Admins get an email when usage reaches these percentages of the workspace's quota.
 WARNING_PERCENTAGES = (80, 100)
-READ_ONLY_MESSAGE = "This workspace is read-only until its plan is paid. An admin can pay under Billing."
+READ_ONLY_MESSAGE = gettext_noop("This workspace is read-only until its plan is paid. An admin can pay under Billing.")
+
+_QUOTA_EXCEEDED = gettext_noop("This workspace's quota of %(limit)s images per month does not have enough images left")
+_KEY_QUOTA_EXCEEDED = gettext_noop("This key's quota of %(limit)s images per month does not have enough images left")
 
 _FIND_USED = text("SELECT used, key_used FROM find_image_usage(:month, :workspace, CAST(:key AS uuid))")
 # Only the counters that have room for the images are returned; unnest() keeps the order, in which rows are locked.
@@ -142,7 +146,7 @@ def usage_by_day(db: Session, workspace_id: UUID, days: int = 30) -> list[tuple[
 def check_writable(quota: Quota) -> None:
     """Raise QuotaExceededError if the workspace is read-only."""
     if quota.is_read_only:
-        raise QuotaExceededError(READ_ONLY_MESSAGE)
+        raise QuotaExceededError(gettext(READ_ONLY_MESSAGE))
 
 
 def check_room(database: Database, quota: Quota) -> None:
@@ -199,7 +203,8 @@ def _counter(workspace_id: UUID, subject_id: UUID, month: date) -> tuple[ColumnE
 
 def _quota_exceeded(subject: str, limit: int) -> QuotaExceededError:
     QUOTA_EXCEEDED.labels(subject).inc()
-    return QuotaExceededError(f"This {subject}'s quota of {limit:,} images per month does not have enough images left")
+    message = _KEY_QUOTA_EXCEEDED if subject == "key" else _QUOTA_EXCEEDED
+    return QuotaExceededError(gettext(message, limit=number(limit)))
 
 
 def _crossed(before: int, used: int, limit: int) -> list[int]:

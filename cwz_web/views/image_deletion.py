@@ -8,6 +8,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.models import Image
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ImageCollection
 from cwz_web.runs.image_deletion import (
@@ -75,14 +76,14 @@ def delete_selection(context: ImageCollection, request: Request) -> DeleteImages
             list_query=place,
             cancel_path=list_path(request, "images", place),
         )
-    target = _describe(images)
     try:
         batch = delete_images(request.db, workspace_id, ids)
     except ImageInUseError as error:
         raise HTTPConflict(str(error)) from None
+    target = f"the image {images[0].name}" if len(images) == 1 else count_text(len(images), "image")
     request.audit("image.delete", target, images=len(ids))
     undo = request.path_in("images", "restore")
-    add_notice(request, f"{target[0].upper()}{target[1:]} deleted.", undo=undo, batch=str(batch), list=place)
+    add_notice(request, _deleted_text(images), undo=undo, batch=str(batch), list=place)
     return HTTPSeeOther(list_path(request, "images", place))
 
 
@@ -92,12 +93,13 @@ def restore_deletion(context: ImageCollection, request: Request) -> Response:
     form = read_form(RestoreForm, request.POST).value
     count = restore_images(request.db, request.workspace.workspace_id, form.batch) if form else 0
     if form is None or not count:
-        raise HTTPConflict("These images were restored already, or removed from the storage")
-    target = count_text(count, "image")
-    request.audit("image.restore", target)
-    add_notice(request, f"{target} restored.")
+        raise HTTPConflict(gettext("These images were restored already, or removed from the storage"))
+    request.audit("image.restore", count_text(count, "image"))
+    add_notice(request, ngettext("%(count)s image restored.", "%(count)s images restored.", count))
     return HTTPSeeOther(list_path(request, "images", form.list))
 
 
-def _describe(images: list[Image]) -> str:
-    return f"the image {images[0].name}" if len(images) == 1 else count_text(len(images), "image")
+def _deleted_text(images: list[Image]) -> str:
+    if len(images) == 1:
+        return gettext("The image %(name)s deleted.", name=images[0].name)
+    return ngettext("%(count)s image deleted.", "%(count)s images deleted.", len(images))

@@ -9,6 +9,7 @@ from pyramid.view import view_config
 from sqlalchemy import select
 
 from cwz_web.generation.models import Image
+from cwz_web.i18n import gettext
 from cwz_web.ops.run_exports import image_entries, zip_objects
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
@@ -29,8 +30,11 @@ def download_selection(context: ImageCollection, request: Request) -> Response:
     images, workspace_id = selected_images(request), request.workspace.workspace_id
     if sum(image.size for image in images) > MAX_ZIP_BYTES:
         raise HTTPUnprocessableEntity(
-            f"Select fewer images: together they have at most {MAX_ZIP_BYTES // 1024**2} MB. "
-            "All images of a run can be downloaded on the page of the run"
+            gettext(
+                "Select fewer images: together they have at most %(megabytes)s MB. "
+                "All images of a run can be downloaded on the page of the run",
+                megabytes=MAX_ZIP_BYTES // 1024**2,
+            )
         )
     ids = {image.connection_id for image in images}
     own = select(Connection).where(Connection.workspace_id == workspace_id, Connection.id.in_(ids))
@@ -59,11 +63,11 @@ def selected_images(request: Request) -> list[Image]:
     try:
         ids = {parse_uuid(value) for value in request.POST.getall("image")}
     except KeyError:
-        raise HTTPUnprocessableEntity("Select images of the list") from None
+        raise HTTPUnprocessableEntity(gettext("Select images of the list")) from None
     if len(ids) > MAX_SELECTED:
-        raise HTTPUnprocessableEntity(f"Select at most {MAX_SELECTED} images")
+        raise HTTPUnprocessableEntity(gettext("Select at most %(number)s images", number=MAX_SELECTED))
     own = select(Image).where(Image.workspace_id == request.workspace.workspace_id, Image.id.in_(ids))
     images = list(request.db.scalars(own.order_by(Image.id.desc())))
     if not images:
-        raise HTTPUnprocessableEntity("Select at least one image")
+        raise HTTPUnprocessableEntity(gettext("Select at least one image"))
     return images

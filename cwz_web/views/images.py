@@ -14,6 +14,7 @@ from cwz_web.feeds.queries import list_feed_names
 from cwz_web.generation.images import find_images, latest_sizes
 from cwz_web.generation.models import ApiKey, Image, Template
 from cwz_web.generation.templates import list_template_names, load_design
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
@@ -60,8 +61,13 @@ class ImageListForm(ListForm):
     findings: Literal["", "any"] = ""
 
 
-FINDINGS = {"": "All findings", "any": "With findings"}
-CREATED = {"": "Any time", "1": "Last 24 hours", "7": "Last 7 days", "30": "Last 30 days"}
+FINDINGS = {"": gettext_noop("All findings"), "any": gettext_noop("With findings")}
+CREATED = {
+    "": gettext_noop("Any time"),
+    "1": gettext_noop("Last 24 hours"),
+    "7": gettext_noop("Last 7 days"),
+    "30": gettext_noop("Last 30 days"),
+}
 
 
 @dataclass(frozen=True)
@@ -177,14 +183,18 @@ def _image_filters(request: Request, form: ImageListForm) -> tuple[Filter, ...]:
     templates, feeds = list_template_names(db, workspace_id), list_feed_names(db, workspace_id)
     runs = list_run_names(db, workspace_id, form.run or None)
     return (
-        Filter("template", "Template", {"": "All templates", **templates}, str(form.template)),
-        Filter("feed", "Feed", {"": "All feeds", **feeds}, str(form.feed)),
-        Filter("run", "Run", {"": "All runs", **runs}, str(form.run)),
-        Filter("size", "Size", {"": "All sizes", **sizes}, form.size),
-        Filter("format", "Format", {"": "All formats", **formats}, str(form.format)),
-        Filter("created", "Created", CREATED, form.created),
-        Filter("findings", "Findings", FINDINGS, form.findings),
+        Filter("template", gettext("Template"), {"": gettext("All templates"), **templates}, str(form.template)),
+        Filter("feed", gettext("Feed"), {"": gettext("All feeds"), **feeds}, str(form.feed)),
+        Filter("run", gettext("Run"), {"": gettext("All runs"), **runs}, str(form.run)),
+        Filter("size", gettext("Size"), {"": gettext("All sizes"), **sizes}, form.size),
+        Filter("format", gettext("Format"), {"": gettext("All formats"), **formats}, str(form.format)),
+        Filter("created", gettext("Created"), _translated(CREATED), form.created),
+        Filter("findings", gettext("Findings"), _translated(FINDINGS), form.findings),
     )
+
+
+def _translated(labels: dict[str, str]) -> dict[str, str]:
+    return {value: gettext(label) for value, label in labels.items()}
 
 
 @view_config(context=ImageResource, request_method="GET", renderer="images/show.jinja2", permission=Permission.VIEW)
@@ -215,7 +225,7 @@ def _starter_of(request: Request, run: Run) -> str:
     if run.started_by:
         return name_creators(request.db, run.workspace_id, [run.started_by]).get(run.started_by, "")
     key = request.db.get(ApiKey, (run.workspace_id, run.key_id)) if run.key_id else None
-    return f"API key {key.name}" if key else ""
+    return gettext("API key %(name)s", name=key.name) if key else ""
 
 
 def _field_values(request: Request, template: Template, run: Run, item: RunItem) -> list[FieldValue]:

@@ -23,6 +23,7 @@ from cwz_web.generation.upload_replacement import (
 )
 from cwz_web.generation.upload_uses import UploadUse, find_uses
 from cwz_web.generation.uploads import UploadError, UploadFilter, find_uploads
+from cwz_web.i18n import gettext
 from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.brand_references import ENTRY_NAME, KINDS
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
@@ -174,11 +175,11 @@ def _find_new(request: Request, old: Upload) -> Upload:
     try:
         upload_id = parse_uuid(str(request.POST.get("upload", "")))
     except KeyError:
-        raise UploadError("Choose a file or another upload") from None
+        raise UploadError(gettext("Choose a file or another upload")) from None
     with request.services.database.transaction(old.workspace_id) as db:
         new = db.get(Upload, (old.workspace_id, upload_id))
     if new is None or new.deleted_at is not None:
-        raise UploadError("The chosen upload was deleted. Choose another one")
+        raise UploadError(gettext("The chosen upload was deleted. Choose another one"))
     return new
 
 

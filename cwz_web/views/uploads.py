@@ -25,6 +25,7 @@ from cwz_web.generation.uploads import (
     find_uploads,
     restore_upload,
 )
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
@@ -49,7 +50,7 @@ from cwz_web.web.uploads import UPLOAD_ERRORS, store_upload
 MAX_FILES = 20
 # A file never changes, since a changed one has another digest and is another upload.
 IMMUTABLE = "private, max-age=31536000, immutable"
-KIND_LABELS = {UploadKind.IMAGE: "Images", UploadKind.FONT: "Fonts"}
+KIND_LABELS = {UploadKind.IMAGE: gettext_noop("Images"), UploadKind.FONT: gettext_noop("Fonts")}
 
 
 class FilterForm(Form):
@@ -175,11 +176,11 @@ def upload_files(context: UploadCollection, request: Request) -> UploadListPage 
     """Upload the files of a form. Those that are valid are stored, whatever the others are."""
     files = [file for file in request.POST.getall("file") if hasattr(file, "file")]
     if len(files) > MAX_FILES:
-        errors = [FileError("", f"Choose at most {MAX_FILES} files at once")]
+        errors = [FileError("", gettext("Choose at most %(number)s files at once", number=MAX_FILES))]
     else:
         stored = [_store_file(request, file, is_first=number == 0) for number, file in enumerate(files)]
         errors = [each for each in stored if isinstance(each, FileError)]
-        errors += [] if files else [FileError("", "Choose a file")]
+        errors += [] if files else [FileError("", gettext("Choose a file"))]
     if not errors:
         return HTTPSeeOther(request.path_in("uploads"))
     request.response.status = 422
@@ -272,7 +273,7 @@ def rename_upload(context: UploadResource, request: Request) -> UploadDetailPage
         return _detail_page(request, context.row, form)
     if form.value.name != context.row.name:
         undo = request.path_in("uploads", context.row.id, "name")
-        add_notice(request, f"Renamed to “{form.value.name}”.", undo=undo, name=context.row.name)
+        add_notice(request, gettext("Renamed to “%(name)s”.", name=form.value.name), undo=undo, name=context.row.name)
         request.audit("upload.rename", context.row.name, to=form.value.name)
         context.row.name = form.value.name
     return HTTPSeeOther(request.path_in("uploads", context.row.id))
@@ -293,7 +294,8 @@ def delete_upload_view(context: UploadResource, request: Request) -> UploadDetai
         request.response.status = 409
         return _detail_page(request, context.row, error_message=str(error))
     request.audit("upload.delete", context.row.name)
-    add_notice(request, f"Deleted “{context.row.name}”.", undo=request.path_in("uploads", context.row.id, "restore"))
+    text = gettext("Deleted “%(name)s”.", name=context.row.name)
+    add_notice(request, text, undo=request.path_in("uploads", context.row.id, "restore"))
     return HTTPSeeOther(request.path_in("uploads", context.row.id))
 
 
@@ -305,7 +307,8 @@ def restore_upload_view(context: UploadResource, request: Request) -> Response:
     except UploadError as error:
         raise HTTPConflict(str(error)) from None
     request.audit("upload.restore", context.row.name)
-    add_notice(request, f"Restored “{context.row.name}”.", undo=request.path_in("uploads", context.row.id, "delete"))
+    text = gettext("Restored “%(name)s”.", name=context.row.name)
+    add_notice(request, text, undo=request.path_in("uploads", context.row.id, "delete"))
     return HTTPSeeOther(request.path_in("uploads", context.row.id))
 
 
@@ -320,19 +323,21 @@ def purge_upload_view(context: UploadResource, request: Request) -> UploadDetail
     """Remove the file of a deleted upload from the storage now."""
     upload, services = context.row, request.services
     if upload.deleted_at is None:
-        raise HTTPUnprocessableEntity("Delete the upload first")
+        raise HTTPUnprocessableEntity(gettext("Delete the upload first"))
     release_connection(request)
     try:
         with services.outbound.slot(), services.slow_requests.slot(upload.workspace_id):
             is_purged = purge_upload(services.database, services.providers, upload.workspace_id, upload.id)
-        message = "" if is_purged else "A version of a template or a row of a feed still shows this file, so it is kept"
+        kept = gettext("A version of a template or a row of a feed still shows this file, so it is kept")
+        message = "" if is_purged else kept
     except StorageError as error:
         message = str(error)
     enter_workspace(request.db, upload.workspace_id)
     if message:
         request.response.status = 409
-        kept = request.db.get_one(Upload, (upload.workspace_id, upload.id))
-        return _detail_page(request, kept, error_message=message)
+        return _detail_page(
+            request, request.db.get_one(Upload, (upload.workspace_id, upload.id)), error_message=message
+        )
     request.audit("upload.purge", upload.name, digest=upload.digest)
     return HTTPSeeOther(request.path_in("uploads") + "?state=deleted")
 
@@ -341,7 +346,8 @@ def item_of(request: Request, upload: Upload, templates: int = 0, *, in_brand: b
     """Return what a list shows of an upload."""
     path = request.path_in("uploads", upload.id)
     thumbnail = f"{path}/thumbnail" if upload.content_type != FORMER_FONT else None
-    return UploadItem(upload, path, thumbnail, TYPE_LABELS[upload.content_type], templates, in_brand)
+    type_label = gettext("Font") if upload.content_type == FORMER_FONT else TYPE_LABELS[upload.content_type]
+    return UploadItem(upload, path, thumbnail, type_label, templates, in_brand)
 
 
 def _list_page(request: Request, errors: list[FileError] | None = None) -> UploadListPage:
@@ -362,7 +368,7 @@ def _list_page(request: Request, errors: list[FileError] | None = None) -> Uploa
             for upload in page.uploads
         ],
         filters=filters,
-        kinds=KIND_LABELS,
+        kinds={kind: gettext(label) for kind, label in KIND_LABELS.items()},
         is_first_page=before is None,
         next_query=urlencode(filters | {"before": str(page.before)}) if page.before else None,
         errors=errors or [],
@@ -393,7 +399,7 @@ def _detail_page(
 def _upload_one(request: Request) -> NewUpload:
     """Upload the only file of a form."""
     file = request.POST.get("file")
-    stored = _store_file(request, file) if hasattr(file, "file") else FileError("", "Choose a file")
+    stored = _store_file(request, file) if hasattr(file, "file") else FileError("", gettext("Choose a file"))
     if isinstance(stored, FileError):
         request.response.status = 422
         return NewUpload(None, stored)
@@ -412,4 +418,4 @@ def _store_file(request: Request, file: Any, *, is_first: bool = True) -> Upload
     except UPLOAD_ERRORS as error:
         return FileError(file.filename, str(error))
     except RateLimitedError:
-        return FileError(file.filename, "Too many uploads. Try again later")
+        return FileError(file.filename, gettext("Too many uploads. Try again later"))
