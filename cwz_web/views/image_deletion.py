@@ -76,14 +76,15 @@ def delete_selection(context: ImageCollection, request: Request) -> DeleteImages
             list_query=place,
             cancel_path=list_path(request, "images", place),
         )
+    target = f"the image {images[0].name}" if len(images) == 1 else count_text(len(images), "image")
+    notice = _deleted_text(images)
     try:
         batch = delete_images(request.db, workspace_id, ids)
     except ImageInUseError as error:
         raise HTTPConflict(str(error)) from None
-    target = f"the image {images[0].name}" if len(images) == 1 else count_text(len(images), "image")
     request.audit("image.delete", target, images=len(ids))
     undo = request.path_in("images", "restore")
-    add_notice(request, _deleted_text(images), undo=undo, batch=str(batch), list=place)
+    add_notice(request, notice, undo=undo, batch=str(batch), list=place)
     return HTTPSeeOther(list_path(request, "images", place))
 
 
