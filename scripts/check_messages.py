@@ -24,6 +24,10 @@ TEMPLATES = ROOT / "cwz_web" / "templates"
 ENGLISH = ("development/", "docs/", "public/privacy.jinja2", "ops.jinja2")
 # Attributes whose values users read or hear.
 ATTRIBUTES = ("alt", "aria-description", "aria-label", "aria-valuetext", "content", "label", "placeholder", "title")
+# Metadata that is shown: `content` of a name or property that ends so.
+METADATA = ("alt", "description", "title")
+# Blocks of templates that hold classes.
+CLASS_BLOCKS = ("beside", "shape")
 # Elements whose text is not language.
 CODE = ("code", "kbd", "pre", "script", "style", "textarea")
 # Names and signs that are the same in every language.
@@ -45,10 +49,10 @@ class TextParser(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._code += tag in CODE
-        names = {name for name, _ in attrs}
+        values = dict(attrs)
+        metadata = values.get("name") or values.get("property") or ""
         for name, value in attrs:
-            is_text = name in ATTRIBUTES and not (name == "content" and not {"name", "property"} & names)
-            if value and is_text:
+            if value and name in ATTRIBUTES and (name != "content" or metadata.endswith(METADATA)):
                 self.texts.append(value)
 
     def handle_endtag(self, tag: str) -> None:
@@ -60,8 +64,8 @@ class TextParser(HTMLParser):
 
 
 def is_language(text: str) -> bool:
-    """Return whether a text has words to translate; that of a macro can be attributes."""
-    return '="' not in text and re.search(r"[^\W\d_]{2,}", NAMES.sub("", text)) is not None
+    """Return whether a text has words to translate; that of a macro can be a part of attributes."""
+    return '"' not in text and re.search(r"[^\W\d_]{2,}", NAMES.sub("", text)) is not None
 
 
 def unmarked_texts(source: str) -> Iterator[str]:
@@ -71,8 +75,11 @@ def unmarked_texts(source: str) -> Iterator[str]:
     tree = environment.parse(source)
     parser = TextParser()
     # What stands for an expression is no letter, so that a text around it is found, and an expression alone is not.
+    classes = {id(each) for block in tree.find_all(nodes.Block) if block.name in CLASS_BLOCKS for each in block.body}
     for output in tree.find_all(nodes.Output):
-        parser.feed("".join(node.data if isinstance(node, nodes.TemplateData) else "\u2026" for node in output.nodes))
+        if id(output) not in classes:
+            texts = (node.data if isinstance(node, nodes.TemplateData) else "\u2026" for node in output.nodes)
+            parser.feed("".join(texts))
     parser.close()
     yield from filter(is_language, parser.texts)
     marked = {

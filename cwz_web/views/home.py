@@ -15,6 +15,7 @@ from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
 from cwz_web.generation.images import find_images
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.usage import month_of, monthly_usage, next_month
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
@@ -144,10 +145,10 @@ def overview(context: WorkspaceResource, request: Request) -> OverviewPage:
     return OverviewPage(
         **vars(latest),
         counters=[
-            Counter("Images", request.path_in("images"), images),
-            Counter("Runs", request.path_in("runs"), runs),
-            Counter("Feeds", request.path_in("feeds"), feeds),
-            Counter("Templates", request.path_in("templates"), templates),
+            Counter(gettext("Images"), request.path_in("images"), images),
+            Counter(gettext("Runs"), request.path_in("runs"), runs),
+            Counter(gettext("Feeds"), request.path_in("feeds"), feeds),
+            Counter(gettext("Templates"), request.path_in("templates"), templates),
         ],
         images=image_links(request, find_images(request.db, workspace_id, limit=LATEST_IMAGES).images),
         setup=find_setup_state(request.db, workspace_id),
@@ -172,12 +173,15 @@ def _latest_entries(request: Request, workspace_id: UUID) -> list[EntryRow]:
 def _problem_lists(request: Request, has_feeds: bool, runs: list[RunRow]) -> list[ProblemList]:
     """Return the filtered lists of feeds, if some need attention, and of runs in the states that these have."""
     states = {state_of(row.run) for row in runs}
-    lists = [ProblemList("All feeds that need attention", f"{request.path_in('feeds')}?state=attention")]
-    lists = lists if has_feeds else []
+    lists = []
+    if has_feeds:
+        lists.append(
+            ProblemList(gettext("All feeds that need attention"), f"{request.path_in('feeds')}?state=attention")
+        )
     if states & (PROBLEM_STATES - {RunState.COMPLETED_WITH_FINDINGS}):
-        lists.append(ProblemList("All runs with errors", f"{request.path_in('runs')}?state=failed"))
+        lists.append(ProblemList(gettext("All runs with errors"), f"{request.path_in('runs')}?state=failed"))
     if RunState.COMPLETED_WITH_FINDINGS in states:
-        lists.append(ProblemList("All runs with findings", f"{request.path_in('runs')}?state=findings"))
+        lists.append(ProblemList(gettext("All runs with findings"), f"{request.path_in('runs')}?state=findings"))
     return lists
 
 
@@ -186,13 +190,31 @@ def _run_problems(request: Request, rows: list[RunRow]) -> list[Problem]:
     newest = {(row.run.feed_id, row.run.template_id): row for row in reversed(rows)}
     return [
         Problem(
-            f"{row.feed} with {row.template}: {row.state.lower()}",
+            gettext(
+                "%(feed)s with %(template)s: %(problem)s",
+                feed=row.feed,
+                template=row.template,
+                problem=_problem_of(row.run),
+            ),
             request.path_in("runs", row.run.id),
             row.run.created_at,
         )
         for row in newest.values()
         if state_of(row.run) in PROBLEM_STATES
     ]
+
+
+def _problem_of(run: Run) -> str:
+    findings = ngettext("%(count)s finding", "%(count)s findings", run.findings)
+    match state_of(run):
+        case RunState.NOT_STARTED:
+            return gettext("failed to start")
+        case RunState.STOPPED:
+            return gettext("stopped")
+        case RunState.FAILED:
+            failed = ngettext("%(count)s failed", "%(count)s failed", run.failed)
+            return f"{failed}, {findings}" if run.findings else failed
+    return gettext("completed, %(findings)s", findings=findings)
 
 
 def _feed_problems(request: Request, workspace_id: UUID) -> list[Problem]:
@@ -217,17 +239,26 @@ def _feed_problems(request: Request, workspace_id: UUID) -> list[Problem]:
         .where(Feed.workspace_id == workspace_id, Feed.deleted_at.is_(None), FeedSource.error_message.is_not(None))
         .limit(MAX_PROBLEMS)
     )
-    labels = {ImportState.NEEDS_REVIEW: "an import needs your review", ImportState.FAILED: "the last import failed"}
     return [
         *(
-            Problem(f"{row.name}: {labels[ImportState(row.state)]}", request.path_in("feeds", row.id), row.created_at)
+            Problem(_import_problem(row.name, row.state), request.path_in("feeds", row.id), row.created_at)
             for row in request.db.execute(imports)
         ),
         *(
-            Problem(f"{row.name}: {row.error_message}", request.path_in("feeds", row.id))
+            Problem(_problem_text(row.name, row.error_message), request.path_in("feeds", row.id))
             for row in request.db.execute(sources)
         ),
     ]
+
+
+def _import_problem(feed: str, state: str) -> str:
+    if state == ImportState.NEEDS_REVIEW:
+        return gettext("%(feed)s: an import needs your review", feed=feed)
+    return gettext("%(feed)s: the last import failed", feed=feed)
+
+
+def _problem_text(name: str, problem: str) -> str:
+    return gettext("%(name)s: %(problem)s", name=name, problem=problem)
 
 
 def _storage_problems(request: Request, workspace_id: UUID) -> list[Problem]:
@@ -240,7 +271,8 @@ def _storage_problems(request: Request, workspace_id: UUID) -> list[Problem]:
         .limit(MAX_PROBLEMS)
     )
     return [
-        Problem(f"{row.name}: {row.error_message}", request.path_in("storage")) for row in request.db.execute(broken)
+        Problem(_problem_text(row.name, row.error_message), request.path_in("storage"))
+        for row in request.db.execute(broken)
     ]
 
 

@@ -17,6 +17,7 @@ from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import Feed, FeedImport, ImportState
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.models import Template
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
@@ -42,14 +43,25 @@ class SetupStep(StrEnum):
 
 
 STEP_LABELS = {
-    SetupStep.STORAGE: "Connect storage",
-    SetupStep.FEED: "Add your data",
-    SetupStep.COLUMNS: "Review the columns of your data",
-    SetupStep.TEMPLATE: "Choose a design",
-    SetupStep.RUN: "Render your images",
+    SetupStep.STORAGE: gettext_noop("Connect storage"),
+    SetupStep.FEED: gettext_noop("Add your data"),
+    SetupStep.COLUMNS: gettext_noop("Review the columns of your data"),
+    SetupStep.TEMPLATE: gettext_noop("Choose a design"),
+    SetupStep.RUN: gettext_noop("Render your images"),
+}
+STEP_HINTS = {
+    SetupStep.STORAGE: gettext_noop("Next step to your first images: connect storage."),
+    SetupStep.FEED: gettext_noop("Next step to your first images: add your data."),
+    SetupStep.COLUMNS: gettext_noop("Next step to your first images: review the columns of your data."),
+    SetupStep.TEMPLATE: gettext_noop("Next step to your first images: choose a design."),
+    SetupStep.RUN: gettext_noop("Next step to your first images: render your images."),
 }
 # The steps that the page numbers. The others are parts of the first one, or have no design of their own.
-NUMBERED = {SetupStep.FEED: "Data", SetupStep.TEMPLATE: "Design", SetupStep.RUN: "Images"}
+NUMBERED = {
+    SetupStep.FEED: gettext_noop("Data"),
+    SetupStep.TEMPLATE: gettext_noop("Design"),
+    SetupStep.RUN: gettext_noop("Images"),
+}
 
 
 class StorageForm(Form):
@@ -80,7 +92,12 @@ class SetupState:
     @property
     def label(self) -> str:
         """What to do next, or nothing."""
-        return STEP_LABELS.get(self.step, "")
+        return gettext(STEP_LABELS[self.step]) if self.step in STEP_LABELS else ""
+
+    @property
+    def hint(self) -> str:
+        """What to do next, as a sentence, or nothing."""
+        return gettext(STEP_HINTS[self.step]) if self.step in STEP_HINTS else ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +163,7 @@ def _page(context: WorkspaceResource, request: Request, form: SetupForm) -> Setu
         form=form,
         state=state,
         steps=[
-            NumberedStep(label, order.index(step) < order.index(current), step == current)
+            NumberedStep(gettext(label), order.index(step) < order.index(current), step == current)
             for step, label in NUMBERED.items()
         ],
         providers=ready_providers(request.services.providers),
@@ -181,7 +198,7 @@ def set_up_storage(context: WorkspaceResource, request: Request, form: StorageFo
     workspace_id, services = request.workspace.workspace_id, request.services
     provider = next((p for p in ready_providers(services.providers) if p.name == form.provider), None)
     if provider is None:
-        raise FieldError("provider", "Choose an option")
+        raise FieldError("provider", gettext("Choose an option"))
     if not has_storage(request.db, workspace_id):
         create_connection(request.db, workspace_id, services.ring, provider=provider.name, name=provider.label)
         request.audit("storage.connect", provider.label)

@@ -20,6 +20,7 @@ from cwz_web.i18n import (
     direction,
     find_plural,
     gettext,
+    gettext_noop,
     in_sentence,
     long_date,
     money,
@@ -31,16 +32,32 @@ from cwz_web.notify.emails import PRODUCT
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
 
-# Pages of a workspace, by their name in the navigation, that G and this key open.
+# The pages in the navigation of a workspace, by their path in it.
+PAGE_NAMES = {
+    "": gettext_noop("Overview"),
+    "templates": gettext_noop("Templates"),
+    "feeds": gettext_noop("Feeds"),
+    "runs": gettext_noop("Runs"),
+    "images": gettext_noop("Images"),
+    "uploads": gettext_noop("Uploads"),
+    "brand": gettext_noop("Brand"),
+    "storage": gettext_noop("Storage"),
+    "api": gettext_noop("API"),
+    "members": gettext_noop("Members"),
+    "audit": gettext_noop("Activity"),
+    "billing": gettext_noop("Billing"),
+    "settings": gettext_noop("Settings"),
+}
+# Those that G and this key open.
 PAGE_KEYS = {
-    "Overview": "o",
-    "Templates": "t",
-    "Feeds": "f",
-    "Runs": "r",
-    "Images": "i",
-    "Uploads": "u",
-    "Brand": "b",
-    "Settings": "s",
+    "": "o",
+    "templates": "t",
+    "feeds": "f",
+    "runs": "r",
+    "images": "i",
+    "uploads": "u",
+    "brand": "b",
+    "settings": "s",
 }
 V = TypeVar("V", bound=Callable[[Any, Request], Any])
 
@@ -169,6 +186,7 @@ def includeme(config: Configurator) -> None:
     environment.filters |= {"long_date": long_date, "day_and_month": day_and_month, "short_day": short_day}
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}
+    environment.globals["page_name"] = lambda page: gettext(PAGE_NAMES[page])
     environment.globals["static"] = static_path()
     environment.globals |= {
         "current_language": current_language,
