@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Upload
+from cwz_web.i18n import ngettext
 from cwz_web.settings import FREE, Plan, Settings
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
@@ -17,7 +18,7 @@ from cwz_web.workspaces.models import Invitation, Membership, Workspace
 
 
 class PlanLimit(StrEnum):
-    """What a plan limits; the value is the attribute of Plan, and the plural noun."""
+    """What a plan limits; the value is the attribute of Plan."""
 
     MEMBERS = "members"
     CONNECTIONS = "connections"
@@ -74,8 +75,39 @@ def check_plan_limit(db: Session, settings: Settings, workspace_id: UUID, limit:
     plan = find_plan(settings, workspace.plan)
     maximum: int = getattr(plan, limit)
     if maximum and count_usage(db, workspace_id)[limit] >= maximum:
-        noun = limit if maximum != 1 else limit.removesuffix("s")
-        raise PlanLimitError(f"The {plan.label} plan allows {maximum} {noun}. Upgrade the plan to add more")
+        raise PlanLimitError(_describe_limit(limit, plan.label, maximum))
+
+
+def _describe_limit(limit: PlanLimit, plan: str, maximum: int) -> str:
+    match limit:
+        case PlanLimit.MEMBERS:
+            return ngettext(
+                "The %(plan)s plan allows %(count)s member. Upgrade the plan to add more",
+                "The %(plan)s plan allows %(count)s members. Upgrade the plan to add more",
+                maximum,
+                plan=plan,
+            )
+        case PlanLimit.CONNECTIONS:
+            return ngettext(
+                "The %(plan)s plan allows %(count)s connection. Upgrade the plan to add more",
+                "The %(plan)s plan allows %(count)s connections. Upgrade the plan to add more",
+                maximum,
+                plan=plan,
+            )
+        case PlanLimit.FEEDS:
+            return ngettext(
+                "The %(plan)s plan allows %(count)s feed. Upgrade the plan to add more",
+                "The %(plan)s plan allows %(count)s feeds. Upgrade the plan to add more",
+                maximum,
+                plan=plan,
+            )
+        case PlanLimit.UPLOADS:
+            return ngettext(
+                "The %(plan)s plan allows %(count)s upload. Upgrade the plan to add more",
+                "The %(plan)s plan allows %(count)s uploads. Upgrade the plan to add more",
+                maximum,
+                plan=plan,
+            )
 
 
 def _count(model: type[Any], workspace_id: UUID) -> Select[Any]:

@@ -22,6 +22,7 @@ from cwz_web.billing.subscriptions import (
 )
 from cwz_web.db.session import enter_workspace
 from cwz_web.generation.usage import month_of, next_month, usage_by_subject
+from cwz_web.i18n import gettext, gettext_noop, long_date, money, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
@@ -38,25 +39,27 @@ log = structlog.get_logger()
 # How long the page polls for Stripe's events after the user returns.
 POLL_SECONDS = 60
 PAGE = "billing/page.jinja2"
-STRIPE_UNAVAILABLE = "Stripe is not reachable at the moment. Nothing was changed. Try again in a minute"
-PRICE_UNAVAILABLE = "This plan is not available at the moment. Nothing was changed; the operator has been notified"
+STRIPE_UNAVAILABLE = gettext_noop("Stripe is not reachable at the moment. Nothing was changed. Try again in a minute")
+PRICE_UNAVAILABLE = gettext_noop(
+    "This plan is not available at the moment. Nothing was changed; the operator has been notified"
+)
 
 # Stripe's statuses of invoices, then of disputes; `warning_*` is an inquiry that may become a dispute.
 STATUS_LABELS = {
-    "open": "Open",
-    "paid": "Paid",
-    "uncollectible": "Uncollectible",
-    "void": "Void",
-    "warning_needs_response": "Inquiry needs response",
-    "warning_under_review": "Inquiry under review",
-    "warning_closed": "Inquiry closed",
-    "needs_response": "Needs response",
-    "under_review": "Under review",
-    "won": "Won",
-    "lost": "Lost",
-    "prevented": "Prevented",
-    "appeal_needs_response": "Appeal needs response",
-    "appeal_under_review": "Appeal under review",
+    "open": gettext_noop("Open"),
+    "paid": gettext_noop("Paid"),
+    "uncollectible": gettext_noop("Uncollectible"),
+    "void": gettext_noop("Void"),
+    "warning_needs_response": gettext_noop("Inquiry needs response"),
+    "warning_under_review": gettext_noop("Inquiry under review"),
+    "warning_closed": gettext_noop("Inquiry closed"),
+    "needs_response": gettext_noop("Needs response"),
+    "under_review": gettext_noop("Under review"),
+    "won": gettext_noop("Won"),
+    "lost": gettext_noop("Lost"),
+    "prevented": gettext_noop("Prevented"),
+    "appeal_needs_response": gettext_noop("Appeal needs response"),
+    "appeal_under_review": gettext_noop("Appeal under review"),
 }
 
 
@@ -103,6 +106,15 @@ class BillingRow:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """A paid plan: its name, its limits, and its prices by lookup key."""
+
+    label: str
+    limits: list[str]
+    prices: dict[str, str]
+
+
+@dataclass(frozen=True)
 class BillingPage:
     """The view model of billing/page.jinja2."""
 
@@ -111,7 +123,7 @@ class BillingPage:
     resets_on: date
     days: list[DayUsage]
     entries: list[BillingRow]
-    offers: list[tuple[Plan, list[Price]]]
+    offers: list[Offer]
     error_message: str | None = None
 
 
@@ -160,9 +172,9 @@ def subscribe(context: BillingResource, request: Request) -> Response:
     subscription = find_subscription(request.db, request.workspace.workspace_id)
     plans = request.services.settings.plan.values()
     if form.value is None or not any(form.value.price in plan.prices for plan in plans):
-        raise HTTPUnprocessableEntity("Choose one of the plans")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the plans"))
     if subscription is not None and subscription.status in (*GOOD, *UNPAID):
-        raise HTTPUnprocessableEntity("This workspace already has a plan. Use “Change plan”")
+        raise HTTPUnprocessableEntity(gettext("This workspace already has a plan. Use “Change plan”"))
     price, return_url = form.value.price, _return_url(request)
     return _redirect_to_stripe(
         request, lambda customer: stripe.create_checkout_url(customer, price, return_url), "billing.checkout", price
@@ -200,7 +212,10 @@ def _redirect_to_stripe(request: Request, create_url: Callable[[str], str], acti
         request.response.status = 503
         message = PRICE_UNAVAILABLE if isinstance(error, PriceNotFoundError) else STRIPE_UNAVAILABLE
         return render_to_response(
-            PAGE, template_values(_page(request, error_message=message)), request=request, response=request.response
+            PAGE,
+            template_values(_page(request, error_message=gettext(message))),
+            request=request,
+            response=request.response,
         )
     with services.database.transaction(workspace_id) as db:
         record(db, workspace_id, request.actor, action, target, {})
@@ -225,11 +240,11 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
     return BillingPage(
         panel=panel,
         usage=[
-            Usage("Images this month", images, panel.plan.images),
-            Usage("Members", counts[PlanLimit.MEMBERS], panel.plan.members),
-            Usage("Storage connections", counts[PlanLimit.CONNECTIONS], panel.plan.connections),
-            Usage("Feeds", counts[PlanLimit.FEEDS], panel.plan.feeds),
-            Usage("Uploads", counts[PlanLimit.UPLOADS], panel.plan.uploads),
+            Usage(gettext("Images this month"), images, panel.plan.images),
+            Usage(gettext("Members"), counts[PlanLimit.MEMBERS], panel.plan.members),
+            Usage(gettext("Storage connections"), counts[PlanLimit.CONNECTIONS], panel.plan.connections),
+            Usage(gettext("Feeds"), counts[PlanLimit.FEEDS], panel.plan.feeds),
+            Usage(gettext("Uploads"), counts[PlanLimit.UPLOADS], panel.plan.uploads),
         ],
         resets_on=next_month(month_of()),
         days=days,
@@ -241,7 +256,8 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
 
 def _billing_row(entry: BillingRecord) -> BillingRow:
     # Stripe adds statuses now and then.
-    return BillingRow(entry, STATUS_LABELS.get(entry.status) or entry.status.replace("_", " ").capitalize())
+    label = STATUS_LABELS.get(entry.status)
+    return BillingRow(entry, gettext(label) if label else entry.status.replace("_", " ").capitalize())
 
 
 def _panel(request: Request, since: int) -> PlanPanel:
@@ -263,19 +279,27 @@ def _panel(request: Request, since: int) -> PlanPanel:
 
 def _describe_status(subscription: Subscription | None, read_only_from: datetime | None) -> str:
     if subscription is None or subscription.status not in (*GOOD, *UNPAID):
-        return "Free of charge."
+        return gettext("Free of charge.")
     if subscription.status in UNPAID:
-        deadline = f" Everything keeps working until {read_only_from:%-d %B %Y}." if read_only_from else ""
-        return f"The last payment failed.{deadline} After that, the workspace is read-only. Nothing is deleted."
+        if read_only_from is None:
+            return gettext("The last payment failed. After that, the workspace is read-only. Nothing is deleted.")
+        return gettext(
+            "The last payment failed. Everything keeps working until %(day)s. After that, the workspace is read-only."
+            " Nothing is deleted.",
+            day=long_date(read_only_from),
+        )
+    period_ends_on = long_date(subscription.period_ends_at) if subscription.period_ends_at else None
     if subscription.status == "trialing":
-        end = f" until {subscription.period_ends_at:%-d %B %Y}" if subscription.period_ends_at else ""
-        return f"Free trial{end}."
+        return gettext("Free trial until %(day)s.", day=period_ends_on) if period_ends_on else gettext("Free trial.")
     if subscription.ends_at:
-        return f"Ends on {subscription.ends_at:%-d %B %Y}; then the workspace is on the free plan. Nothing is deleted."
-    return f"Renews on {subscription.period_ends_at:%-d %B %Y}." if subscription.period_ends_at else ""
+        return gettext(
+            "Ends on %(day)s; then the workspace is on the free plan. Nothing is deleted.",
+            day=long_date(subscription.ends_at),
+        )
+    return gettext("Renews on %(day)s.", day=period_ends_on) if period_ends_on else ""
 
 
-def _offers(request: Request) -> list[tuple[Plan, list[Price]]]:
+def _offers(request: Request) -> list[Offer]:
     """Return the paid plans with their prices; without prices while Stripe does not respond."""
     try:
         prices = request.billing.stripe.list_prices()
@@ -283,7 +307,42 @@ def _offers(request: Request) -> list[tuple[Plan, list[Price]]]:
         log.warning("stripe prices unavailable", reason=str(error))
         prices = {}
     plans = [plan for plan in request.services.settings.plan.values() if plan.prices]
-    return [(plan, [prices[key] for key in plan.prices if key in prices]) for plan in plans]
+    return [
+        Offer(
+            plan.label, _describe_limits(plan), {key: _price_text(prices[key]) for key in plan.prices if key in prices}
+        )
+        for plan in plans
+    ]
+
+
+def _describe_limits(plan: Plan) -> list[str]:
+    """Return the limits of a plan in words; 0 is unlimited."""
+    images = ngettext("%(count)s image a month", "%(count)s images a month", plan.images)
+    members = ngettext("%(count)s member", "%(count)s members", plan.members)
+    connections = ngettext("%(count)s storage connection", "%(count)s storage connections", plan.connections)
+    feeds = ngettext("%(count)s feed", "%(count)s feeds", plan.feeds)
+    uploads = ngettext("%(count)s upload", "%(count)s uploads", plan.uploads)
+    return [
+        images if plan.images else gettext("Unlimited images a month"),
+        members if plan.members else gettext("Unlimited members"),
+        connections if plan.connections else gettext("Unlimited storage connections"),
+        feeds if plan.feeds else gettext("Unlimited feeds"),
+        uploads if plan.uploads else gettext("Unlimited uploads"),
+    ]
+
+
+def _price_text(price: Price) -> str:
+    amount = money(price.amount, price.currency)
+    match price.interval:
+        case "day":
+            return gettext("%(amount)s a day", amount=amount)
+        case "week":
+            return gettext("%(amount)s a week", amount=amount)
+        case "month":
+            return gettext("%(amount)s a month", amount=amount)
+        case "year":
+            return gettext("%(amount)s a year", amount=amount)
+    return amount
 
 
 def _parse_timestamp(text: str) -> int:
