@@ -36,6 +36,8 @@ NAMES = re.compile(
     r"|width=device-width|initial-scale|light dark|https?:\S+|\S+@\S+|[\w.…]+/[\w.]+|rotate\("
 )
 MARKS = {"_", "gettext", "ngettext"}
+# Macros whose caller's text is code.
+CODE_MACROS = ("code_block", "copy_block")
 SENTENCE = re.compile(r"[A-Z][a-z]+($|[ ,.:…?])")
 
 
@@ -76,8 +78,14 @@ def unmarked_texts(source: str) -> Iterator[str]:
     parser = TextParser()
     # What stands for an expression is no letter, so that a text around it is found, and an expression alone is not.
     classes = {id(each) for block in tree.find_all(nodes.Block) if block.name in CLASS_BLOCKS for each in block.body}
+    code = {
+        id(output)
+        for block in tree.find_all(nodes.CallBlock)
+        if isinstance(block.call.node, nodes.Name) and block.call.node.name in CODE_MACROS
+        for output in block.find_all(nodes.Output)
+    }
     for output in tree.find_all(nodes.Output):
-        if id(output) not in classes:
+        if id(output) not in classes | code:
             texts = (node.data if isinstance(node, nodes.TemplateData) else "\u2026" for node in output.nodes)
             parser.feed("".join(texts))
     parser.close()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cwz_web.demo.starters import StarterEntry
+from cwz_web.i18n import gettext
 from cwz_web.runs.mapping import apply_mapping, guess_mapping
 
 
@@ -30,16 +31,19 @@ def find_rows(starter: StarterEntry, columns: Sequence[str], rows: Sequence[Mapp
         limit: at most so many rows.
     """
     if not rows:
-        return FeedRows(problem="This feed has no rows")
+        return FeedRows(problem=gettext("This feed has no rows"))
     mapping = guess_mapping(starter.fields, columns, rows)
     labels = {field.name: field.label for field in starter.fields}
     unfilled = [labels[name] for name in starter.key_fields if not mapping[name]]
     if unfilled:
-        return FeedRows(problem=f"No column for {_join(unfilled)}")
+        return FeedRows(problem=gettext("No column for %(fields)s", fields=_join(unfilled)))
     numbers = [number for number, row in enumerate(rows) if _is_suitable(starter, mapping, row)]
     if not numbers:
         key_labels = [labels[name] for name in starter.key_fields]
-        return FeedRows(problem=f"No row with {_join(key_labels)} among the first {len(rows)}")
+        fields = _join(key_labels)
+        return FeedRows(
+            problem=gettext("No row with %(fields)s among the first %(rows)s", fields=fields, rows=len(rows))
+        )
     return FeedRows(tuple(numbers[:limit]))
 
 
@@ -50,4 +54,4 @@ def _is_suitable(starter: StarterEntry, mapping: Mapping[str, str], row: Mapping
 
 def _join(labels: Sequence[str]) -> str:
     *first, last = labels
-    return f"{', '.join(first)} and {last}" if first else last
+    return gettext("%(fields)s and %(last)s", fields=", ".join(first), last=last) if first else last

@@ -15,6 +15,7 @@ from importlib.resources import files
 from uuid import UUID
 
 from cwz_web.demo import contents
+from cwz_web.i18n import gettext_noop
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.template_parts import TemplateField
@@ -24,21 +25,21 @@ from cwz_web.storage.uploads import Uploads
 
 # The categories of the gallery with their labels, in its order.
 CATEGORIES = {
-    "product": "Product",
-    "sale": "Sale",
-    "price-drop": "Price drop",
-    "new": "New",
-    "review": "Review",
-    "collection": "Collection",
-    "story": "Story",
-    "banner": "Banner",
-    "quote": "Social",
-    "event": "Event",
-    "certificate": "Certificate",
-    "email": "Email header",
-    "real-estate": "Real estate",
-    "job": "Job",
-    "travel": "Travel",
+    "product": gettext_noop("Product"),
+    "sale": gettext_noop("Sale"),
+    "price-drop": gettext_noop("Price drop"),
+    "new": gettext_noop("New"),
+    "review": gettext_noop("Review"),
+    "collection": gettext_noop("Collection"),
+    "story": gettext_noop("Story"),
+    "banner": gettext_noop("Banner"),
+    "quote": gettext_noop("Social"),
+    "event": gettext_noop("Event"),
+    "certificate": gettext_noop("Certificate"),
+    "email": gettext_noop("Email header"),
+    "real-estate": gettext_noop("Real estate"),
+    "job": gettext_noop("Job"),
+    "travel": gettext_noop("Travel"),
 }
 
 _illustration = re.compile("illustration:([a-z-]+)")

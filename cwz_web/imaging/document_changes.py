@@ -6,18 +6,25 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.layers import AnyLayer, Container
 
 MAX_TEXT = 120
 CANVAS = "canvas"
+# The path of a layer's place among its siblings.
+ORDER = ("order",)
 
 
 @dataclass(frozen=True)
 class PropertyChange:
-    """A property with its values as texts; empty where it is not set, or has a default that is not stored."""
+    """A property with its values as texts; empty where it is not set, or has a default that is not stored.
 
-    name: str
+    Attributes:
+        path: its key in the part, and the keys in that: `blur` of the shadow is `("shadow", "blur")`.
+    """
+
+    path: tuple[str, ...]
     before: str
     after: str
 
@@ -63,26 +70,25 @@ def _list_part(
             yield Change(part, name, "added" if name in new else "removed")
             continue
         properties = [*_compare(old[name], new[name])]
-        properties += [PropertyChange("order", "", "")] if name in moved else []
+        properties += [PropertyChange(ORDER, "", "")] if name in moved else []
         if properties:
             yield Change(part, name, "changed", tuple(properties))
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[PropertyChange]:
     before, after = dict(_flatten(old)), dict(_flatten(new))
-    for name in [*after, *(name for name in before if name not in after)]:
-        if before.get(name) != after.get(name):
-            yield PropertyChange(name, _to_text(before.get(name)), _to_text(after.get(name)))
+    for path in [*after, *(path for path in before if path not in after)]:
+        if before.get(path) != after.get(path):
+            yield PropertyChange(path, _to_text(before.get(path)), _to_text(after.get(path)))
 
 
-def _flatten(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a part by name: `blur` of the shadow is `shadow blur`."""
+def _flatten(part: Mapping[str, Any], within: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the values of a part by path."""
     for key, value in part.items():
-        name = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{name} ")
+            yield from _flatten(value, (*within, key))
         elif value not in (None, {}):
-            yield name, value
+            yield (*within, key), value
 
 
 def _layers(document: ImageTemplate) -> dict[str, Any]:
@@ -127,7 +133,7 @@ def _to_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     if isinstance(value, float):
         return f"{value:g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -24,6 +24,7 @@ from cwz_web.generation.brand import (
 from cwz_web.generation.drafts import has_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.uploads import UploadFilter, find_uploads
+from cwz_web.i18n import gettext
 from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.uploads import UploadKind
 from cwz_web.resources.permissions import Permission
@@ -113,7 +114,10 @@ def change_brand(context: BrandResource, request: Request) -> BrandPlanPage | Br
         return _refuse(request, saved, change, errors)
     outdated = find_outdated(db, workspace_id, change.brand, change.renamed)
     if len(outdated) > MAX_TEMPLATES and change.renamed:
-        message = f"More than {MAX_TEMPLATES} templates use the brand, so entries cannot be renamed. Add new ones"
+        message = gettext(
+            "More than %(limit)s templates use the brand, so entries cannot be renamed. Add new ones",
+            limit=MAX_TEMPLATES,
+        )
         return _refuse(request, saved, change, {"": message})
     if outdated and typed.get("confirm") != "on":
         return _plan(request, outdated, typed)

@@ -18,12 +18,13 @@ class FontGroup:
 
     title: str
     fonts: list[tuple[str, str]]
+    is_brand: bool = False
 
 
 def list_font_groups(db: Session, workspace_id: UUID, brand: Brand) -> list[FontGroup]:
     """Return the fonts of a brand, the uploaded ones of a workspace and the built-in ones, without empty groups."""
     groups = [
-        FontGroup(gettext("Brand"), [(reference_to(name), name) for name in brand.fonts]),
+        FontGroup(gettext("Brand"), [(reference_to(name), name) for name in brand.fonts], is_brand=True),
         FontGroup(gettext("Uploaded fonts"), [(font.reference, font.name) for font in list_fonts(db, workspace_id)]),
         FontGroup(gettext("Built-in fonts"), [(name, name) for name in sorted(FAMILIES)]),
     ]

@@ -18,6 +18,7 @@ from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.generation.brand import adopt_brand, load_brand
 from cwz_web.generation.templates import create_template
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.resources.permissions import Permission
@@ -51,15 +52,15 @@ class BlankSize(StrEnum):
 
     @property
     def label(self) -> str:
-        return f"{BLANK_LABELS[self]}, {self.replace('x', ' × ')}"
+        return f"{gettext(BLANK_LABELS[self])}, {self.replace('x', ' × ')}"
 
 
 BLANK_LABELS = {
-    BlankSize.LINK: "Link preview",
-    BlankSize.SQUARE: "Square",
-    BlankSize.PORTRAIT: "Portrait",
-    BlankSize.STORY: "Story",
-    BlankSize.WIDE: "Wide",
+    BlankSize.LINK: gettext_noop("Link preview"),
+    BlankSize.SQUARE: gettext_noop("Square"),
+    BlankSize.PORTRAIT: gettext_noop("Portrait"),
+    BlankSize.STORY: gettext_noop("Story"),
+    BlankSize.WIDE: gettext_noop("Wide"),
 }
 TITLE = {"type": "text", "name": "Title", "text": "{{ title }}", "x": 80, "height": 190}
 TITLE |= {"size": 80, "min_size": 36, "weight": 700, "align": "center", "valign": "middle", "max_lines": 2}
@@ -161,7 +162,7 @@ class GalleryQuery(Form):
 
     def matches(self, entry: StarterEntry) -> bool:
         """Return whether a starter is in the category and has the text in its name or the label of its category."""
-        text = f"{entry.name} {CATEGORIES[entry.category]}".lower()
+        text = f"{entry.name} {gettext(CATEGORIES[entry.category])}".lower()
         return self.category in ("", entry.category) and self.search.lower() in text
 
 
@@ -223,7 +224,7 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
     found = preview.find_rows(entry, MAX_ROWS)
     back = request.path_in("templates", "new") + _query(category=query.category, feed=preview.value)
     rows = _preview_rows(request, entry, preview, found)
-    return StarterPage(entry, CATEGORIES[entry.category], rows, feeds, preview, found.problem, back)
+    return StarterPage(entry, gettext(CATEGORIES[entry.category]), rows, feeds, preview, found.problem, back)
 
 
 @form_view(
@@ -263,7 +264,7 @@ def import_template(context: TemplateCollection, request: Request, form: ImportF
     file = request.POST.get("file")
     data = file.file.read(MAX_FILE_BYTES + 1) if hasattr(file, "file") else b""
     if not data:
-        raise FieldError("file", "Choose the JSON file of an exported template")
+        raise FieldError("file", gettext("Choose the JSON file of an exported template"))
     brand = load_brand(request.db, request.workspace.workspace_id).brand
     document, errors = read_document(data.decode("utf-8-sig", "replace"), brand)
     if document is None:
@@ -281,7 +282,10 @@ def find_gallery(request: Request, query: GalleryQuery) -> Gallery:
     paths = {category: _query(category=category, feed=preview.value) for category in ("", *CATEGORIES)}
     return Gallery(
         sorted(tiles, key=lambda tile: bool(tile.problem)),
-        [("", "All", paths[""]), *((category, label, paths[category]) for category, label in CATEGORIES.items())],
+        [
+            ("", gettext("All"), paths[""]),
+            *((category, gettext(label), paths[category]) for category, label in CATEGORIES.items()),
+        ],
         query.category,
         feeds,
         preview,
@@ -303,7 +307,7 @@ def _tile(request: Request, entry: StarterEntry, preview: PreviewFeed, category:
     else:
         image = _sample_image(request, entry, size)
     path = request.path_in("templates", "starter") + _query(name=entry.slug, category=category, feed=preview.value)
-    return StarterTile(entry, CATEGORIES[entry.category], image, path, found.problem)
+    return StarterTile(entry, gettext(CATEGORIES[entry.category]), image, path, found.problem)
 
 
 def _tile_size(entry: StarterEntry) -> StarterSize:
@@ -317,12 +321,15 @@ def _tile_size(entry: StarterEntry) -> StarterSize:
 def _preview_rows(request: Request, entry: StarterEntry, preview: PreviewFeed, found: FeedRows) -> list[PreviewRow]:
     if not found.numbers:
         return [
-            PreviewRow(f"Sample {row + 1}", [_sample_image(request, entry, size, row) for size in entry.sizes])
+            PreviewRow(
+                gettext("Sample %(number)s", number=row + 1),
+                [_sample_image(request, entry, size, row) for size in entry.sizes],
+            )
             for row in range(entry.rows)
         ]
     return [
         PreviewRow(
-            f"Row {preview.items[number].key}",
+            gettext("Row %(key)s", key=preview.items[number].key),
             [_feed_image(request, entry, size, preview, number) for size in entry.sizes],
         )
         for number in found.numbers

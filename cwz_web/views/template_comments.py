@@ -22,6 +22,7 @@ from cwz_web.generation.comments import (
 )
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template, TemplateComment
+from cwz_web.i18n import gettext
 from cwz_web.imaging.layers import walk_layers
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
@@ -115,7 +116,7 @@ def write_comment(context: TemplateResource, request: Request, form: CommentForm
     template = context.row
     layers = {layer.name for layer in walk_layers(load_draft(request.db, template).document.layers)}
     if form.layer and form.layer not in layers:
-        raise FieldError("layer", "This layer no longer exists. Choose another one")
+        raise FieldError("layer", gettext("This layer no longer exists. Choose another one"))
     try:
         add_comment(request.db, template, layer=form.layer, text=form.text, author=request.user.account)
     except TooManyCommentsError as error:
@@ -138,7 +139,7 @@ def save_comment(context: TemplateResource, request: Request, form: EditForm) ->
     """Change the text of a comment of one's own; htmx follows the redirect to the list."""
     template, comment = context.row, _find(context.row, request, form.comment)
     if comment.author_id != request.user.account.id:
-        raise HTTPForbidden("Only its author can edit a comment")
+        raise HTTPForbidden(gettext("Only its author can edit a comment"))
     if edit_comment(comment, form.text):
         request.audit("template.comment_edit", template.name, layer=comment.layer)
     return _back(request, template, comment.layer)
@@ -167,7 +168,7 @@ def delete(context: TemplateResource, request: Request) -> Response:
     """Delete a comment of one's own; an admin can delete each."""
     template, comment = context.row, _read_reference(context.row, request)
     if comment.author_id != request.user.account.id and not request.has_permission(Permission.COMMENT_MANAGE):
-        raise HTTPForbidden("Only its author and admins can delete a comment")
+        raise HTTPForbidden(gettext("Only its author and admins can delete a comment"))
     request.db.delete(comment)
     request.audit("template.comment_delete", template.name, layer=comment.layer)
     return _back(request, template, comment.layer)
@@ -176,14 +177,14 @@ def delete(context: TemplateResource, request: Request) -> Response:
 def _read_reference(template: Template, request: Request) -> TemplateComment:
     form = read_form(CommentReference, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("Choose one of the template's comments")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the template's comments"))
     return _find(template, request, form.value.comment)
 
 
 def _find(template: Template, request: Request, comment_id: UUID) -> TemplateComment:
     comment = request.db.get(TemplateComment, (template.workspace_id, comment_id))
     if comment is None or comment.template_id != template.id:
-        raise HTTPUnprocessableEntity("This comment no longer exists. Reload the page")
+        raise HTTPUnprocessableEntity(gettext("This comment no longer exists. Reload the page"))
     return comment
 
 

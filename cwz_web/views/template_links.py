@@ -24,6 +24,7 @@ from cwz_web.generation.template_links import (
     list_links,
 )
 from cwz_web.generation.templates import TemplateDesign, find_version, list_versions, load_design
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.application import Root
@@ -129,10 +130,10 @@ def share_template(context: TemplateResource, request: Request, form: LinkForm) 
     """Create a link and show it once."""
     template = context.row
     if template.deleted_at is not None:
-        raise FieldError("version", "This template was deleted. Restore it first")
+        raise FieldError("version", gettext("This template was deleted. Restore it first"))
     version = None if form.version == DRAFT else int(form.version)
     if version is not None and find_version(request.db, template, version) is None:
-        raise FieldError("version", "Choose one of the template's versions")
+        raise FieldError("version", gettext("Choose one of the template's versions"))
     design = load_design(request.db, template, version) if version else load_draft(request.db, template)
     sample, values = _read_sample(request, form, design)
     try:
@@ -159,7 +160,7 @@ def revoke_link(context: TemplateResource, request: Request) -> Response:
     form, template = read_form(RevokeForm, request.POST), context.row
     link = request.db.get(TemplateLink, (template.workspace_id, form.value.link)) if form.value else None
     if link is None or link.template_id != template.id:
-        raise HTTPUnprocessableEntity("This link was revoked already, or has expired")
+        raise HTTPUnprocessableEntity(gettext("This link was revoked already, or has expired"))
     request.db.delete(link)
     request.audit("template.share_revoke", template.name, sample=link.sample)
     return HTTPSeeOther(request.path_in("templates", template.id, "links"))
@@ -216,12 +217,13 @@ def shared_image(context: Root, request: Request) -> Response:
 
 
 def _read_sample(request: Request, form: LinkForm, design: TemplateDesign) -> tuple[str, dict[str, str]]:
-    """Return what the values of a link are from, and the values."""
+    """Return what the values of a link are from, and the values; the former is stored, in English."""
     if not form.feed:
         return "Default values", {}
     feed = request.db.get(Feed, (request.workspace.workspace_id, form.feed))
     if feed is None or feed.deleted_at is not None:
-        raise FieldError("feed", "Choose one of the workspace's feeds")
+        raise FieldError("feed", gettext("Choose one of the workspace's feeds"))
     if form.row > feed.item_count:
-        raise FieldError("row", f"{feed.name} has {feed.item_count:,} rows")
+        message = ngettext("%(name)s has %(count)s row", "%(name)s has %(count)s rows", feed.item_count, name=feed.name)
+        raise FieldError("row", message)
     return f"Row {form.row} of {feed.name}", sample_values(request, design.document, feed.id, form.row)

@@ -12,6 +12,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import list_keys
 from cwz_web.generation.models import ApiKey, Image, Template
 from cwz_web.generation.templates import load_design
+from cwz_web.i18n import gettext, number
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.resources.permissions import Permission
@@ -142,4 +143,4 @@ def _example_value(field: TemplateField) -> str:
 
 
 def _count_text(count: int) -> str:
-    return f"more than {MAX_COUNT:,}" if count > MAX_COUNT else f"{count:,}"
+    return gettext("more than %(count)s", count=number(MAX_COUNT)) if count > MAX_COUNT else number(count)

@@ -24,6 +24,7 @@ from cwz_web.generation.templates import (
     load_design,
     publish,
 )
+from cwz_web.i18n import gettext
 from cwz_web.imaging.brand import Brand, offer_brand
 from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH, DocumentTooLongError
 from cwz_web.imaging.documents import ImageTemplate
@@ -148,7 +149,7 @@ class VersionNameForm(VersionForm):
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not name.isprintable():
-            raise ValueError("Use letters, digits and common punctuation only")
+            raise ValueError(gettext("Use letters, digits and common punctuation only"))
         return name
 
 
@@ -176,7 +177,9 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
     controls = ListControls(
         noun="templates",
         search=form.search,
-        filters=(Filter("state", "State", {"": "Active", "deleted": "Deleted"}, form.state),),
+        filters=(
+            Filter("state", gettext("State"), {"": gettext("Active"), "deleted": gettext("Deleted")}, form.state),
+        ),
         sorts=sort_labels(TEMPLATE_SORTS),
         sort=sort,
         count=page.count,
@@ -209,11 +212,13 @@ def rename_template(context: TemplateResource, request: Request) -> Response:
     """Rename the template."""
     form = read_form(NameForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'enter a name')}")
+        problem = form.errors.get("name", gettext("enter a name"))
+        raise HTTPUnprocessableEntity(gettext("Name: %(problem)s", problem=problem))
     earlier = context.row.name
     _rename(request, context.row, form.value.name)
     if context.row.name != earlier:
-        _add_notice(request, context.row, f"Renamed to “{context.row.name}”.", "name", name=earlier)
+        text = gettext("Renamed to “%(name)s”.", name=context.row.name)
+        _add_notice(request, context.row, text, "name", name=earlier)
     return _redirect(request, context.row)
 
 
@@ -255,7 +260,7 @@ def choose_connection(context: TemplateResource, request: Request) -> Response:
     """Choose the connection that stores the template's new images."""
     form = read_form(StorageForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("Choose one of the workspace's connections")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the workspace's connections"))
     template = context.row
     connection_id = form.value.storage or None
     try:
@@ -265,7 +270,8 @@ def choose_connection(context: TemplateResource, request: Request) -> Response:
     earlier = str(template.connection_id or "")
     template.connection_id = connection_id
     request.audit("template.storage", template.name, storage=name)
-    _add_notice(request, template, f"New images are stored in “{name}”.", "storage", storage=earlier)
+    text = gettext("New images are stored in “%(name)s”.", name=name)
+    _add_notice(request, template, text, "storage", storage=earlier)
     return HTTPSeeOther(request.path_in("templates", template.id))
 
 
@@ -336,12 +342,13 @@ def restore_version(context: TemplateResource, request: Request) -> Response:
     except NoResultFound:
         document = None
     if form.value is None or document is None:
-        raise HTTPUnprocessableEntity("Choose one of the template's versions")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the template's versions"))
     discard_draft(request.db, template)
     earlier = str(template.version)
     publish(request.db, template, document, request.user.account.id)
     request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
-    _add_notice(request, template, f"Version {form.value.version} is published again.", "versions", version=earlier)
+    text = gettext("Version %(number)s is published again.", number=form.value.version)
+    _add_notice(request, template, text, "versions", version=earlier)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
 
 
@@ -350,10 +357,11 @@ def rename_version(context: TemplateResource, request: Request) -> Response:
     """Name a version, or remove its name."""
     form, template = read_form(VersionNameForm, request.POST), context.row
     if form.value is None:
-        raise HTTPUnprocessableEntity(f"Name: {form.errors.get('name', 'choose one of the template versions')}")
+        problem = form.errors.get("name", gettext("choose one of the template versions"))
+        raise HTTPUnprocessableEntity(gettext("Name: %(problem)s", problem=problem))
     version = find_version(request.db, template, form.value.version)
     if version is None:
-        raise HTTPUnprocessableEntity("Choose one of the template's versions")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the template's versions"))
     version.name = form.value.name
     request.audit("template.version_name", template.name, version=version.number, name=version.name)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
@@ -392,7 +400,7 @@ def change_unsigned_urls(context: TemplateResource, request: Request) -> Respons
     """Allow unsigned URLs with the checked parameters, or deny them."""
     form = read_form(UnsignedUrlsForm, request.POST)
     if form.value is None:
-        raise HTTPUnprocessableEntity("Choose whether to allow unsigned URLs")
+        raise HTTPUnprocessableEntity(gettext("Choose whether to allow unsigned URLs"))
     template = context.row
     names = _parameter_labels(load_design(request.db, template))
     is_allowed = form.value.do == "allow"
@@ -408,8 +416,8 @@ def change_unsigned_urls(context: TemplateResource, request: Request) -> Respons
 def _parameter_labels(design: TemplateDesign) -> dict[str, str]:
     """Return the parameters of an image URL with their labels."""
     fields = {field.name: field.label for field in design.document.fields}
-    sizes = {"_size": "Size, by name"} if len(design.document.size_names) > 1 else {}
-    return fields | sizes | {"_scale": "Scale, 1 to 3", "_quality": "Quality, 1 to 100"}
+    sizes = {"_size": gettext("Size, by name")} if len(design.document.size_names) > 1 else {}
+    return fields | sizes | {"_scale": gettext("Scale, 1 to 3"), "_quality": gettext("Quality, 1 to 100")}
 
 
 @view_config(context=TemplateResource, name="duplicate", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -425,7 +433,7 @@ def duplicate_template(context: TemplateResource, request: Request) -> Response:
     )
     copy.connection_id = context.row.connection_id
     request.audit("template.create", copy.name, copy_of=context.row.name)
-    _add_notice(request, copy, f"Created “{copy.name}”.", "delete")
+    _add_notice(request, copy, gettext("Created “%(name)s”.", name=copy.name), "delete")
     return _redirect(request, copy)
 
 
@@ -434,7 +442,7 @@ def delete_template(context: TemplateResource, request: Request) -> Response:
     """Delete the template; its page offers to restore it."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("template.delete", context.row.name)
-    _add_notice(request, context.row, f"Deleted “{context.row.name}”.", "restore")
+    _add_notice(request, context.row, gettext("Deleted “%(name)s”.", name=context.row.name), "restore")
     return _redirect(request, context.row)
 
 
@@ -443,7 +451,7 @@ def restore_template(context: TemplateResource, request: Request) -> Response:
     """Restore a deleted template."""
     context.row.deleted_at = None
     request.audit("template.restore", context.row.name)
-    _add_notice(request, context.row, f"Restored “{context.row.name}”.", "delete")
+    _add_notice(request, context.row, gettext("Restored “%(name)s”.", name=context.row.name), "delete")
     return _redirect(request, context.row)
 
 
@@ -478,4 +486,4 @@ def read_document(text: str, brand: Brand) -> tuple[ImageTemplate | None, dict[s
     except ValidationError as error:
         return None, document_errors(parsed, error)
     except (ValueError, RecursionError) as error:
-        return None, {"document": f"This is not valid JSON: {error}"}
+        return None, {"document": gettext("This is not valid JSON: %(problem)s", problem=error)}

@@ -19,7 +19,8 @@ from cwz_web.generation.drafts import has_draft, load_draft
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_versions, load_design
-from cwz_web.imaging.document_changes import Change, list_changes
+from cwz_web.i18n import gettext, gettext_noop, ngettext
+from cwz_web.imaging.document_changes import list_changes
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Format, Output, encode
 from cwz_web.imaging.errors import ImagingError
@@ -27,6 +28,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
+from cwz_web.views.change_labels import ChangedPart, describe_changes
 from cwz_web.views.previews import MAX_ROW, sample_values, size_label, uploads_of
 from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
@@ -38,7 +40,11 @@ MAX_ROWS = 5
 # A page computes the differences of this many images, for this long. The rest has a page for each size.
 MAX_DIFFERENCES, MAX_SECONDS = 12, 5.0
 IMAGE_WIDTH = 960
-MODES = {"side": "Side by side", "swipe": "Swipe", "difference": "Difference"}
+MODES = {
+    "side": gettext_noop("Side by side"),
+    "swipe": gettext_noop("Swipe"),
+    "difference": gettext_noop("Difference"),
+}
 
 # "draft", or the number of a version.
 Revision = Annotated[str, Field(pattern=r"^(draft|[1-9][0-9]{0,5})$")]
@@ -123,7 +129,7 @@ class ComparisonPage:
     row_error: str
     feeds: list[Feed]
     size_names: list[str]
-    changes: list[Change]
+    changes: list[ChangedPart]
     sizes: list[ComparedSize]
 
 
@@ -175,8 +181,9 @@ def compare_page(context: TemplateResource, request: Request) -> ComparisonPage:
     feeds = list_feeds(request.db, template.workspace_id)
     if query.mode == "difference":
         sizes = _add_shares(request, template, revisions, sizes, samples)
-    changes = list_changes(revisions.old, revisions.new)
-    return ComparisonPage(template, labels, query, MODES, row_error, feeds, revisions.size_names, changes, sizes)
+    changes = describe_changes(list_changes(revisions.old, revisions.new))
+    modes = {mode: gettext(label) for mode, label in MODES.items()}
+    return ComparisonPage(template, labels, query, modes, row_error, feeds, revisions.size_names, changes, sizes)
 
 
 @view_config(
@@ -208,9 +215,10 @@ def _with_defaults(query: ComparisonQuery, template: Template) -> ComparisonQuer
 
 
 def _label_revisions(request: Request, template: Template) -> dict[str, str]:
-    labels = {DRAFT: "Draft"} if has_draft(template) else {}
+    labels = {DRAFT: gettext("Draft")} if has_draft(template) else {}
     for version, _ in list_versions(request.db, template):
-        labels[str(version.number)] = f"Version {version.number}{f', {version.name}' if version.name else ''}"
+        label = gettext("Version %(number)s", number=version.number)
+        labels[str(version.number)] = f"{label}, {version.name}" if version.name else label
     return labels
 
 
@@ -228,16 +236,23 @@ def _open_revisions(request: Request, template: Template, before: str, after: st
 
 def _read_samples(request: Request, query: ComparisonQuery) -> tuple[list[Sample], str]:
     """Return the default values and the rows that a query names, and what is wrong with it."""
-    samples = [Sample("Default values")]
+    samples = [Sample(gettext("Default values"))]
     feed = request.db.get(Feed, (request.workspace.workspace_id, query.feed)) if query.feed else None
     if feed is None or feed.deleted_at is not None:
         return samples, ""
     numbers = list(dict.fromkeys(part.strip() for part in query.rows.split(",") if part.strip()))
     if len(numbers) > MAX_ROWS or not all(each.isascii() and each.isdecimal() for each in numbers):
-        return samples, f"Enter at most {MAX_ROWS} row numbers, such as 1, 5, 12"
+        return samples, gettext("Enter at most %(limit)s row numbers, such as 1, 5, 12", limit=MAX_ROWS)
     if missing := [each for each in numbers if not 1 <= int(each) <= feed.item_count]:
-        return samples, f"Row {missing[0]} does not exist. {feed.name} has {feed.item_count:,} rows"
-    return [*samples, *(Sample(f"Row {int(each)}", feed.id, int(each)) for each in numbers)], ""
+        return samples, ngettext(
+            "Row %(row)s does not exist. %(feed)s has %(count)s row",
+            "Row %(row)s does not exist. %(feed)s has %(count)s rows",
+            feed.item_count,
+            row=missing[0],
+            feed=feed.name,
+        )
+    rows = (Sample(gettext("Row %(key)s", key=int(each)), feed.id, int(each)) for each in numbers)
+    return [*samples, *rows], ""
 
 
 def _describe_size(

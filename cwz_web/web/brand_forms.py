@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from slugify import slugify
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand import Brand, BrandStyle, Entry
 from cwz_web.imaging.brand_references import KINDS, Kind, reference_to
 from cwz_web.web.forms import error_messages
@@ -23,6 +24,13 @@ SECTIONS: dict[str, Kind] = {f"{kind}s": kind for kind in KINDS}
 # Rows for new entries.
 BLANK_ROWS = {"colors": 2, "fonts": 1, "logos": 1, "styles": 1}
 MAX_NAME = 40
+# Messages about a name that is taken, by section.
+TAKEN = {
+    "colors": gettext_noop("Another of the colors has this name"),
+    "fonts": gettext_noop("Another of the fonts has this name"),
+    "logos": gettext_noop("Another of the logos has this name"),
+    "styles": gettext_noop("Another of the styles has this name"),
+}
 _field = re.compile(r"(colors|fonts|logos|styles)\.([0-9]{1,2})\.([a-z_]{1,20})")
 
 
@@ -76,12 +84,13 @@ def read_brand(typed: Mapping[str, str]) -> BrandChange:
     """Read the submitted form of a brand."""
     rows = list(_rows(typed))
     used = [row for row in rows if row.name and not row.is_removed]
-    errors = {row.field("name"): "Enter a name" for row in rows if not row.name and row.was and not row.is_removed}
+    unnamed = [row for row in rows if not row.name and row.was and not row.is_removed]
+    errors = {row.field("name"): gettext("Enter a name") for row in unnamed}
     renamed: dict[Entry, str] = {}
     taken: set[tuple[str, str]] = set()
     for row in used:
         if (row.section, row.name) in taken:
-            errors[row.field("name")] = f"Another of the {row.section} has this name"
+            errors[row.field("name")] = gettext(TAKEN[row.section])
         taken.add((row.section, row.name))
         if row.was and row.was != row.name:
             renamed[SECTIONS[row.section], row.was] = row.name
@@ -127,8 +136,9 @@ def _errors(rows: list[EntryRow], error: ValidationError) -> dict[str, str]:
         section, _, rest = path.partition(".")
         name, _, key = rest.partition(".")
         row = named.get((section, name))
-        text = "Enter a color as #rrggbb, or choose one of the brand" if "pattern '^#" in message else message
-        text = "Choose an upload" if "pattern '^upload" in message else text
+        # Patterns are not described in MESSAGES: the messages are pydantic's.
+        text = gettext("Enter a color as #rrggbb, or choose one of the brand") if "pattern '^#" in message else message
+        text = gettext("Choose an upload") if "pattern '^upload" in message else text
         found.setdefault(row.field(key or "value") if row else "", text)
     return found
 

@@ -25,7 +25,7 @@ def test_properties_have_their_names_and_values() -> None:
     after = document(text("A", shadow={**shadow, "blur": 9}, x=7, hidden=True))
     [change] = list_changes(before, after)
     assert (change.part, change.name, change.kind) == ("layer", "A", "changed")
-    found = {each.name: (each.before, each.after) for each in change.properties}
+    found = {" ".join(each.path): (each.before, each.after) for each in change.properties}
     assert found == {"x": ("0", "7"), "shadow blur": ("3", "9"), "hidden": ("no", "yes")}
 
 
@@ -39,7 +39,7 @@ def test_added_and_removed_layers() -> None:
 def test_layer_that_moves_among_its_siblings_is_the_only_one_listed() -> None:
     names = ("A", "B", "C", "D")
     before, after = document(*map(text, names)), document(*map(text, ("D", "A", "B", "C")))
-    assert list_changes(before, after) == [Change("layer", "D", "changed", (PropertyChange("order", "", ""),))]
+    assert list_changes(before, after) == [Change("layer", "D", "changed", (PropertyChange(("order",), "", ""),))]
 
 
 def test_layer_that_moves_into_a_group_has_another_container() -> None:
@@ -48,7 +48,7 @@ def test_layer_that_moves_into_a_group_has_another_container() -> None:
 
     before, after = document(group(text("A")), text("B")), document(group(text("A"), text("B")))
     assert list_changes(before, after) == [
-        Change("layer", "B", "changed", (PropertyChange("container", "canvas", "G"),))
+        Change("layer", "B", "changed", (PropertyChange(("container",), "canvas", "G"),))
     ]
 
 
@@ -63,9 +63,9 @@ def test_canvas_fields_and_sizes() -> None:
         canvas={"width": 120, "height": 100},
     )
     assert list_changes(before, after) == [
-        Change("canvas", "", "changed", (PropertyChange("width", "100", "120"),)),
-        Change("field", "title", "changed", (PropertyChange("default", "One", "Two"),)),
-        Change("size", "story", "changed", (PropertyChange("overrides A x", "", "4"),)),
+        Change("canvas", "", "changed", (PropertyChange(("width",), "100", "120"),)),
+        Change("field", "title", "changed", (PropertyChange(("default",), "One", "Two"),)),
+        Change("size", "story", "changed", (PropertyChange(("overrides", "A", "x"), "", "4"),)),
     ]
 
 
