@@ -85,13 +85,13 @@ def _count_shown(outcomes: Sequence[bool]) -> LiveResult | None:
         case [shown]:
             return LiveResult(gettext("Shown for this row") if shown else gettext("Hidden for this row"))
     total = len(outcomes)
-    shown = ngettext(
+    text = ngettext(
         "Shown for %(shown)s of %(count)s entry of this row",
         "Shown for %(shown)s of %(count)s entries of this row",
         total,
         shown=sum(outcomes),
     )
-    return LiveResult(shown)
+    return LiveResult(text)
 
 
 def _show(text: str) -> str:
