@@ -4,10 +4,16 @@ from functools import lru_cache
 from importlib.resources import files
 
 from cwz_web.demo.starters import Starter, read_starter
+from cwz_web.i18n import gettext_noop
 
 SLUG = "live-example"
 # The photos, each of the sample row at its position, with their labels.
-PRODUCTS = {"sneaker": "Shoe", "headphones": "Headphones", "serum": "Bottle", "armchair": "Chair"}
+PRODUCTS = {
+    "sneaker": gettext_noop("Shoe"),
+    "headphones": gettext_noop("Headphones"),
+    "serum": gettext_noop("Bottle"),
+    "armchair": gettext_noop("Chair"),
+}
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from webob.multidict import MultiDict
 from cwz_web.demo.live_example import PRODUCTS, open_live_example
 from cwz_web.demo.starters import Starter, StarterUploads, list_starters, open_starter
 from cwz_web.generation.image_service import ImageService
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
@@ -25,13 +26,14 @@ from cwz_web.security import SignedInUser
 from cwz_web.views.landing_facts import (
     COMPARED,
     COMPARED_ON,
-    COMPARISON,
-    SOURCES,
-    SPEED,
+    RENDERERS,
     SPEED_DATE,
     ComparisonRow,
     Source,
     SpeedRow,
+    comparison_rows,
+    list_sources,
+    speed_rows,
 )
 from cwz_web.views.sign_in import DemoCredentials, demo_credentials
 from cwz_web.web.forms import Form, SubmittedForm, read_form, read_query
@@ -56,7 +58,11 @@ GALLERY = (
 WIDTHS = (280, 560)
 LIVE_WIDTH = 560
 # The sizes of the live example with their labels.
-LIVE_SIZES = {DEFAULT_SIZE: "Square, 1080 × 1080", "story": "Story, 1080 × 1920", "link": "Link, 1200 × 628"}
+LIVE_SIZES = {
+    DEFAULT_SIZE: gettext_noop("Square, 1080 × 1080"),
+    "story": gettext_noop("Story, 1080 × 1920"),
+    "link": gettext_noop("Link, 1200 × 628"),
+}
 DARK, LIGHT = "#14170a", "#ffffff"
 # Black and white have the same contrast to a color of this luminance (WCAG 2.2).
 MIDDLE = 0.179
@@ -138,12 +144,13 @@ class LandingPage:
     products: dict[str, str]
     gallery: list[PageImage]
     starter_count: int
-    speed: tuple[SpeedRow, ...]
+    renderers: tuple[str, ...]
+    speed: list[SpeedRow]
     speed_date: date
     compared: tuple[str, ...]
-    comparison: tuple[ComparisonRow, ...]
+    comparison: list[ComparisonRow]
     compared_on: date
-    sources: tuple[Source, ...]
+    sources: list[Source]
 
 
 @page_view("public/landing.jinja2", "public/_live_images.jinja2", context=Root, permission=NO_PERMISSION_REQUIRED)
@@ -160,15 +167,16 @@ def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
         form=form,
         example=example,
         live_images=_live_images(example),
-        products=PRODUCTS,
+        products={name: gettext(label) for name, label in PRODUCTS.items()},
         gallery=[_page_image(image, list_starters()[image.slug].name) for image in _gallery_images()],
         starter_count=len(list_starters()),
-        speed=SPEED,
+        renderers=RENDERERS,
+        speed=speed_rows(),
         speed_date=SPEED_DATE,
         compared=COMPARED,
-        comparison=COMPARISON,
+        comparison=comparison_rows(),
         compared_on=COMPARED_ON,
-        sources=SOURCES,
+        sources=list_sources(),
     )
 
 
@@ -245,7 +253,7 @@ def _live_images(example: LiveExample) -> list[PageImage]:
     for name, label in LIVE_SIZES.items():
         canvas = open_live_example().document.in_size(name).canvas
         path = f"/live-image?{urlencode({**example.model_dump(), 'size': name})}"
-        images.append(PageImage(label, path, "", canvas.width, canvas.height))
+        images.append(PageImage(gettext(label), path, "", canvas.width, canvas.height))
     return images
 
 

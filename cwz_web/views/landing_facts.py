@@ -1,7 +1,9 @@
 """What the front page says about speed and other products: figures with their date, facts with their sources."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+
+from cwz_web.i18n import gettext, gettext_noop, number
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,17 @@ class Source:
     url: str
 
 
+# The other renderers, in the order of the columns.
+RENDERERS = ("takumi", "Chromium", "satori + resvg", "Pillow")
 # The table "Engine and peers" of bench/RESULTS.md; tests/unit/test_landing_facts.py keeps both equal.
 SPEED_DATE = date(2026, 11, 30)
 SPEED = (
-    SpeedRow("photo card, JPEG", "8.9", "4.1", "4.7", "", "1.6"),
-    SpeedRow("photo card, PNG", "20.4", "2.6", "16.4", "21.0", "17.8"),
-    SpeedRow("text card, JPEG", "9.0", "2.4", "4.3", "", "1.7"),
-    SpeedRow("text card, PNG", "10.0", "0.8", "5.1", "13.4", "4.6"),
-    SpeedRow("catalog card, JPEG", "17.9", "5.8", "5.1", "", ""),
-    SpeedRow("catalog card, PNG", "21.6", "2.5", "10.2", "79.2", ""),
+    SpeedRow(gettext_noop("photo card, JPEG"), "8.9", "4.1", "4.7", "", "1.6"),
+    SpeedRow(gettext_noop("photo card, PNG"), "20.4", "2.6", "16.4", "21.0", "17.8"),
+    SpeedRow(gettext_noop("text card, JPEG"), "9.0", "2.4", "4.3", "", "1.7"),
+    SpeedRow(gettext_noop("text card, PNG"), "10.0", "0.8", "5.1", "13.4", "4.6"),
+    SpeedRow(gettext_noop("catalog card, JPEG"), "17.9", "5.8", "5.1", "", ""),
+    SpeedRow(gettext_noop("catalog card, PNG"), "21.6", "2.5", "10.2", "79.2", ""),
 )
 
 # From the pages in SOURCES, as they were on that day.
@@ -51,47 +55,79 @@ COMPARED_ON = date(2026, 11, 30)
 COMPARED = ("Bannerbear", "Creatomate", "satori")
 COMPARISON = (
     ComparisonRow(
-        "What it is",
+        gettext_noop("What it is"),
         (
-            "An application that you host yourself, or use where it is hosted",
-            "A hosted service",
-            "A hosted service",
-            "An open-source library for JavaScript",
+            gettext_noop("An application that you host yourself, or use where it is hosted"),
+            gettext_noop("A hosted service"),
+            gettext_noop("A hosted service"),
+            gettext_noop("An open-source library for JavaScript"),
         ),
     ),
     ComparisonRow(
-        "Design",
-        ("Editor", "Editor", "Editor", "Code: JSX with a subset of HTML and CSS"),
-    ),
-    ComparisonRow(
-        "Where images are stored",
+        gettext_noop("Design"),
         (
-            "In your own bucket, until you delete them",
-            "On its CDN; you can transfer them to your server",
-            "On its servers for up to 30 days; you can transfer them to your storage",
-            "Up to your code: it returns SVG",
+            gettext_noop("Editor"),
+            gettext_noop("Editor"),
+            gettext_noop("Editor"),
+            gettext_noop("Code: JSX with a subset of HTML and CSS"),
         ),
     ),
     ComparisonRow(
-        "Rate limit of the API",
+        gettext_noop("Where images are stored"),
         (
-            "600 requests per minute and key; the operator can change it",
-            "30 requests per 10 seconds",
-            "30 requests per 10 seconds",
-            "None: it runs in your process",
+            gettext_noop("In your own bucket, until you delete them"),
+            gettext_noop("On its CDN; you can transfer them to your server"),
+            gettext_noop("On its servers for up to 30 days; you can transfer them to your storage"),
+            gettext_noop("Up to your code: it returns SVG"),
         ),
     ),
-    ComparisonRow("Video", ("No", "Yes", "Yes", "No")),
+    ComparisonRow(
+        gettext_noop("Rate limit of the API"),
+        (
+            gettext_noop("600 requests per minute and key; the operator can change it"),
+            gettext_noop("30 requests per 10 seconds"),
+            gettext_noop("30 requests per 10 seconds"),
+            gettext_noop("None: it runs in your process"),
+        ),
+    ),
+    ComparisonRow(
+        gettext_noop("Video"), (gettext_noop("No"), gettext_noop("Yes"), gettext_noop("Yes"), gettext_noop("No"))
+    ),
 )
 SOURCES = (
-    Source("Bannerbear, API reference", "https://developers.bannerbear.com/v5/"),
-    Source("Bannerbear, free plan", "https://www.bannerbear.com/the-free-plan/"),
+    Source(gettext_noop("Bannerbear, API reference"), "https://developers.bannerbear.com/v5/"),
+    Source(gettext_noop("Bannerbear, free plan"), "https://www.bannerbear.com/the-free-plan/"),
     Source(
-        "Bannerbear, editor",
+        gettext_noop("Bannerbear, editor"),
         "https://www.bannerbear.com/help/articles/255-can-i-embed-the-template-editor-into-my-page-or-product",
     ),
-    Source("Creatomate, editor", "https://creatomate.com/docs/template-editor/source-editor"),
-    Source("Creatomate, file retention", "https://creatomate.com/docs/api/reference/file-retention"),
-    Source("Creatomate, limits", "https://creatomate.com/docs/api/reference/limits-and-concurrency"),
+    Source(gettext_noop("Creatomate, editor"), "https://creatomate.com/docs/template-editor/source-editor"),
+    Source(gettext_noop("Creatomate, file retention"), "https://creatomate.com/docs/api/reference/file-retention"),
+    Source(gettext_noop("Creatomate, limits"), "https://creatomate.com/docs/api/reference/limits-and-concurrency"),
     Source("satori", "https://github.com/vercel/satori"),
 )
+
+
+def speed_rows() -> list[SpeedRow]:
+    """Return the rows of SPEED in the current locale."""
+    return [
+        SpeedRow(
+            gettext(row.image),
+            *(_figure(text) for text in (row.engine, row.takumi, row.chromium, row.satori, row.pillow)),
+        )
+        for row in SPEED
+    ]
+
+
+def comparison_rows() -> list[ComparisonRow]:
+    """Return the rows of COMPARISON in the current locale."""
+    return [ComparisonRow(gettext(row.property), tuple(map(gettext, row.values))) for row in COMPARISON]
+
+
+def list_sources() -> list[Source]:
+    """Return SOURCES in the current locale."""
+    return [replace(source, label=gettext(source.label)) for source in SOURCES]
+
+
+def _figure(text: str) -> str:
+    return number(float(text), digits=1) if text else ""

@@ -14,6 +14,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import Price, StripeUnavailableError
+from cwz_web.i18n import gettext, long_date, ngettext
 from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security_claims import SecurityClaims, load_claims
 from cwz_web.settings import PRICING, Operator, Plan, Settings
@@ -109,7 +110,7 @@ def pricing(context: Root, request: Request) -> PricingPage:
         _plan_cards(request),
         settings,
         next_url="/w" if is_signed_in else "/signup",
-        next_label="Open your workspaces" if is_signed_in else "Get started",
+        next_label=gettext("Open your workspaces") if is_signed_in else gettext("Get started"),
     )
 
 
@@ -127,7 +128,7 @@ def security(context: Root, request: Request) -> SecurityPage:
         load_claims(),
         operator,
         _security_contact_url(operator),
-        reviewed=_date(operator.security_reviewed),
+        reviewed=_long_date(operator.security_reviewed),
         certifications=_listed(operator.certifications),
     )
 
@@ -142,7 +143,7 @@ def security(context: Root, request: Request) -> SecurityPage:
 def privacy(context: Root, request: Request) -> PrivacyPage:
     """Show the privacy policy, as this installation is configured."""
     settings = _require_page(request, "privacy")
-    return PrivacyPage(settings.operator, settings, _subprocessors(request), _date(settings.operator.since))
+    return PrivacyPage(settings.operator, settings, _subprocessors(request), _english_date(settings.operator.since))
 
 
 @view_config(
@@ -151,7 +152,7 @@ def privacy(context: Root, request: Request) -> PrivacyPage:
 def terms(context: Root, request: Request) -> TermsPage:
     """Show the terms of service."""
     settings = _require_page(request, "terms")
-    return TermsPage(settings.operator, settings, _date(settings.operator.since))
+    return TermsPage(settings.operator, settings, _long_date(settings.operator.since))
 
 
 @view_config(
@@ -212,17 +213,19 @@ def _plan_cards(request: Request) -> list[PlanCard]:
 
 
 def _plan_features(plan: Plan, history_days: int) -> list[str]:
-    limits = (
-        (plan.images, "image per month", "images per month"),
-        (plan.members, "member", "members"),
-        (plan.connections, "storage connection", "storage connections"),
-        (plan.feeds, "feed", "feeds"),
-    )
+    images, members, connections, feeds = plan.images, plan.members, plan.connections, plan.feeds
     days = min(plan.history_days or history_days, history_days)
-    features = [
-        f"{limit:,} {one if limit == 1 else many}" if limit else f"Unlimited {many}" for limit, one, many in limits
+    return [
+        ngettext("%(count)s image per month", "%(count)s images per month", images)
+        if images
+        else gettext("Unlimited images per month"),
+        ngettext("%(count)s member", "%(count)s members", members) if members else gettext("Unlimited members"),
+        ngettext("%(count)s storage connection", "%(count)s storage connections", connections)
+        if connections
+        else gettext("Unlimited storage connections"),
+        ngettext("%(count)s feed", "%(count)s feeds", feeds) if feeds else gettext("Unlimited feeds"),
+        ngettext("%(count)s day of history", "%(count)s days of history", days),
     ]
-    return [*features, f"{days} days of history"]
 
 
 def _subprocessors(request: Request) -> list[Subprocessor]:
@@ -289,5 +292,10 @@ def _security_contact_url(operator: Operator) -> str:
     return contact if ":" in contact or not contact else f"mailto:{contact}"
 
 
-def _date(day: date | None) -> str:
+def _long_date(day: date | None) -> str:
+    return long_date(day) if day else ""
+
+
+def _english_date(day: date | None) -> str:
+    """Return a date for the privacy policy, which is in English only."""
     return day.strftime("%-d %B %Y") if day else ""
