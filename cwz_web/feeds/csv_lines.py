@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 
 from cwz_web.feeds.csv_dialect import CsvDialect
 from cwz_web.feeds.limits import MAX_CELL, MAX_ROW_BYTES, InvalidFileError, row_size_error
+from cwz_web.i18n import gettext, ngettext
 
 # A record with irregular quotation marks is searched in this many lines and characters.
 MAX_IRREGULAR_LINES = 20
 MAX_IRREGULAR_SIZE = 64 * 1024
 # Lines may be read again after a quotation mark that is not closed, up to this size in total.
 MAX_READ_AGAIN = 64 * 1024 * 1024
-
-TOO_LONG = f"A cell is longer than {MAX_CELL:,} characters"
-NOT_CLOSED = "A quotation mark is not closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,9 @@ class CsvParser:
         return match[1] * 2 if match[1] == self.dialect.quote else match[1]
 
     def _checked(self, number: int, cells: list[str]) -> tuple[int, list[str]] | CsvLine:
-        return CsvLine(number, cells, TOO_LONG) if any(len(cell) > MAX_CELL for cell in cells) else (number, cells)
+        if any(len(cell) > MAX_CELL for cell in cells):
+            return CsvLine(number, cells, _too_long())
+        return number, cells
 
     def _irregular_record(self) -> tuple[int, list[str]] | CsvLine:
         """Parse the record that the csv module rejected; the lines behind it are read again."""
@@ -157,12 +157,12 @@ class CsvParser:
         if is_last and not has_rows_below and (following or not self._has_line_end):
             self.ends_in_quotes, self.last_number = True, number
             self._number += len(raw)
-            return CsvLine(number, cells, f"{NOT_CLOSED}; the file may be incomplete")
+            return CsvLine(number, cells, gettext("A quotation mark is not closed; the file may be incomplete"))
         self._unread_lines(raw, 1)
         if looks_complete:
             self.repaired.append(number)
             return self._checked(number, cells)
-        return CsvLine(number, cells, NOT_CLOSED)
+        return CsvLine(number, cells, gettext("A quotation mark is not closed"))
 
     def _unread_lines(self, raw: list[str], used: int) -> None:
         """Read the lines after the record again."""
@@ -171,9 +171,16 @@ class CsvParser:
         self._read_again += sum(map(len, raw[used:]))
         if self._read_again > MAX_READ_AGAIN:
             raise InvalidFileError(
-                f"Too many quotation marks are not closed, the last one in line {self._number - used}"
+                gettext(
+                    "Too many quotation marks are not closed, the last one in line %(number)s",
+                    number=self._number - used,
+                )
             )
         self._pending.extendleft(reversed(raw[used:]))
+
+
+def _too_long() -> str:
+    return ngettext("A cell is longer than %(count)s character", "A cell is longer than %(count)s characters", MAX_CELL)
 
 
 def parse_irregular(text: str, dialect: CsvDialect) -> list[str] | None:

@@ -25,6 +25,7 @@ from cwz_web.feeds.table_header import (
     surplus_reason,
     width_of,
 )
+from cwz_web.i18n import gettext, ngettext
 
 SNIFF_ROWS = 50
 SNIFF_CHARACTERS = 200_000
@@ -63,8 +64,8 @@ def csv_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
     body = [cells for number, cells in first if number > header.line]
     if not body and not has_invalid:
         if header.cells:
-            raise InvalidFileError("The file has a header row but no rows of data below it")
-        raise InvalidFileError("The file is empty; it needs a header row and at least one row of data")
+            raise InvalidFileError(gettext("The file has a header row but no rows of data below it"))
+        raise InvalidFileError(gettext("The file is empty; it needs a header row and at least one row of data"))
     names = names_of_columns(header, body)
     reading = Reading(
         FileFormat.CSV,
@@ -122,29 +123,47 @@ def _rows(source: _TextFile, header: Header, records: Records) -> Iterator[Entry
                 yield number, row
     # Some exports leave out the empty cells at the end of each row.
     if parser.ends_in_quotes:
-        records.cut_off = f"line {parser.last_number}, the last one, ends inside quotation marks"
+        records.cut_off = gettext(
+            "line %(number)s, the last one, ends inside quotation marks", number=parser.last_number
+        )
     elif row and not records.has_line_end and len(cells) < width and (short - 1) * MIN_COMPLETE < number:
-        records.cut_off = f"line {number}, the last one, has {len(cells)} of {width} cells and no line end"
+        records.cut_off = gettext(
+            "line %(number)s, the last one, has %(cells)s of %(width)s cells and no line end",
+            number=number,
+            cells=len(cells),
+            width=width,
+        )
     if records.cut_off:
-        records.notes.append(f"The file may be cut off: {records.cut_off}")
+        records.notes.append(gettext("The file may be cut off: %(reason)s", reason=records.cut_off))
     records.notes += _line_notes(skipped, repeated, parser.repaired)
 
 
 def _line_notes(skipped: int, repeated: int, repaired: list[int]) -> list[str]:
     notes = []
     if skipped:
-        notes.append(f"{skipped} comment {'line was' if skipped == 1 else 'lines were'} skipped")
+        notes.append(ngettext("%(count)s comment line was skipped", "%(count)s comment lines were skipped", skipped))
     if repeated:
-        notes.append(f"{repeated} {'line that repeats' if repeated == 1 else 'lines that repeat'} the header skipped")
+        notes.append(
+            ngettext(
+                "%(count)s line that repeats the header skipped",
+                "%(count)s lines that repeat the header skipped",
+                repeated,
+            )
+        )
     if repaired:
         lines = ", ".join(map(str, repaired[:LISTED_LINES])) + (" …" if len(repaired) > LISTED_LINES else "")
-        notes.append(f"Line {lines}: a quotation mark is not closed and was read as part of the text")
+        notes.append(
+            gettext("Line %(lines)s: a quotation mark is not closed and was read as part of the text", lines=lines)
+        )
     return notes
 
 
 def _surplus_reason(cells: list[str], names: list[str], dialect: CsvDialect) -> str:
-    hint = f"put cells that contain a “{dialect.delimiter}” in quotation marks"
-    return f"{surplus_reason(width_of(cells), names)}; {hint}"
+    return gettext(
+        "%(reason)s; put cells that contain a “%(delimiter)s” in quotation marks",
+        reason=surplus_reason(width_of(cells), names),
+        delimiter=dialect.delimiter,
+    )
 
 
 def _table_lines(parser: CsvParser) -> Iterator[tuple[int, list[str]] | CsvLine]:

@@ -25,6 +25,7 @@ from cwz_web.feeds.records import InvalidEntry, Records, Row, Table
 from cwz_web.feeds.spreadsheet_reader import spreadsheet_records
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.feeds.xml_reader import xml_records
+from cwz_web.i18n import gettext, gettext_noop, number
 
 CHUNK = 64 * 1024
 HEAD = 64 * 1024
@@ -35,9 +36,9 @@ OLE = b"\xd0\xcf\x11\xe0"  # an XLS file
 NEEDS_END = (*ZIP, OLE)
 # Other formats by their first bytes, and what to do instead.
 UNSUPPORTED_FORMATS = (
-    (b"%PDF", "This is a PDF; upload the table as CSV, JSON, XML or a spreadsheet"),
-    (b"\x89PNG", "This is an image; upload a table with the URLs of images"),
-    (b"\xff\xd8\xff", "This is an image; upload a table with the URLs of images"),
+    (b"%PDF", gettext_noop("This is a PDF; upload the table as CSV, JSON, XML or a spreadsheet")),
+    (b"\x89PNG", gettext_noop("This is an image; upload a table with the URLs of images")),
+    (b"\xff\xd8\xff", gettext_noop("This is an image; upload a table with the URLs of images")),
 )
 _web_page = re.compile(r"\A\s*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE)
 
@@ -74,16 +75,18 @@ def open_records(file: BinaryIO, options: ReadOptions | None = None) -> Records:
 
 def _open_table(file: BinaryIO, options: ReadOptions) -> Records:
     if file.seek(0, io.SEEK_END) > MAX_BYTES:
-        raise InvalidFileError(f"The file is larger than {MAX_BYTES // 1024**2} MB; split it")
+        raise InvalidFileError(
+            gettext("The file is larger than %(number)s MB; split it", number=number(MAX_BYTES // 1024**2))
+        )
     head = _head(file)
     for signature, message in UNSUPPORTED_FORMATS:
         if head.startswith(signature):
-            raise InvalidFileError(message)
+            raise InvalidFileError(gettext(message))
     if head.startswith(NEEDS_END):
         return spreadsheet_records(file, options)
     text = _decode_head(head)
     if _web_page.match(text):
-        raise InvalidFileError("This is a web page, not a feed; use the URL of the file itself")
+        raise InvalidFileError(gettext("This is a web page, not a feed; use the URL of the file itself"))
     match text.lstrip()[:1]:
         case "<":
             return xml_records(file, options)

@@ -45,6 +45,7 @@ from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file_size
 from cwz_web.feeds.row_data import dump_row
 from cwz_web.feeds.variants import keyed_rows
+from cwz_web.i18n import gettext
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
 from cwz_web.values.formats import dump_formats, is_json_number
 from cwz_web.workspaces.models import Workspace
@@ -572,8 +573,12 @@ def _lock_for_review(db: Session, record: FeedImport) -> None:
     feed = db.get_one(Feed, (record.workspace_id, record.feed_id), with_for_update=FOR_NO_KEY_UPDATE)
     db.refresh(record)
     if record.state in (ImportState.APPLIED, ImportState.DISCARDED):
-        raise ImportNotReviewableError("This import has already been applied, discarded or replaced by a newer one")
+        raise ImportNotReviewableError(
+            gettext("This import has already been applied, discarded or replaced by a newer one")
+        )
     if record.state != ImportState.NEEDS_REVIEW:
-        raise ImportNotReviewableError(f"This import does not need a review; it is {record.state}")
+        raise ImportNotReviewableError(
+            gettext("This import does not need a review; it is %(state)s", state=record.state)
+        )
     if db.scalar(select(exists().where(*_imports_of(feed), FeedImport.state == ImportState.QUEUED))):
-        raise ImportNotReviewableError("A newer import is running; wait until it has finished")
+        raise ImportNotReviewableError(gettext("A newer import is running; wait until it has finished"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from cwz_web.feeds.columns import normalize_name
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.i18n import gettext
 
 # Names of the list of rows in an object with several lists.
 ROW_LIST_NAMES = ("products", "items", "item", "rows", "data", "entries", "records", "results", "listings", "offers")
@@ -75,7 +76,9 @@ class JsonOutline:
         elif top is not None and self._is_record(top):
             paths = [RowPath(RowKind.SINGLE, ""), *paths]
         if not paths:
-            raise InvalidFileError("The JSON has no list of objects; a feed is a list with one object for each row")
+            raise InvalidFileError(
+                gettext("The JSON has no list of objects; a feed is a list with one object for each row")
+            )
         return list(dict.fromkeys(paths))[:MAX_CHOICES]
 
     def _list_order(self, path: str) -> tuple[bool, int]:

@@ -17,6 +17,7 @@ import orjson
 from cwz_web.feeds.columns import normalize_name
 from cwz_web.feeds.json_reader import reject_constant
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.i18n import gettext, gettext_noop, number
 from cwz_web.net.client import FetchError
 
 MAX_PAGES = 1000
@@ -98,7 +99,8 @@ def join_pages(file: BinaryIO, url: str, links: str, fetch: PageFetcher) -> byte
     joined, seen, size, deadline = _compact(page), {url}, file.tell(), time.monotonic() + MAX_SECONDS
     while next_url is not None:
         if next_url in seen:
-            raise FetchError(f"Page {len(seen) + 1} of the file is a page that was already fetched")
+            message = gettext_noop("Page %(number)s of the file is a page that was already fetched")
+            raise FetchError(message, number=len(seen) + 1)
         _check_limits(len(seen), size, deadline)
         seen.add(next_url)
         data, links = fetch(next_url, deadline - time.monotonic())
@@ -131,7 +133,9 @@ def find_next_page(url: str, links: str, page: Any) -> str | None:
         return None
     found = _next_url(url, paging) or _next_cursor(url, page, paging) or _next_number(url, paging)
     if found is None and more:
-        raise FetchError("The file says that it has more pages, but not where; connect a URL that returns all rows")
+        raise FetchError(
+            gettext_noop("The file says that it has more pages, but not where; connect a URL that returns all rows")
+        )
     return found
 
 
@@ -157,15 +161,16 @@ def _load_first(file: BinaryIO, links: str) -> Any:
     is_object = start.startswith(b"{") and (_next_field.search(start) or _next_field.search(file.read()))
     is_list = start.startswith(b"[") and _next_link(links)
     if is_object or is_list:
-        raise FetchError(_too_large_page())
+        message = gettext_noop("A page of the file is larger than %(number)s MB; ask for fewer rows a page")
+        raise FetchError(message, number=number(MAX_PAGE_BYTES // 1024**2))
     return None
 
 
-def _load(data: bytes, number: int) -> Any:
+def _load(data: bytes, page: int) -> Any:
     try:
         return _parse(data)
     except (ValueError, RecursionError):
-        raise FetchError(f"Page {number} of the file is not valid JSON") from None
+        raise FetchError(gettext_noop("Page %(number)s of the file is not valid JSON"), number=page) from None
 
 
 def _parse(data: bytes) -> Any:
@@ -182,7 +187,9 @@ def _compact(value: Any, depth: int = 0) -> Any:
         if isinstance(value, list):
             return [orjson.Fragment(orjson.dumps(item)) for item in value]
     except orjson.JSONEncodeError:
-        raise InvalidFileError("The JSON is nested too deeply, or contains text that is not valid Unicode") from None
+        raise InvalidFileError(
+            gettext("The JSON is nested too deeply, or contains text that is not valid Unicode")
+        ) from None
     if isinstance(value, dict) and depth < MAX_DEPTH:
         return {name: _compact(nested, depth + 1) for name, nested in value.items()}
     return value
@@ -207,15 +214,14 @@ def _extend(joined: Any, page: Any, depth: int = 0) -> int:
 
 def _check_limits(pages: int, size: int, deadline: float) -> None:
     if pages >= MAX_PAGES:
-        raise FetchError(f"The file has more than {MAX_PAGES:,} pages; ask for more rows a page")
+        message = gettext_noop("The file has more than %(number)s pages; ask for more rows a page")
+        raise FetchError(message, number=number(MAX_PAGES))
     if size > MAX_TOTAL_BYTES:
-        raise FetchError(f"The pages of the file have more than {MAX_TOTAL_BYTES // 1024**2} MB")
+        message = gettext_noop("The pages of the file have more than %(number)s MB")
+        raise FetchError(message, number=number(MAX_TOTAL_BYTES // 1024**2))
     if time.monotonic() >= deadline:
-        raise FetchError(f"Fetching the pages of the file took more than {MAX_SECONDS:.0f} seconds")
-
-
-def _too_large_page() -> str:
-    return f"A page of the file is larger than {MAX_PAGE_BYTES // 1024**2} MB; ask for fewer rows a page"
+        message = gettext_noop("Fetching the pages of the file took more than %(seconds)s seconds")
+        raise FetchError(message, seconds=number(MAX_SECONDS, 0))
 
 
 def _has_rows(page: dict[str, Any], depth: int = 0) -> bool:
@@ -257,7 +263,7 @@ def _resolve(url: str, target: str) -> str:
     try:
         return urljoin(url, target)
     except ValueError:
-        raise FetchError("The file's link to the next page is not a URL") from None
+        raise FetchError(gettext_noop("The file's link to the next page is not a URL")) from None
 
 
 def _next_cursor(url: str, page: dict[str, Any], paging: _Paging) -> str | None:

@@ -22,6 +22,7 @@ from cwz_web.feeds.lists import join_list, write_json
 from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, RowSizeLimit, clean_row
 from cwz_web.feeds.table_header import column_names, surplus_reason
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.values.formats import json_number
 
 MAX_DEPTH = 5
@@ -41,7 +42,9 @@ def json_records(file: BinaryIO, options: ReadOptions) -> Records:
         paths = json_outline(_limit_nesting(_events(_JsonReader(file))), ijson.JSONError).row_paths()
     row_path = next((row_path for row_path in paths if row_path.name == options.row_element), paths[0])
     if options.row_element and row_path.name != options.row_element:
-        raise InvalidFileError(f"The JSON has no rows at “{options.row_element}”; choose another row element")
+        raise InvalidFileError(
+            gettext("The JSON has no rows at “%(path)s”; choose another row element", path=options.row_element)
+        )
     names = tuple(dict.fromkeys(each.name for each in (row_path, *paths)))
     reading = Reading(FileFormat.JSON, row_element=row_path.name, row_elements=names)
     return _noting_records(file, lambda long_lists: _rows(file, row_path, long_lists), "object", reading)
@@ -65,21 +68,29 @@ def _noting_records(
     def rows() -> Iterator[Entry]:
         long_lists: Counter[str] = Counter()
         yield from read(long_lists)
-        records.notes += [
-            f"Of the list “{name}”, only the first entry was read in {count:,} {'row' if count == 1 else 'rows'}:"
-            f" it is longer than {MAX_CELL:,} characters"
-            for name, count in long_lists.items()
-        ]
+        records.notes += [_long_list_note(name, count) for name, count in long_lists.items()]
 
     records = Records(file, rows, noun, reading=reading)
     return records
 
 
+def _long_list_note(name: str, count: int) -> str:
+    return ngettext(
+        "Of the list “%(name)s”, only the first entry was read in %(count)s row: it is longer than %(maximum)s "
+        "characters",
+        "Of the list “%(name)s”, only the first entry was read in %(count)s rows: it is longer than %(maximum)s "
+        "characters",
+        count,
+        name=name,
+        maximum=number(MAX_CELL),
+    )
+
+
 def _rows(file: BinaryIO, row_path: RowPath, long_lists: Counter[str]) -> Iterator[Entry]:
     with _parser_errors():
         header: list[str] | None = None
-        for number, (key, record) in enumerate(_records(file, row_path), 1):
-            check_row_count(number)
+        for position, (key, record) in enumerate(_records(file, row_path), 1):
+            check_row_count(position)
             if row_path.kind == RowKind.ARRAYS and isinstance(record, list):
                 if header is None:
                     header = _header_of(record)
@@ -87,13 +98,13 @@ def _rows(file: BinaryIO, row_path: RowPath, long_lists: Counter[str]) -> Iterat
                         continue
                 row = dict(zip(header, map(_cell, record), strict=False))
                 surplus = len(record) - len(header)
-                entry = clean_row(row, number)
+                entry = clean_row(row, position)
                 if surplus > 0 and not isinstance(entry, InvalidEntry):
-                    entry = InvalidEntry(number, surplus_reason(len(record), header), entry[1])
+                    entry = InvalidEntry(position, surplus_reason(len(record), header), entry[1])
             elif isinstance(record, dict):
-                entry = clean_row(({KEY: key} if key else {}) | _flatten(record, long_lists), number)
+                entry = clean_row(({KEY: key} if key else {}) | _flatten(record, long_lists), position)
             else:
-                entry = InvalidEntry(number, "The entry is not an object", {"value": _text(record)[:200]})
+                entry = InvalidEntry(position, gettext("The entry is not an object"), {"value": _text(record)[:200]})
             if isinstance(entry, InvalidEntry) or entry[1]:
                 yield entry
 
@@ -124,7 +135,7 @@ def _cell(value: Any) -> str:
 def _lines(file: BinaryIO, long_lists: Counter[str]) -> Iterator[Entry]:
     file.seek(0)
     limit, blank = RowSizeLimit(), 0
-    for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES + 1), b""), 1):
+    for position, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES + 1), b""), 1):
         limit.reset()
         limit.add(len(line))
         if not line.strip():
@@ -135,14 +146,14 @@ def _lines(file: BinaryIO, long_lists: Counter[str]) -> Iterator[Entry]:
             record = _decoder.decode(line.decode())
         except (ValueError, RecursionError, DecimalException):
             if not line.endswith(b"\n"):
-                raise InvalidFileError(f"The file is incomplete: it ends in the middle of line {number}") from None
+                raise InvalidFileError(f"The file is incomplete: it ends in the middle of line {position}") from None
             yield InvalidEntry(
-                number, "The line is not valid JSON", {"line": line[:200].decode(errors="replace").strip()}
+                position, gettext("The line is not valid JSON"), {"line": line[:200].decode(errors="replace").strip()}
             )
             continue
         if not isinstance(record, dict):
-            yield InvalidEntry(number, "The line is not a JSON object", {"line": _text(record)[:200]})
-        elif isinstance(entry := clean_row(_flatten(record, long_lists), number), InvalidEntry) or entry[1]:
+            yield InvalidEntry(position, gettext("The line is not a JSON object"), {"line": _text(record)[:200]})
+        elif isinstance(entry := clean_row(_flatten(record, long_lists), position), InvalidEntry) or entry[1]:
             yield entry
 
 
@@ -160,9 +171,9 @@ def _parser_errors() -> Iterator[None]:
     try:
         yield
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise InvalidFileError(f"This is not valid JSON: {_short_message(error)}") from None
+        raise InvalidFileError(gettext("This is not valid JSON: %(error)s", error=_short_message(error))) from None
     except DecimalException:
-        raise InvalidFileError("This is not valid JSON: it contains a number that cannot be parsed") from None
+        raise InvalidFileError(gettext("This is not valid JSON: it contains a number that cannot be parsed")) from None
 
 
 class _JsonReader(BoundedReader):
@@ -176,7 +187,13 @@ class _JsonReader(BoundedReader):
         data = super().read(size)
         self._tail += data
         if _many_digits.search(self._tail):
-            raise InvalidFileError(f"The JSON contains a number with more than {MAX_DIGITS:,} digits")
+            raise InvalidFileError(
+                ngettext(
+                    "The JSON contains a number with more than %(count)s digit",
+                    "The JSON contains a number with more than %(count)s digits",
+                    MAX_DIGITS,
+                )
+            )
         self._tail = self._tail[-MAX_DIGITS:]
         return data
 
@@ -215,7 +232,13 @@ def _limit_nesting(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any
         if event[0] in ("start_map", "start_array"):
             depth += 1
             if depth > MAX_NESTING:
-                raise InvalidFileError(f"The JSON is nested deeper than {MAX_NESTING} levels")
+                raise InvalidFileError(
+                    ngettext(
+                        "The JSON is nested deeper than %(count)s level",
+                        "The JSON is nested deeper than %(count)s levels",
+                        MAX_NESTING,
+                    )
+                )
         elif event[0] in ("end_map", "end_array"):
             depth -= 1
         yield event

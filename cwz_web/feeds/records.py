@@ -15,9 +15,17 @@ from cwz_web.feeds.limits import (
     check_row_size,
 )
 from cwz_web.feeds.reading import FileFormat, Reading
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.values.formats import is_json_number
 
 Row = dict[str, str]
+
+# The error of a file without rows, by what a row is called; anything else is the name of an element.
+NO_DATA = {
+    "line": gettext_noop("The file has no line with data"),
+    "object": gettext_noop("The file has no object with data"),
+    "row": gettext_noop("The file has no row with data"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +129,7 @@ class Records:
         self.notes[:] = self.file_notes
         self._seen.clear()
         self.cut_off = ""
-        has_rows, seen, reason = False, self._seen.keys(), f"The file has no {self.noun} with data"
+        has_rows, seen, reason = False, self._seen.keys(), self._no_data()
         for number, entry in enumerate(self.read(), 1):
             check_row_count(number)
             if isinstance(entry, InvalidEntry):
@@ -136,7 +144,14 @@ class Records:
             raise InvalidFileError(reason)
         empty = len(self.header) - len(self.columns) if self.header else 0
         if empty:
-            self.notes.append(f"{empty} empty {'column is' if empty == 1 else 'columns are'} not shown")
+            self.notes.append(
+                ngettext("%(count)s empty column is not shown", "%(count)s empty columns are not shown", empty)
+            )
+
+    def _no_data(self) -> str:
+        if self.noun in NO_DATA:
+            return gettext(NO_DATA[self.noun])
+        return gettext("The file has no %(element)s with data", element=self.noun)
 
     @property
     def columns(self) -> list[str]:
@@ -185,6 +200,11 @@ def clean_row(record: Row, line: int) -> Entry:
     }
     for name, value in row.items():
         if len(value) > MAX_CELL:
-            reason = f"The value of “{name}” is longer than {MAX_CELL:,} characters"
+            reason = ngettext(
+                "The value of “%(name)s” is longer than %(count)s character",
+                "The value of “%(name)s” is longer than %(count)s characters",
+                MAX_CELL,
+                name=name,
+            )
             return InvalidEntry(line, reason, {name: value[:200] for name, value in row.items()})
     return line, row

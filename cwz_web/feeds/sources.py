@@ -19,6 +19,7 @@ from cwz_web.feeds.models import FeedSource
 from cwz_web.feeds.records import Table, file_size
 from cwz_web.feeds.share_links import file_url
 from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.net.client import (
     INVALID_PORT,
     BlockedRequestError,
@@ -51,16 +52,18 @@ def _checked_url(url: str) -> str:
     try:
         return str(check_url(file_url(url)))
     except InvalidPortError:
-        raise ValueError(INVALID_PORT) from None
+        raise ValueError(gettext(INVALID_PORT)) from None
     except BlockedRequestError:
-        raise ValueError("Enter a public URL that begins with http:// or https://, without a user name in it") from None
+        raise ValueError(
+            gettext("Enter a public URL that begins with http:// or https://, without a user name in it")
+        ) from None
 
 
 def _checked_header(name: str) -> str:
     if name and (
         not _header.match(name) or name.lower() in FORBIDDEN_HEADERS or name.lower().startswith(("content-", "proxy-"))
     ):
-        raise ValueError("This header is not allowed; use Authorization or a header like X-Api-Key")
+        raise ValueError(gettext("This header is not allowed; use Authorization or a header like X-Api-Key"))
     return name
 
 
@@ -81,7 +84,7 @@ class SourceSpec(BaseModel):
     @model_validator(mode="after")
     def _one_authentication(self) -> Self:
         if self.username and self.header:
-            raise ValueError("Enter a user name or a header, not both")
+            raise ValueError(gettext("Enter a user name or a header, not both"))
         return self
 
     @property
@@ -195,7 +198,7 @@ def _check_page(spec: SourceSpec, url: str) -> None:
     """Raise FetchError if a feed's next page is on a host that is not allowed."""
     host = ascii_host(check_url(url))
     if not spec.allows(host):
-        raise RedirectRefusedError(host, "The next page is on")
+        raise RedirectRefusedError(host, gettext_noop("The next page is on %(host)s"))
 
 
 def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[BinaryIO, Table]:
@@ -218,12 +221,13 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
         page = read_page(start) if fetched.is_complete else None
         if page is not None and (next_url := find_next_page(spec.url, fetched.links, page)):
             _check_page(spec, next_url)
-            sample.notes.append("This is the first page; an import fetches all pages")
+            sample.notes.append(gettext("This is the first page; an import fetches all pages"))
         return start, sample
     except InvalidFileError:
         if is_slow:
             raise FetchError(
-                f"The server is too slow: it sent no complete row within {PREVIEW_TIMEOUT:.0f} seconds"
+                gettext_noop("The server is too slow: it sent no complete row within %(seconds)s seconds"),
+                seconds=f"{PREVIEW_TIMEOUT:.0f}",
             ) from None
         raise
 
@@ -248,7 +252,7 @@ def check_secret(source: FeedSource, spec: SourceSpec, secret: str) -> None:
     """Raise SecretRequiredError if the saved secret would be sent to another origin than it was entered for."""
     is_reused = spec.has_secret and not secret and source.encrypted_secret is not None
     if is_reused and spec.origin != source_spec(source).origin:
-        raise SecretRequiredError("The URL has another host: enter the password or header value again")
+        raise SecretRequiredError(gettext("The URL has another host: enter the password or header value again"))
 
 
 def change_source(ring: KeyRing, source: FeedSource, spec: SourceSpec, secret: str) -> None:
@@ -297,7 +301,7 @@ def unmask_query(typed: str, source: FeedSource) -> str:
     except (ValueError, LookupError):
         is_same_origin = False
     if not is_same_origin:
-        raise SecretRequiredError(f"Enter the value of each parameter again, in place of {MASK}")
+        raise SecretRequiredError(gettext("Enter the value of each parameter again, in place of %(mask)s", mask=MASK))
     return base + question_mark + "&".join(parameters)
 
 
@@ -339,7 +343,7 @@ def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
     try:
         return ring.decrypt(source.encrypted_secret, *_encryption_context(source.workspace_id, source.feed_id))
     except DecryptionError:
-        raise FetchError("The saved password of this feed cannot be decrypted; enter it again") from None
+        raise FetchError(gettext_noop("The saved password of this feed cannot be decrypted; enter it again")) from None
 
 
 def source_spec(source: FeedSource) -> SourceSpec:

@@ -19,6 +19,7 @@ from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, clean_row
 from cwz_web.feeds.table_header import Header, cells_by_name, find_header, names_of_columns, surplus_reason
 from cwz_web.feeds.temporary_files import temporary_file
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.values.formats import json_number
 
 PROCESS = "cwz_web.feeds.spreadsheet_process"
@@ -36,7 +37,10 @@ def spreadsheet_records(file: BinaryIO, options: ReadOptions) -> Records:
     body = [cells for number, cells in first if number > header.line]
     if not body:
         raise InvalidFileError(
-            f"The sheet “{about['sheet']}” has no rows of data below a header row; choose another sheet"
+            gettext(
+                "The sheet “%(sheet)s” has no rows of data below a header row; choose another sheet",
+                sheet=about["sheet"],
+            )
         )
     names = names_of_columns(header, body)
     reading = Reading(
@@ -47,7 +51,14 @@ def spreadsheet_records(file: BinaryIO, options: ReadOptions) -> Records:
     )
     records = Records(output, lambda: _rows(output, header, names), "row", names, reading=reading)
     if about.get("filled", 0) > 1:
-        records.file_notes.append(f"The file has {about['filled']} sheets; “{about['sheet']}” was read")
+        records.file_notes.append(
+            ngettext(
+                "The file has %(count)s sheet; “%(sheet)s” was read",
+                "The file has %(count)s sheets; “%(sheet)s” was read",
+                about["filled"],
+                sheet=about["sheet"],
+            )
+        )
     records.file_notes += header.notes
     return records
 
@@ -72,9 +83,9 @@ def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
                 },
             )
         except subprocess.TimeoutExpired:
-            raise InvalidFileError("Reading the spreadsheet takes too long; export the sheet as CSV") from None
+            raise InvalidFileError(gettext("Reading the spreadsheet takes too long; export the sheet as CSV")) from None
         if process.returncode < 0:  # a limit of the process, or no memory
-            raise InvalidFileError("The spreadsheet is too large; export the sheet as CSV")
+            raise InvalidFileError(gettext("The spreadsheet is too large; export the sheet as CSV"))
         if process.returncode:
             raise InvalidFileError(_error_message(process.stderr, sheet))
     output.seek(0)
@@ -84,12 +95,12 @@ def _read_sheet(file: BinaryIO, sheet: str | None) -> BinaryIO:
 def _error_message(stderr: bytes, sheet: str | None) -> str:
     error = stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
     if "PasswordError" in error or "encrypted" in error.lower():
-        return "The spreadsheet is protected by a password; save it without one"
+        return gettext("The spreadsheet is protected by a password; save it without one")
     if sheet and ("WorksheetNotFound" in error or error.startswith("ValueError")):
-        return f"The file has no sheet “{sheet}”"
+        return gettext("The file has no sheet “%(sheet)s”", sheet=sheet)
     if "MemoryError" in error or not error:
-        return "The spreadsheet is too large; export the sheet as CSV"
-    return "The spreadsheet is damaged or of an unknown kind; export the sheet as CSV"
+        return gettext("The spreadsheet is too large; export the sheet as CSV")
+    return gettext("The spreadsheet is damaged or of an unknown kind; export the sheet as CSV")
 
 
 def _lines(output: BinaryIO) -> Iterator[tuple[int, list[str]]]:

@@ -10,6 +10,7 @@ from statistics import median_low
 from cwz_web.feeds.columns import unique_name
 from cwz_web.feeds.limits import MAX_COLUMNS, MAX_NAME, check_column_count
 from cwz_web.feeds.records import Row
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 
 # A number or a URL is data and not the name of a column.
 _data = re.compile(r"\s*(?:[-+]?[\d.,]*\d|https?://)")
@@ -21,8 +22,10 @@ MAX_SHAPE = 200
 MIN_SAME = 9
 # Fewer rows do not tell a header from a row of data.
 MIN_ROWS = 2
-NO_HEADER = "The file has no header row: row 1 looks like the others; change it on the columns page"
-HEADER_LIKE_DATA = "Row {} is used as the header although it looks like data; change it on the columns page"
+NO_HEADER = gettext_noop("The file has no header row: row 1 looks like the others; change it on the columns page")
+HEADER_LIKE_DATA = gettext_noop(
+    "Row %(number)s is used as the header although it looks like data; change it on the columns page"
+)
 
 
 class _Likeness(Enum):
@@ -54,8 +57,10 @@ class Header:
         """Notes on the lines above the header, and on doubts."""
         if not self.skipped:
             return list(self.doubts)
-        lines_were = "line above the header was" if self.skipped == 1 else "lines above the header were"
-        return [f"{self.skipped} {lines_were} skipped", *self.doubts]
+        skipped = ngettext(
+            "%(count)s line above the header was skipped", "%(count)s lines above the header were skipped", self.skipped
+        )
+        return [skipped, *self.doubts]
 
 
 def find_header(first: list[tuple[int, list[str]]], chosen: int | None) -> Header:
@@ -79,8 +84,8 @@ def find_header(first: list[tuple[int, list[str]]], chosen: int | None) -> Heade
         return Header(line, [cells[0].lstrip("# "), *cells[1:]], index)
     likeness = _data_likeness(rows[index], rows[index + 1 :]) if chosen is None else _Likeness.NONE
     if likeness is _Likeness.ROW and not index:
-        return Header(0, [], 0, (NO_HEADER,))
-    doubts = () if likeness is _Likeness.NONE else (HEADER_LIKE_DATA.format(line),)
+        return Header(0, [], 0, (gettext(NO_HEADER),))
+    doubts = () if likeness is _Likeness.NONE else (gettext(HEADER_LIKE_DATA, number=line),)
     return Header(line, cells, index, doubts)
 
 
@@ -122,7 +127,12 @@ def names_of_columns(header: Header, rows: list[list[str]]) -> list[str]:
 
 def surplus_reason(count: int, names: list[str]) -> str:
     """Return why a row with more cells than the header is invalid."""
-    return f"The row has {count} cells, but the header has {len(names)}"
+    return ngettext(
+        "The row has %(count)s cell, but the header has %(number)s",
+        "The row has %(count)s cells, but the header has %(number)s",
+        count,
+        number=len(names),
+    )
 
 
 def cells_by_name(names: list[str], cells: list[str]) -> Row:

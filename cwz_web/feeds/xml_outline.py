@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.i18n import gettext
 
 GOOGLE = "http://base.google.com/ns/1.0"
 # Usual names of rows, which count as much as three fields.
@@ -64,7 +65,7 @@ class Outline:
             if best is None or _is_better(path, self.elements[path], best, self.elements[best]):
                 best = path
         if best is None:
-            raise InvalidFileError("The XML has no repeated element; a feed has one element for each row")
+            raise InvalidFileError(gettext("The XML has no repeated element; a feed has one element for each row"))
         return best
 
     def choices(self, row: Path) -> tuple[str, ...]:

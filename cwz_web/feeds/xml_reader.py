@@ -20,6 +20,7 @@ from cwz_web.feeds.reading import FileFormat, Reading, ReadOptions
 from cwz_web.feeds.records import BoundedReader, Entry, InvalidEntry, Records, clean_row
 from cwz_web.feeds.xml_outline import ColumnNames, Outline, Path, local_name, outline_of, path_name
 from cwz_web.feeds.xml_source import XmlSource
+from cwz_web.i18n import gettext, ngettext
 
 MAX_DEPTH = 5
 MAX_NESTING = 50
@@ -132,9 +133,11 @@ def _parser_errors() -> Iterator[None]:
     try:
         yield
     except DefusedXmlException:
-        raise InvalidFileError("The XML declares a DTD or entities, which is not allowed; remove them") from None
+        raise InvalidFileError(
+            gettext("The XML declares a DTD or entities, which is not allowed; remove them")
+        ) from None
     except (ParseError, LookupError, ValueError) as error:
-        raise InvalidFileError(f"This is not valid XML: {str(error)[:120]}") from None
+        raise InvalidFileError(gettext("This is not valid XML: %(error)s", error=str(error)[:120])) from None
 
 
 def _records(source: XmlSource, row: Path, names: ColumnNames, records: Records) -> Iterator[Entry]:
@@ -253,7 +256,13 @@ def _limit_nesting(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any
         if event[0] == "start":
             depth += 1
             if depth > MAX_NESTING:
-                raise InvalidFileError(f"The XML is nested deeper than {MAX_NESTING} levels")
+                raise InvalidFileError(
+                    ngettext(
+                        "The XML is nested deeper than %(count)s level",
+                        "The XML is nested deeper than %(count)s levels",
+                        MAX_NESTING,
+                    )
+                )
         elif event[0] == "end":
             depth -= 1
         yield event

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from cwz_web.feeds.encodings import convert_to_utf8, detect_encoding, encoding_key
 from cwz_web.feeds.reading import ReadOptions
+from cwz_web.i18n import gettext
 
 CHUNK = 64 * 1024
 HEAD = 4096
@@ -52,7 +53,13 @@ class XmlSource:
         self.encoding = encoding_key(detected.name)
         self._file_notes = list(detected.notes)
         if declared and options.encoding is None and not _is_same(declared, self.encoding):
-            self._file_notes.append(f"The file declares the encoding “{declared[:40]}” but is in {self.encoding}")
+            self._file_notes.append(
+                gettext(
+                    "The file declares the encoding “%(declared)s” but is in %(encoding)s",
+                    declared=declared[:40],
+                    encoding=self.encoding,
+                )
+            )
         is_utf8 = self.encoding == "utf-8" and not detected.notes
         self.file = file if is_utf8 else convert_to_utf8(file, detected.name)
         self.file.seek(0)
@@ -85,7 +92,7 @@ class XmlSource:
 
     def _count(self, corrections: int) -> None:
         if corrections and not self._corrections:
-            self.notes.append("Characters that XML does not allow, such as a bare “&”, were corrected")
+            self.notes.append(gettext("Characters that XML does not allow, such as a bare “&”, were corrected"))
         self._corrections += corrections
 
     def _correct(self, chunk: bytes, *, is_last: bool) -> bytes:

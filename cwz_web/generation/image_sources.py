@@ -78,7 +78,7 @@ class PhotoState(BaseModel):
 class _Origin:
     """What a workspace's fetches have shown of an origin: whether it responds."""
 
-    error_message: str = ""
+    error: FetchError | None = None
     unreachable_until: float = 0.0
     interruptions: int = 0
 
@@ -168,7 +168,7 @@ class ImageSources:
             self._wait_for_turn(parts.netloc)
         origin = self._origin(workspace_id, f"{parts.scheme}://{parts.netloc}")
         if time.monotonic() < origin.unreachable_until:
-            raise SourceMissingError(origin.error_message, is_temporary=True)
+            raise SourceMissingError(str(origin.error), is_temporary=True)
         limits.admit()
         seconds = min(FETCH_SECONDS, limits.deadline - time.monotonic())
         if seconds <= 0:
@@ -197,7 +197,8 @@ class ImageSources:
         with self._lock:
             origin.interruptions = origin.interruptions + 1 if isinstance(error, ResponseInterruptedError) else 0
             if isinstance(error, HostUnreachableError) or origin.interruptions >= MAX_INTERRUPTIONS:
-                origin.error_message, origin.interruptions = str(error), 0
+                # Without the traceback; its text is in the language of each reader.
+                origin.error, origin.interruptions = FetchError(error.message, **error.variables), 0
                 origin.unreachable_until = time.monotonic() + UNREACHABLE_SECONDS
 
     def _wait_for_turn(self, host: str) -> None:

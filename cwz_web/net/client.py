@@ -24,7 +24,7 @@ import certifi
 import httpcore
 import httpx
 
-from cwz_web.i18n import gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, number
 from cwz_web.net.content_encoding import ContentEncodingError, decode_body
 from cwz_web.net.resolution import Resolver, find_public_address, resolve
 from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
@@ -52,12 +52,21 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 # For forms.
 INVALID_PORT = gettext_noop("The port must be a number from 1 to 65535")
+# Whole sentences, which are translated when they are read.
+PUBLIC_ONLY = gettext_noop("This URL cannot be fetched: only public http and https URLs are allowed")
+UNKNOWN_HOST = gettext_noop("This URL cannot be fetched: its host is unknown, or not on the public internet")
+REDIRECTED_INWARD = gettext_noop("This URL cannot be fetched: it redirects to a URL that is not on the public internet")
+TOO_LARGE = gettext_noop("The response is larger than %(number)s MB")
 
 
 class FetchError(Exception):
-    """The URL could not be fetched. The message is for users and reveals nothing of the internal network.
+    """The URL could not be fetched. The text is for users and reveals nothing of the internal network.
+
+    It is translated when it is read, not when the error is raised: an error may be kept for the requests of others.
 
     Attributes:
+        message: The message, marked with `gettext_noop`.
+        variables: The values of its variables.
         is_temporary: whether a later attempt may succeed.
         retry_after: how many seconds the server wants the client to wait.
     """
@@ -65,19 +74,26 @@ class FetchError(Exception):
     is_temporary = False
     retry_after = 0.0
 
+    def __init__(self, message: str, /, **variables: object) -> None:
+        super().__init__(message)
+        self.message, self.variables = message, variables
+
+    def __str__(self) -> str:
+        return gettext(self.message, **self.variables)
+
 
 class BlockedRequestError(FetchError):
     """The URL is ambiguous, or leads to a host or address that may not be reached."""
 
-    def __init__(self, reason: str = "only public http and https URLs are allowed") -> None:
-        super().__init__(f"This URL cannot be fetched: {reason}")
+    def __init__(self, message: str = PUBLIC_ONLY) -> None:
+        super().__init__(message)
 
 
 class InvalidPortError(BlockedRequestError):
     """The URL has the port 0."""
 
     def __init__(self) -> None:
-        super().__init__(INVALID_PORT[0].lower() + INVALID_PORT[1:])
+        super().__init__(gettext_noop("This URL cannot be fetched: the port must be a number from 1 to 65535"))
 
 
 class HostUnreachableError(FetchError):
@@ -89,8 +105,8 @@ class HostUnreachableError(FetchError):
 class UnknownHostError(BlockedRequestError, HostUnreachableError):
     """The host is unknown, or one of its addresses is internal: the message does not say which."""
 
-    def __init__(self, reason: str = "its host is unknown, or not on the public internet") -> None:
-        super().__init__(reason)
+    def __init__(self, message: str = UNKNOWN_HOST) -> None:
+        super().__init__(message)
 
 
 class ConnectionLimitError(FetchError):
@@ -111,7 +127,7 @@ class ResponseStatusError(FetchError):
     def __init__(self, status: int, retry_after: float = 0.0) -> None:
         self.status, self.retry_after = status, retry_after
         self.is_temporary = status in TEMPORARY_STATUSES
-        super().__init__(f"The server answered with status {status}")
+        super().__init__(gettext_noop("The server answered with status %(status)s"), status=status)
 
 
 class RedirectRefusedError(FetchError):
@@ -121,10 +137,17 @@ class RedirectRefusedError(FetchError):
         host: The host.
     """
 
-    def __init__(self, host: str, subject: str = "The URL redirects to") -> None:
+    def __init__(self, host: str, message: str = gettext_noop("The URL redirects to %(host)s")) -> None:
         self.host = host[:MAX_HOST_LENGTH]
-        self.finding = f"{subject} {self.host}"
-        super().__init__(f"{self.finding}. Allow this host under Change source, or use the final URL")
+        super().__init__(message, host=self.host)
+
+    def __str__(self) -> str:
+        return gettext("%(finding)s. Allow this host under Change source, or use the final URL", finding=self.finding)
+
+    @property
+    def finding(self) -> str:
+        """Where the redirect or the next page leads."""
+        return super().__str__()
 
 
 class ResponseTooLargeError(FetchError):
@@ -204,7 +227,7 @@ class PinnedBackend(httpcore.SyncBackend):
         """
         is_allowed = f"{host}:{port}" in self._allow
         if not is_allowed and port not in ALLOWED_PORTS:
-            raise BlockedRequestError("only the ports 80 and 443 are allowed")
+            raise BlockedRequestError(gettext_noop("This URL cannot be fetched: only the ports 80 and 443 are allowed"))
         address = find_public_address(self._resolver, host, port, is_allowed=is_allowed)
         if address is None:
             raise UnknownHostError
@@ -313,7 +336,7 @@ class Fetcher:
                     if response.status not in REDIRECTS or location is None:
                         return _read_result(response, file, max_bytes, stop_after)
                     url = _redirect_target(url, location)
-        raise FetchError(f"The URL redirects more than {MAX_REDIRECTS} times")
+        raise FetchError(gettext_noop("The URL redirects more than %(number)s times"), number=MAX_REDIRECTS)
 
     def _create_pool(self, max_connections: int, max_keepalive: int = 0) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
@@ -352,13 +375,13 @@ def _time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     except httpcore.ConnectTimeout:
-        raise HostUnreachableError("The server did not respond in time") from None
+        raise HostUnreachableError(gettext_noop("The server did not respond in time")) from None
     except httpcore.PoolTimeout:  # no fault of the server
-        raise ConnectionLimitError("Too many photos and files are fetched at once") from None
+        raise ConnectionLimitError(gettext_noop("Too many photos and files are fetched at once")) from None
     except httpcore.TimeoutException:
-        raise ResponseInterruptedError("The server did not respond in time") from None
+        raise ResponseInterruptedError(gettext_noop("The server did not respond in time")) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
-        raise HostUnreachableError("The server could not be reached") from None
+        raise HostUnreachableError(gettext_noop("The server could not be reached")) from None
     finally:
         _deadline.reset(token)
 
@@ -386,13 +409,12 @@ def ascii_host(url: httpx.URL) -> str:
 @contextmanager
 def _explain_redirect(*, is_redirected: bool) -> Iterator[None]:
     """Say that it is a redirect, and not the caller's URL, that leads to a blocked host."""
-    reason = "it redirects to a URL that is not on the public internet"
     try:
         yield
     except UnknownHostError as error:  # temporary: a name server may know the host a minute later
-        raise (UnknownHostError(reason) if is_redirected else error) from None
+        raise (UnknownHostError(REDIRECTED_INWARD) if is_redirected else error) from None
     except BlockedRequestError as error:
-        raise (BlockedRequestError(reason) if is_redirected else error) from None
+        raise (BlockedRequestError(REDIRECTED_INWARD) if is_redirected else error) from None
 
 
 def _redirect_target(url: str, location: str) -> str:
@@ -422,7 +444,7 @@ def _read_result(
         raise ResponseStatusError(response.status, _retry_after(_header(response, b"retry-after")))
     memory, length = io.BytesIO(), _header(response, b"content-length")
     if stop_after is None and length and length.isdecimal() and int(length[:20]) > max_bytes:
-        raise ResponseTooLargeError(f"The response is larger than {max_bytes // 1024**2} MB")
+        raise ResponseTooLargeError(TOO_LARGE, number=number(max_bytes // 1024**2))
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
     is_length_known = length is not None
     links = ", ".join(value.decode("latin-1") for key, value in response.headers if key.lower() == b"link")
@@ -437,19 +459,21 @@ def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop
             body.write(part)
             size += len(part)
             if size > max_bytes:
-                raise ResponseTooLargeError(f"The response is larger than {max_bytes // 1024**2} MB")
+                raise ResponseTooLargeError(TOO_LARGE, number=number(max_bytes // 1024**2))
             if stop_after is not None and size >= stop_after:
                 return False
             if time.monotonic() > _deadline.get():
                 raise httpcore.ReadTimeout
     except httpcore.TimeoutException:
         if stop_after is None or not size:
-            raise ResponseInterruptedError("The server took too long to send the response") from None
+            raise ResponseInterruptedError(gettext_noop("The server took too long to send the response")) from None
         return False
     except ContentEncodingError as error:
         raise FetchError(str(error)) from None
     except (httpcore.RemoteProtocolError, EOFError):
-        raise ResponseInterruptedError("The server closed the connection before the end of the response") from None
+        raise ResponseInterruptedError(
+            gettext_noop("The server closed the connection before the end of the response")
+        ) from None
     return True
 
 

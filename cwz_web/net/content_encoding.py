@@ -3,6 +3,8 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
+from cwz_web.i18n import gettext
+
 GZIP = frozenset({"gzip", "x-gzip"})
 ENCODINGS = GZIP | {"deflate"}
 GZIP_SIGNATURE = b"\x1f\x8b"
@@ -32,7 +34,9 @@ def decode_body(parts: Iterable[bytes], encoding: str | None) -> Iterator[bytes]
         yield from parts
         return
     if name not in ENCODINGS:
-        raise ContentEncodingError(f"The server uses the compression “{name[:20]}”, which is not supported")
+        raise ContentEncodingError(
+            gettext("The server uses the compression “%(name)s”, which is not supported", name=name[:20])
+        )
     body = _join_first_bytes(parts)
     first = next(body, b"")
     if name in GZIP and not first.startswith(GZIP_SIGNATURE):
@@ -78,7 +82,7 @@ def _inflate(data: bytes, parts: Iterator[bytes], bits: int) -> Iterator[bytes]:
             elif not decompressor.eof and not data and len(decompressed) < MAX_PART:
                 data = _next_part(parts)
     except zlib.error:
-        raise ContentEncodingError("The compressed file is damaged") from None
+        raise ContentEncodingError(gettext("The compressed file is damaged")) from None
 
 
 def _next_part(parts: Iterator[bytes]) -> bytes:

@@ -7,6 +7,7 @@ import dns.exception
 import dns.nameserver
 import dns.resolver
 
+from cwz_web.i18n import gettext
 from cwz_web.net.addresses import DNS_PORT, split_port
 
 TIMEOUT_SECONDS = 2.0
@@ -44,5 +45,7 @@ class TxtResolver:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError):
-            raise DnsError(f"No name server responded to the query for {name}. Try again in a few minutes") from None
+            raise DnsError(
+                gettext("No name server responded to the query for %(name)s. Try again in a few minutes", name=name)
+            ) from None
         return [b"".join(record.strings).decode("utf-8", "replace") for record in records]

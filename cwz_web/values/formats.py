@@ -9,6 +9,8 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import get_decimal_symbol, list_currencies
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from cwz_web.i18n import gettext
+
 DEFAULT_LOCALE = "en"
 # ISO 4217 codes that are not currencies: "no currency" and "testing".
 _NO_CURRENCIES = {"XXX", "XTS"}
@@ -42,7 +44,9 @@ def check_locale(value: str) -> str:
     try:
         return str(Locale.parse(value.replace("-", "_")))
     except (UnknownLocaleError, ValueError, TypeError):
-        raise ValueError(f"“{value[:40]}” is not a locale. Use a code such as de or en-GB") from None
+        raise ValueError(
+            gettext("“%(value)s” is not a locale. Use a code such as de or en-GB", value=value[:40])
+        ) from None
 
 
 def is_right_to_left(locale: str) -> bool:
@@ -53,7 +57,7 @@ def is_right_to_left(locale: str) -> bool:
 def check_currency(value: str) -> str:
     """Return an ISO 4217 code. Raises ValueError."""
     if value not in CURRENCIES:
-        raise ValueError(f"“{value[:40]}” is not a currency. Use a code such as EUR")
+        raise ValueError(gettext("“%(value)s” is not a currency. Use a code such as EUR", value=value[:40]))
     return value
 
 
