@@ -7,6 +7,7 @@ from uuid import UUID
 from cwz_web.generation.image_sources import UNLIMITED, FetchLimits, ImageSources, PhotoState
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.photo_processing import NOT_PROCESSED, PhotoProcessing, ProcessedPhotos
+from cwz_web.i18n import use_locale
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.decoding import Source
@@ -115,6 +116,8 @@ class PreparedImage:
 class ImageService:
     """Renders images for workspaces. One for each process; safe for several threads.
 
+    It works in English, whatever the locale of the request: findings are stored, cached, and part of digests.
+
     Args:
         render_pool: the child processes that render; None renders in this process.
         processing: processes photos; None uses the installed processors.
@@ -133,6 +136,7 @@ class ImageService:
         self._processing = processing or PhotoProcessing(installed_processors())
         self._finished: ByteCache[RenderedImage] = ByteCache(FINISHED_BYTES)
 
+    @use_locale(None)
     def prepare(
         self,
         uploads: Uploads,
@@ -178,6 +182,7 @@ class ImageService:
         digest = self._processing.extend_digest(digest, plan.processed_photos(values))
         return PreparedImage(plan, data, values, sources, output, digest, uploads.workspace_id, unmapped)
 
+    @use_locale(None)
     def process(self, image: PreparedImage) -> PreparedImage:
         """Return the image with its photos processed by image processors, as far as that is possible."""
         photos = image.plan.processed_photos(image.values)
@@ -189,6 +194,7 @@ class ImageService:
         """End the child processes of image processors."""
         self._processing.close()
 
+    @use_locale(None)
     def read_values(
         self, uploads: Uploads, template: ImageTemplate, data: Mapping[str, str], output: Output
     ) -> dict[str, str]:
@@ -208,6 +214,7 @@ class ImageService:
         photos = plan.load_photos(data, lambda reference: self._sources.load(uploads, reference))
         return plan.fill_values(data, output, photos)
 
+    @use_locale(None)
     def render(self, image: PreparedImage) -> RenderedImage:
         """Render an image and encode it. Raises ImagingError."""
         sources = self.process(image).all_sources
@@ -216,19 +223,23 @@ class ImageService:
                 return image.plan.render(image.values, sources, image.output)
             return self._render_pool.render(image.plan, image.values, sources, image.output)
 
+    @use_locale(None)
     def preview(self, image: PreparedImage, width: int | None = None) -> bytes:
         """Render an image in this process, at most `width` pixels wide. Raises ImagingError."""
         return image.plan.compose(image.values, self.process(image).all_sources).encode(image.output, width)
 
+    @use_locale(None)
     def compare(self, before: PreparedImage, after: PreparedImage) -> PixelDifference:
         """Render two images in this process and compare their pixels. Raises ImagingError."""
         old, new = (image.plan.compose(image.values, self.process(image).all_sources) for image in (before, after))
         return compare_images(old, new)
 
+    @use_locale(None)
     def lint(self, image: PreparedImage) -> list[Finding]:
         """Return the findings of an image."""
         return image.plan.lint(image.values, self.process(image).all_sources)
 
+    @use_locale(None)
     def store(
         self,
         workspace_id: UUID,

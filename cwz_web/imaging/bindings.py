@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.filters import FILTERS, decode_html, raw
 from cwz_web.values.formats import Unclear
 
@@ -121,7 +122,7 @@ def parse_bindings(text: str) -> BoundText:
     end = 0
     for match in _binding.finditer(text):
         if not match[2]:
-            raise BindingError(f"“{match[0][:40]}” is not closed. End it with }}}}")
+            raise BindingError(gettext("“%(text)s” is not closed. End it with }}", text=match[0][:40]))
         parts += [text[end : match.start()], _parse_binding(match[1])]
         end = match.end()
     return BoundText(tuple(part for part in [*parts, text[end:]] if part != ""))
@@ -130,14 +131,15 @@ def parse_bindings(text: str) -> BoundText:
 def _parse_binding(inner: str) -> Binding:
     field, *filters = (part.strip() for part in _part.findall(inner + "|"))
     if not _field.match(field):
-        raise BindingError(f"“{{{{{inner}}}}}” is not a field name. Use letters, digits and _")
+        raise BindingError(gettext("“{{%(name)s}}” is not a field name. Use letters, digits and _", name=inner))
     return Binding(field, tuple(_parse_filter(text) for text in filters))
 
 
 def _parse_filter(text: str) -> BoundFilter:
     match = _filter.match(text)
     if match is None or match[1] not in FILTERS:
-        raise BindingError(f"“{text}” is not a filter. Use one of: {', '.join(sorted(FILTERS))}")
+        names = ", ".join(sorted(FILTERS))
+        raise BindingError(gettext("“%(text)s” is not a filter. Use one of: %(names)s", text=text, names=names))
     name = match[1]
     arguments = [each if each.isdecimal() else each[1:-1] for each in _arguments.findall(match[2] or "")]
     known = FILTERS[name]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand_references import ENTRY_NAME, Kind, is_reference, reference_to
 from cwz_web.imaging.document_parts import MAX_FONT_SIZE, PLAIN_COLOR, Color, DocumentPart, Font, check_plain_font
 
@@ -36,6 +37,15 @@ class BrandStyle(DocumentPart):
         return {(kind, value.partition(":")[2]) for kind, value in parts if is_reference(value)}
 
 
+# Entries of a brand, in a sentence.
+_ENTRIES: dict[Kind, str] = {
+    "color": gettext_noop("the color “%(name)s”"),
+    "font": gettext_noop("the font “%(name)s”"),
+    "logo": gettext_noop("the logo “%(name)s”"),
+    "style": gettext_noop("the style “%(name)s”"),
+}
+
+
 class Brand(DocumentPart):
     """Entries by their names. A document has those that it uses, with their values."""
 
@@ -49,7 +59,13 @@ class Brand(DocumentPart):
         for name, style in self.styles.items():
             for kind, used in sorted(style.uses()):
                 if used not in self.section(kind):
-                    raise ValueError(f"The style “{name}” uses the {unknown_entry(kind, used, self.section(kind))}")
+                    raise ValueError(
+                        gettext(
+                            "The style “%(name)s” uses %(entry)s, which the brand does not have. It has: %(known)s",
+                            name=name,
+                            **unknown_entry(kind, used, self.section(kind)),
+                        )
+                    )
         return self
 
     def section(self, kind: Kind) -> Mapping[str, Any]:
@@ -108,9 +124,10 @@ class Brand(DocumentPart):
 NO_BRAND = Brand()
 
 
-def unknown_entry(kind: Kind, name: str, known: Iterable[str]) -> str:
-    """Return what is wrong with a reference, as the end of a sentence."""
-    return f"{kind} “{reference_to(name)}”, which the brand does not have. It has: {', '.join(sorted(known)) or 'none'}"
+def unknown_entry(kind: Kind, name: str, known: Iterable[str]) -> dict[str, str]:
+    """Return the variables of a message about a reference to an entry that a brand does not have."""
+    entry = gettext(_ENTRIES[kind], name=reference_to(name))
+    return {"entry": entry, "known": ", ".join(sorted(known)) or gettext("none")}
 
 
 def known_names(brand: object) -> dict[Kind, frozenset[str]]:

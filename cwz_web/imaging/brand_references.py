@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
+from cwz_web.i18n import gettext
+
 PREFIX = "brand:"
 ENTRY_NAME = "[a-z0-9][a-z0-9-]{0,39}"
 Kind = Literal["color", "font", "logo", "style"]
@@ -40,7 +42,7 @@ def read_reference(kind: Kind, value: str) -> Any:
         return value
     found = _reference.fullmatch(value)
     if found is None:
-        raise ValueError("Write a reference to the brand as brand:name, with lowercase letters, digits and -")
+        raise ValueError(gettext("Write a reference to the brand as brand:name, with lowercase letters, digits and -"))
     reader = _reader.get()
     return value if reader is None else reader(kind, found[1])
 

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from cwz_web.i18n import gettext, number
+
 # Of a document as JSON, in characters. Validation takes seconds for a few megabytes.
 MAX_DOCUMENT_LENGTH = 500_000
 
@@ -11,7 +13,12 @@ class DocumentTooLongError(ValueError):
     """A document is too long; the message can be shown in a form."""
 
     def __init__(self) -> None:
-        super().__init__(f"A template can have at most {MAX_DOCUMENT_LENGTH:,} characters. Remove layers or tables")
+        super().__init__(
+            gettext(
+                "A template can have at most %(max)s characters. Remove layers or tables",
+                max=number(MAX_DOCUMENT_LENGTH),
+            )
+        )
 
 
 def check_document_length(document: Any) -> None:

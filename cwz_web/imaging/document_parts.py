@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.bindings import BOUND_NAME, FIELD_NAME, parse_bindings
 from cwz_web.imaging.brand_references import ENTRY_NAME, PREFIX, is_reference, read_reference
 from cwz_web.imaging.expression_syntax import MAX_LENGTH as MAX_EXPRESSION_LENGTH
@@ -37,7 +38,10 @@ def _check_expression(value: str) -> str:
 
 def check_plain_font(value: str) -> str:
     if value not in FAMILIES and not _uploaded_font.match(value):
-        raise ValueError(f"Unknown font: {value[:60]}. Use an upload or one of: {', '.join(sorted(FAMILIES))}")
+        names = ", ".join(sorted(FAMILIES))
+        raise ValueError(
+            gettext("Unknown font: %(font)s. Use an upload or one of: %(names)s", font=value[:60], names=names)
+        )
     return value
 
 
@@ -48,7 +52,7 @@ def _check_font(value: str) -> str:
 
 def _check_not_reserved(value: str) -> str:
     if value in RESERVED_FIELDS:
-        raise ValueError(f"{value} is reserved for signed URLs. Choose another name")
+        raise ValueError(gettext("%(name)s is reserved for signed URLs. Choose another name", name=value))
     return value
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.bindings import FIELD_NAME, is_entry_name
 from cwz_web.imaging.brand import (
     NO_BRAND,
@@ -91,6 +92,14 @@ Table = Annotated[
 ]
 
 
+# Of fields, of layers and of sizes.
+_SAME_NAME = (
+    gettext_noop("Two fields have the same name: %(names)s"),
+    gettext_noop("Two layers have the same name: %(names)s"),
+    gettext_noop("Two sizes have the same name: %(names)s"),
+)
+
+
 class ImageTemplate(DocumentPart):
     """A template: canvas, fields, layers and additional sizes.
 
@@ -129,10 +138,10 @@ class ImageTemplate(DocumentPart):
         layers = tuple(walk_layers(self.layers))
         field_names = [*(field.name for field in self.fields), *(field.name for field in self.computed)]
         layer_names, size_names = [layer.name for layer in layers], [size.name for size in self.sizes]
-        for plural, names in (("fields", field_names), ("layers", layer_names), ("sizes", size_names)):
+        for message, names in zip(_SAME_NAME, (field_names, layer_names, size_names), strict=True):
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
-                raise ValueError(f"Two {plural} have the same name: {', '.join(sorted(repeated))}")
+                raise ValueError(gettext(message, names=", ".join(sorted(repeated))))
         return self
 
     @model_validator(mode="after")
@@ -140,26 +149,31 @@ class ImageTemplate(DocumentPart):
         known = self.field_names
         for field in self.computed:
             if unknown := parse_expression(field.value).fields - known:
-                raise ValueError(describe_unknown_fields(f"computed field “{field.name}”", unknown, known))
+                part = gettext("The computed field “%(name)s”", name=field.name)
+                raise ValueError(describe_unknown_fields(part, unknown, known))
         try:
             self.ordered_computed()
         except CycleError as error:
             cycle = " → ".join(f"“{name}”" for name in reversed(error.args[1]))
-            raise ValueError(f"Computed fields depend on one another: {cycle}") from None
+            raise ValueError(gettext("Computed fields depend on one another: %(cycle)s", cycle=cycle)) from None
         for layer in self.layers:
             check_layer_fields(layer, known)
-        for owner, source in self._expressions():
+        for layer_name, name, source in self._expressions():
             try:
                 self._check_expression(parse_expression(source))
             except ValueError as error:
-                raise ValueError(f"In the {owner}: {error}") from None
+                raise ValueError(
+                    gettext("In the layer “%(name)s”: %(error)s", name=layer_name, error=error)
+                    if layer_name
+                    else gettext("In the computed field “%(name)s”: %(error)s", name=name, error=error)
+                ) from None
         return self
 
-    def _expressions(self) -> Iterator[tuple[str, str]]:
-        """Yield all expressions, each with what it belongs to."""
-        yield from ((f"computed field “{field.name}”", field.value) for field in self.computed)
+    def _expressions(self) -> Iterator[tuple[str, str, str]]:
+        """Yield all expressions, each behind the names of its layer and of its computed field; one of them is empty."""
+        yield from (("", field.name, field.value) for field in self.computed)
         for layer in walk_layers(self.layers):
-            yield from ((f"layer “{layer.name}”", source) for source in layer.expressions())
+            yield from ((layer.name, "", source) for source in layer.expressions())
 
     def _check_expression(self, expression: Expression) -> None:
         """Check what depends on the fields' types and on the tables, and would be wrong in every row."""
@@ -167,15 +181,30 @@ class ImageTemplate(DocumentPart):
         self._check_photo_parts(expression, types)
         for name, kind, _ in sorted(expression.comparisons):
             if name in types and kind != _LITERALS.get(types[name]):
-                hint = f", or use amount({name})" if types[name] == "text" else ""
+                values = {"source": expression.source, "name": name, "type": types[name], "kind": kind}
+                if types[name] == "text":
+                    raise ValueError(
+                        gettext(
+                            "The expression “%(source)s” compares “%(name)s”, whose type is %(type)s, with a %(kind)s,"
+                            " so that they always differ. Change the type of the field, or use amount(%(name)s)",
+                            **values,
+                        )
+                    )
                 raise ValueError(
-                    f"The expression “{expression.source}” compares “{name}”, whose type is {types[name]}, with a"
-                    f" {kind}, so that they always differ. Change the type of the field{hint}"
+                    gettext(
+                        "The expression “%(source)s” compares “%(name)s”, whose type is %(type)s, with a %(kind)s,"
+                        " so that they always differ. Change the type of the field",
+                        **values,
+                    )
                 )
         if unknown := sorted(expression.tables - self.tables.keys()):
             raise ValueError(
-                f"The expression “{expression.source}” uses the unknown table {unknown[0]}."
-                f" The template has: {', '.join(sorted(self.tables)) or 'no tables'}"
+                gettext(
+                    "The expression “%(source)s” uses the unknown table %(table)s. The template has: %(known)s",
+                    source=expression.source,
+                    table=unknown[0],
+                    known=", ".join(sorted(self.tables)) or gettext("no tables"),
+                )
             )
 
     def _check_photo_parts(self, expression: Expression, types: Mapping[str, FieldType]) -> None:
@@ -183,27 +212,47 @@ class ImageTemplate(DocumentPart):
         for part in sorted(expression.photo_parts):
             name = field_of(part)
             if types.get(name) != "image":
-                kind = types.get(name, "computed")
+                values = {"source": expression.source, "part": part, "name": name}
                 raise ValueError(
-                    f"The expression “{expression.source}” uses “{part}”, but only fields of the type image have parts."
-                    f" “{name}” is {'a computed field' if kind == 'computed' else f'of the type {kind}'}"
+                    gettext(
+                        "The expression “%(source)s” uses “%(part)s”, but only fields of the type image have parts."
+                        " “%(name)s” is of the type %(type)s",
+                        type=types[name],
+                        **values,
+                    )
+                    if name in types
+                    else gettext(
+                        "The expression “%(source)s” uses “%(part)s”, but only fields of the type image have parts."
+                        " “%(name)s” is a computed field",
+                        **values,
+                    )
                 )
         for part, kind, text in sorted(each for each in expression.comparisons if each[0] in expression.photo_parts):
             known = PHOTO_PARTS[part.partition(".")[2]]
             is_background = part.endswith(".background")
             if kind != known or (is_background and text not in BACKGROUNDS):
-                hint = ", ".join(sorted(BACKGROUNDS)) if is_background else known or "true or false"
+                hint = ", ".join(sorted(BACKGROUNDS)) if is_background else known or gettext("true or false")
                 raise ValueError(
-                    f"The expression “{expression.source}” compares “{part}” with “{text}”, so that they always"
-                    f" differ. Use: {hint}"
+                    gettext(
+                        "The expression “%(source)s” compares “%(part)s” with “%(text)s”, so that they always differ."
+                        " Use: %(hint)s",
+                        source=expression.source,
+                        part=part,
+                        text=text,
+                        hint=hint,
+                    )
                 )
 
     @model_validator(mode="after")
     def _check_examined_photos(self) -> Self:
-        photos = frozenset[str]().union(*(parse_expression(source).photos for _, source in self._expressions()))
+        photos = _photos_in(self._expressions())
         if len(photos) > MAX_EXAMINED_PHOTOS:
             raise ValueError(
-                f"The expressions use parts of the photos in {len(photos)} fields; the limit is {MAX_EXAMINED_PHOTOS}"
+                gettext(
+                    "The expressions use parts of the photos in %(number)s fields; the limit is %(max)s",
+                    number=len(photos),
+                    max=MAX_EXAMINED_PHOTOS,
+                )
             )
         return self
 
@@ -218,17 +267,35 @@ class ImageTemplate(DocumentPart):
         stacks = {layer.name for layer in walk_layers(self.layers) if isinstance(layer, StackLayer)}
         for size in self.sizes:
             if size.name == DEFAULT_SIZE:
-                raise ValueError(f"The size name “{DEFAULT_SIZE}” is reserved for the canvas. Choose another name")
+                text = gettext(
+                    "The size name “%(name)s” is reserved for the canvas. Choose another name", name=size.name
+                )
+                raise ValueError(text)
             if unknown := set(size.overrides) - layers.keys():
-                raise ValueError(f"The size {size.name} overrides an unknown layer: {', '.join(sorted(unknown))}")
+                names = ", ".join(sorted(unknown))
+                text = gettext("The size %(size)s overrides an unknown layer: %(names)s", size=size.name, names=names)
+                raise ValueError(text)
             turned = {name for name, override in size.overrides.items() if override.direction} - stacks
             for name, override in sorted(size.overrides.items()):
                 fields = type(layers[name]).model_fields
                 for key, value in (("gap", override.gap), ("padding", override.padding)):
                     if value is not None and key not in fields:
-                        raise ValueError(f"The size {size.name} has a {key} for {name}, which has none. Remove it")
+                        raise ValueError(
+                            gettext(
+                                "The size %(size)s has a %(key)s for %(layer)s, which has none. Remove it",
+                                size=size.name,
+                                key=key,
+                                layer=name,
+                            )
+                        )
             if turned:
-                raise ValueError(f"The size {size.name} has a direction for {min(turned)}, which is no stack")
+                raise ValueError(
+                    gettext(
+                        "The size %(size)s has a direction for %(layer)s, which is no stack",
+                        size=size.name,
+                        layer=min(turned),
+                    )
+                )
         return self
 
     @property
@@ -426,7 +493,12 @@ def _reference_check(brand: object) -> ReferenceReader:
 
     def check(kind: Kind, name: str) -> str:
         if name not in known[kind]:
-            raise ValueError(f"The template uses the {unknown_entry(kind, name, known[kind])}")
+            raise ValueError(
+                gettext(
+                    "The template uses %(entry)s, which the brand does not have. It has: %(known)s",
+                    **unknown_entry(kind, name, known[kind]),
+                )
+            )
         return reference_to(name)
 
     return check
@@ -445,9 +517,9 @@ def _all_entries(brand: Brand) -> Iterator[Entry]:
     yield from ((kind, name) for kind in KINDS for name in brand.section(kind))
 
 
-def _photos_in(expressions: Iterable[tuple[str, str]]) -> frozenset[str]:
+def _photos_in(expressions: Iterable[tuple[str, str, str]]) -> frozenset[str]:
     """Return the fields of whose photos expressions use parts; each comes with what it belongs to."""
-    return frozenset[str]().union(*(parse_expression(source).photos for _, source in expressions))
+    return frozenset[str]().union(*(parse_expression(source).photos for _, _, source in expressions))
 
 
 def _visible(layers: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 import cachetools
 import pyvips
 
+from cwz_web.i18n import use_locale
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.compositing import Patch, blend_patch
 from cwz_web.imaging.composition import Composition, RenderedImage, check_codes, render_background
@@ -282,6 +283,7 @@ class Plan:
         # At the end, since a layer above can cover a code.
         return replace(image, findings=(*image.findings, *check_codes(image.codes, image.opaque_pixels())))
 
+    @use_locale(None)
     def place(self, values: Mapping[str, str], sources: LoadedSources) -> list[PlacedLayer]:
         """Return the layers of the canvas that a row shows at their places. Raises ImagingError."""
         placement = self._placement(sources, _start_clock())
@@ -315,6 +317,7 @@ class Plan:
         check_time = _start_clock()
         window = (-self.width // 2, -self.height // 2, 2 * self.width, 2 * self.height)
 
+        @use_locale(None)  # the results are cached
         def render(placed: PlacedLayer, is_whole: bool) -> Tile | str | None:
             check_time()
             try:

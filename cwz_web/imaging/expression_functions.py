@@ -16,6 +16,7 @@ import re2
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging import filters
 from cwz_web.imaging.casing import Case, change_case
 from cwz_web.imaging.lists import MAX_ENTRIES, split_list
@@ -419,7 +420,7 @@ def _compile(evaluation: Evaluation, pattern: str, text: str) -> Any:
 def compile_pattern(pattern: str) -> Any:
     """Compile a pattern for RE2. Raises ValueError, which says what is wrong."""
     if len(pattern) > MAX_PATTERN_LENGTH:
-        raise ValueError(f"a pattern has more than {MAX_PATTERN_LENGTH} characters")
+        raise ValueError(gettext("a pattern has more than %(max)s characters", max=MAX_PATTERN_LENGTH))
     options = re2.Options()
     options.log_errors = False
     options.max_mem = PATTERN_MEMORY
@@ -427,7 +428,9 @@ def compile_pattern(pattern: str) -> Any:
         return re2.compile(pattern, options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        raise ValueError(f"“{pattern[:40]}” is not a pattern that RE2 accepts: {reason}") from None
+        raise ValueError(
+            gettext("“%(pattern)s” is not a pattern that RE2 accepts: %(reason)s", pattern=pattern[:40], reason=reason)
+        ) from None
 
 
 def days_until(evaluation: Evaluation, day: date, today: date | None = None) -> Decimal:

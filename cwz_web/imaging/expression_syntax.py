@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from cwz_web.i18n import gettext, gettext_noop, number
 from cwz_web.imaging.bindings import ENTRY_MEMBER
 from cwz_web.imaging.photo_facts import PHOTO_PARTS, field_of
 
@@ -37,6 +38,12 @@ _token = re.compile(
 )
 _brackets = {"(": ")", "[": "]", "{": "}"}
 _whole = re.compile(r"\d+")
+# What is not expected in an expression, by its first character.
+_UNEXPECTED = {
+    "%": gettext_noop("“%(text)s” is not expected here (character %(position)s). Use round_to"),
+    "=": gettext_noop("“%(text)s” is not expected here (character %(position)s). Compare with =="),
+    "": gettext_noop("“%(text)s” is not expected here (character %(position)s)"),
+}
 
 
 class ExpressionError(ValueError):
@@ -62,7 +69,7 @@ class Call:
         has_target: whether the first argument stands before a point, as in `title.upper()`.
         start: where its name is, as an index of a token.
         end: where its closing parenthesis is.
-        place: where it is in the source, for messages.
+        position: where it is in the source, counted from 1, for messages.
     """
 
     name: str
@@ -70,7 +77,7 @@ class Call:
     has_target: bool
     start: int
     end: int
-    place: str
+    position: int
 
     @property
     def is_macro(self) -> bool:
@@ -116,21 +123,39 @@ class Syntax:
 def read_syntax(source: str) -> Syntax:
     """Read and check an expression. Raises ExpressionError."""
     if len(source) > MAX_LENGTH:
-        raise ExpressionError(f"The expression has {len(source):,} characters. Use at most {MAX_LENGTH}")
+        raise ExpressionError(
+            gettext(
+                "The expression has %(number)s characters. Use at most %(max)s",
+                number=number(len(source)),
+                max=MAX_LENGTH,
+            )
+        )
     tokens = read_tokens(source)
     if not tokens:
-        raise ExpressionError("Enter an expression, such as price > 10")
+        raise ExpressionError(gettext("Enter an expression, such as price > 10"))
     if len(tokens) > MAX_TOKENS:
-        raise ExpressionError(f"The expression has {len(tokens)} names, values and signs. Use at most {MAX_TOKENS}")
+        raise ExpressionError(
+            gettext(
+                "The expression has %(number)s names, values and signs. Use at most %(max)s",
+                number=len(tokens),
+                max=MAX_TOKENS,
+            )
+        )
     closing = _match_brackets(tokens)
     calls = [_read_call(tokens, closing, index) for index in _call_starts(tokens)]
     macros = [call for call in calls if call.is_macro]
     _check_names(tokens)
     if _count(tokens, "+") > MAX_ADDITIONS:
-        raise ExpressionError(f"The expression has more than {MAX_ADDITIONS} additions")
+        raise ExpressionError(gettext("The expression has more than %(max)s additions", max=MAX_ADDITIONS))
     for start, end in closing.items():
         if len(_split_arguments(tokens, start, end)) > MAX_LIST_ITEMS:
-            raise ExpressionError(f"A list has more than {MAX_LIST_ITEMS} items{_place(tokens[start])}")
+            raise ExpressionError(
+                gettext(
+                    "A list has more than %(max)s items (character %(position)s)",
+                    max=MAX_LIST_ITEMS,
+                    position=tokens[start].start + 1,
+                )
+            )
     repeated = _check_macros(tokens, closing, macros)
     variables = _member_variables(tokens)
     macro_names = frozenset(macro.arguments[0][0].text for macro in macros)
@@ -157,8 +182,9 @@ def _split(source: str) -> Iterator[Token]:
     while position < len(source):
         match = _token.match(source, position)
         if match is None:
-            hint = {"%": ". Use round_to", "=": ". Compare with =="}.get(source[position], "")
-            raise ExpressionError(f"“{source[position : position + 10]}” is not expected here{_at(position)}{hint}")
+            message = _UNEXPECTED.get(source[position], _UNEXPECTED[""])
+            text = source[position : position + 10]
+            raise ExpressionError(gettext(message, text=text, position=position + 1))
         yield Token(str(match.lastgroup), match[0], position)
         position = match.end()
 
@@ -206,7 +232,13 @@ def _check_parts(tokens: list[Token], macro_names: frozenset[str]) -> frozenset[
     """Return the parts of photos. An item of a list is a text, and has none."""
     for token in tokens:
         if token.kind == "part" and field_of(token.text) in macro_names:
-            raise ExpressionError(f"An item of a list has no parts: “{token.text}”{_place(token)}")
+            raise ExpressionError(
+                gettext(
+                    "An item of a list has no parts: “%(text)s” (character %(position)s)",
+                    text=token.text,
+                    position=token.start + 1,
+                )
+            )
     return frozenset(token.text for token in tokens if token.kind == "part")
 
 
@@ -221,10 +253,17 @@ def _match_brackets(tokens: list[Token]) -> dict[int, int]:
             opened.append(index)
         elif token.text in _brackets.values():
             if not opened or _brackets[tokens[opened[-1]].text] != token.text:
-                raise ExpressionError(f"“{token.text}” closes nothing{_place(token)}")
+                raise ExpressionError(
+                    gettext(
+                        "“%(text)s” closes nothing (character %(position)s)", text=token.text, position=token.start + 1
+                    )
+                )
             closing[opened.pop()] = index
     if opened:
-        raise ExpressionError(f"“{tokens[opened[-1]].text}” is not closed{_place(tokens[opened[-1]])}")
+        token = tokens[opened[-1]]
+        raise ExpressionError(
+            gettext("“%(text)s” is not closed (character %(position)s)", text=token.text, position=token.start + 1)
+        )
     return closing
 
 
@@ -238,7 +277,7 @@ def _read_call(tokens: list[Token], closing: dict[int, int], index: int) -> Call
     name, end = tokens[index].text, closing[index + 1]
     has_target = index > 0 and tokens[index - 1].text == "."
     arguments = tuple(_split_arguments(tokens, index + 1, end))
-    return Call(_SUBSTITUTES.get(name, name), arguments, has_target, index, end, _place(tokens[index]))
+    return Call(_SUBSTITUTES.get(name, name), arguments, has_target, index, end, tokens[index].start + 1)
 
 
 def _split_arguments(tokens: list[Token], start: int, end: int) -> list[tuple[Token, ...]]:
@@ -258,12 +297,23 @@ def _check_names(tokens: list[Token]) -> None:
     for index, token in enumerate(tokens):
         following = tokens[index + 1].text if index + 1 < len(tokens) else ""
         if token.kind == "name" and token.text in _RESERVED:
-            raise ExpressionError(f"“{token.text}” is a reserved word of CEL{_place(token)}. Rename the field")
+            raise ExpressionError(
+                gettext(
+                    "“%(text)s” is a reserved word of CEL (character %(position)s). Rename the field",
+                    text=token.text,
+                    position=token.start + 1,
+                )
+            )
         if token.kind == "name" and index and tokens[index - 1].text == "." and following != "(":
             known = ", ".join(sorted(PHOTO_PARTS))
             raise ExpressionError(
-                f"Values have no parts: remove “.{token.text}”{_place(token)}. Only item has them, in a repeated stack,"
-                f" and images: {known}"
+                gettext(
+                    "Values have no parts: remove “.%(text)s” (character %(position)s). Only item has them, in a"
+                    " repeated stack, and images: %(parts)s",
+                    text=token.text,
+                    position=token.start + 1,
+                    parts=known,
+                )
             )
 
 
@@ -274,11 +324,19 @@ def _check_macros(tokens: list[Token], closing: dict[int, int], macros: list[Cal
     repeated: set[str] = set()
     additions = 0
     for macro in macros:
-        place = macro.place
+        named = {"name": macro.name, "position": macro.position}
         if any(macro.start < other.start < macro.end for other in macros):
-            raise ExpressionError(f"{macro.name} contains another macro{place}. Use one macro after the other")
+            raise ExpressionError(
+                gettext(
+                    "%(name)s contains another macro (character %(position)s). Use one macro after the other", **named
+                )
+            )
         if len(macro.arguments) not in (2, 3) or not _is_variable(macro.arguments[0]):
-            raise ExpressionError(f"{macro.name} needs a name and a value{place}, as in tags.{macro.name}(tag, …)")
+            raise ExpressionError(
+                gettext(
+                    "%(name)s needs a name and a value (character %(position)s), as in tags.%(name)s(tag, …)", **named
+                )
+            )
         _check_macro_list(tokens, opening, macro)
         name = macro.arguments[0][0].text
         body = range(macro.start + 2, macro.end)
@@ -286,13 +344,24 @@ def _check_macros(tokens: list[Token], closing: dict[int, int], macros: list[Cal
         additions += _count(tokens[body.start : body.stop], "+")
         repeated.update(_repeated_names(tokens, body) - {name})
     if additions > MAX_REPEATED_ADDITIONS:
-        raise ExpressionError(f"Macros contain more than {MAX_REPEATED_ADDITIONS} additions")
+        raise ExpressionError(gettext("Macros contain more than %(max)s additions", max=MAX_REPEATED_ADDITIONS))
     for index, token in enumerate(tokens):
         is_variable = token.kind == "name" and not _is_called(tokens, index)
         if is_variable and token.text.startswith(ENTRY_MEMBER) and "item" in inside:
-            raise ExpressionError(f"“item” is the name of a macro’s item{_place(token)}, which has no parts")
+            raise ExpressionError(
+                gettext(
+                    "“item” is the name of a macro’s item (character %(position)s), which has no parts",
+                    position=token.start + 1,
+                )
+            )
         if is_variable and token.text in inside and index not in inside[token.text]:
-            raise ExpressionError(f"“{token.text}” is the name of a macro’s item{_place(token)}. Use another name")
+            raise ExpressionError(
+                gettext(
+                    "“%(text)s” is the name of a macro’s item (character %(position)s). Use another name",
+                    text=token.text,
+                    position=token.start + 1,
+                )
+            )
     return frozenset(repeated)
 
 
@@ -313,7 +382,13 @@ def _check_macro_list(tokens: list[Token], opening: dict[int, int], macro: Call)
     else:
         is_limited = target.kind == "name" and (before is None or before.text != ".")
     if not is_limited:
-        raise ExpressionError(f"{macro.name} needs a field, a list or a function before it{macro.place}")
+        raise ExpressionError(
+            gettext(
+                "%(name)s needs a field, a list or a function before it (character %(position)s)",
+                name=macro.name,
+                position=macro.position,
+            )
+        )
 
 
 def _repeated_names(tokens: list[Token], body: range) -> set[str]:
@@ -323,7 +398,12 @@ def _repeated_names(tokens: list[Token], body: range) -> set[str]:
         token, before = tokens[index], tokens[index - 1]
         is_in = before.kind == "name" and before.text == "in"
         if _makes_list(tokens, index):
-            raise ExpressionError(f"A macro cannot make lists{_place(token)}. Use a list only behind “in”")
+            raise ExpressionError(
+                gettext(
+                    "A macro cannot make lists (character %(position)s). Use a list only behind “in”",
+                    position=token.start + 1,
+                )
+            )
         if token.kind == "name" and token.text not in _KEYWORDS and not is_in and not _is_called(tokens, index):
             names.add(token.text)
     return names
@@ -379,11 +459,3 @@ def _comparisons(tokens: list[Token]) -> Iterator[tuple[str, Token]]:
 
 def _count(tokens: list[Token], sign: str) -> int:
     return sum(token.kind == "sign" and token.text == sign for token in tokens)
-
-
-def _place(token: Token) -> str:
-    return _at(token.start)
-
-
-def _at(position: int) -> str:
-    return f" (character {position + 1})"

@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.expression_functions import (
     FUNCTIONS,
     Evaluation,
@@ -55,8 +56,13 @@ _HINTS = {
     "currency": "money(x)",
     "lookup": "translate(x, table)",
 }
-# The operators of other languages.
-_OPERATOR_HINTS = {"and": ". Use &&", "or": ". Use ||"}
+# Syntax errors; those at the operators of other languages say what to use.
+_SYNTAX_ERRORS = {
+    "and": gettext_noop("The expression has a syntax error at “%(text)s” (character %(position)s). Use &&"),
+    "or": gettext_noop("The expression has a syntax error at “%(text)s” (character %(position)s). Use ||"),
+    "not": gettext_noop("The expression has a syntax error at “%(text)s” (character %(position)s). Use ! for “not”"),
+    "": gettext_noop("The expression has a syntax error at “%(text)s” (character %(position)s)"),
+}
 _position = re.compile(r"<input>:(\d+):(\d+):")
 _surrogate = re.compile("[\ud800-\udfff]")
 _ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
@@ -177,7 +183,7 @@ def parse_expression(source: str) -> Expression:
     references = program.references()
     unknown = set(references["functions"]) - _OPERATORS - FUNCTIONS.keys() - _NATIVE.keys()
     if unknown:
-        raise ExpressionError(f"“{min(unknown)}” is not available in expressions")
+        raise ExpressionError(gettext("“%(name)s” is not available in expressions", name=min(unknown)))
     names = (syntax.variables.get(name, name) for name in references["variables"])
     fields = (field_of(name) if name in syntax.photo_parts else name for name in names)
     return Expression(source, frozenset(fields) - syntax.macro_names, syntax, program)
@@ -200,25 +206,44 @@ def _explain_syntax_error(source: str, message: str) -> str:
     lines = source.split("\n")
     position = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
     if position >= len(source.rstrip()):
-        return "The expression is not complete"
-    hint = _OPERATOR_HINTS.get(source[position:].split()[0].lower(), "")
+        return gettext("The expression is not complete")
+    word = source[position:].split()[0].lower()
     if source[:position].split()[-1:] == ["not"]:
-        hint = ". Use ! for “not”"
-    return f"The expression has a syntax error at “{source[position : position + 20]}” (character {position + 1}){hint}"
+        word = "not"
+    error = _SYNTAX_ERRORS.get(word, _SYNTAX_ERRORS[""])
+    return gettext(error, text=source[position : position + 20], position=position + 1)
 
 
 def _check_call(call: Call) -> None:
     """Check the name and the number of arguments of a call, and the arguments that are the same for each row."""
+    named = {"name": call.name, "position": call.position}
     if call.name in _NATIVE:
         if call.count != _NATIVE[call.name]:
-            raise ExpressionError(f"{call.name} takes another number of arguments{call.place}")
+            raise ExpressionError(
+                gettext("%(name)s takes another number of arguments (character %(position)s)", **named)
+            )
         return
     if call.name not in FUNCTIONS:
-        hint = f"Use {_HINTS[call.name]}" if call.name in _HINTS else f"Use one of: {', '.join(sorted(FUNCTIONS))}"
-        raise ExpressionError(f"“{call.name}” is not a function{call.place}. {hint}")
+        raise ExpressionError(
+            gettext(
+                "“%(name)s” is not a function (character %(position)s). Use %(hint)s", hint=_HINTS[call.name], **named
+            )
+            if call.name in _HINTS
+            else gettext(
+                "“%(name)s” is not a function (character %(position)s). Use one of: %(names)s",
+                names=", ".join(sorted(FUNCTIONS)),
+                **named,
+            )
+        )
     function = FUNCTIONS[call.name]
     if not function.required <= call.count <= len(function.parameters):
-        raise ExpressionError(f"{call.name} takes other arguments{call.place}, as in {function.example}")
+        raise ExpressionError(
+            gettext(
+                "%(name)s takes other arguments (character %(position)s), as in %(example)s",
+                example=function.example,
+                **named,
+            )
+        )
     for position, argument in enumerate(call.arguments, start=int(call.has_target)):
         _check_argument(call, function, position, argument)
 
@@ -229,7 +254,14 @@ def _check_argument(call: Call, function: Function, position: int, argument: tup
     try:
         function.checks[position](_literal(argument[0]))
     except ValueError as error:
-        raise ExpressionError(f"{call.name} has a wrong argument{call.place}: {error}") from None
+        raise ExpressionError(
+            gettext(
+                "%(name)s has a wrong argument (character %(position)s): %(error)s",
+                name=call.name,
+                position=call.position,
+                error=error,
+            )
+        ) from None
 
 
 def _is_text(argument: tuple[Token, ...]) -> bool:

@@ -14,6 +14,7 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.line_breaking import character_ends
 from cwz_web.imaging.photo_urls import split_urls
@@ -160,19 +161,19 @@ def _check_code(value: str) -> str:
 def check_style(value: str) -> str:
     """Return the style of a date. Raises ValueError."""
     if value not in ("short", "medium", "long", "full"):
-        raise ValueError(f"“{value}” is not a date style. Use short, medium, long or full")
+        raise ValueError(gettext("“%(style)s” is not a date style. Use short, medium, long or full", style=value))
     return value
 
 
 def _check_length(value: str) -> int:
     if not (value.isascii() and value.isdigit()):
-        raise ValueError("The filter truncate needs a number, as in truncate(40)")
+        raise ValueError(gettext("The filter truncate needs a number, as in truncate(40)"))
     return int(value[:6])
 
 
 def _check_position(value: str) -> int:
     if not (value.isascii() and value.isdigit() and int(value[:6]) > 0):
-        raise ValueError("The filter item needs a number from 1, as in item(2)")
+        raise ValueError(gettext("The filter item needs a number from 1, as in item(2)"))
     return int(value[:6])
 
 
@@ -193,9 +194,11 @@ class Filter:
     def parse_arguments(self, name: str, texts: list[str]) -> tuple[object, ...]:
         """Return the parsed arguments. Raises ValueError, which says how to fix them."""
         if not self.parsers and texts:
-            raise ValueError(f"The filter {name} does not take arguments")
+            raise ValueError(gettext("The filter %(name)s does not take arguments", name=name))
         if not self.required <= len(texts) <= len(self.parsers):
-            raise ValueError(f"The filter {name} takes other arguments, as in {self.example}")
+            raise ValueError(
+                gettext("The filter %(name)s takes other arguments, as in %(example)s", name=name, example=self.example)
+            )
         return tuple(parse(text) for parse, text in zip(self.parsers, texts, strict=False))
 
 

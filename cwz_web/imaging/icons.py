@@ -3,8 +3,10 @@
 import json
 import re
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.svg import sanitize_svg
 
@@ -53,8 +55,15 @@ def check_icon(name: str) -> str:
     if name in _installed:
         return name
     near = get_close_matches(name.lower().replace(" ", "-").replace("_", "-"), _installed, MAX_SUGGESTIONS)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "The names are at https://lucide.dev/icons"
-    raise ValueError(f"There is no icon “{name}”. {hint}")
+    raise ValueError(
+        gettext("There is no icon “%(name)s”. Did you mean %(names)s?", name=name, names=reduce(_join_or, near))
+        if near
+        else gettext("There is no icon “%(name)s”. The names are at https://lucide.dev/icons", name=name)
+    )
+
+
+def _join_or(one: str, other: str) -> str:
+    return gettext("%(one)s or %(other)s", one=one, other=other)
 
 
 def find_icons(text: str, limit: int) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.blending import BlendMode
 from cwz_web.imaging.document_parts import (
@@ -91,7 +92,9 @@ class Sizing(DocumentPart):
         for side in ("width", "height"):
             low, high = getattr(self, f"min_{side}"), getattr(self, f"max_{side}")
             if low and high and low > high:
-                raise ValueError(f"min_{side} is larger than max_{side}. Enter at most {high}")
+                raise ValueError(
+                    gettext("min_%(side)s is larger than max_%(side)s. Enter at most %(max)s", side=side, max=high)
+                )
         return self
 
 
@@ -117,7 +120,8 @@ def split_bound_properties(part: dict[str, Any], bindable: AbstractSet[str] = BI
 
 def check_bound(bound: AbstractSet[str], possible: AbstractSet[str]) -> None:
     if unknown := sorted(bound - possible):
-        raise ValueError(f"{unknown[0]} cannot be bound. Use one of: {', '.join(sorted(possible))}")
+        names = ", ".join(sorted(possible))
+        raise ValueError(gettext("%(name)s cannot be bound. Use one of: %(names)s", name=unknown[0], names=names))
 
 
 def count_expressions(layer: dict[str, Any]) -> int:
@@ -191,7 +195,11 @@ class Layer(DocumentPart):
     def _check_sides(self) -> Self:
         for side in ("width", "height"):
             if getattr(self.sizing, side) == "fixed" and side not in self.model_fields_set:
-                raise ValueError(f"Enter the {side}, or a sizing with the {side} hug or fill")
+                raise ValueError(
+                    gettext("Enter the width, or a sizing with the width hug or fill")
+                    if side == "width"
+                    else gettext("Enter the height, or a sizing with the height hug or fill")
+                )
         return self
 
     @property

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.bindings import BoundText, is_entry_name, parse_bindings
 from cwz_web.imaging.brand_references import read_reference
 from cwz_web.imaging.document_parts import (
@@ -65,7 +66,11 @@ class ShapeLayer(MaskableLayer):
     def _check_points(self) -> Self:
         required = {"line": 2, "polygon": MIN_CORNERS}.get(self.shape, 0)
         if len(self.points) < required:
-            raise ValueError(f"A {self.shape} needs at least {required} points, each a pair of fractions of the box")
+            raise ValueError(
+                gettext("A line needs at least 2 points, each a pair of fractions of the box")
+                if self.shape == "line"
+                else gettext("A polygon needs at least 3 points, each a pair of fractions of the box")
+            )
         return self
 
     @model_validator(mode="after")
@@ -73,11 +78,11 @@ class ShapeLayer(MaskableLayer):
         if self.shape != "icon":
             return self
         if self.icon is None:
-            raise ValueError("Enter an icon, such as shopping-cart. An expression needs one as its default")
+            raise ValueError(gettext("Enter an icon, such as shopping-cart. An expression needs one as its default"))
         if self.fill is None:
-            raise ValueError("Enter a fill, which is the color of the icon")
+            raise ValueError(gettext("Enter a fill, which is the color of the icon"))
         if self.border:
-            raise ValueError("An icon has no border. Use fill for its color and stroke_width for its lines")
+            raise ValueError(gettext("An icon has no border. Use fill for its color and stroke_width for its lines"))
         return self
 
 
@@ -117,7 +122,11 @@ class ImageLayer(Layer):
     @model_validator(mode="after")
     def _check_mask(self) -> Self:
         if self.mask == "polygon" and len(self.mask_points) < MIN_CORNERS:
-            raise ValueError(f"A polygon mask needs {MIN_CORNERS} or more mask_points: pairs of fractions of the image")
+            raise ValueError(
+                gettext(
+                    "A polygon mask needs %(min)s or more mask_points: pairs of fractions of the image", min=MIN_CORNERS
+                )
+            )
         return self
 
     @property
@@ -127,7 +136,7 @@ class ImageLayer(Layer):
     @model_validator(mode="after")
     def _check_fallback(self) -> Self:
         if self.missing == "fallback" and not self.fallback:
-            raise ValueError("Enter the URL of the fallback image")
+            raise ValueError(gettext("Enter the URL of the fallback image"))
         return self
 
     def bound_texts(self) -> tuple[BoundText, ...]:
@@ -218,7 +227,7 @@ class StackLayer(Container):
     @model_validator(mode="after")
     def _check_direction(self) -> Self:
         if self.direction == "column" and (self.wrap or self.align == "baseline"):
-            raise ValueError("Only a row can wrap or be aligned by the baseline")
+            raise ValueError(gettext("Only a row can wrap or be aligned by the baseline"))
         return self
 
     def own_fields(self) -> frozenset[str]:

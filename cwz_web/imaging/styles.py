@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.document_parts import PIXELS, Color, DocumentPart, Fraction, new_key
 
 
@@ -31,10 +32,12 @@ class Gradient(DocumentPart):
     @model_validator(mode="after")
     def _check_stops(self) -> Self:
         if self.middle and self.stops:
-            raise ValueError("A gradient has either a middle or stops. Make the middle a stop at 0.5")
+            raise ValueError(gettext("A gradient has either a middle or stops. Make the middle a stop at 0.5"))
         offsets = [stop.offset for stop in self.stops]
         if offsets != sorted(offsets):
-            raise ValueError("The stops of a gradient are in the order of their offsets, the smallest one first")
+            raise ValueError(
+                gettext("The stops of a gradient are in the order of their offsets, the smallest one first")
+            )
         return self
 
     def colors(self) -> list[tuple[float, str]]:
@@ -122,5 +125,5 @@ class Fade(DocumentPart):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.start > self.end:
-            raise ValueError("A fade starts before it ends: choose a start that is not larger than the end")
+            raise ValueError(gettext("A fade starts before it ends: choose a start that is not larger than the end"))
         return self

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_parts import (
     MAX_SIDE,
@@ -72,7 +73,9 @@ class TemplateField(DocumentPart):
     def _check_default(self) -> Self:
         value = read_field(self.type, self.formatted_default)
         if isinstance(value, Unclear):
-            raise ValueError(f"The default of the field “{self.name}” {value.reason}")
+            raise ValueError(
+                gettext("The default of the field “%(name)s” %(reason)s", name=self.name, reason=value.reason)
+            )
         return self
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from cwz_web.i18n import gettext
 from cwz_web.imaging.bindings import BoundText, parse_bindings
 from cwz_web.imaging.brand_references import is_reference, read_reference
 from cwz_web.imaging.document_parts import (
@@ -32,7 +33,7 @@ MAX_SPANS = 30
 
 def _check_style(value: str) -> Any:
     if not is_reference(value):
-        raise ValueError("Write the text style as brand:name")
+        raise ValueError(gettext("Write the text style as brand:name"))
     return read_reference("style", value)
 
 
@@ -128,29 +129,39 @@ class TextLayer(MaskableLayer):
     @model_validator(mode="after")
     def _check_spans(self) -> Self:
         if (self.text is None) == (not self.spans):
-            raise ValueError("Enter either a text or spans")
+            raise ValueError(gettext("Enter either a text or spans"))
         if (self.fit == "grow") != (self.max_size is not None):
-            raise ValueError("The fit “grow” needs a maximum size, and other fits have none")
+            raise ValueError(gettext("The fit “grow” needs a maximum size, and other fits have none"))
         if self.max_size is not None and self.max_size < self.size:
-            raise ValueError(f"The maximum size is smaller than the size. Enter at least {self.size}")
+            raise ValueError(
+                gettext("The maximum size is smaller than the size. Enter at least %(size)s", size=self.size)
+            )
         largest = max((span.scale or 1 for span in self.spans), default=1) * self.largest_size
         if largest > MAX_FONT_SIZE:
-            raise ValueError(f"A span is {largest:g} pixels high; the limit is {MAX_FONT_SIZE}. Reduce its scale")
+            raise ValueError(
+                gettext(
+                    "A span is %(size)s pixels high; the limit is %(max)s. Reduce its scale",
+                    size=f"{largest:g}",
+                    max=MAX_FONT_SIZE,
+                )
+            )
         return self
 
     @model_validator(mode="after")
     def _check_hyphens(self) -> Self:
         can = self.language and (self.language == OF_LOCALE or can_hyphenate(self.language))
         if self.hyphens == "auto" and not can:
-            raise ValueError("Enter a language that has hyphenation, such as de or en-GB, or auto")
+            raise ValueError(gettext("Enter a language that has hyphenation, such as de or en-GB, or auto"))
         return self
 
     @model_validator(mode="after")
     def _check_list(self) -> Self:
         if self.list_style != "none" and self.align not in ("start", "justify"):
-            raise ValueError(f"A list cannot have the align {self.align}. Use start or justify")
+            raise ValueError(gettext("A list cannot have the align %(align)s. Use start or justify", align=self.align))
         if self.list_style != "bullets" and self.bullet != "•":
-            raise ValueError("Only a list of bullets has a bullet. Set list_style to bullets, or remove the bullet")
+            raise ValueError(
+                gettext("Only a list of bullets has a bullet. Set list_style to bullets, or remove the bullet")
+            )
         return self
 
     @property

@@ -1,10 +1,11 @@
 """Checks of the layers of a document as a tree: their number, places, masks and the fields that they use."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from cwz_web.i18n import gettext, number
 from cwz_web.imaging.bindings import ENTRY_NAMES, is_entry_name
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.layer_base import Layer, count_expressions
@@ -27,12 +28,16 @@ def check_sizes(document: dict[str, Any]) -> None:
         ValueError: there are too many.
     """
     if _depth(document.get("layers")) > MAX_DEPTH:
-        raise ValueError(f"Groups and stacks are nested more than {MAX_DEPTH} deep")
+        raise ValueError(gettext("Groups and stacks are nested more than %(max)s deep", max=MAX_DEPTH))
     # Before they are compiled.
     if (count := _count_expressions(document)) > MAX_EXPRESSIONS:
         raise ValueError(
-            f"The template has {count:,} expressions; the limit is {MAX_EXPRESSIONS}. Use computed fields for those"
-            " that several layers have in common, or fewer bound properties"
+            gettext(
+                "The template has %(number)s expressions; the limit is %(max)s. Use computed fields for those that"
+                " several layers have in common, or fewer bound properties",
+                number=number(count),
+                max=MAX_EXPRESSIONS,
+            )
         )
 
 
@@ -45,24 +50,40 @@ def check_tree(layers: Sequence[AnyLayer]) -> None:
     count = sum(1 for _ in walk_layers(layers))
     if count > MAX_LAYERS:
         raise ValueError(
-            f"The template has {count} layers, those in groups and stacks included; the limit is {MAX_LAYERS}"
+            gettext(
+                "The template has %(number)s layers, those in groups and stacks included; the limit is %(max)s",
+                number=count,
+                max=MAX_LAYERS,
+            )
         )
     shown = sum(map(_count_repeated, layers))
     if shown > MAX_REPEATED_LAYERS:
         raise ValueError(
-            f"The repeated stacks show up to {shown} layers; the limit is {MAX_REPEATED_LAYERS}."
-            " Use a lower limit or fewer layers"
+            gettext(
+                "The repeated stacks show up to %(number)s layers; the limit is %(max)s. Use a lower limit or fewer"
+                " layers",
+                number=shown,
+                max=MAX_REPEATED_LAYERS,
+            )
         )
     if (processed := count_processed(layers).total()) > MAX_PROCESSED_PHOTOS:
         raise ValueError(
-            f"The image layers process up to {processed} photos; the limit is {MAX_PROCESSED_PHOTOS}."
-            " Use a lower limit of the repeated stacks, or process fewer photos"
+            gettext(
+                "The image layers process up to %(number)s photos; the limit is %(max)s. Use a lower limit of the"
+                " repeated stacks, or process fewer photos",
+                number=processed,
+                max=MAX_PROCESSED_PHOTOS,
+            )
         )
     evaluated = sum(map(_count_repeated_expressions, layers))
     if evaluated > MAX_REPEATED_EXPRESSIONS:
         raise ValueError(
-            f"The repeated stacks evaluate up to {evaluated} expressions; the limit is {MAX_REPEATED_EXPRESSIONS}."
-            " Use a lower limit, or computed fields for what does not depend on the entry"
+            gettext(
+                "The repeated stacks evaluate up to %(number)s expressions; the limit is %(max)s. Use a lower limit, or"
+                " computed fields for what does not depend on the entry",
+                number=evaluated,
+                max=MAX_REPEATED_EXPRESSIONS,
+            )
         )
     for layer in layers:
         _check_parent(layer, parent=None)
@@ -98,7 +119,8 @@ def check_layer_fields(layer: Layer, known: AbstractSet[str], *, in_repeat: bool
     unknown = {name for name in layer.own_fields() - known if not (in_repeat and is_entry_name(name))}
     if unknown:
         usable = known | ENTRY_NAMES if in_repeat else known
-        raise ValueError(describe_unknown_fields(f"layer “{layer.name}”", unknown, usable))
+        part = gettext("The layer “%(name)s”", name=layer.name)
+        raise ValueError(describe_unknown_fields(part, unknown, usable))
     if isinstance(layer, Container):
         is_repeated = isinstance(layer, StackLayer) and layer.repeat is not None
         for child in layer.layers:
@@ -106,24 +128,37 @@ def check_layer_fields(layer: Layer, known: AbstractSet[str], *, in_repeat: bool
 
 
 def describe_unknown_fields(part: str, unknown: AbstractSet[str], known: AbstractSet[str]) -> str:
+    """Return the message about unknown fields that a part of a template, which begins the sentence, uses."""
     if entry := sorted(filter(is_entry_name, unknown)):
-        return (
-            f"The {part} uses “{entry[0]}”, which only the layers in a repeated stack have."
-            " Put the layer into a stack with repeat, or use a field"
+        return gettext(
+            "%(part)s uses “%(name)s”, which only the layers in a repeated stack have. Put the layer into a stack with"
+            " repeat, or use a field",
+            part=part,
+            name=entry[0],
         )
-    return (
-        f"The {part} uses the unknown field {', '.join(sorted(unknown))}."
-        f" The template has: {', '.join(sorted(known)) or 'no fields'}"
+    return gettext(
+        "%(part)s uses the unknown field %(names)s. The template has: %(known)s",
+        part=part,
+        names=", ".join(sorted(unknown)),
+        known=", ".join(sorted(known)) or gettext("no fields"),
     )
 
 
 def _check_parent(layer: Layer, parent: Layer | None) -> None:
     """Check that only layers in a stack fill its room, and that only other layers have pins."""
     if "fill" in (layer.sizing.width, layer.sizing.height) and not isinstance(parent, StackLayer):
-        raise ValueError(f"The layer “{layer.name}” has the sizing fill, which needs a stack around it. Use pins")
+        raise ValueError(
+            gettext(
+                "The layer “%(name)s” has the sizing fill, which needs a stack around it. Use pins", name=layer.name
+            )
+        )
     if layer.pins and isinstance(parent, StackLayer):
         raise ValueError(
-            f"The layer “{layer.name}” has pins, but the stack “{parent.name}” places it. Remove them, and use sizing"
+            gettext(
+                "The layer “%(name)s” has pins, but the stack “%(stack)s” places it. Remove them, and use sizing",
+                name=layer.name,
+                stack=parent.name,
+            )
         )
     if isinstance(layer, Container):
         for child in layer.layers:
@@ -147,20 +182,55 @@ def _check_masks(siblings: Sequence[AnyLayer], parent: Container | None, names: 
         if layer.layer_mask is None:
             continue
         name = layer.layer_mask.layer
-        start, mask = f"The layer “{layer.name}” has the mask “{name}”", named.get(name)
-        if isinstance(parent, StackLayer):
-            raise ValueError(f"{start}, but is in the stack “{parent.name}”. Put the layer and its mask into a group")
-        if name not in names:
-            others = ", ".join(sorted(named.keys() - {layer.name})) or "no other layers"
-            raise ValueError(f"{start}, which does not exist. Beside the layer are: {others}")
-        if mask is None:
-            raise ValueError(f"{start}, which is in another group. Put both into the same one")
-        if mask is layer:
-            raise ValueError(f"The layer “{name}” is its own mask. Use another layer")
-        if mask.layer_mask and mask.layer_mask.layer == layer.name:
-            raise ValueError(f"The layers “{layer.name}” and “{name}” are masks of each other. Remove one of the two")
-        if mask.layer_mask:
-            raise ValueError(f"{start}, which has a mask itself. Put “{name}” and its mask into a group, and use that")
+        if message := _find_mask_problem(layer, name, named, parent, names):
+            raise ValueError(message)
+
+
+def _find_mask_problem(
+    layer: Layer, name: str, named: Mapping[str, Layer], parent: Container | None, names: AbstractSet[str]
+) -> str:
+    """Return what is wrong with the mask of a layer.
+
+    Args:
+        layer: the layer.
+        name: the name of its mask.
+        named: the layers beside it, by name.
+        parent: the container around it.
+        names: the names of all layers.
+    """
+    mask, both = named.get(name), {"layer": layer.name, "mask": name}
+    if isinstance(parent, StackLayer):
+        return gettext(
+            "The layer “%(layer)s” has the mask “%(mask)s”, but is in the stack “%(stack)s”. Put the layer and its mask"
+            " into a group",
+            stack=parent.name,
+            **both,
+        )
+    if name not in names:
+        return gettext(
+            "The layer “%(layer)s” has the mask “%(mask)s”, which does not exist. Beside the layer are: %(others)s",
+            others=", ".join(sorted(named.keys() - {layer.name})) or gettext("no other layers"),
+            **both,
+        )
+    if mask is None:
+        return gettext(
+            "The layer “%(layer)s” has the mask “%(mask)s”, which is in another group. Put both into the same one",
+            **both,
+        )
+    if mask is layer:
+        return gettext("The layer “%(name)s” is its own mask. Use another layer", name=name)
+    if mask.layer_mask and mask.layer_mask.layer == layer.name:
+        return gettext(
+            "The layers “%(layer)s” and “%(mask)s” are masks of each other. Remove one of the two",
+            **both,
+        )
+    if mask.layer_mask:
+        return gettext(
+            "The layer “%(layer)s” has the mask “%(mask)s”, which has a mask itself. Put “%(mask)s” and its mask into a"
+            " group, and use that",
+            **both,
+        )
+    return ""
 
 
 def _count_repeated(layer: Layer) -> int:

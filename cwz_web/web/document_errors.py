@@ -8,29 +8,33 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.web.forms import MESSAGES
 
 TEXTS = {
-    "missing": "This key is required",
-    "model_type": "Write an object, in braces",
-    "model_attributes_type": "Write an object, in braces",
-    "dict_type": "Write an object, in braces",
-    "tuple_type": "Write a list, in brackets",
-    "too_long": "Use {max_length} or fewer entries",
-    "too_short": "Use {min_length} or more entries",
-    "int_type": "Enter a whole number",
-    "int_from_float": "Enter a whole number",
-    "float_type": "Enter a number",
-    "bool_type": "Enter true or false",
-    "bool_parsing": "Enter true or false",
-    "literal_error": "Use {expected}",
-    "union_tag_invalid": "“{tag}” is not a type. Use one of: {expected_tags}",
-    "union_tag_not_found": "The key {discriminator} is required",
+    "missing": gettext_noop("This key is required"),
+    "model_type": gettext_noop("Write an object, in braces"),
+    "model_attributes_type": gettext_noop("Write an object, in braces"),
+    "dict_type": gettext_noop("Write an object, in braces"),
+    "tuple_type": gettext_noop("Write a list, in brackets"),
+    "too_long": gettext_noop("Use {max_length} or fewer entries"),
+    "too_short": gettext_noop("Use {min_length} or more entries"),
+    "int_type": gettext_noop("Enter a whole number"),
+    "int_from_float": gettext_noop("Enter a whole number"),
+    "float_type": gettext_noop("Enter a number"),
+    "bool_type": gettext_noop("Enter true or false"),
+    "bool_parsing": gettext_noop("Enter true or false"),
+    "literal_error": gettext_noop("Use {expected}"),
+    "union_tag_invalid": gettext_noop("“{tag}” is not a type. Use one of: {expected_tags}"),
+    "union_tag_not_found": gettext_noop("The key {discriminator} is required"),
 }
 # By the start of the pattern; pydantic's own message is the pattern.
-PATTERNS = {"^#": "Enter a color as #rrggbb or #rrggbbaa", "^[A-Z": "Use letters, digits and _; start with a letter"}
+PATTERNS = {
+    "^#": gettext_noop("Enter a color as #rrggbb or #rrggbbaa"),
+    "^[A-Z": gettext_noop("Use letters, digits and _; start with a letter"),
+}
 
 # Each takes some time to explain; a person fixes these first.
 MAX_ERRORS = 20
@@ -48,7 +52,9 @@ def document_errors(document: Any, error: ValidationError) -> dict[str, str]:
     for problem in error.errors()[:MAX_ERRORS]:
         path, layer = _locate(document, problem["loc"], keep_last=problem["type"] == "missing")
         message = _describe(document, path, problem)
-        found.setdefault(".".join(map(str, path)), f"{message} (layer “{layer}”)" if layer else message)
+        if layer:
+            message = gettext("%(message)s (layer “%(name)s”)", message=message, name=layer)
+        found.setdefault(".".join(map(str, path)), message)
     return found
 
 
@@ -79,20 +85,25 @@ def _has(value: Any, part: int | str) -> bool:
 def _describe(document: Any, path: tuple[int | str, ...], problem: Any) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "missing" and isinstance(path[-1], int):
-        return "An entry of this list is missing"
+        return gettext("An entry of this list is missing")
     if kind == "extra_forbidden":
         keys = sorted(_known_keys(document, path[:-1]))
         near = get_close_matches(str(path[-1])[:MAX_KEY_LENGTH], keys, n=1)
-        return f"Unknown key. Did you mean “{near[0]}”?" if near else f"Unknown key. Use one of: {', '.join(keys)}"
+        if near:
+            return gettext("Unknown key. Did you mean “%(key)s”?", key=near[0])
+        return gettext("Unknown key. Use one of: %(keys)s", keys=", ".join(keys))
     if kind == "string_type":
         value = problem["input"]
-        return "Enter a text in quotes" + (f', such as "{json.dumps(value)}"' if isinstance(value, int | float) else "")
+        if isinstance(value, int | float):
+            return gettext("Enter a text in quotes, such as %(example)s", example=f'"{json.dumps(value)}"')
+        return gettext("Enter a text in quotes")
     if kind == "string_pattern_mismatch":
-        return next((text for start, text in PATTERNS.items() if context["pattern"].startswith(start)), problem["msg"])
+        found = next((text for start, text in PATTERNS.items() if context["pattern"].startswith(start)), None)
+        return gettext(found) if found else str(problem["msg"])
     template = TEXTS.get(kind) or MESSAGES.get(kind)
     if template is None:
         return str(problem["msg"]).removeprefix("Value error, ")
-    return re.sub("'([^']*)'", r"“\1”", template.format(**context))  # as pydantic quotes a choice
+    return re.sub("'([^']*)'", r"“\1”", gettext(template).format(**context))  # as pydantic quotes a choice
 
 
 def _known_keys(document: Any, path: tuple[int | str, ...]) -> set[str]:
