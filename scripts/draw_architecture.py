@@ -44,6 +44,7 @@ DESCRIPTIONS = {
     "scrubbing": "secret redaction",
     "spreadsheets": "formula escaping",
     "metrics": "Prometheus",
+    "i18n": "languages, locales",
     "security_claims": "the security page",
 }
 

@@ -86,11 +86,17 @@ class ApiReferencePage:
     """What docs/api.jinja2 shows."""
 
     sections: dict[str, list[OperationDescription]]
-    models: dict[str, ModelDescription]
     languages: tuple[str, ...]
     base_url: str
     workspace: str | None
     key: str
+
+
+@dataclass(frozen=True)
+class ApiModelsPage:
+    """The view model of docs/models.jinja2."""
+
+    models: dict[str, ModelDescription]
 
 
 @view_config(
@@ -103,15 +109,28 @@ def api_reference(context: DocsRoot, request: Request) -> ApiReferencePage:
     sections: dict[str, list[OperationDescription]] = {title: [] for title in TAGS.values()}
     for operation in OPERATIONS:
         sections[operation.tag].append(_describe_operation(operation, openapi, url, example_data))
-    bodies = {operation.body.__name__ for operation in OPERATIONS if operation.body}
-    schemas = openapi["components"]["schemas"]
     return ApiReferencePage(
         sections=sections,
-        models={name: _describe_model(schema) for name, schema in sorted(schemas.items()) if name not in bodies},
         languages=tuple(LANGUAGES),
         base_url=url,
         workspace=example_data.workspace,
         key=KEY,
+    )
+
+
+@view_config(
+    context=DocsRoot,
+    name="models",
+    request_method="GET",
+    renderer="docs/models.jinja2",
+    permission=NO_PERMISSION_REQUIRED,
+)
+def api_models(context: DocsRoot, request: Request) -> ApiModelsPage:
+    """Show the models of the responses, on a page of their own: they are as long as all operations."""
+    bodies = {operation.body.__name__ for operation in OPERATIONS if operation.body}
+    schemas = document(request.services.settings.url)["components"]["schemas"]
+    return ApiModelsPage(
+        {name: _describe_model(schema) for name, schema in sorted(schemas.items()) if name not in bodies}
     )
 
 

@@ -102,8 +102,24 @@ class SlackCallback(Resource):
     area = CALLBACKS
 
 
+# The names of the files in cwz_web/guides.
+GUIDES = ("templates", "editor", "feeds", "api", "single-sign-on", "operations")
+
+
+class GuideResource(Resource):
+    """`/docs/guides/<name>`."""
+
+
+class GuideCollection(Resource):
+    """`/docs/guides`."""
+
+    children: ClassVar[dict[str, type[Resource]]] = dict.fromkeys(GUIDES, GuideResource)
+
+
 class DocsRoot(Resource):
     """`/docs`: public documentation."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"guides": GuideCollection}
 
 
 class HooksRoot(Resource):

@@ -1,12 +1,18 @@
-"""The index of the documentation."""
+"""The documentation: its index, and the guides, which are Markdown files of the package."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.resources.application import DocsRoot
+import cwz_web
+from cwz_web.resources.application import DocsRoot, GuideResource
+from cwz_web.web.markdown import MarkdownPage, render_markdown
 from cwz_web.web.request import Request
+
+GUIDES_PATH = "/docs/guides"
 
 
 @dataclass(frozen=True)
@@ -20,10 +26,18 @@ class DocsLink:
 
 @dataclass(frozen=True)
 class DocsPage:
-    """What docs/index.jinja2 shows. The guides are in the source code."""
+    """The view model of docs/index.jinja2."""
 
     reference: tuple[DocsLink, ...]
-    guides: list[DocsLink]
+    guides: tuple[DocsLink, ...]
+
+
+@dataclass(frozen=True)
+class GuidePage:
+    """The view model of docs/guide.jinja2."""
+
+    guide: DocsLink
+    page: MarkdownPage
 
 
 REFERENCE = (
@@ -33,21 +47,51 @@ REFERENCE = (
     DocsLink("Security", "What is promised, and the test that proves each claim", "/security"),
     DocsLink("Changelog", "What changed", "/changelog"),
 )
-GUIDES = (
-    DocsLink("Templates", "Layers, stacks, fields, expressions, sizes, brand, versions", "templates.md"),
-    DocsLink("Editor", "Everything that the editor does, and all keys", "editor.md"),
-    DocsLink("Feeds", "File types, columns, keys, schedules, imports", "feeds.md"),
-    DocsLink("API", "Images, feeds, runs, signed URLs, webhooks", "api.md"),
-    DocsLink("Single sign-on", "Passkeys, identity providers, verified domains", "single-sign-on.md"),
-    DocsLink("Operations", "Installation, upgrades, backups, monitoring", "operations.md"),
-)
+GUIDES = {
+    name: DocsLink(label, about, f"{GUIDES_PATH}/{name}")
+    for name, label, about in (
+        ("templates", "Templates", "Layers, stacks, fields, expressions, sizes, brand, versions"),
+        ("editor", "Editor", "Everything that the editor does, and all keys"),
+        ("feeds", "Feeds", "File types, columns, keys, schedules, imports"),
+        ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
+        ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
+        ("operations", "Operations", "Installation, upgrades, backups, monitoring"),
+    )
+}
 
 
 @view_config(
     context=DocsRoot, name="", request_method="GET", renderer="docs/index.jinja2", permission=NO_PERMISSION_REQUIRED
 )
 def docs_index(context: DocsRoot, request: Request) -> DocsPage:
-    """Show the pages of the documentation; the guides if the operator names the source code that has them."""
-    source = request.services.settings.operator.source
-    guides = [DocsLink(guide.label, guide.about, f"{source}/docs/{guide.url}") for guide in GUIDES] if source else []
-    return DocsPage(REFERENCE, guides)
+    """Show the pages of the documentation."""
+    return DocsPage(REFERENCE, tuple(GUIDES.values()))
+
+
+@view_config(
+    context=GuideResource, request_method="GET", renderer="docs/guide.jinja2", permission=NO_PERMISSION_REQUIRED
+)
+def guide_page(context: GuideResource, request: Request) -> GuidePage:
+    """Show a guide."""
+    name = context.__name__
+    return GuidePage(GUIDES[name], render_guide(name, request.services.settings.operator.source))
+
+
+@lru_cache(maxsize=len(GUIDES))
+def render_guide(name: str, source: str) -> MarkdownPage:
+    """Render a guide.
+
+    Args:
+        name: One of GUIDES.
+        source: The URL of the source code, which has the documents that are no guides; without it, links are texts.
+    """
+
+    def resolve(url: str) -> str | None:
+        if url.startswith(("https://", "#")):
+            return url
+        file, _, anchor = url.partition("#")
+        if (guide := file.removesuffix(".md")) in GUIDES:
+            return f"{GUIDES_PATH}/{guide}#{anchor}".rstrip("#")
+        return f"{source}/docs/{url}" if source else None
+
+    return render_markdown(files(cwz_web).joinpath("guides", f"{name}.md").read_text(), resolve)

@@ -14,6 +14,7 @@ from cwz_web.generation.models import Template
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.run_list import search_runs
+from cwz_web.views.docs import GUIDES
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -52,15 +53,16 @@ ACTIONS = (
     (("webhooks", "new"), "Add webhook", "webhook", Permission.WEBHOOK_MANAGE),
     (("exports",), "Export data", "archive", Permission.SETTINGS_MANAGE),
 )
-# Sections of the API reference, by the ids of their headings.
+# Pages of the documentation.
 DOCS = {
-    "API reference": "",
-    "API examples": "#examples",
-    "API: images": "#Images",
-    "API: templates": "#Templates",
-    "API: feeds": "#Feeds",
-    "API: runs": "#Runs",
-    "API: models": "#models",
+    "API reference": "/docs/api",
+    "API examples": "/docs/api#examples",
+    "API: images": "/docs/api#Images",
+    "API: templates": "/docs/api#Templates",
+    "API: feeds": "/docs/api#Feeds",
+    "API: runs": "/docs/api#Runs",
+    "API: models": "/docs/models",
+    **{f"Guide: {guide.label}": guide.url for guide in GUIDES.values()},
 }
 
 
@@ -112,9 +114,9 @@ def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
 
 
 def _find_docs(request: Request, text: str) -> Iterator[SearchResult]:
-    for label, anchor in DOCS.items():
+    for label, path in DOCS.items():
         if text and text.lower() in label.lower():
-            yield SearchResult(label, "Docs", "book-open", f"/docs/api{anchor}")
+            yield SearchResult(label, "Docs", "book-open", path)
 
 
 def _find_runs(request: Request, text: str) -> Iterator[SearchResult]:

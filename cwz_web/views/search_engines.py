@@ -10,10 +10,10 @@ from cwz_web.demo.starters import StarterUploads, open_starter
 from cwz_web.generation.image_service import ImageService
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.emails import PRODUCT
-from cwz_web.resources.application import Root
+from cwz_web.resources.application import GUIDES, Root
 from cwz_web.web.request import Request
 
-PAGES = ("", "docs", "docs/api", "security", "changelog")
+PAGES = ("", "docs", "docs/api", "docs/models", *(f"docs/guides/{name}" for name in GUIDES), "security", "changelog")
 # The preview image: a starter of 1200 x 630, the size of Open Graph images, with our own texts.
 CARD = "social-card"
 CARD_VALUES = {"title": "Turn every row into an image", "category": PRODUCT, "author": "In your own bucket", "date": ""}

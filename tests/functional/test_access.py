@@ -272,6 +272,8 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "GoogleSignIn/callback",
         "DocsRoot/",
         "DocsRoot/api",
+        "DocsRoot/models",
+        "GuideResource/",
         "HooksRoot/render",
         "HooksRoot/stripe",
         "Root/unsubscribe",

@@ -13,6 +13,7 @@ from webtest import TestApp
 from cwz_web.app import create_app
 from cwz_web.billing.stripe_api import Stripe
 from cwz_web.billing.subscriptions import BillingService
+from cwz_web.resources.application import GUIDES
 from cwz_web.security_claims import load_claims
 from cwz_web.settings import Operator, Settings, SettingsError
 from cwz_web.web.services import Services
@@ -35,7 +36,7 @@ OPERATOR = {
     "enterprise_contact": "enterprise@bilder.example",
     "encrypted_volumes": "LUKS",
 }
-PAGES = ("/", "/security", "/privacy", "/terms", "/imprint", "/changelog", "/docs")
+PAGES = ("/", "/security", "/privacy", "/terms", "/imprint", "/changelog", "/docs", "/docs/guides/feeds")
 
 
 def app_with(services: Services, **settings: object) -> TestApp:
@@ -72,12 +73,30 @@ def test_pages_have_a_description_and_a_preview(named: TestApp, path: str) -> No
     assert head.find("link", rel="canonical")["href"] == f"http://localhost{path}"
 
 
+def test_guides_are_pages_whose_links_work(app: TestApp, named: TestApp) -> None:
+    """Links to documents that are no guide lead to the source code, if the operator names it."""
+    app.get("/docs/guides/threat-model", status=404)
+    app.get("/docs/guides/..%2f..%2fetc%2fpasswd", status=404)
+    pages = {f"/docs/guides/{name}": app.get(f"/docs/guides/{name}").html for name in GUIDES}
+    for path, page in pages.items():
+        assert page.select("main h1")
+        for link in page.select("main a"):
+            target, _, anchor = link["href"].partition("#")
+            if not target.startswith(("https://", "/docs")):
+                assert target == "", link
+            if anchor and not target.startswith("https://"):
+                assert pages[target or path].find(id=anchor), f"{path}: {link['href']}"
+    source = named.get("/docs/guides/operations").html
+    assert source.select('main a[href^="https://"][href*="/docs/"]')
+
+
 def test_search_engines_find_the_public_pages_only(named: TestApp, app: TestApp) -> None:
     robots = named.get("/robots.txt").text
     assert "Disallow" not in robots
     assert "Sitemap: http://localhost/sitemap.xml" in robots
     pages = re.findall("<loc>http://localhost(.*?)</loc>", named.get("/sitemap.xml").text)
-    assert set(pages) == {*PAGES, "/docs/api"}
+    guides = {f"/docs/guides/{name}" for name in GUIDES}
+    assert set(pages) == {*PAGES, "/docs/api", "/docs/models", *guides}
     assert all(named.get(page).status_int == 200 for page in pages)
     assert "/terms" not in app.get("/sitemap.xml").text
 

@@ -20,7 +20,8 @@ About *this* one <script>.
 
 def test_releases_are_html() -> None:
     assert render_changelog(TEXT, "https://code.example/x") == (
-        "<h2>Unreleased</h2>\n<p>About <em>this</em> one &lt;script&gt;.</p>\n<h3>Added</h3>\n<ul>\n"
+        '<h2 id="unreleased">Unreleased</h2>\n<p>About <em>this</em> one &lt;script&gt;.</p>\n'
+        '<h3 id="added">Added</h3>\n<ul>\n'
         "<li><strong>Front page</strong> with <code>code &lt;b&gt;</code>\n"
         'in <a href="https://code.example/x/docs/a.md">two lines</a> &amp; '
         '<a href="https://x.example/">a link</a>.</li>\n'
