@@ -19,6 +19,7 @@ from cwz_web.db.pagination import MAX_COUNT
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
 from cwz_web.i18n import gettext, gettext_noop, ngettext, number
+from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.ops.models import Export, ExportState
 from cwz_web.ops.run_exports import find_run_export, is_outdated, request_run_export
@@ -473,7 +474,10 @@ def _reason(item: RunItem) -> str:
 def _size_of(run: Run, item: RunItem) -> str:
     """Return the name of an image's size, if the run has several."""
     sizes = {output["size"] for output in run.outputs}
-    return str(run.outputs[item.output]["size"]) if len(sizes) > 1 else ""
+    if len(sizes) < 2:
+        return ""
+    name = str(run.outputs[item.output]["size"])
+    return gettext("default") if name == DEFAULT_SIZE else name
 
 
 def _result_image(run: Run, item: RunItem, image: Image, path: str) -> ResultImage:
