@@ -134,3 +134,27 @@ def test_sign_up_changes_only_the_language_of_an_unverified_account(app: TestApp
         sign_up(app, account.email)
     assert find_account(make, known.email).locale == "de"
     assert find_account(make, unverified.email).locale == "fr"
+
+
+def test_public_pages_write_dates_and_figures_as_the_language_does(app: TestApp) -> None:
+    pages = {tag: app.get("/", headers={"Accept-Language": tag}).html.find("main").text for tag in ("en", "de", "fr")}
+    assert {tag for tag, text in pages.items() if re.search(r"\d,\d ms", text)} == {"de", "fr"}
+    assert {tag for tag, text in pages.items() if re.search(r"\d\. [A-Z]\w+ \d{4}", text)} == {"de"}
+    assert {tag for tag, text in pages.items() if re.search(r"\d\.\d ms", text)} == {"en"}
+
+
+@pytest.mark.parametrize(
+    ("path", "selector"),
+    [
+        ("/changelog", "h1 + [lang=en]"),
+        ("/security", "h2[lang=en] + .claims summary[lang=en]"),
+        ("/security", "h2[lang=en] + ul[lang=en]"),
+        ("/docs", "main[lang=en]"),
+        ("/docs/api", "main[lang=en]"),
+        ("/", ".starter-wall p[lang=en]"),
+    ],
+)
+def test_contents_in_english_say_so(app: TestApp, path: str, selector: str) -> None:
+    page = app.get(path, headers={"Accept-Language": "de"})
+    assert language_of(page) == "de"
+    assert page.html.select(selector)
