@@ -50,6 +50,7 @@ from cwz_web.accounts import emails
 from cwz_web.accounts.models import Account, LoginSession, Passkey, UsedChallenge
 from cwz_web.accounts.sessions import BrowserTokens, end_passkey_sessions
 from cwz_web.accounts.tokens import digest
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.notify.tasks import enqueue_email
 
@@ -64,7 +65,7 @@ ALGORITHMS = [
     COSEAlgorithmIdentifier.EDDSA,
     COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
 ]
-NOT_ACCEPTED = "This passkey was not accepted. Try again, or use another one"
+NOT_ACCEPTED = gettext_noop("This passkey was not accepted. Try again, or use another one")
 # What verifying any response can raise: besides its own errors, the library lets those of its parsers through.
 RESPONSE_ERRORS = (
     WebAuthnException,
@@ -206,13 +207,15 @@ class PasskeyService:
         expected = self._read(Ceremony.ADD, binding, challenge)
         verified = self._verify_registration(credential, expected)
         if not 0 < len(verified.credential_id) <= MAX_CREDENTIAL_ID_BYTES:
-            raise PasskeyError(NOT_ACCEPTED)
+            raise PasskeyError(gettext(NOT_ACCEPTED))
         _consume(db, expected)
         db.refresh(account, with_for_update=True)
         if len(list_passkeys(db, account)) >= MAX_PASSKEYS:
-            raise PasskeyError(f"An account can have at most {MAX_PASSKEYS} passkeys. Remove one first")
+            raise PasskeyError(
+                gettext("An account can have at most %(number)s passkeys. Remove one first", number=MAX_PASSKEYS)
+            )
         if _find(db, verified.credential_id) is not None:
-            raise PasskeyError("This passkey has already been added")
+            raise PasskeyError(gettext("This passkey has already been added"))
         passkey = Passkey(
             account_id=account.id,
             credential_id=verified.credential_id,
@@ -252,13 +255,13 @@ class PasskeyService:
         response = _parse(credential)
         passkey = _find(db, response.raw_id)
         if passkey is None:
-            raise PasskeyError("This passkey is not known here. It may have been removed from its account")
+            raise PasskeyError(gettext("This passkey is not known here. It may have been removed from its account"))
         handle = response.response.user_handle
         if (account is None or handle is not None) and handle != passkey.account_id.bytes:
-            raise PasskeyError(NOT_ACCEPTED)
+            raise PasskeyError(gettext(NOT_ACCEPTED))
         owner = passkey.account
         if (account is not None and owner.id != account.id) or owner.verified_at is None:
-            raise PasskeyError("This passkey belongs to another account")
+            raise PasskeyError(gettext("This passkey belongs to another account"))
         verified = self._verify_response(response, passkey, expected, ceremony)
         _check_sign_count(passkey, verified.new_sign_count)
         _consume(db, expected)
@@ -298,7 +301,7 @@ class PasskeyService:
     def _read(self, ceremony: Ceremony, binding: str, token: str) -> bytes:
         claims = self.tokens.read(ceremony, token)
         if claims is None or claims["binding"] != digest(binding):
-            raise PasskeyError("This took too long, or began in another browser. Try again")
+            raise PasskeyError(gettext("This took too long, or began in another browser. Try again"))
         return base64url_to_bytes(claims["challenge"])
 
 
@@ -344,7 +347,7 @@ def _valid_response(**context: str) -> Iterator[None]:
         yield
     except RESPONSE_ERRORS as error:
         log.warning("passkey refused", reason=type(error).__name__, **context)
-        raise PasskeyError(NOT_ACCEPTED) from None
+        raise PasskeyError(gettext(NOT_ACCEPTED)) from None
 
 
 def _descriptors(db: Session, account: Account) -> list[PublicKeyCredentialDescriptor]:
@@ -371,7 +374,9 @@ def _check_sign_count(passkey: Passkey, count: int) -> None:
             known_count=passkey.sign_count,
             count=count,
         )
-        raise PasskeyError("This passkey may have been copied, and was not accepted. Remove it, and add a new one")
+        raise PasskeyError(
+            gettext("This passkey may have been copied, and was not accepted. Remove it, and add a new one")
+        )
 
 
 def _consume(db: Session, challenge: bytes) -> None:
@@ -380,4 +385,4 @@ def _consume(db: Session, challenge: bytes) -> None:
     values = {"digest": digest(challenge.hex()), "expires_at": datetime.now(UTC) + CHALLENGE_LIFETIME}
     unused = insert(UsedChallenge).values(values).on_conflict_do_nothing().returning(UsedChallenge.digest)
     if db.scalar(unused) is None:
-        raise PasskeyError("This was used before. Try again")
+        raise PasskeyError(gettext("This was used before. Try again"))

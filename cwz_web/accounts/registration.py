@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.tokens import Purpose, delete_tokens, digest, find_token
+from cwz_web.i18n import gettext
 
 
 class SignInError(Exception):
@@ -42,9 +43,9 @@ def normalize_email(text: str) -> str:
     try:
         address = validate_email(text, check_deliverability=False, globally_deliverable=False, allow_smtputf8=False)
     except EmailNotValidError:
-        raise ValueError("Enter an email address, such as name@example.com") from None
+        raise ValueError(gettext("Enter an email address, such as name@example.com")) from None
     if address.ascii_email is None or "." not in address.ascii_domain or address.display_name:
-        raise ValueError("Enter an email address, such as name@example.com")
+        raise ValueError(gettext("Enter an email address, such as name@example.com"))
     return address.ascii_email
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.db.session import raw_connection
+from cwz_web.i18n import gettext_noop
 from cwz_web.jobs import SLACK_QUEUE, app
 from cwz_web.notify.models import SlackLink
 from cwz_web.settings import Settings
@@ -37,8 +38,8 @@ TOKEN_ERRORS = {
     "team_access_not_granted",
 }
 CHANNEL_ERRORS = {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "no_permission"}
-REMOVED_IN_SLACK = "ConnectWyze was removed from this Slack team. Add it to Slack again"
-CHANNEL_CLOSED = "The channel was deleted, archived or closed to ConnectWyze. Choose another channel"
+REMOVED_IN_SLACK = gettext_noop("ConnectWyze was removed from this Slack team. Add it to Slack again")
+CHANNEL_CLOSED = gettext_noop("The channel was deleted, archived or closed to ConnectWyze. Choose another channel")
 
 
 class SlackUnavailableError(Exception):

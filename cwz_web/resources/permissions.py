@@ -4,6 +4,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from cwz_web.generation.api_keys import Scope
+from cwz_web.i18n import gettext_noop
 from cwz_web.workspaces.models import Role
 
 
@@ -53,26 +54,26 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
 API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
 # The permissions that a role can have, as the members page lists them.
 PERMISSION_LABELS: dict[Permission, str] = {
-    P.VIEW: "View feeds, templates, runs, images, uploads and the brand",
-    P.FEED_EDIT: "Add and edit feeds",
-    P.TEMPLATE_EDIT: "Edit templates, uploads and the brand",
-    P.COMMENT: "Comment on templates",
-    P.COMMENT_MANAGE: "Delete comments of other members",
-    P.RUN_START: "Start runs",
-    P.IMAGE_DELETE: "Delete images",
-    P.RUN_RETRY: "Retry failed runs and imports",
-    P.MEMBER_VIEW: "View members",
-    P.AUDIT_VIEW: "View the activity log",
-    P.STORAGE_VIEW: "View and test storage connections",
-    P.MEMBER_MANAGE: "Invite and remove members, change roles",
-    P.REQUEST_LOG_VIEW: "View the requests to the API",
-    P.WEBHOOK_VIEW: "View webhooks and resend deliveries",
-    P.KEY_MANAGE: "Create and revoke API keys",
-    P.WEBHOOK_MANAGE: "Add webhooks and rotate their secrets",
-    P.STORAGE_MANAGE: "Connect storage and replace its credentials",
-    P.SETTINGS_MANAGE: "Change workspace settings",
-    P.BILLING_MANAGE: "View and change the plan and invoices",
-    P.DELETE: "Export or delete the workspace",
+    P.VIEW: gettext_noop("View feeds, templates, runs, images, uploads and the brand"),
+    P.FEED_EDIT: gettext_noop("Add and edit feeds"),
+    P.TEMPLATE_EDIT: gettext_noop("Edit templates, uploads and the brand"),
+    P.COMMENT: gettext_noop("Comment on templates"),
+    P.COMMENT_MANAGE: gettext_noop("Delete comments of other members"),
+    P.RUN_START: gettext_noop("Start runs"),
+    P.IMAGE_DELETE: gettext_noop("Delete images"),
+    P.RUN_RETRY: gettext_noop("Retry failed runs and imports"),
+    P.MEMBER_VIEW: gettext_noop("View members"),
+    P.AUDIT_VIEW: gettext_noop("View the activity log"),
+    P.STORAGE_VIEW: gettext_noop("View and test storage connections"),
+    P.MEMBER_MANAGE: gettext_noop("Invite and remove members, change roles"),
+    P.REQUEST_LOG_VIEW: gettext_noop("View the requests to the API"),
+    P.WEBHOOK_VIEW: gettext_noop("View webhooks and resend deliveries"),
+    P.KEY_MANAGE: gettext_noop("Create and revoke API keys"),
+    P.WEBHOOK_MANAGE: gettext_noop("Add webhooks and rotate their secrets"),
+    P.STORAGE_MANAGE: gettext_noop("Connect storage and replace its credentials"),
+    P.SETTINGS_MANAGE: gettext_noop("Change workspace settings"),
+    P.BILLING_MANAGE: gettext_noop("View and change the plan and invoices"),
+    P.DELETE: gettext_noop("Export or delete the workspace"),
 }
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(PERMISSION_LABELS),

@@ -50,6 +50,7 @@ from cwz_web.web.forms import (
     form_view,
 )
 from cwz_web.web.login_flow import remember_device
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.passkeys import PasskeyForm, has_passkeys, passkey_service
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
@@ -221,7 +222,7 @@ def _account_page(context: AccountRoot, request: Request, form: AccountPageForm)
         ],
         codes_left=count_recovery_codes(request.db, account),
         is_operator=request.root.is_operator(),
-        notice=gettext(notice) if (notice := NOTICES.get(request.GET.get("done", ""))) else None,
+        notice=find_done_notice(request, NOTICES),
         locales=locale_names(),
     )
 

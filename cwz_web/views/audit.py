@@ -12,6 +12,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.generation.api_keys import SCOPE_LABELS
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.notify.webhooks import EVENT_LABELS
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
@@ -39,32 +40,33 @@ OTHER = "other"
 # Ids and digests are in the export only.
 HIDDEN = {"run", "template", "delivery", "digest", "user", "revision"}
 DETAIL_LABELS = {
-    "by": "Replaced by",
-    "client_id": "Client ID",
-    "columns": "Columns",
-    "copy_of": "Copy of",
-    "default_role": "Role of new members",
-    "events": "Events",
-    "is_required": "Required",
-    "layer": "Layer",
-    "max_removed_percent": "Maximum rows an import may remove (%)",
-    "number": "Import number",
-    "parameters": "Parameters",
-    "prefix": "Key begins with",
-    "removed": "Rows removed",
-    "replaced_by": "New key begins with",
-    "rows": "Images",
-    "second_factor_required": "Two-factor authentication required",
-    "secrets_replaced": "Credentials replaced",
-    "shows": "Shows",
-    "templates": "Templates",
-    "to": "Changed to",
-    "with_images": "Images included",
-    "works": "Test passed",
+    "by": gettext_noop("Replaced by"),
+    "client_id": gettext_noop("Client ID"),
+    "columns": gettext_noop("Columns"),
+    "copy_of": gettext_noop("Copy of"),
+    "default_role": gettext_noop("Role of new members"),
+    "events": gettext_noop("Events"),
+    "is_required": gettext_noop("Required"),
+    "layer": gettext_noop("Layer"),
+    "max_removed_percent": gettext_noop("Maximum rows an import may remove (%)"),
+    "number": gettext_noop("Import number"),
+    "parameters": gettext_noop("Parameters"),
+    "prefix": gettext_noop("Key begins with"),
+    "removed": gettext_noop("Rows removed"),
+    "replaced_by": gettext_noop("New key begins with"),
+    "rows": gettext_noop("Images"),
+    "second_factor_required": gettext_noop("Two-factor authentication required"),
+    "secrets_replaced": gettext_noop("Credentials replaced"),
+    "shows": gettext_noop("Shows"),
+    "templates": gettext_noop("Templates"),
+    "to": gettext_noop("Changed to"),
+    "with_images": gettext_noop("Images included"),
+    "works": gettext_noop("Test passed"),
 }
-# The labels of values, by the detail.
+# The details that are roles.
+ROLES = ("role", "previous_role", "default_role")
+# The labels of other values, by the detail.
 VALUE_LABELS: dict[str, dict[str, str]] = {
-    **{key: {str(role): role.label for role in Role} for key in ("role", "previous_role", "default_role")},
     "events": {str(event): label for event, label in EVENT_LABELS.items()},
     "scopes": {str(scope): label for scope, label in SCOPE_LABELS.items()},
 }
@@ -73,7 +75,7 @@ _placeholder = re.compile(r"\{(\w+)\}")
 
 def _check_area(area: str) -> str:
     if area and area not in AREAS:
-        raise ValueError("Choose an area")
+        raise ValueError(gettext("Choose an area"))
     return area
 
 
@@ -146,7 +148,7 @@ def audit_page(context: WorkspaceResource, request: Request) -> AuditPage:
         filters=_list_filters(request, form),
         after=str(before or ""),
         next_after=page.before,
-        placeholder="Search by person or name…",
+        placeholder=gettext("Search by person or name…"),
     )
     keep_url(request, controls)
     return AuditPage(
@@ -182,13 +184,17 @@ def _filters(form: AuditListForm) -> AuditFilter:
 def _list_filters(request: Request, form: AuditListForm) -> tuple[Filter | DateFilter, ...]:
     actors = list_actors(request.db, request.workspace.workspace_id)
     names = sorted((_person(label)[0], str(account_id)) for account_id, label in actors.items())
-    people = {"": "All people", **{value: name for name, value in names}, OTHER: "API keys and others"}
-    areas = {"": "All areas", **{name: label for name, (label, _) in AREAS.items()}}
+    people = {
+        "": gettext("All people"),
+        **{value: name for name, value in names},
+        OTHER: gettext("API keys and others"),
+    }
+    areas = {"": gettext("All areas"), **{name: gettext(label) for name, (label, _) in AREAS.items()}}
     return (
-        Filter("person", "Person", people, str(form.person)),
-        Filter("area", "Area", areas, form.area),
-        DateFilter("since", "From", str(form.since or "")),
-        DateFilter("until", "Until", str(form.until or "")),
+        Filter("person", gettext("Person"), people, str(form.person)),
+        Filter("area", gettext("Area"), areas, form.area),
+        DateFilter("since", gettext("From"), str(form.since or "")),
+        DateFilter("until", gettext("Until"), str(form.until or "")),
     )
 
 
@@ -197,7 +203,7 @@ def entry_row(request: Request, entry: AuditEntry) -> EntryRow:
     name, email = _person(entry.actor)
     details = {key: _format_value(request, key, value) for key, value in entry.details.items() if key not in HIDDEN}
     sentence = make_sentence(entry.action, {**details, "target": entry.target})
-    shown = {DETAIL_LABELS.get(key, key.replace("_", " ").capitalize()): value for key, value in details.items()}
+    shown = {_detail_label(key): value for key, value in details.items()}
     return EntryRow(
         number=entry.number,
         at=entry.at,
@@ -205,10 +211,14 @@ def entry_row(request: Request, entry: AuditEntry) -> EntryRow:
         email=email,
         initials=initials(name),
         sentence=sentence,
-        details=shown if entry.target in sentence else {"Name": entry.target, **shown},
+        details=shown if entry.target in sentence else {gettext("Name"): entry.target, **shown},
         ip_address=entry.ip_address,
         link=_link(request, entry.details),
     )
+
+
+def _detail_label(key: str) -> str:
+    return gettext(DETAIL_LABELS[key]) if key in DETAIL_LABELS else key.replace("_", " ").capitalize()
 
 
 def _person(actor: str) -> tuple[str, str]:
@@ -222,8 +232,8 @@ def make_sentence(action: str, values: Mapping[str, str]) -> tuple[str, ...]:
 
     An entry of an earlier release can lack a value: its sentence ends before it.
     """
-    template = AUDIT_LABELS.get(action) or FORMER_LABELS.get(action) or action.replace(".", ": ")
-    texts = _placeholder.split(template)
+    label = AUDIT_LABELS.get(action) or FORMER_LABELS.get(action)
+    texts = _placeholder.split(gettext(label) if label else action.replace(".", ": "))
     for position in range(1, len(texts), 2):
         if texts[position] not in values:
             return (*texts[: position - 1], texts[position - 1].rsplit(" ", 2)[0])
@@ -232,7 +242,7 @@ def make_sentence(action: str, values: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _link(request: Request, details: Mapping[str, Any]) -> tuple[str, str] | None:
-    for key, label in (("run", "View run"), ("template", "View template")):
+    for key, label in (("run", gettext("View run")), ("template", gettext("View template"))):
         if isinstance(details.get(key), str):
             return label, request.path_in(f"{key}s", details[key])
     return None
@@ -241,10 +251,13 @@ def _link(request: Request, details: Mapping[str, Any]) -> tuple[str, str] | Non
 def _format_value(request: Request, key: str, value: Any) -> str:
     """Return a JSON value of an entry as text."""
     if isinstance(value, list):
-        return ", ".join(_format_value(request, key, item) for item in value) or "None"
+        return ", ".join(_format_value(request, key, item) for item in value) or gettext("None")
     if value is None or isinstance(value, bool):
-        return {None: "None", True: "Yes", False: "No"}[value]
+        return {None: gettext("None"), True: gettext("Yes"), False: gettext("No")}[value]
     if key == "provider":
         provider = request.services.providers.get(value)
         return provider.label if provider else str(value)
-    return VALUE_LABELS.get(key, {}).get(value, str(value))
+    if key in ROLES and value in set(Role):
+        return Role(value).label
+    labels = VALUE_LABELS.get(key, {})
+    return gettext(labels[value]) if value in labels else str(value)

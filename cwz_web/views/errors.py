@@ -18,6 +18,7 @@ from cwz_web.accounts.passwords import ServerBusyError
 from cwz_web.billing.plans import PlanLimitError
 from cwz_web.generation.image_service import IncompleteImageError
 from cwz_web.generation.usage import READ_ONLY_MESSAGE, QuotaExceededError
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.imaging.errors import ImagingError, UnknownFieldsError
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.resources.application import AccountRoot
@@ -30,7 +31,7 @@ from cwz_web.web.rate_limits import RateLimitedError
 from cwz_web.web.rendering import template_values
 from cwz_web.web.request import Request
 from cwz_web.web.slow_requests import SlowRequestLimitError
-from cwz_web.web.static_errors import DATABASE_ERRORS, DATABASE_RETRY_SECONDS, INTERNAL_ERROR, UNAVAILABLE
+from cwz_web.web.static_errors import DATABASE_ERRORS, DATABASE_RETRY_SECONDS, INTERNAL_ERROR, UNAVAILABLE, translated
 from cwz_web.web.urls import sign_in_path
 from cwz_web.workspaces.access import Access
 
@@ -44,31 +45,35 @@ CONTENTION = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
 )
-OWN_CREDENTIALS = (
+OWN_CREDENTIALS = gettext_noop(
     "Single sign-on opens the workspace of your organization only. Sign out, and sign in with your own password,"
     " passkey or Google account to do this"
 )
 # The code and the message of a status that a view does not explain.
 DEFAULT_PROBLEMS = {
-    400: ("bad_request", "This request is invalid"),
-    403: ("forbidden", "You do not have permission to do this"),
-    404: ("not_found", "Page not found"),
-    405: ("method_not_allowed", "This URL does not accept this method"),
+    400: ("bad_request", gettext_noop("This request is invalid")),
+    403: ("forbidden", gettext_noop("You do not have permission to do this")),
+    404: ("not_found", gettext_noop("Page not found")),
+    405: ("method_not_allowed", gettext_noop("This URL does not accept this method")),
 }
 
 
 # What the user can do, by status.
 ADVICE = {
-    400: "Go back, reload the page and try again.",
-    402: "Upgrade the plan, or ask an admin of the workspace to do so.",
-    403: "Ask an admin of the workspace to change your role, or sign in with another account.",
-    404: "Check the URL. The page may have been moved or deleted, or you may need to sign in with another account.",
-    405: "Open the page from the navigation instead.",
-    409: "Go back, reload the page and try again.",
-    422: "Go back, change what is wrong and try again.",
-    429: "Wait, then reload the page. Nothing was changed.",
-    500: "Try again in a minute. If it fails again, contact support with the request ID.",
-    503: "Reload the page in a minute. If you sent a form, go back: your browser still has what you typed.",
+    400: gettext_noop("Go back, reload the page and try again."),
+    402: gettext_noop("Upgrade the plan, or ask an admin of the workspace to do so."),
+    403: gettext_noop("Ask an admin of the workspace to change your role, or sign in with another account."),
+    404: gettext_noop(
+        "Check the URL. The page may have been moved or deleted, or you may need to sign in with another account."
+    ),
+    405: gettext_noop("Open the page from the navigation instead."),
+    409: gettext_noop("Go back, reload the page and try again."),
+    422: gettext_noop("Go back, change what is wrong and try again."),
+    429: gettext_noop("Wait, then reload the page. Nothing was changed."),
+    500: gettext_noop("Try again in a minute. If it fails again, contact support with the request ID."),
+    503: gettext_noop(
+        "Reload the page in a minute. If you sent a form, go back: your browser still has what you typed."
+    ),
 }
 
 
@@ -111,7 +116,7 @@ def not_found(exc: HTTPNotFound, request: Request) -> Response:
 def forbidden(exc: HTTPForbidden, request: Request) -> Response:
     """Answer 403, 401 or 402; redirect to the page that lets the user continue, if there is one."""
     if any(getattr(resource, "is_read_only", False) for resource in lineage(request.context)):
-        return _error_response(request, ProblemError(402, "read_only", READ_ONLY_MESSAGE))
+        return _error_response(request, ProblemError(402, "read_only", gettext(READ_ONLY_MESSAGE)))
     user = request.identity
     if request.area.uses_api_keys:
         return problem_response(request, _unauthorized() if user is None else _default_problem(403))
@@ -124,7 +129,7 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
         return HTTPSeeOther("/account/second-factor")
     log.warning("permission denied", account=str(user.account.id), path=request.raw_path, method=request.method)
     if access is None and not user.session.is_own:
-        return _error_response(request, ProblemError(403, "own_credentials_required", OWN_CREDENTIALS))
+        return _error_response(request, ProblemError(403, "own_credentials_required", gettext(OWN_CREDENTIALS)))
     return _error_response(request, _default_problem(403))
 
 
@@ -133,16 +138,26 @@ def forbidden(exc: HTTPForbidden, request: Request) -> Response:
 def bad_csrf(exc: Exception, request: Request) -> Response:
     """Answer 400 for a form that is out of date or forged."""
     log.warning("csrf check failed", reason=type(exc).__name__, path=request.raw_path, request=request.id)
-    message = "This form has expired. Go back, reload the page and try again"
+    message = gettext("This form has expired. Go back, reload the page and try again")
     return _error_response(request, ProblemError(400, "bad_csrf", message))
 
 
 @exception_view_config(RateLimitedError)
 def rate_limited(exc: RateLimitedError, request: Request) -> Response:
     """Answer 429 with the time until the next attempt."""
-    wait = f"{exc.seconds} seconds" if exc.seconds < 100 else f"{round(exc.seconds / 60)} minutes"
-    problem = ProblemError(429, "too_many_requests", f"Too many attempts. Try again in {wait}")
-    return _retry_response(request, problem, exc.seconds)
+    if exc.seconds < 100:
+        message = ngettext(
+            "Too many attempts. Try again in %(count)s second",
+            "Too many attempts. Try again in %(count)s seconds",
+            exc.seconds,
+        )
+    else:
+        message = ngettext(
+            "Too many attempts. Try again in %(count)s minute",
+            "Too many attempts. Try again in %(count)s minutes",
+            round(exc.seconds / 60),
+        )
+    return _retry_response(request, ProblemError(429, "too_many_requests", message), exc.seconds)
 
 
 @exception_view_config(QuotaExceededError)
@@ -160,13 +175,13 @@ def plan_limit_reached(exc: PlanLimitError, request: Request) -> Response:
 @exception_view_config(ServerBusyError)
 def too_many_password_checks(exc: ServerBusyError, request: Request) -> Response:
     """Answer 503 when too many passwords are being hashed at once."""
-    return _busy(request, "The server is busy. Try again in a moment")
+    return _busy(request, gettext("The server is busy. Try again in a moment"))
 
 
 @exception_view_config(SlowRequestLimitError)
 def too_many_slow_requests(exc: SlowRequestLimitError, request: Request) -> Response:
     """Answer 503 when too many slow requests run at once."""
-    return _busy(request, "Too many slow requests are running. Try again in a moment")
+    return _busy(request, gettext("Too many slow requests are running. Try again in a moment"))
 
 
 @exception_view_config(HTTPException)
@@ -175,7 +190,7 @@ def http_error(exc: HTTPException, request: Request) -> Response:
     if exc.status_int < 400:
         return exc
     code, message = DEFAULT_PROBLEMS.get(exc.status_int, ("error", exc.title))
-    response = _error_response(request, ProblemError(exc.status_int, code, exc.detail or message))
+    response = _error_response(request, ProblemError(exc.status_int, code, exc.detail or gettext(message)))
     response.allow = exc.allow
     return response
 
@@ -193,7 +208,7 @@ def imaging_error(exc: ImagingError, request: Request) -> Response:
         missing = {f"layers.{finding.layer}": finding.message for finding in exc.findings}
         return _error_response(request, ProblemError(422, "photo_missing", str(exc), missing))
     unknown = exc.unknown if isinstance(exc, UnknownFieldsError) else []
-    errors = {f"data.{name}": "The template has no such field" for name in unknown}
+    errors = {f"data.{name}": gettext("The template has no such field") for name in unknown}
     return _error_response(request, ProblemError(422, "cannot_render", str(exc), errors))
 
 
@@ -208,9 +223,9 @@ def database_error(exc: Exception, request: Request) -> Response:
     """Answer 503 when the database is unavailable, or another transaction is in the way."""
     cause = getattr(exc, "orig", exc)
     if isinstance(cause, CONTENTION):
-        return _busy(request, "Another change is in progress. Try again in a few seconds")
+        return _busy(request, gettext("Another change is in progress. Try again in a few seconds"))
     log.error("database unavailable", request=request.id, error=str(cause))
-    return _retry_response(request, UNAVAILABLE, DATABASE_RETRY_SECONDS)
+    return _retry_response(request, translated(UNAVAILABLE), DATABASE_RETRY_SECONDS)
 
 
 for database_error_class in DATABASE_ERRORS:
@@ -230,7 +245,7 @@ def integrity_error(exc: IntegrityError | psycopg.IntegrityError, request: Reque
 def row_deleted(exc: Exception, request: Request) -> Response:
     """Answer 409 if another request deleted a row that this one has read."""
     log.warning("row deleted meanwhile", path=request.raw_path, request=request.id, error=type(exc).__name__)
-    return _error_response(request, ProblemError(409, "conflict", CHANGED))
+    return _error_response(request, ProblemError(409, "conflict", gettext(CHANGED)))
 
 
 @exception_view_config(NoResultFound)
@@ -244,7 +259,7 @@ def row_not_found(exc: NoResultFound, request: Request) -> Response:
 def internal_error(exc: Exception, request: Request) -> Response:
     """Answer 500 for an unexpected error; the log has the traceback under the request id that the user sees."""
     log.exception("request failed", path=request.raw_path, method=request.method, request=request.id)
-    return _error_response(request, INTERNAL_ERROR)
+    return _error_response(request, translated(INTERNAL_ERROR))
 
 
 def _busy(request: Request, message: str) -> Response:
@@ -271,7 +286,8 @@ def _allowed_methods(request: Request) -> set[str]:
 
 
 def _default_problem(status: int) -> ProblemError:
-    return ProblemError(status, *DEFAULT_PROBLEMS[status])
+    code, message = DEFAULT_PROBLEMS[status]
+    return ProblemError(status, code, gettext(message))
 
 
 def _unauthorized() -> ProblemError:
@@ -295,7 +311,7 @@ def _error_page(request: Request, problem: ProblemError) -> ErrorPage:
     known = user.workspaces if isinstance(user, SignedInUser) else ()
     return ErrorPage(
         problem=problem,
-        advice=ADVICE.get(problem.status, ""),
+        advice=gettext(ADVICE[problem.status]) if problem.status in ADVICE else "",
         workspace=workspace,
         others=() if workspace else known[:MAX_WORKSPACES],
         can_upgrade=problem.status == 402 and workspace is not None and request.services.settings.billing.enabled,

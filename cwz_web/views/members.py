@@ -12,12 +12,13 @@ from pyramid.view import view_config
 from cwz_web.accounts.models import Account
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.generation.api_keys import list_valid_keys_of
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
 from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, list_path, read_list_form
-from cwz_web.web.notices import add_notice
+from cwz_web.web.notices import add_notice, find_done_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
@@ -47,11 +48,11 @@ PAGE = "members/list.jinja2"
 LIST = "members/_list.jinja2"
 LEAVE_PAGE = "leave.jinja2"
 INVITATION_PAGE = "invitation.jinja2"
-LAST_ADMIN = "This is the only admin. Make another member an admin first"
+LAST_ADMIN = gettext_noop("This is the only admin. Make another member an admin first")
 NOTICES = {
-    "invited": "Invitation sent.",
-    "removed": "Member removed.",
-    "revoked": "Invitation revoked.",
+    "invited": gettext_noop("Invitation sent."),
+    "removed": gettext_noop("Member removed."),
+    "revoked": gettext_noop("Invitation revoked."),
 }
 
 
@@ -145,15 +146,15 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
     page = find_members(
         request.db, workspace_id, search=filters.search, role=filters.role or None, after=filters.after or None
     )
-    roles = {"": "All roles", **{role.value: role.label for role in Role}}
+    roles = {"": gettext("All roles"), **{role.value: role.label for role in Role}}
     controls = ListControls(
         noun="members",
         search=filters.search,
-        filters=(Filter("role", "Role", roles, str(filters.role)),),
+        filters=(Filter("role", gettext("Role"), roles, str(filters.role)),),
         count=page.count,
         after=str(filters.after),
         next_after=page.next_after,
-        placeholder="Search by name or email…",
+        placeholder=gettext("Search by name or email…"),
     )
     invitations = list_invitations(request.db, workspace_id)
     is_alone = page.count == 1 and not controls.is_filtered and not invitations
@@ -163,11 +164,11 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
         list=controls,
         invitations=invitations,
         roles=list(Role),
-        permission_labels=PERMISSION_LABELS,
+        permission_labels={permission: gettext(label) for permission, label in PERMISSION_LABELS.items()},
         permissions=ROLE_PERMISSIONS,
         can_manage=bool(request.has_permission(Permission.MEMBER_MANAGE)),
         is_form_open=is_alone or bool(form.errors.keys() & InviteForm.model_fields.keys()),
-        notice=NOTICES.get(request.GET.get("done", "")),
+        notice=find_done_notice(request, NOTICES),
     )
 
 
@@ -292,13 +293,13 @@ def change_member_role(context: MemberResource, request: Request, form: RoleForm
     try:
         change_role(request.db, member.membership, form.role)
     except LastAdminError:
-        raise FieldError(str(member.account.id), LAST_ADMIN) from None
+        raise FieldError(str(member.account.id), gettext(LAST_ADMIN)) from None
     path = list_path(request, "members", form.list)
     if form.role == previous_role:
         return HTTPSeeOther(path)
     request.audit("member.role", member.account.email, role=form.role, previous_role=previous_role)
     undo = request.path_in("members", member.account.id, "role")
-    text = f"{member.account.name} is now {form.role.label}."
+    text = gettext("%(name)s is now %(role)s.", name=member.account.name, role=form.role.label)
     add_notice(request, text, undo=undo, role=previous_role, list=form.list)
     return HTTPSeeOther(path)
 
@@ -318,7 +319,7 @@ def remove_from_workspace(context: MemberResource, request: Request, form: Form)
     try:
         remove_member(request.db, member.membership)
     except LastAdminError:
-        raise FieldError(str(member.account.id), LAST_ADMIN) from None
+        raise FieldError(str(member.account.id), gettext(LAST_ADMIN)) from None
     request.audit("member.remove", member.account.email)
     _warn_about_keys(request, member.account)
     return _back(request, "removed")
@@ -349,7 +350,7 @@ def leave_workspace(context: MemberCollection, request: Request, form: Form) -> 
     try:
         end_membership(request.db, member.membership)
     except LastAdminError:
-        raise FieldError("leave", "You are the only admin. Make another member an admin first") from None
+        raise FieldError("leave", gettext("You are the only admin. Make another member an admin first")) from None
     request.audit("member.leave", account.email)
     _warn_about_keys(request, account)
     return HTTPSeeOther("/")
@@ -376,7 +377,7 @@ def accept(context: Root, request: Request, form: AcceptForm) -> Response:
     """Accept an invitation."""
     found = find_invitation(request.db, form.token)
     if found is None:
-        raise FieldError("token", "This invitation is no longer valid")
+        raise FieldError("token", gettext("This invitation is no longer valid"))
     invitation, workspace = found
     account = request.user.account
     try:

@@ -9,10 +9,12 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.models import Account, Passkey
 from cwz_web.accounts.passkeys import PasskeyError, list_passkeys, remove_passkey
+from cwz_web.i18n import gettext_noop
 from cwz_web.resources.application import PasskeyCollection, PasskeyResource
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.passkeys import Challenge, Credential, has_passkeys, passkey_service
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record_in_all_workspaces
@@ -21,7 +23,10 @@ log = structlog.get_logger()
 
 PAGE = "account/passkeys.jinja2"
 PATH = "/account/passkeys"
-NOTICES = {"added": "Passkey added. You can now sign in with it.", "removed": "Passkey removed."}
+NOTICES = {
+    "added": gettext_noop("Passkey added. You can now sign in with it."),
+    "removed": gettext_noop("Passkey removed."),
+}
 
 
 class AddForm(Form):
@@ -55,7 +60,7 @@ def _page(context: PasskeyCollection, request: Request, form: SubmittedForm[AddF
         passkeys=list_passkeys(request.db, request.user.account),
         is_available=has_passkeys(request),
         origin=service.party.origin if service else None,
-        notice=NOTICES.get(request.GET.get("done", "")),
+        notice=find_done_notice(request, NOTICES),
     )
 
 

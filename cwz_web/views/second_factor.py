@@ -20,6 +20,7 @@ from cwz_web.accounts.second_factor import (
     regenerate_recovery_codes,
     start_enrollment,
 )
+from cwz_web.i18n import gettext
 from cwz_web.imaging.barcodes import qr_png
 from cwz_web.resources.application import SecondFactor
 from cwz_web.resources.permissions import Permission
@@ -151,7 +152,7 @@ def confirm_setup(context: SecondFactor, request: Request, form: FirstCodeForm) 
     try:
         codes = confirm_enrollment(request.db, account, form.code, request.services.ring)
     except WrongCodeError:
-        message = "This code is not valid. Check that your phone's clock is correct, and enter the next code"
+        message = gettext("This code is not valid. Check that your phone's clock is correct, and enter the next code")
         raise FieldError("code", message) from None
     log.info("second factor on", account=str(account.id), ip_address=request.remote_addr)
     return _recovery_codes_page(request, codes)

@@ -19,6 +19,7 @@ from cwz_web.accounts.second_factor import WrongCodeError, check_second_factor
 from cwz_web.accounts.sessions import end_session
 from cwz_web.demo import demo_password
 from cwz_web.demo.contents import EMAIL
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.application import Root, SignInRoot
 from cwz_web.resources.permissions import Permission
 from cwz_web.security import set_cookie, set_session_cookie
@@ -32,6 +33,7 @@ from cwz_web.web.login_flow import (
     find_pending_profile,
     find_step_account,
 )
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.passkeys import PasskeyForm, has_passkeys, passkey_service
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
@@ -42,15 +44,19 @@ PAGE = "sign_in.jinja2"
 CODE_PAGE = "sign_in_code.jinja2"
 LINK_PAGE = "sign_in_link.jinja2"
 # One message for both fields: it does not reveal whether the account exists.
-INVALID_CREDENTIALS = "Incorrect email address or password"
-INVALID_CODE = "This code is not valid or has been used. Enter the next code"
+INVALID_CREDENTIALS = gettext_noop("Incorrect email address or password")
+INVALID_CODE = gettext_noop("This code is not valid or has been used. Enter the next code")
 # Shown after a redirect to the sign-in page.
 NOTICES = {
-    "reset": "Your password was changed, and all browsers were signed out. Sign in with your new password.",
-    "email": "Your new email address is confirmed. Use it to sign in.",
-    "google": "Sign-in with Google failed. Try again, or sign in with your password.",
-    "google-unverified": "Google has not verified your email address. Sign in with your password instead.",
-    "signed-out": "You have been signed out.",
+    "reset": gettext_noop(
+        "Your password was changed, and all browsers were signed out. Sign in with your new password."
+    ),
+    "email": gettext_noop("Your new email address is confirmed. Use it to sign in."),
+    "google": gettext_noop("Sign-in with Google failed. Try again, or sign in with your password."),
+    "google-unverified": gettext_noop(
+        "Google has not verified your email address. Sign in with your password instead."
+    ),
+    "signed-out": gettext_noop("You have been signed out."),
 }
 
 
@@ -134,7 +140,7 @@ def _sign_in_page(
         demo=demo_credentials(request),
         has_passkeys=has_passkeys(request),
         has_google=request.services.google is not None,
-        notice=NOTICES.get(request.GET.get("done", "")),
+        notice=find_done_notice(request, NOTICES),
     )
 
 
@@ -176,7 +182,7 @@ def sign_in(context: SignInRoot, request: Request, form: SignInForm) -> CheckEma
         )
     except SignInError:
         log.warning("sign-in failed", ip_address=request.remote_addr)
-        raise FieldError("password", INVALID_CREDENTIALS) from None
+        raise FieldError("password", gettext(INVALID_CREDENTIALS)) from None
     except EmailNotVerifiedError:
         request.override_renderer = CHECK_EMAIL_PAGE
         return CheckEmailPage(form.email, can_resend=True)
@@ -298,7 +304,7 @@ def link_google_account(context: SignInRoot, request: Request, form: LinkForm) -
             request.db, email=profile.email, password=form.password, passwords=request.services.passwords
         )
     except (SignInError, EmailNotVerifiedError):
-        raise FieldError("password", "Incorrect password") from None
+        raise FieldError("password", gettext("Incorrect password")) from None
     response = continue_sign_in(request, request.db, account, "/", profile)
     set_cookie(request, response, GOOGLE_PROFILE, None)
     return response
@@ -335,7 +341,7 @@ def _check_code(request: Request, form: CodeForm, account: Account) -> None:
         check_second_factor(request.db, account, form.code, request.services.ring)
     except WrongCodeError:
         log.warning("second factor failed", account=str(account.id), ip_address=request.remote_addr)
-        raise FieldError("code", INVALID_CODE) from None
+        raise FieldError("code", gettext(INVALID_CODE)) from None
 
 
 def _complete_step(request: Request, check: Callable[[Account], Passkey | None]) -> Response:

@@ -20,6 +20,7 @@ from cwz_web.accounts.passwords import weakness
 from cwz_web.accounts.registration import BrowserMismatchError, is_sign_up_browser, sign_up, verify_email
 from cwz_web.accounts.tasks import enqueue_password_reset, enqueue_sign_up_email
 from cwz_web.accounts.tokens import InvalidTokenError, Purpose, find_token
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.application import Root
 from cwz_web.web.forms import (
     Email,
@@ -47,8 +48,8 @@ VERIFY_PAGE = "verify.jinja2"
 RESET_PAGE = "reset.jinja2"
 NEW_EMAIL_PAGE = "new_email.jinja2"
 BAD_LINK_PAGE = "bad_link.jinja2"
-NOT_OWNER = "Incorrect password. Enter the password of the account that asked for this change"
-BROWSER_MISMATCH = "Incorrect password. Enter the password that you chose when you signed up"
+NOT_OWNER = gettext_noop("Incorrect password. Enter the password of the account that asked for this change")
+BROWSER_MISMATCH = gettext_noop("Incorrect password. Enter the password that you chose when you signed up")
 
 
 class SignUpForm(Form):
@@ -310,7 +311,7 @@ def verify_email_address(context: Root, request: Request, form: VerifyForm) -> B
     except InvalidTokenError:
         return _bad_verification_link(request)
     except BrowserMismatchError:
-        raise FieldError("password", BROWSER_MISMATCH) from None
+        raise FieldError("password", gettext(BROWSER_MISMATCH)) from None
     log.info("email address verified", account=str(account.id))
     return continue_sign_in(request, request.db, account, "/")
 
@@ -406,7 +407,7 @@ def confirm_new_email(context: Root, request: Request, form: NewEmailForm) -> Ba
     except InvalidTokenError:
         return _bad_new_email_link(request)
     except ReauthenticationError:
-        raise FieldError("password", NOT_OWNER) from None
+        raise FieldError("password", gettext(NOT_OWNER)) from None
     keep_requirement(request.db, account, previous_email)
     log.info("email address changed", account=str(account.id), ip_address=request.remote_addr)
     is_own = is_session_of(_session(request), account)
@@ -424,15 +425,15 @@ def _token(request: Request) -> str:
 
 
 def _bad_verification_link(request: Request) -> BadLinkPage:
-    return _bad_link(request, "/signup", "Sign up again")
+    return _bad_link(request, "/signup", gettext("Sign up again"))
 
 
 def _bad_reset_link(request: Request) -> BadLinkPage:
-    return _bad_link(request, "/forgot", "Request a new link")
+    return _bad_link(request, "/forgot", gettext("Request a new link"))
 
 
 def _bad_new_email_link(request: Request) -> BadLinkPage:
-    return _bad_link(request, "/account", "Open account settings")
+    return _bad_link(request, "/account", gettext("Open account settings"))
 
 
 def _bad_link(request: Request, path: str, label: str) -> BadLinkPage:

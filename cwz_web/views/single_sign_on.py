@@ -16,6 +16,7 @@ from pyramid.view import view_config
 from cwz_web.accounts.openid import EmailNotVerifiedByProviderError, OpenIDError, OpenIDProfile, OpenIDProvider
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.crypto import DecryptionError
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.application import SingleSignOn, WorkspaceSignOn
 from cwz_web.security import set_cookie
 from cwz_web.web.authorization import (
@@ -28,6 +29,7 @@ from cwz_web.web.authorization import (
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
 from cwz_web.web.locales import requested_locale
 from cwz_web.web.login_flow import start_provider_session
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next
 from cwz_web.workspaces.models import IdentityProvider
@@ -50,11 +52,15 @@ FIND_PAGE = "sso.jinja2"
 CONTINUE_PAGE = "sso_continue.jinja2"
 COOKIE = "sso"
 NOTICES = {
-    "failed": "Single sign-on failed. Try again, or ask an admin of your workspace.",
-    "unverified": "Your identity provider does not confirm your email address (claim email_verified). Ask an admin.",
-    "domain": "Your workspace has not verified the domain of your email address. Ask an admin of your workspace.",
-    "removed": "An admin removed you from this workspace. Ask an admin to invite you again.",
-    "full": "The plan of your workspace allows no more members. Ask an admin of your workspace.",
+    "failed": gettext_noop("Single sign-on failed. Try again, or ask an admin of your workspace."),
+    "unverified": gettext_noop(
+        "Your identity provider does not confirm your email address (claim email_verified). Ask an admin."
+    ),
+    "domain": gettext_noop(
+        "Your workspace has not verified the domain of your email address. Ask an admin of your workspace."
+    ),
+    "removed": gettext_noop("An admin removed you from this workspace. Ask an admin to invite you again."),
+    "full": gettext_noop("The plan of your workspace allows no more members. Ask an admin of your workspace."),
 }
 
 
@@ -115,7 +121,10 @@ def find_provider_of_email(context: SingleSignOn, request: Request, form: EmailF
     with request.services.database.transaction() as db:
         workspace_id = find_workspace_of_email(db, form.email)
     if workspace_id is None:
-        message = f"Single sign-on is not set up for {domain_of(form.email)}. Sign in with your password instead"
+        message = gettext(
+            "Single sign-on is not set up for %(domain)s. Sign in with your password instead",
+            domain=domain_of(form.email),
+        )
         raise FieldError("email", message)
     return HTTPSeeOther(f"/signin/sso/{workspace_id}?{urlencode({'next': safe_next(form.next)})}")
 
@@ -128,7 +137,7 @@ def continue_page(context: WorkspaceSignOn, request: Request) -> ContinuePage:
     return ContinuePage(
         host=str(urlsplit(provider.issuer).hostname),
         path=f"/signin/sso/{context.workspace_id}/start?{query}",
-        notice=NOTICES.get(request.GET.get("done", "")),
+        notice=find_done_notice(request, NOTICES),
     )
 
 

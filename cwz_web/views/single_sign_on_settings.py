@@ -10,10 +10,12 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.db.session import enter_workspace
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.net.dns import DnsError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import EmailDomainCollection, EmailDomainResource, SingleSignOnSettings
 from cwz_web.web.forms import FieldError, Form, Printable, SubmittedForm, empty_form, form_view
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.models import EmailDomain, IdentityProvider, Role
@@ -39,12 +41,12 @@ from cwz_web.workspaces.single_sign_on import (
 
 PAGE = "workspaces/single_sign_on.jinja2"
 NOTICES = {
-    "saved": "Single sign-on saved.",
-    "removed": "Single sign-on removed.",
-    "added": "Domain added. Create its TXT record at your DNS provider, then verify the domain.",
-    "tested": "You signed in through the identity provider.",
-    "verified": "Domain verified.",
-    "domain-removed": "Domain removed.",
+    "saved": gettext_noop("Single sign-on saved."),
+    "removed": gettext_noop("Single sign-on removed."),
+    "added": gettext_noop("Domain added. Create its TXT record at your DNS provider, then verify the domain."),
+    "tested": gettext_noop("You signed in through the identity provider."),
+    "verified": gettext_noop("Domain verified."),
+    "domain-removed": gettext_noop("Domain removed."),
 }
 
 
@@ -112,7 +114,7 @@ def _page(context: Context, request: Request, form: SettingsForm) -> SingleSignO
             DomainRow(domain, record_name(domain), record_value(domain))
             for domain in list_domains(request.db, workspace_id)
         ],
-        notice=NOTICES.get(request.GET.get("done", "")),
+        notice=find_done_notice(request, NOTICES),
     )
 
 
@@ -138,7 +140,9 @@ def save(context: SingleSignOnSettings, request: Request, form: ProviderForm) ->
     except ValueError as error:
         raise FieldError("issuer", str(error)) from None
     if form.default_role not in DEFAULT_ROLES:
-        raise FieldError("default_role", "Choose another role. Admins are invited, or promoted by another admin")
+        raise FieldError(
+            "default_role", gettext("Choose another role. Admins are invited, or promoted by another admin")
+        )
     entered = ProviderSettings(issuer, form.client_id, form.client_secret or None, form.default_role, form.is_required)
     try:
         save_provider(request.db, workspace_id, request.services.ring, entered, admin=request.user.session)
@@ -165,7 +169,7 @@ def remove(context: SingleSignOnSettings, request: Request, form: Form) -> Respo
     """Remove the identity provider; its users sign in with their own credentials."""
     provider = find_provider(request.db, request.workspace.workspace_id)
     if provider is None:
-        raise FieldError("provider", "Single sign-on is not set up")
+        raise FieldError("provider", gettext("Single sign-on is not set up"))
     remove_provider(request.db, provider, admin=request.user.session)
     request.audit("sso.remove", provider.issuer)
     return _back(request, "removed")
@@ -206,7 +210,10 @@ def verify_email_domain(context: EmailDomainResource, request: Request, form: Fo
     try:
         with request.services.outbound.slot():
             is_verified = has_record(domain, request.services.txt_resolver.lookup)
-        message = f"The TXT record {record_name(domain)} was not found. A new record can take an hour to be visible"
+        message = gettext(
+            "The TXT record %(name)s was not found. A new record can take an hour to be visible",
+            name=record_name(domain),
+        )
     except DnsError as error:
         is_verified, message = False, str(error)
     finally:
@@ -247,11 +254,11 @@ def _check_requirement(request: Request) -> None:
     """
     workspace_id, session = request.workspace.workspace_id, request.user.session
     if not any(domain.verified_at for domain in list_domains(request.db, workspace_id)):
-        raise FieldError("is_required", "Verify a domain first")
+        raise FieldError("is_required", gettext("Verify a domain first"))
     if not has_been_used(request.db, workspace_id):
-        raise FieldError("is_required", "Sign in through the identity provider once before you require it")
+        raise FieldError("is_required", gettext("Sign in through the identity provider once before you require it"))
     if session.sso_workspace_id != workspace_id and not session.has_second_factor:
-        raise FieldError("is_required", "Turn on two-factor authentication for your own account first")
+        raise FieldError("is_required", gettext("Turn on two-factor authentication for your own account first"))
 
 
 def _back(request: Request, done: str) -> Response:

@@ -17,6 +17,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.db.session import enter_workspace
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.notify.models import SlackLink
 from cwz_web.notify.slack import (
     Slack,
@@ -32,6 +33,7 @@ from cwz_web.resources.permissions import ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import SlackResource
 from cwz_web.security import SignedInUser, cookie_name, find_browser_session, find_user, set_cookie
 from cwz_web.web.forms import Form, read_form
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.workspaces.access import Access
@@ -45,11 +47,11 @@ STATE_LIFETIME = timedelta(minutes=10)
 # A post for each image would be noise.
 EVENTS = tuple(event for event in EVENT_LABELS if event not in (Event.IMAGE_CREATED, Event.IMAGE_FAILED))
 NOTICES = {
-    "connected": "Slack is connected. Choose a channel.",
-    "chosen": "Changes saved. New events are posted to the channel.",
-    "removed": "Slack is disconnected, and its access token was revoked.",
-    "refused": "The app was not added to Slack. Nothing was changed.",
-    "down": "Slack is not reachable at the moment. Nothing was changed. Try again in a minute.",
+    "connected": gettext_noop("Slack is connected. Choose a channel."),
+    "chosen": gettext_noop("Changes saved. New events are posted to the channel."),
+    "removed": gettext_noop("Slack is disconnected, and its access token was revoked."),
+    "refused": gettext_noop("The app was not added to Slack. Nothing was changed."),
+    "down": gettext_noop("Slack is not reachable at the moment. Nothing was changed. Try again in a minute."),
 }
 
 
@@ -165,7 +167,7 @@ def choose_channel(context: SlackResource, request: Request) -> SlackPage | Resp
         return _page(request)
     link = find_slack_link(request.db, request.workspace.workspace_id)
     if link is None or form.value is None or form.value.channel not in channels:
-        raise HTTPUnprocessableEntity("Choose one of the channels")
+        raise HTTPUnprocessableEntity(gettext("Choose one of the channels"))
     link.channel_id, link.channel, link.error_message = form.value.channel, channels[form.value.channel], None
     link.events = [str(event) for event in EVENTS if f"event.{event}" in request.POST]
     request.audit("slack.choose", link.channel, events=link.events)
@@ -185,7 +187,7 @@ def disconnect(context: SlackResource, request: Request) -> Response:
     services, workspace_id = request.services, request.workspace.workspace_id
     link = find_slack_link(request.db, workspace_id)
     if link is None:
-        raise HTTPUnprocessableEntity("Slack is not connected")
+        raise HTTPUnprocessableEntity(gettext("Slack is not connected"))
     release_connection(request)
     try:
         with services.outbound.slot():
@@ -209,9 +211,10 @@ def _page(request: Request) -> SlackPage:
     return SlackPage(
         link=link,
         channels=channels,
-        error_message=error_message or (link.error_message if link is not None else None),
-        event_labels={event: EVENT_LABELS[event] for event in EVENTS},
-        notice=NOTICES.get(request.GET.get("done", "")),
+        error_message=error_message
+        or (gettext(link.error_message) if link is not None and link.error_message else None),
+        event_labels={event: gettext(EVENT_LABELS[event]) for event in EVENTS},
+        notice=find_done_notice(request, NOTICES),
     )
 
 
@@ -226,11 +229,17 @@ def _list_channels(request: Request, link: SlackLink | None) -> tuple[dict[str, 
             return request.slack.channels(decrypt_slack_token(link, services.ring)), None
     except SlackUnavailableError as error:
         log.warning("slack unavailable", reason=str(error))
-        return {}, NOTICES["down"]
+        return {}, gettext(NOTICES["down"])
     except SlackRejectedError as error:
-        return {}, error.user_message or f"Slack rejected the request: {error.code}"
+        return {}, _text_of(error)
     finally:
         enter_workspace(request.db, request.workspace.workspace_id)
+
+
+def _text_of(error: SlackRejectedError) -> str:
+    if error.user_message:
+        return gettext(error.user_message)
+    return gettext("Slack rejected the request: %(code)s", code=error.code)
 
 
 def _find_manageable(person: SignedInUser, slug: str) -> Access:

@@ -8,6 +8,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.accounts.models import Account
+from cwz_web.i18n import gettext
 from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.resources.application import Root
 from cwz_web.web.request import Request
@@ -32,7 +33,7 @@ class UnsubscribePage:
 def unsubscribe_page(context: Root, request: Request) -> UnsubscribePage:
     """Show a button that confirms, since email scanners follow links."""
     _, topic = _read_link(request)
-    return UnsubscribePage(TOPIC_LABELS[topic], is_done=False)
+    return UnsubscribePage(gettext(TOPIC_LABELS[topic]), is_done=False)
 
 
 @view_config(
@@ -53,7 +54,7 @@ def unsubscribe(context: Root, request: Request) -> UnsubscribePage:
     account = request.db.get(Account, account_id, with_for_update=True)
     if account is not None and topic not in account.unsubscribed_topics:
         account.unsubscribed_topics = [*account.unsubscribed_topics, topic]
-    return UnsubscribePage(TOPIC_LABELS[topic], is_done=True)
+    return UnsubscribePage(gettext(TOPIC_LABELS[topic]), is_done=True)
 
 
 def _read_link(request: Request) -> tuple[UUID, Topic]:

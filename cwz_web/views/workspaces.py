@@ -26,6 +26,7 @@ from cwz_web.web.forms import (
     form_view,
     read_form,
 )
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.rate_limit_subjects import RESEND_INVITATION
 from cwz_web.web.request import Request
 from cwz_web.workspaces.access import Access
@@ -158,7 +159,7 @@ def workspace_list(context: WorkspaceCollection, request: Request) -> WorkspaceL
         invitations=list_open_invitations(request.db, user.account) if is_own else [],
         deletions=list_deletions(request.db, user.account.id) if is_own else [],
         email=user.account.email,
-        notice=gettext(notice) if (notice := LIST_NOTICES.get(request.GET.get("done", ""))) else None,
+        notice=find_done_notice(request, LIST_NOTICES),
     )
 
 

@@ -11,6 +11,7 @@ from pyramid.httpexceptions import HTTPBadRequest, HTTPSeeOther
 from pyramid.response import Response
 
 from cwz_web.accounts.openid import AuthorizationRequest, OpenIDError, OpenIDProfile, OpenIDProvider
+from cwz_web.i18n import gettext
 from cwz_web.security import cookie_name, set_cookie
 from cwz_web.web.request import Request
 from cwz_web.web.urls import safe_next, single_parameter
@@ -53,7 +54,7 @@ class AuthorizationCallback:
 def check_start(request: Request) -> None:
     """Raise HTTPBadRequest if another site starts a sign-in."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPBadRequest("Start on the sign-in page")
+        raise HTTPBadRequest(gettext("Start on the sign-in page"))
 
 
 def redirect_to_provider(request: Request, flow: AuthorizationFlow, client: OpenIDProvider) -> Response:

@@ -10,6 +10,7 @@ from multipart import MultipartParser, ParserLimitReached, parse_options_header
 from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
 from webob.multidict import MultiDict
 
+from cwz_web.i18n import gettext
 from cwz_web.web.problems import is_api_request
 from cwz_web.web.request import IN_MEMORY, Request
 
@@ -36,9 +37,9 @@ def read_form_body(request: Request) -> MultiDict[str, Any]:
         if content_type == URLENCODED:
             return _fields(request)
     except ParserLimitReached:
-        raise HTTPBadRequest("The form has too many fields, or field names that are too long") from None
+        raise HTTPBadRequest(gettext("The form has too many fields, or field names that are too long")) from None
     except ValueError:  # bytes that are not UTF-8
-        raise HTTPBadRequest("The form is invalid") from None
+        raise HTTPBadRequest(gettext("The form is invalid")) from None
     return read_multipart(request) if content_type == MULTIPART else MultiDict()
 
 
@@ -53,14 +54,14 @@ def read_multipart(request: Request) -> MultiDict[str, Any]:
     try:
         return _parts(request, options.get("boundary", ""))
     except ParserLimitReached:
-        raise HTTPBadRequest("The form has too many fields, or field names that are too long") from None
+        raise HTTPBadRequest(gettext("The form has too many fields, or field names that are too long")) from None
     except ValueError:  # invalid parts, and bytes that are not UTF-8
-        raise HTTPBadRequest("The form is invalid") from None
+        raise HTTPBadRequest(gettext("The form is invalid")) from None
 
 
 def _fields(request: Request) -> MultiDict[str, Any]:
     if (request.content_length or 0) > MAX_FORM:
-        raise HTTPRequestEntityTooLarge(f"A form can have at most {MAX_FORM // 1024**2} MB")
+        raise HTTPRequestEntityTooLarge(gettext("A form can have at most %(number)s MB", number=MAX_FORM // 1024**2))
     body = request.body
     if body.count(b"&") >= MAX_FIELDS:
         raise ParserLimitReached
@@ -80,6 +81,8 @@ def _parts(request: Request, boundary: str) -> MultiDict[str, Any]:
             continue
         remaining -= part.size
         if remaining < 0:
-            raise HTTPRequestEntityTooLarge(f"The text fields of a form can have at most {MAX_TEXT // 1024**2} MB")
+            raise HTTPRequestEntityTooLarge(
+                gettext("The text fields of a form can have at most %(number)s MB", number=MAX_TEXT // 1024**2)
+            )
         fields.add(part.name, part.raw.decode())
     return fields

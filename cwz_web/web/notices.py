@@ -3,11 +3,13 @@
 A notice is a signed cookie of the account and the workspace, so that no other page and no script can make one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from pyramid.config import Configurator
 
+from cwz_web.i18n import gettext
 from cwz_web.security import SignedInUser, cookie_name, set_cookie
 from cwz_web.web.request import Request
 
@@ -44,6 +46,17 @@ def add_notice(request: Request, text: str, *, undo: str = "", **fields: str) ->
     claims = {"sub": _subject(request), "text": text, "undo": undo, "fields": cut}
     token = request.services.browser_tokens.sign(COOKIE, LIFETIME, **claims)
     request.add_response_callback(lambda _, response: set_cookie(request, response, COOKIE, token, LIFETIME))
+
+
+def find_done_notice(request: Request, notices: Mapping[str, str]) -> str | None:
+    """Return what a form has done, as the page says that it redirected to; None if no form did.
+
+    Args:
+        request: The request, with the parameter `done`.
+        notices: The messages by the values of this parameter.
+    """
+    done = request.GET.get("done", "")
+    return gettext(notices[done]) if done in notices else None
 
 
 def take_notice(request: Request) -> Notice | None:

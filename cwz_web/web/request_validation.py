@@ -11,8 +11,10 @@ from pyramid.httpexceptions import HTTPBadRequest, HTTPMethodNotAllowed, HTTPNot
 from pyramid.response import Response
 from pyramid.traversal import ResourceTreeTraverser
 
+from cwz_web.i18n import gettext, use_locale
 from cwz_web.settings import Settings
 from cwz_web.web.form_body import read_form_body
+from cwz_web.web.locales import browser_locale
 from cwz_web.web.request import Handler, Request
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -27,12 +29,18 @@ def validation_tween(handler: Handler, registry: object) -> Handler:
     site = _host(scheme, urlsplit(settings.url).netloc)
 
     def checked(request: Request) -> Response:
+        # No view has set the locale yet.
+        with use_locale(None if request.area.is_api else browser_locale(request)):
+            moved = validate(request)
+        return handler(request) if moved is None else moved
+
+    def validate(request: Request) -> Response | None:
         if request.method not in METHODS:
             raise HTTPMethodNotAllowed(headers={"Allow": ", ".join(sorted(METHODS))})
         # No link, redirect or origin may be built from a forged Host header.
         host = _host(request.scheme, request.host)
         if host not in hosts and request.raw_path not in ANY_HOST:
-            raise HTTPBadRequest("The Host header names another site")
+            raise HTTPBadRequest(gettext("The Host header names another site"))
         _check_characters(request)
         check_path(request.path_info)
         # The internal URL of workers can be http.
@@ -41,7 +49,7 @@ def validation_tween(handler: Handler, registry: object) -> Handler:
         if request.path_info.endswith("/") and request.path_info != "/":
             return _without_slash(request)
         request.POST = read_form_body(request)
-        return handler(request)
+        return None
 
     return checked
 
@@ -70,15 +78,15 @@ def _check_characters(request: Request) -> None:
     try:
         decoded = request.path_info + unquote_to_bytes(request.query_string.encode("latin-1")).decode()
     except UnicodeDecodeError:
-        raise HTTPBadRequest("The URL is not valid UTF-8") from None
+        raise HTTPBadRequest(gettext("The URL is not valid UTF-8")) from None
     if "\x00" in decoded:
-        raise HTTPBadRequest("The URL contains a character that is not allowed")
+        raise HTTPBadRequest(gettext("The URL contains a character that is not allowed"))
 
 
 def _with_https(request: Request) -> Response:
     """Redirect a page to https. A request of a program, or with a body, was already sent in plain text: reject it."""
     if request.area.is_api or request.method not in ("GET", "HEAD"):
-        raise HTTPBadRequest("Use https")
+        raise HTTPBadRequest(gettext("Use https"))
     return HTTPPermanentRedirect(request.services.settings.url + request.path_qs)
 
 

@@ -5,7 +5,9 @@ import structlog
 from pyramid.response import Response
 from sqlalchemy import exc
 
+from cwz_web.i18n import current_locale, gettext, gettext_noop, use_locale
 from cwz_web.notify.emails import PRODUCT
+from cwz_web.web.locales import browser_locale
 from cwz_web.web.problems import ProblemError, is_api_request, problem_response
 from cwz_web.web.rendering import static_path
 from cwz_web.web.request import Request
@@ -21,10 +23,10 @@ DATABASE_ERRORS = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
 )
-UNAVAILABLE = ProblemError(503, "unavailable", "The database is unavailable. Try again in a minute")
-INTERNAL_ERROR = ProblemError(500, "internal_error", "Something went wrong. The error was recorded")
+UNAVAILABLE = ProblemError(503, "unavailable", gettext_noop("The database is unavailable. Try again in a minute"))
+INTERNAL_ERROR = ProblemError(500, "internal_error", gettext_noop("Something went wrong. The error was recorded"))
 PAGE = """<!doctype html>
-<html lang="en">
+<html lang="{locale}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -37,13 +39,18 @@ PAGE = """<!doctype html>
 <main class="standalone"><section class="card stack">
 <p class="big-number">{status}</p>
 <h1>{detail}</h1>
-<p>Reload the page in a minute. If you sent a form, go back: your browser still has what you typed.</p>
-<p><a class="button primary" href="/">Home</a></p>
-<p class="muted small">If you contact support, include this request ID: <code>{request_id}</code></p>
+<p>{advice}</p>
+<p><a class="button primary" href="/">{home}</a></p>
+<p class="muted small">{support}</p>
 </section></main>
 </body>
 </html>
 """
+
+
+def translated(problem: ProblemError) -> ProblemError:
+    """Return one of these problems in the current locale."""
+    return ProblemError(problem.status, problem.code, gettext(problem.detail))
 
 
 def static_error_response(request: Request, error: Exception) -> Response:
@@ -54,14 +61,25 @@ def static_error_response(request: Request, error: Exception) -> Response:
     if is_api_request(request):
         response = problem_response(request, problem)
     else:
-        page = PAGE.format(
-            detail=problem.detail,
-            product=PRODUCT,
-            request_id=request.id,
-            static=static_path(),
-            status=problem.status,
-        )
+        # The catalogs are files, and need no database either.
+        with use_locale(browser_locale(request)):
+            page = _page(request, translated(problem))
         response = Response(page, status=problem.status, content_type="text/html", charset="utf-8")
     if is_database_error:
         response.headers["Retry-After"] = str(DATABASE_RETRY_SECONDS)
     return response
+
+
+def _page(request: Request, problem: ProblemError) -> str:
+    return PAGE.format(
+        locale=current_locale(),
+        detail=problem.detail,
+        product=PRODUCT,
+        static=static_path(),
+        status=problem.status,
+        advice=gettext(
+            "Reload the page in a minute. If you sent a form, go back: your browser still has what you typed."
+        ),
+        home=gettext("Home"),
+        support=gettext("If you contact support, include this request ID: <code>%(id)s</code>", id=request.id),
+    )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account, has_email
 from cwz_web.accounts.tokens import digest
 from cwz_web.db.session import enter_workspace
+from cwz_web.i18n import gettext, number
 from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
 from cwz_web.workspaces.removed_members import forget_removal
 
@@ -41,10 +42,15 @@ def invite(db: Session, workspace_id: UUID, *, email: str, role: Role, invited_b
         .where(Membership.workspace_id == workspace_id, has_email(email))
     )
     if db.scalar(member) is not None:
-        raise InvitationError("This person is already a member")
+        raise InvitationError(gettext("This person is already a member"))
     existing = db.scalar(_open(workspace_id).where(func.lower(Invitation.email) == email.lower()))
     if existing is None and len(list_invitations(db, workspace_id)) >= MAX_OPEN_INVITATIONS:
-        raise InvitationError(f"A workspace can have at most {MAX_OPEN_INVITATIONS} open invitations. Revoke one first")
+        raise InvitationError(
+            gettext(
+                "A workspace can have at most %(number)s open invitations. Revoke one first",
+                number=number(MAX_OPEN_INVITATIONS),
+            )
+        )
     invitation = existing or Invitation(workspace_id=workspace_id, email=email)
     invitation.role, invitation.invited_by = role, invited_by.id
     invitation.digest, invitation.expires_at = None, datetime.now(UTC) + LIFETIME
@@ -109,7 +115,9 @@ def accept_invitation(db: Session, invitation: Invitation, account: Account) -> 
         InvitationError: The invitation is for another email address.
     """
     if account.email.lower() != invitation.email.lower():
-        raise InvitationError(f"This invitation is for {invitation.email}. Sign in with that account to accept it")
+        raise InvitationError(
+            gettext("This invitation is for %(email)s. Sign in with that account to accept it", email=invitation.email)
+        )
     if db.get(Membership, (invitation.workspace_id, account.id)) is None:
         db.add(Membership(workspace_id=invitation.workspace_id, account_id=account.id, role=invitation.role))
         forget_removal(db, invitation.workspace_id, account, account.email)

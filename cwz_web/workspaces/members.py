@@ -12,6 +12,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.pagination import Page, count_rows
+from cwz_web.i18n import gettext
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
@@ -96,7 +97,9 @@ def name_creators(db: Session, workspace_id: UUID, account_ids: Iterable[UUID]) 
     members = {member.account.id for member in list_members(db, workspace_id)}
     accounts = db.scalars(select(Account).where(Account.id.in_(list(account_ids))))
     return {
-        account.id: account.name if account.id in members else f"{account.name} (no longer a member)"
+        account.id: account.name
+        if account.id in members
+        else gettext("%(name)s (no longer a member)", name=account.name)
         for account in accounts
     }
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.base import Base, Timestamped, WorkspaceOwned
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.formats import ValueFormat
 
 
@@ -24,7 +25,16 @@ class Role(StrEnum):
     @property
     def label(self) -> str:
         """Return the name shown in the interface."""
-        return {"admin": "Workspace admin", "support": "Support agent", "user": "User"}[self.value]
+        return {"admin": gettext("Workspace admin"), "support": gettext("Support agent"), "user": gettext("User")}[
+            self.value
+        ]
+
+
+ROLE_LABELS = {
+    Role.ADMIN: gettext_noop("Workspace admin"),
+    Role.SUPPORT: gettext_noop("Support agent"),
+    Role.USER: gettext_noop("User"),
+}
 
 
 class Workspace(Timestamped, Base):

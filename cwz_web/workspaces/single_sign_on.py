@@ -22,6 +22,7 @@ from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProfile, OpenIDProvider
 from cwz_web.accounts.sessions import end_provider_sessions
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import enter_workspace, leave_workspace
+from cwz_web.i18n import gettext
 from cwz_web.net.client import INVALID_PORT, BlockedRequestError, InvalidPortError, check_url
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.notify.emails import PRODUCT, EmailMessage
@@ -102,16 +103,18 @@ def check_issuer(issuer: str, outbound: OutboundPolicy) -> str:
     try:
         parsed = check_url(stripped)
     except InvalidPortError:
-        raise ValueError(INVALID_PORT) from None
+        raise ValueError(gettext(INVALID_PORT)) from None
     except BlockedRequestError:
-        raise ValueError("Enter the issuer URL, such as https://login.example.com") from None
+        raise ValueError(gettext("Enter the issuer URL, such as https://login.example.com")) from None
     if not outbound.is_secure(stripped):
-        raise ValueError("Enter a URL that begins with https://")
+        raise ValueError(gettext("Enter a URL that begins with https://"))
     port = parsed.port or DEFAULT_PORTS[parsed.scheme]
     if not outbound.is_declared(f"{parsed.host}:{port}", port):
-        raise ValueError("Enter a URL without a port: only port 443 is allowed, besides what the operator allows")
+        raise ValueError(
+            gettext("Enter a URL without a port: only port 443 is allowed, besides what the operator allows")
+        )
     if parsed.query or "#" in issuer or stripped.endswith(WELL_KNOWN):
-        raise ValueError(f"Enter the issuer URL only, without {WELL_KNOWN}")
+        raise ValueError(gettext("Enter the issuer URL only, without %(path)s", path=WELL_KNOWN))
     return stripped
 
 
@@ -133,12 +136,12 @@ def save_provider(
     provider = find_provider(db, workspace_id)
     if provider is None:
         if entered.client_secret is None:
-            raise SingleSignOnError("Enter the client secret")
+            raise SingleSignOnError(gettext("Enter the client secret"))
         provider = IdentityProvider(workspace_id=workspace_id, issuer=entered.issuer, client_id=entered.client_id)
         db.add(provider)
     elif (provider.issuer, provider.client_id) != (entered.issuer, entered.client_id):
         if entered.client_secret is None:
-            raise SingleSignOnError("Enter the client secret of the new client")
+            raise SingleSignOnError(gettext("Enter the client secret of the new client"))
         _forget_users(db, workspace_id, admin)
     if entered.client_secret is not None:
         provider.encrypted_client_secret = ring.encrypt(entered.client_secret, *_context(workspace_id))
@@ -183,7 +186,7 @@ def normalize_domain(text: str) -> str:
     Raises:
         ValueError: The text is no domain; the message can be shown in a form.
     """
-    message = "Enter a domain, such as example.com"
+    message = gettext("Enter a domain, such as example.com")
     try:
         domain = idna.encode(text.strip().lower().removeprefix("@"), uts46=True).decode()
     except idna.IDNAError:
@@ -207,9 +210,11 @@ def add_domain(db: Session, workspace_id: UUID, domain: str) -> EmailDomain:
     db.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update())
     domains = list_domains(db, workspace_id)
     if domain in {known.domain for known in domains}:
-        raise SingleSignOnError("This domain has already been added")
+        raise SingleSignOnError(gettext("This domain has already been added"))
     if len(domains) >= MAX_DOMAINS:
-        raise SingleSignOnError(f"A workspace can have at most {MAX_DOMAINS} domains. Remove one first")
+        raise SingleSignOnError(
+            gettext("A workspace can have at most %(number)s domains. Remove one first", number=MAX_DOMAINS)
+        )
     added = EmailDomain(workspace_id=workspace_id, domain=domain, token=secrets.token_urlsafe(32))
     db.add(added)
     db.flush()
@@ -230,7 +235,9 @@ def remove_domain(db: Session, domain: EmailDomain, *, admin: LoginSession) -> N
     provider = db.get(IdentityProvider, domain.workspace_id, with_for_update=True)
     verified = [known.id for known in list_domains(db, domain.workspace_id) if known.verified_at is not None]
     if provider is not None and provider.is_required and verified == [domain.id]:
-        raise SingleSignOnError("Verify another domain, or stop requiring single sign-on, before you remove this one")
+        raise SingleSignOnError(
+            gettext("Verify another domain, or stop requiring single sign-on, before you remove this one")
+        )
     if domain.verified_at is not None:
         accounts = _accounts_of_domain(domain.workspace_id, domain.domain)
         end_provider_sessions(db, domain.workspace_id, keep=admin.id, account_ids=accounts)
@@ -268,7 +275,7 @@ def mark_verified(db: Session, workspace_id: UUID, domain: str) -> None:
     """
     owner = db.scalar(text("SELECT workspace_of_domain(:domain)"), {"domain": domain})
     if owner not in (None, workspace_id):
-        raise SingleSignOnError("Another workspace has verified this domain. Remove it there first")
+        raise SingleSignOnError(gettext("Another workspace has verified this domain. Remove it there first"))
     row = db.scalars(
         select(EmailDomain).where(EmailDomain.workspace_id == workspace_id, EmailDomain.domain == domain)
     ).one()

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
+import zxcvbn.feedback
+from babel.messages.extract import extract_from_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.accounts.passwords import Passwords
+from cwz_web.accounts.passwords import ADVICE, Passwords
 
 PASSWORDS = Passwords("pepper", cost=4)
 
@@ -38,3 +42,8 @@ def test_hash_of_another_cost_is_outdated() -> None:
     assert Passwords("pepper", cost=5).is_outdated(stored), "the cost has grown"
     assert not PASSWORDS.is_outdated(stored)
     assert not PASSWORDS.is_outdated(None)
+
+
+def test_every_advice_of_the_library_is_a_message() -> None:
+    source = Path(zxcvbn.feedback.__file__)
+    assert {message for _, message, _, _ in extract_from_file("python", source, {"_": None})} == set(ADVICE)
