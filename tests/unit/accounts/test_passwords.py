@@ -6,7 +6,8 @@ from babel.messages.extract import extract_from_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.accounts.passwords import ADVICE, Passwords
+from cwz_web.accounts.password_advice import ADVICE
+from cwz_web.accounts.passwords import Passwords
 
 PASSWORDS = Passwords("pepper", cost=4)
 
