@@ -142,6 +142,7 @@ class StarterPage:
     """The view model of templates/starter.jinja2."""
 
     entry: StarterEntry
+    description: str
     category: str
     rows: list[PreviewRow]
     feeds: list[Feed]
@@ -224,7 +225,16 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
     found = preview.find_rows(entry, MAX_ROWS)
     back = request.path_in("templates", "new") + _query(category=query.category, feed=preview.value)
     rows = _preview_rows(request, entry, preview, found)
-    return StarterPage(entry, gettext(CATEGORIES[entry.category]), rows, feeds, preview, found.problem, back)
+    return StarterPage(
+        entry=entry,
+        description=gettext(entry.description),
+        category=gettext(CATEGORIES[entry.category]),
+        rows=rows,
+        feeds=feeds,
+        preview=preview,
+        problem=found.problem,
+        back=back,
+    )
 
 
 @form_view(
