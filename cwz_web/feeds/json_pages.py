@@ -17,7 +17,7 @@ import orjson
 from cwz_web.feeds.columns import normalize_name
 from cwz_web.feeds.json_reader import reject_constant
 from cwz_web.feeds.limits import InvalidFileError
-from cwz_web.i18n import gettext, gettext_noop, number
+from cwz_web.i18n import gettext, number
 from cwz_web.net.client import FetchError
 
 MAX_PAGES = 1000
@@ -99,8 +99,8 @@ def join_pages(file: BinaryIO, url: str, links: str, fetch: PageFetcher) -> byte
     joined, seen, size, deadline = _compact(page), {url}, file.tell(), time.monotonic() + MAX_SECONDS
     while next_url is not None:
         if next_url in seen:
-            message = gettext_noop("Page %(number)s of the file is a page that was already fetched")
-            raise FetchError(message, number=len(seen) + 1)
+            message = gettext("Page %(number)s of the file is a page that was already fetched", number=len(seen) + 1)
+            raise FetchError(message)
         _check_limits(len(seen), size, deadline)
         seen.add(next_url)
         data, links = fetch(next_url, deadline - time.monotonic())
@@ -134,7 +134,7 @@ def find_next_page(url: str, links: str, page: Any) -> str | None:
     found = _next_url(url, paging) or _next_cursor(url, page, paging) or _next_number(url, paging)
     if found is None and more:
         raise FetchError(
-            gettext_noop("The file says that it has more pages, but not where; connect a URL that returns all rows")
+            gettext("The file says that it has more pages, but not where; connect a URL that returns all rows")
         )
     return found
 
@@ -161,8 +161,11 @@ def _load_first(file: BinaryIO, links: str) -> Any:
     is_object = start.startswith(b"{") and (_next_field.search(start) or _next_field.search(file.read()))
     is_list = start.startswith(b"[") and _next_link(links)
     if is_object or is_list:
-        message = gettext_noop("A page of the file is larger than %(number)s MB; ask for fewer rows a page")
-        raise FetchError(message, number=number(MAX_PAGE_BYTES // 1024**2))
+        message = gettext(
+            "A page of the file is larger than %(number)s MB; ask for fewer rows a page",
+            number=number(MAX_PAGE_BYTES // 1024**2),
+        )
+        raise FetchError(message)
     return None
 
 
@@ -170,7 +173,7 @@ def _load(data: bytes, page: int) -> Any:
     try:
         return _parse(data)
     except (ValueError, RecursionError):
-        raise FetchError(gettext_noop("Page %(number)s of the file is not valid JSON"), number=page) from None
+        raise FetchError(gettext("Page %(number)s of the file is not valid JSON", number=page)) from None
 
 
 def _parse(data: bytes) -> Any:
@@ -214,14 +217,18 @@ def _extend(joined: Any, page: Any, depth: int = 0) -> int:
 
 def _check_limits(pages: int, size: int, deadline: float) -> None:
     if pages >= MAX_PAGES:
-        message = gettext_noop("The file has more than %(number)s pages; ask for more rows a page")
-        raise FetchError(message, number=number(MAX_PAGES))
+        message = gettext("The file has more than %(number)s pages; ask for more rows a page", number=number(MAX_PAGES))
+        raise FetchError(message)
     if size > MAX_TOTAL_BYTES:
-        message = gettext_noop("The pages of the file have more than %(number)s MB")
-        raise FetchError(message, number=number(MAX_TOTAL_BYTES // 1024**2))
+        message = gettext(
+            "The pages of the file have more than %(number)s MB", number=number(MAX_TOTAL_BYTES // 1024**2)
+        )
+        raise FetchError(message)
     if time.monotonic() >= deadline:
-        message = gettext_noop("Fetching the pages of the file took more than %(seconds)s seconds")
-        raise FetchError(message, seconds=number(MAX_SECONDS, 0))
+        message = gettext(
+            "Fetching the pages of the file took more than %(seconds)s seconds", seconds=number(MAX_SECONDS, 0)
+        )
+        raise FetchError(message)
 
 
 def _has_rows(page: dict[str, Any], depth: int = 0) -> bool:
@@ -263,7 +270,7 @@ def _resolve(url: str, target: str) -> str:
     try:
         return urljoin(url, target)
     except ValueError:
-        raise FetchError(gettext_noop("The file's link to the next page is not a URL")) from None
+        raise FetchError(gettext("The file's link to the next page is not a URL")) from None
 
 
 def _next_cursor(url: str, page: dict[str, Any], paging: _Paging) -> str | None:

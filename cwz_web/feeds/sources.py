@@ -226,8 +226,10 @@ def preview_source(fetcher: Fetcher, spec: SourceSpec, secret: str) -> tuple[Bin
     except InvalidFileError:
         if is_slow:
             raise FetchError(
-                gettext_noop("The server is too slow: it sent no complete row within %(seconds)s seconds"),
-                seconds=f"{PREVIEW_TIMEOUT:.0f}",
+                gettext(
+                    "The server is too slow: it sent no complete row within %(seconds)s seconds",
+                    seconds=f"{PREVIEW_TIMEOUT:.0f}",
+                )
             ) from None
         raise
 
@@ -343,7 +345,7 @@ def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
     try:
         return ring.decrypt(source.encrypted_secret, *_encryption_context(source.workspace_id, source.feed_id))
     except DecryptionError:
-        raise FetchError(gettext_noop("The saved password of this feed cannot be decrypted; enter it again")) from None
+        raise FetchError(gettext("The saved password of this feed cannot be decrypted; enter it again")) from None
 
 
 def source_spec(source: FeedSource) -> SourceSpec:

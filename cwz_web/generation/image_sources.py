@@ -14,6 +14,7 @@ from uuid import UUID
 import cachetools
 from pydantic import BaseModel, ConfigDict, Field
 
+from cwz_web.i18n import use_locale
 from cwz_web.imaging.decoding import MAX_BYTES, Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.photo_urls import NO_PHOTO, InvalidPhotoUrlError, normalize_url, split_urls
@@ -78,7 +79,7 @@ class PhotoState(BaseModel):
 class _Origin:
     """What a workspace's fetches have shown of an origin: whether it responds."""
 
-    error: FetchError | None = None
+    error_message: str = ""
     unreachable_until: float = 0.0
     interruptions: int = 0
 
@@ -168,15 +169,16 @@ class ImageSources:
             self._wait_for_turn(parts.netloc)
         origin = self._origin(workspace_id, f"{parts.scheme}://{parts.netloc}")
         if time.monotonic() < origin.unreachable_until:
-            raise SourceMissingError(str(origin.error), is_temporary=True)
+            raise SourceMissingError(origin.error_message, is_temporary=True)
         limits.admit()
         seconds = min(FETCH_SECONDS, limits.deadline - time.monotonic())
         if seconds <= 0:
             raise SourceMissingError("There was no time left to fetch it", is_temporary=True)
         try:
-            body = self._fetcher.fetch(
-                url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=seconds
-            )
+            with use_locale(None):  # findings are English, and an origin's error is that of all users
+                body = self._fetcher.fetch(
+                    url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=seconds
+                )
         except FetchError as error:
             self._note_error(origin, error)
             raise SourceMissingError(
@@ -197,8 +199,7 @@ class ImageSources:
         with self._lock:
             origin.interruptions = origin.interruptions + 1 if isinstance(error, ResponseInterruptedError) else 0
             if isinstance(error, HostUnreachableError) or origin.interruptions >= MAX_INTERRUPTIONS:
-                # Without the traceback; its text is in the language of each reader.
-                origin.error, origin.interruptions = FetchError(error.message, **error.variables), 0
+                origin.error_message, origin.interruptions = str(error), 0
                 origin.unreachable_until = time.monotonic() + UNREACHABLE_SECONDS
 
     def _wait_for_turn(self, host: str) -> None:

@@ -52,7 +52,6 @@ _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 # For forms.
 INVALID_PORT = gettext_noop("The port must be a number from 1 to 65535")
-# Whole sentences, which are translated when they are read.
 PUBLIC_ONLY = gettext_noop("This URL cannot be fetched: only public http and https URLs are allowed")
 UNKNOWN_HOST = gettext_noop("This URL cannot be fetched: its host is unknown, or not on the public internet")
 REDIRECTED_INWARD = gettext_noop("This URL cannot be fetched: it redirects to a URL that is not on the public internet")
@@ -62,11 +61,7 @@ TOO_LARGE = gettext_noop("The response is larger than %(number)s MB")
 class FetchError(Exception):
     """The URL could not be fetched. The text is for users and reveals nothing of the internal network.
 
-    It is translated when it is read, not when the error is raised: an error may be kept for the requests of others.
-
     Attributes:
-        message: The message, marked with `gettext_noop`.
-        variables: The values of its variables.
         is_temporary: whether a later attempt may succeed.
         retry_after: how many seconds the server wants the client to wait.
     """
@@ -74,19 +69,12 @@ class FetchError(Exception):
     is_temporary = False
     retry_after = 0.0
 
-    def __init__(self, message: str, /, **variables: object) -> None:
-        super().__init__(message)
-        self.message, self.variables = message, variables
-
-    def __str__(self) -> str:
-        return gettext(self.message, **self.variables)
-
 
 class BlockedRequestError(FetchError):
     """The URL is ambiguous, or leads to a host or address that may not be reached."""
 
     def __init__(self, message: str = PUBLIC_ONLY) -> None:
-        super().__init__(message)
+        super().__init__(gettext(message))
 
 
 class InvalidPortError(BlockedRequestError):
@@ -127,7 +115,7 @@ class ResponseStatusError(FetchError):
     def __init__(self, status: int, retry_after: float = 0.0) -> None:
         self.status, self.retry_after = status, retry_after
         self.is_temporary = status in TEMPORARY_STATUSES
-        super().__init__(gettext_noop("The server answered with status %(status)s"), status=status)
+        super().__init__(gettext("The server answered with status %(status)s", status=status))
 
 
 class RedirectRefusedError(FetchError):
@@ -135,19 +123,15 @@ class RedirectRefusedError(FetchError):
 
     Attributes:
         host: The host.
+        finding: Where the redirect or the next page leads.
     """
 
     def __init__(self, host: str, message: str = gettext_noop("The URL redirects to %(host)s")) -> None:
         self.host = host[:MAX_HOST_LENGTH]
-        super().__init__(message, host=self.host)
-
-    def __str__(self) -> str:
-        return gettext("%(finding)s. Allow this host under Change source, or use the final URL", finding=self.finding)
-
-    @property
-    def finding(self) -> str:
-        """Where the redirect or the next page leads."""
-        return super().__str__()
+        self.finding = gettext(message, host=self.host)
+        super().__init__(
+            gettext("%(finding)s. Allow this host under Change source, or use the final URL", finding=self.finding)
+        )
 
 
 class ResponseTooLargeError(FetchError):
@@ -336,7 +320,7 @@ class Fetcher:
                     if response.status not in REDIRECTS or location is None:
                         return _read_result(response, file, max_bytes, stop_after)
                     url = _redirect_target(url, location)
-        raise FetchError(gettext_noop("The URL redirects more than %(number)s times"), number=MAX_REDIRECTS)
+        raise FetchError(gettext("The URL redirects more than %(number)s times", number=MAX_REDIRECTS))
 
     def _create_pool(self, max_connections: int, max_keepalive: int = 0) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
@@ -375,13 +359,13 @@ def _time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     except httpcore.ConnectTimeout:
-        raise HostUnreachableError(gettext_noop("The server did not respond in time")) from None
+        raise HostUnreachableError(gettext("The server did not respond in time")) from None
     except httpcore.PoolTimeout:  # no fault of the server
-        raise ConnectionLimitError(gettext_noop("Too many photos and files are fetched at once")) from None
+        raise ConnectionLimitError(gettext("Too many photos and files are fetched at once")) from None
     except httpcore.TimeoutException:
-        raise ResponseInterruptedError(gettext_noop("The server did not respond in time")) from None
+        raise ResponseInterruptedError(gettext("The server did not respond in time")) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
-        raise HostUnreachableError(gettext_noop("The server could not be reached")) from None
+        raise HostUnreachableError(gettext("The server could not be reached")) from None
     finally:
         _deadline.reset(token)
 
@@ -444,7 +428,7 @@ def _read_result(
         raise ResponseStatusError(response.status, _retry_after(_header(response, b"retry-after")))
     memory, length = io.BytesIO(), _header(response, b"content-length")
     if stop_after is None and length and length.isdecimal() and int(length[:20]) > max_bytes:
-        raise ResponseTooLargeError(TOO_LARGE, number=number(max_bytes // 1024**2))
+        raise ResponseTooLargeError(gettext(TOO_LARGE, number=number(max_bytes // 1024**2)))
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
     is_length_known = length is not None
     links = ", ".join(value.decode("latin-1") for key, value in response.headers if key.lower() == b"link")
@@ -459,20 +443,20 @@ def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop
             body.write(part)
             size += len(part)
             if size > max_bytes:
-                raise ResponseTooLargeError(TOO_LARGE, number=number(max_bytes // 1024**2))
+                raise ResponseTooLargeError(gettext(TOO_LARGE, number=number(max_bytes // 1024**2)))
             if stop_after is not None and size >= stop_after:
                 return False
             if time.monotonic() > _deadline.get():
                 raise httpcore.ReadTimeout
     except httpcore.TimeoutException:
         if stop_after is None or not size:
-            raise ResponseInterruptedError(gettext_noop("The server took too long to send the response")) from None
+            raise ResponseInterruptedError(gettext("The server took too long to send the response")) from None
         return False
     except ContentEncodingError as error:
         raise FetchError(str(error)) from None
     except (httpcore.RemoteProtocolError, EOFError):
         raise ResponseInterruptedError(
-            gettext_noop("The server closed the connection before the end of the response")
+            gettext("The server closed the connection before the end of the response")
         ) from None
     return True
 
