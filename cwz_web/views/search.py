@@ -11,6 +11,7 @@ from sqlalchemy import select
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.variants import clean_key
 from cwz_web.generation.models import Template
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.run_list import search_runs
@@ -24,36 +25,36 @@ MAX_RESULTS = 6
 MAX_FEEDS = 200
 # Segments of the path, label and icon of each page, and who can open it.
 PAGES = (
-    ((), "Overview", "layout-dashboard", Permission.VIEW),
-    (("templates",), "Templates", "layout-template", Permission.VIEW),
-    (("feeds",), "Feeds", "table-2", Permission.VIEW),
-    (("runs",), "Runs", "circle-play", Permission.VIEW),
-    (("images",), "Images", "images", Permission.VIEW),
-    (("uploads",), "Uploads", "upload", Permission.VIEW),
-    (("brand",), "Brand", "palette", Permission.VIEW),
-    (("storage",), "Storage", "hard-drive", Permission.STORAGE_VIEW),
-    (("api",), "API quick start", "rocket", Permission.VIEW),
-    (("keys",), "API keys", "key-round", Permission.KEY_MANAGE),
-    (("requests",), "API requests", "list", Permission.REQUEST_LOG_VIEW),
-    (("webhooks",), "Webhooks", "webhook", Permission.WEBHOOK_VIEW),
-    (("members",), "Members", "users", Permission.MEMBER_VIEW),
-    (("audit",), "Activity", "scroll-text", Permission.AUDIT_VIEW),
-    (("settings",), "Settings", "settings", Permission.SETTINGS_MANAGE),
+    ((), gettext_noop("Overview"), "layout-dashboard", Permission.VIEW),
+    (("templates",), gettext_noop("Templates"), "layout-template", Permission.VIEW),
+    (("feeds",), gettext_noop("Feeds"), "table-2", Permission.VIEW),
+    (("runs",), gettext_noop("Runs"), "circle-play", Permission.VIEW),
+    (("images",), gettext_noop("Images"), "images", Permission.VIEW),
+    (("uploads",), gettext_noop("Uploads"), "upload", Permission.VIEW),
+    (("brand",), gettext_noop("Brand"), "palette", Permission.VIEW),
+    (("storage",), gettext_noop("Storage"), "hard-drive", Permission.STORAGE_VIEW),
+    (("api",), gettext_noop("API quick start"), "rocket", Permission.VIEW),
+    (("keys",), gettext_noop("API keys"), "key-round", Permission.KEY_MANAGE),
+    (("requests",), gettext_noop("API requests"), "list", Permission.REQUEST_LOG_VIEW),
+    (("webhooks",), gettext_noop("Webhooks"), "webhook", Permission.WEBHOOK_VIEW),
+    (("members",), gettext_noop("Members"), "users", Permission.MEMBER_VIEW),
+    (("audit",), gettext_noop("Activity"), "scroll-text", Permission.AUDIT_VIEW),
+    (("settings",), gettext_noop("Settings"), "settings", Permission.SETTINGS_MANAGE),
 )
 # Pages that begin something, as verbs with an object.
 ACTIONS = (
-    (("runs", "new"), "Render images", "circle-play", Permission.RUN_START),
-    (("templates", "new"), "New template", "plus", Permission.TEMPLATE_EDIT),
-    (("feeds", "new"), "Upload feed", "upload", Permission.FEED_EDIT),
-    (("feeds", "connect"), "Connect feed URL", "link", Permission.FEED_EDIT),
-    (("uploads",), "Upload images and fonts", "upload", Permission.TEMPLATE_EDIT),
-    (("storage", "new"), "Connect storage", "hard-drive", Permission.STORAGE_MANAGE),
-    (("members",), "Invite member", "user-plus", Permission.MEMBER_MANAGE),
-    (("keys", "new"), "Create API key", "key-round", Permission.KEY_MANAGE),
-    (("webhooks", "new"), "Add webhook", "webhook", Permission.WEBHOOK_MANAGE),
-    (("exports",), "Export data", "archive", Permission.SETTINGS_MANAGE),
+    (("runs", "new"), gettext_noop("Render images"), "circle-play", Permission.RUN_START),
+    (("templates", "new"), gettext_noop("New template"), "plus", Permission.TEMPLATE_EDIT),
+    (("feeds", "new"), gettext_noop("Upload feed"), "upload", Permission.FEED_EDIT),
+    (("feeds", "connect"), gettext_noop("Connect feed URL"), "link", Permission.FEED_EDIT),
+    (("uploads",), gettext_noop("Upload images and fonts"), "upload", Permission.TEMPLATE_EDIT),
+    (("storage", "new"), gettext_noop("Connect storage"), "hard-drive", Permission.STORAGE_MANAGE),
+    (("members",), gettext_noop("Invite member"), "user-plus", Permission.MEMBER_MANAGE),
+    (("keys", "new"), gettext_noop("Create API key"), "key-round", Permission.KEY_MANAGE),
+    (("webhooks", "new"), gettext_noop("Add webhook"), "webhook", Permission.WEBHOOK_MANAGE),
+    (("exports",), gettext_noop("Export data"), "archive", Permission.SETTINGS_MANAGE),
 )
-# Pages of the documentation.
+# Pages of the documentation, which is in English.
 DOCS = {
     "API reference": "/docs/api",
     "API examples": "/docs/api#examples",
@@ -102,13 +103,14 @@ def search(context: WorkspaceResource, request: Request) -> SearchPage:
     results = [result for find in finders for result in find(request, text)]
     if text:
         path = f"{request.path_in('images')}?{urlencode({'search': text})}"
-        results.append(SearchResult(f"Images named “{text}”", "Search", "images", path))
+        results.append(SearchResult(gettext("Images named “%(text)s”", text=text), gettext("Search"), "images", path))
     return SearchPage(text, results)
 
 
 def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
-    for kind, pages in (("Action", ACTIONS), ("Page", PAGES)):
-        for segments, label, icon, permission in pages:
+    for kind, pages in ((gettext("Action"), ACTIONS), (gettext("Page"), PAGES)):
+        for segments, message, icon, permission in pages:
+            label = gettext(message)
             if text.lower() in label.lower() and request.has_permission(permission):
                 yield SearchResult(label, kind, icon, request.path_in(*segments))
 
@@ -116,17 +118,20 @@ def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
 def _find_docs(request: Request, text: str) -> Iterator[SearchResult]:
     for label, path in DOCS.items():
         if text and text.lower() in label.lower():
-            yield SearchResult(label, "Docs", "book-open", path)
+            yield SearchResult(label, gettext("Docs"), "book-open", path)
 
 
 def _find_runs(request: Request, text: str) -> Iterator[SearchResult]:
     for run_id, name in search_runs(request.db, request.workspace.workspace_id, text, MAX_RESULTS).items():
-        yield SearchResult(name, "Run", "circle-play", request.path_in("runs", run_id))
+        yield SearchResult(name, gettext("Run"), "circle-play", request.path_in("runs", run_id))
 
 
 def _find_named(request: Request, text: str) -> Iterator[SearchResult]:
     """Find templates and feeds; the newest ones without a text."""
-    kinds = ((Template, "Template", "layout-template", "templates"), (Feed, "Feed", "table-2", "feeds"))
+    kinds = (
+        (Template, gettext("Template"), "layout-template", "templates"),
+        (Feed, gettext("Feed"), "table-2", "feeds"),
+    )
     for model, kind, icon, segment in kinds:
         query = (
             select(model.id, model.name)
@@ -159,4 +164,4 @@ def _find_rows(request: Request, text: str) -> Iterator[SearchResult]:
     )
     for row in request.db.execute(keys.limit(MAX_RESULTS)):
         path = f"{request.path_in('feeds', row.feed_id, 'row')}?{urlencode({'key': row.key})}"
-        yield SearchResult(row.key, f"Row of {names[row.feed_id]}", "rows-3", path)
+        yield SearchResult(row.key, gettext("Row of %(feed)s", feed=names[row.feed_id]), "rows-3", path)

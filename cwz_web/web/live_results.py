@@ -74,7 +74,10 @@ def condition_result(layer: AnyLayer, values: Mapping[str, str]) -> LiveResult |
         outcomes, source = [], ""
     unclear = next((reason for _, reason in outcomes if reason), None)
     if unclear:
-        return LiveResult(f"Hidden: “{source[:MAX_SHOWN]}” {unclear.reason}", is_problem=True)
+        return LiveResult(
+            gettext("Hidden: “%(source)s” %(reason)s", source=source[:MAX_SHOWN], reason=unclear.reason),
+            is_problem=True,
+        )
     return _count_shown([shown for shown, _ in outcomes])
 
 
