@@ -150,7 +150,7 @@ def faults_of(message: Message) -> Iterator[str]:
 
 def variables_of(text: str) -> set[str]:
     """Return the names of the variables of a message."""
-    return set(re.findall(r"%\((\w+)\)s", text))
+    return set(re.findall(r"%\(\w+\)s|\{\w+\}", text))
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ class Template(WorkspaceOwned, Base):
 
     `connection_id` is the storage for its images; NULL for the workspace's default connection. `step` is the position
     in its steps; it has a draft if this is not the `published_step`. `unsigned_parameters` are the parameters that an
-    unsigned URL may have; NULL if every URL needs a signature. A deleted template is kept for a while, so that it can
-    be restored.
+    unsigned URL may have; NULL if every URL needs a signature. `tags` group the templates of a list. A deleted template
+    is kept for a while, so that it can be restored.
     """
 
     __tablename__ = "templates"
@@ -41,6 +41,7 @@ class Template(WorkspaceOwned, Base):
     step: Mapped[int] = mapped_column(default=0, server_default="0")
     published_step: Mapped[int] = mapped_column(default=0, server_default="0")
     unsigned_parameters: Mapped[list[str] | None] = mapped_column(JSONB)
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
     deleted_at: Mapped[datetime | None]
 
     __table_args__ = (

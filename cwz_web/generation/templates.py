@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from slugify import slugify
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
@@ -15,6 +15,7 @@ from cwz_web.imaging.documents import ImageTemplate
 
 MAX_VERSIONS = 200
 MAX_NAME = 100
+MAX_TAGS_LISTED = 100
 # The number at the end of a copy's name.
 _number = re.compile(r"(?<=.) [0-9]{1,4}$")
 
@@ -103,6 +104,13 @@ def find_version(db: Session, template: Template, number: int) -> TemplateVersio
     """Return a version by its number."""
     own = TemplateVersion.workspace_id == template.workspace_id, TemplateVersion.template_id == template.id
     return db.scalar(select(TemplateVersion).where(*own, TemplateVersion.number == number))
+
+
+def list_tags(db: Session, workspace_id: UUID) -> list[str]:
+    """Return the tags of the workspace's templates in alphabetical order, at most MAX_TAGS_LISTED."""
+    tag = func.unnest(Template.tags).label("tag")
+    tags = select(tag).where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None)).distinct().subquery()
+    return list(db.scalars(select(tags.c.tag).order_by(func.lower(tags.c.tag)).limit(MAX_TAGS_LISTED)))
 
 
 def create_template(

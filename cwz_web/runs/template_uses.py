@@ -57,6 +57,7 @@ def find_templates(
     workspace_id: UUID,
     *,
     search: str = "",
+    tag: str = "",
     is_deleted: bool = False,
     sort: str = "newest",
     after: UUID | None = None,
@@ -67,6 +68,7 @@ def find_templates(
         db: A transaction in the workspace.
         workspace_id: The workspace.
         search: Only templates with this in their name, ignoring case.
+        tag: Only templates with this tag.
         is_deleted: Whether to return the deleted templates instead of the others.
         sort: The order, one of TEMPLATE_SORTS.
         after: Where the page begins.
@@ -77,6 +79,8 @@ def find_templates(
     ]
     if search:
         conditions.append(Template.name.icontains(search, autoescape=True))
+    if tag:
+        conditions.append(Template.tags.contains([tag]))
     page = fetch_page(
         db,
         _with_documents().where(*conditions),

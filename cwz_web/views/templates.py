@@ -20,6 +20,7 @@ from cwz_web.generation.templates import (
     TemplateDesign,
     create_template,
     find_version,
+    list_tags,
     list_versions,
     load_design,
     publish,
@@ -53,11 +54,14 @@ from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
+MAX_TAG_LENGTH = 30
+
 
 class TemplateListForm(ListForm):
     """Which templates are shown."""
 
     state: Literal["", "deleted"] = ""
+    tag: Annotated[str, Field(max_length=MAX_TAG_LENGTH)] = ""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
         request.db,
         request.workspace.workspace_id,
         search=form.search,
+        tag=form.tag,
         is_deleted=form.state == "deleted",
         sort=sort,
         after=form.after or None,
@@ -179,6 +184,7 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
         search=form.search,
         filters=(
             Filter("state", gettext("State"), {"": gettext("Active"), "deleted": gettext("Deleted")}, form.state),
+            *_tag_filter(request, form.tag),
         ),
         sorts=sort_labels(TEMPLATE_SORTS),
         sort=sort,
@@ -188,6 +194,13 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
     )
     keep_url(request, controls)
     return TemplateListPage(page.rows, controls)
+
+
+def _tag_filter(request: Request, chosen: str) -> list[Filter]:
+    """Return the filter by tag, if there are tags."""
+    tags = list_tags(request.db, request.workspace.workspace_id)
+    options = {"": gettext("All tags"), **{tag: tag for tag in tags}}
+    return [Filter("tag", gettext("Tag"), options, chosen)] if tags or chosen else []
 
 
 @page_view("templates/show.jinja2", "templates/_preview.jinja2", context=TemplateResource, permission=Permission.VIEW)
@@ -218,8 +231,8 @@ def rename_template(context: TemplateResource, request: Request) -> Response:
     _rename(request, context.row, form.value.name)
     if context.row.name != earlier:
         text = gettext("Renamed to “%(name)s”.", name=context.row.name)
-        _add_notice(request, context.row, text, "name", name=earlier)
-    return _redirect(request, context.row)
+        add_template_notice(request, context.row, text, "name", name=earlier)
+    return redirect_to_template(request, context.row)
 
 
 @dataclass(frozen=True)
@@ -271,7 +284,7 @@ def choose_connection(context: TemplateResource, request: Request) -> Response:
     template.connection_id = connection_id
     request.audit("template.storage", template.name, storage=name)
     text = gettext("New images are stored in “%(name)s”.", name=name)
-    _add_notice(request, template, text, "storage", storage=earlier)
+    add_template_notice(request, template, text, "storage", storage=earlier)
     return HTTPSeeOther(request.path_in("templates", template.id))
 
 
@@ -348,7 +361,7 @@ def restore_version(context: TemplateResource, request: Request) -> Response:
     publish(request.db, template, document, request.user.account.id)
     request.audit("template.rollback", template.name, to=form.value.version, version=template.version)
     text = gettext("Version %(number)s is published again.", number=form.value.version)
-    _add_notice(request, template, text, "versions", version=earlier)
+    add_template_notice(request, template, text, "versions", version=earlier)
     return HTTPSeeOther(request.path_in("templates", template.id, "versions"))
 
 
@@ -431,10 +444,10 @@ def duplicate_template(context: TemplateResource, request: Request) -> Response:
         document=design.document,
         published_by=request.user.account.id,
     )
-    copy.connection_id = context.row.connection_id
+    copy.connection_id, copy.tags = context.row.connection_id, context.row.tags
     request.audit("template.create", copy.name, copy_of=context.row.name)
-    _add_notice(request, copy, gettext("Created “%(name)s”.", name=copy.name), "delete")
-    return _redirect(request, copy)
+    add_template_notice(request, copy, gettext("Created “%(name)s”.", name=copy.name), "delete")
+    return redirect_to_template(request, copy)
 
 
 @view_config(context=TemplateResource, name="delete", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -442,8 +455,8 @@ def delete_template(context: TemplateResource, request: Request) -> Response:
     """Delete the template; its page offers to restore it."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("template.delete", context.row.name)
-    _add_notice(request, context.row, gettext("Deleted “%(name)s”.", name=context.row.name), "restore")
-    return _redirect(request, context.row)
+    add_template_notice(request, context.row, gettext("Deleted “%(name)s”.", name=context.row.name), "restore")
+    return redirect_to_template(request, context.row)
 
 
 @view_config(context=TemplateResource, name="restore", request_method="POST", permission=Permission.TEMPLATE_EDIT)
@@ -451,18 +464,18 @@ def restore_template(context: TemplateResource, request: Request) -> Response:
     """Restore a deleted template."""
     context.row.deleted_at = None
     request.audit("template.restore", context.row.name)
-    _add_notice(request, context.row, gettext("Restored “%(name)s”.", name=context.row.name), "delete")
-    return _redirect(request, context.row)
+    add_template_notice(request, context.row, gettext("Restored “%(name)s”.", name=context.row.name), "delete")
+    return redirect_to_template(request, context.row)
 
 
-def _add_notice(request: Request, template: Template, text: str, undo: str, **fields: str) -> None:
+def add_template_notice(request: Request, template: Template, text: str, undo: str, **fields: str) -> None:
     """Say what was done, with the name of the view that undoes it, which leads to the same place of the list."""
     place = sent_place(request)
     kept = fields if place is None else fields | {"list": place}
     add_notice(request, text, undo=request.path_in("templates", template.id, undo), **kept)
 
 
-def _redirect(request: Request, template: Template) -> Response:
+def redirect_to_template(request: Request, template: Template) -> Response:
     """Redirect to the list, at the place that a form on it has sent, or else to the template."""
     place = sent_place(request)
     if place is not None:

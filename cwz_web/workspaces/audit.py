@@ -104,6 +104,7 @@ AUDIT_LABELS = {
     "template.rename": gettext_noop("Renamed the template {target} to {to}"),
     "template.restore": gettext_noop("Restored the template {target}"),
     "template.rollback": gettext_noop("Restored the template {target} to version {to}, as version {version}"),
+    "template.tag": gettext_noop("Changed the tags of the template {target}"),
     "template.share": gettext_noop("Shared the template {target} by link"),
     "template.share_revoke": gettext_noop("Revoked a link of the template {target}"),
     "template.storage": gettext_noop("Changed the storage of the template {target} to {storage}"),
