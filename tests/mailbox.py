@@ -60,6 +60,15 @@ class Mailbox:
 
 def text_of(email: EmailMessage) -> str:
     """Return the plain text of an email."""
-    body = email.get_body(("plain",))
+    return _part_of(email, "plain")
+
+
+def html_of(email: EmailMessage) -> str:
+    """Return the HTML of an email."""
+    return _part_of(email, "html")
+
+
+def _part_of(email: EmailMessage, subtype: str) -> str:
+    body = email.get_body((subtype,))
     assert body is not None
     return str(body.get_content())

@@ -29,7 +29,7 @@ def send_sign_up_email(context: JobContext, email: str) -> None:
             return
         if account.verified_at is None:
             token = issue_token(db, account, Purpose.VERIFY)
-            message = emails.verification(f"{email_service.url}/verify?token={token}")
+            message = emails.verification(account, f"{email_service.url}/verify?token={token}")
         else:
             message = emails.account_exists(account, f"{email_service.url}/signin")
     email_service.send(account.email, message)

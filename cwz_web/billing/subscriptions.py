@@ -7,6 +7,7 @@ payment: after the grace period the workspace is read-only.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +19,11 @@ from sqlalchemy.orm import Session
 from cwz_web.billing.models import BillingRecord, StripeEvent, Subscription
 from cwz_web.billing.stripe_api import GOOD, UNPAID, BillingEntry, CustomerState, Event, Stripe
 from cwz_web.db.session import Database, raw_connection
+from cwz_web.i18n import gettext, long_date
 from cwz_web.jobs import BILLING_QUEUE, app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.settings import FREE, Settings
-from cwz_web.workspaces.members import email_admins
+from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
@@ -194,26 +196,54 @@ def _email_changes(
     """
     plan, status = previous
     label = settings.plan[workspace.plan].label if workspace.plan in settings.plan else workspace.plan
-    link = ("Open billing", f"{settings.url}/w/{workspace.slug}/billing")
-    reason = f"You receive this email because you are an admin of {workspace.name}."
-    text: tuple[str, ...]
+    url = f"{settings.url}/w/{workspace.slug}/billing"
     if subscription.status in UNPAID and status not in UNPAID and workspace.read_only_from:
-        day = f"{workspace.read_only_from:%-d %B %Y}"
-        text = (
-            f"The payment for the {label} plan of {workspace.name} failed.",
-            f"Everything keeps working until {day}. After that, the workspace is read-only until the invoice is paid."
-            " Nothing is deleted.",
-        )
-        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: payment failed", text, link, reason))
+        email_admins(db, workspace.id, partial(_payment_failed, workspace, label, url, workspace.read_only_from))
     elif workspace.plan != plan:
-        text = (f"{workspace.name} is now on the {label} plan.",)
-        if workspace.plan == FREE:
-            text += ("What exceeds its limits stays usable. Nothing is deleted.",)
-        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: plan changed to {label}", text, link, reason))
+        email_admins(db, workspace.id, partial(_plan_changed, workspace, label, url))
     elif status in UNPAID and subscription.status in GOOD:
-        text = (f"We received the payment for {workspace.name}. Thank you.",)
-        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: payment received", text, link, reason))
+        email_admins(db, workspace.id, partial(_payment_received, workspace, url))
     for dispute in disputes:
         log.error("payment disputed", workspace=str(workspace.id), dispute=dispute)
-        text = (f"A payment for {workspace.name} was disputed with the bank. If this is a mistake, contact the bank.",)
-        email_admins(db, workspace.id, EmailMessage(f"{workspace.name}: payment disputed", text, link, reason))
+        email_admins(db, workspace.id, partial(_payment_disputed, workspace, url))
+
+
+def _payment_failed(workspace: Workspace, plan: str, url: str, read_only_from: datetime) -> EmailMessage:
+    name = workspace.name
+    text = (
+        gettext("The payment for the %(plan)s plan of %(workspace)s failed.", plan=plan, workspace=name),
+        gettext(
+            "Everything keeps working until %(day)s. After that, the workspace is read-only until the invoice is paid."
+            " Nothing is deleted.",
+            day=long_date(read_only_from),
+        ),
+    )
+    return _email(workspace, gettext("%(workspace)s: payment failed", workspace=name), text, url)
+
+
+def _plan_changed(workspace: Workspace, plan: str, url: str) -> EmailMessage:
+    name = workspace.name
+    text = [gettext("%(workspace)s is now on the %(plan)s plan.", workspace=name, plan=plan)]
+    if workspace.plan == FREE:
+        text.append(gettext("What exceeds its limits stays usable. Nothing is deleted."))
+    subject = gettext("%(workspace)s: plan changed to %(plan)s", workspace=name, plan=plan)
+    return _email(workspace, subject, tuple(text), url)
+
+
+def _payment_received(workspace: Workspace, url: str) -> EmailMessage:
+    name = workspace.name
+    text = (gettext("We received the payment for %(workspace)s. Thank you.", workspace=name),)
+    return _email(workspace, gettext("%(workspace)s: payment received", workspace=name), text, url)
+
+
+def _payment_disputed(workspace: Workspace, url: str) -> EmailMessage:
+    name = workspace.name
+    text = gettext(
+        "A payment for %(workspace)s was disputed with the bank. If this is a mistake, contact the bank.",
+        workspace=name,
+    )
+    return _email(workspace, gettext("%(workspace)s: payment disputed", workspace=name), (text,), url)
+
+
+def _email(workspace: Workspace, subject: str, text: tuple[str, ...], url: str) -> EmailMessage:
+    return EmailMessage(subject, text, (gettext("Open billing"), url), admin_reason(workspace.name))

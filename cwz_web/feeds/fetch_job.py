@@ -6,8 +6,10 @@ email, and another one when it works again.
 
 import random
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -23,11 +25,12 @@ from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
 from cwz_web.feeds.schedules import next_time
 from cwz_web.feeds.sources import FetchResult, decrypt_secret, fetch_source, find_source, source_spec
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.net.client import Fetcher, FetchError
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
-from cwz_web.workspaces.members import email_admins
+from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
@@ -181,7 +184,15 @@ def _record_success(db: Session, context: FetchContext, workspace_id: UUID, feed
     if source is None:
         return
     if source.failures >= NOTIFY_AFTER_FAILURES:
-        _email_admins(db, context, feed, "{} can be fetched again", "The feed {} can be fetched again.")
+        _email_admins(
+            db,
+            context,
+            feed,
+            lambda names: (
+                gettext("%(feed)s can be fetched again", **names),
+                gettext("The feed %(feed)s in %(workspace)s can be fetched again.", **names),
+            ),
+        )
     source.failures, source.error_message = 0, None
 
 
@@ -199,8 +210,17 @@ def _record_failure(db: Session, context: FetchContext, workspace_id: UUID, feed
     payload = {"feed": feed.id, "name": feed.name, "error": source.error_message, "failures": source.failures}
     emit(db, workspace_id, Event.FEED_FAILED, payload)
     if source.failures == NOTIFY_AFTER_FAILURES:
-        message = f"Fetching the feed {{}} failed {NOTIFY_AFTER_FAILURES} times in a row. {error_message}."
-        _email_admins(db, context, feed, "{} cannot be fetched", message)
+        _email_admins(db, context, feed, partial(_describe_failures, error_message))
+
+
+def _describe_failures(error_message: str, names: Mapping[str, str]) -> tuple[str, str]:
+    failed = ngettext(
+        "Fetching the feed %(feed)s in %(workspace)s failed %(count)s time in a row.",
+        "Fetching the feed %(feed)s in %(workspace)s failed %(count)s times in a row.",
+        NOTIFY_AFTER_FAILURES,
+        **names,
+    )
+    return gettext("%(feed)s cannot be fetched", **names), f"{failed} {error_message}."
 
 
 def _fail_import(db: Session, workspace_id: UUID, import_id: UUID | None, error_message: str) -> None:
@@ -229,15 +249,38 @@ def _hold_fetched(db: Session, context: FetchContext, feed: Feed, record: FeedIm
     if source := db.get(FeedSource, (feed.workspace_id, feed.id), with_for_update=True):
         source.etag = source.last_modified = None  # a cut-off file has the validators of the whole one
     reasons = [f"{ReviewReason.model_validate(reason)}." for reason in record.review_reasons]
-    message = "The newest file of the feed {} needs your review. Nothing changes until you apply or discard the import."
-    _email_admins(db, context, feed, "An import of {} needs your review", message, *reasons)
+    _email_admins(
+        db,
+        context,
+        feed,
+        lambda names: (
+            gettext("An import of %(feed)s needs your review", **names),
+            gettext(
+                "The newest file of the feed %(feed)s in %(workspace)s needs your review. Nothing changes until you"
+                " apply or discard the import.",
+                **names,
+            ),
+            *reasons,
+        ),
+    )
 
 
-def _email_admins(db: Session, context: FetchContext, feed: Feed, subject: str, message: str, *more: str) -> None:
-    """Email the workspace's admins about a feed. `{}` stands for its name in the subject and the message."""
+def _email_admins(
+    db: Session, context: FetchContext, feed: Feed, write: Callable[[Mapping[str, str]], tuple[str, ...]]
+) -> None:
+    """Email the workspace's admins about a feed.
+
+    Args:
+        db: A transaction in the workspace.
+        context: The context of the job.
+        feed: The feed.
+        write: Returns the subject and the paragraphs, in the current locale, for the names of the feed and workspace.
+    """
     workspace = db.get_one(Workspace, feed.workspace_id)
-    reason = f"You receive this email because you are an admin of {workspace.name}."
-    link = ("View feed", f"{context.url}/w/{workspace.slug}/feeds/{feed.id}")
-    text = message.replace("{}", f"{feed.name} in {workspace.name}")
-    email = EmailMessage(subject.replace("{}", feed.name), (text, *more), link, reason, Topic.FEEDS)
-    email_admins(db, feed.workspace_id, email)
+
+    def build() -> EmailMessage:
+        subject, *paragraphs = write({"feed": feed.name, "workspace": workspace.name})
+        link = (gettext("View feed"), f"{context.url}/w/{workspace.slug}/feeds/{feed.id}")
+        return EmailMessage(subject, tuple(paragraphs), link, admin_reason(workspace.name), Topic.FEEDS)
+
+    email_admins(db, feed.workspace_id, build)

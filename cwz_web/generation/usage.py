@@ -9,6 +9,7 @@ those that it did not render. Months are in UTC.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, text, update
@@ -17,14 +18,14 @@ from sqlalchemy.orm import Session
 from cwz_web.db.session import Database
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import Usage, UsageDay
-from cwz_web.i18n import gettext, gettext_noop, number
+from cwz_web.i18n import day_and_month, gettext, gettext_noop, number
 from cwz_web.metrics import QUOTA_EXCEEDED
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.settings import FREE
 from cwz_web.workspaces.access import PlanStatus
-from cwz_web.workspaces.members import email_admins
+from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Workspace
 
 # Admins get an email when usage reaches these percentages of the workspace's quota.
@@ -215,12 +216,22 @@ def _crossed(before: int, used: int, limit: int) -> list[int]:
 def _warn(db: Session, quota: Quota, before: int, used: int, limit: int) -> None:
     for percent in _crossed(before, used, limit):
         workspace = db.get_one(Workspace, quota.workspace_id)
-        paragraph = f"{workspace.name} has used {used:,} of its {limit:,} images this month."
-        if percent == 100:
-            paragraph += f" Rendering stops until {next_month(month_of()):%B %-d}."
-        reason = f"You get this email because you are an admin of {workspace.name}."
-        link = ("View usage", f"{quota.url}/w/{workspace.slug}/api#usage")
-        subject = f"{workspace.name}: {percent} % of this month's images used"
         payload = {"percent": percent, "used": used, "limit": limit, "month": month_of().isoformat()}
         emit(db, quota.workspace_id, Event.QUOTA_REACHED, payload)
-        email_admins(db, quota.workspace_id, EmailMessage(subject, (paragraph,), link, reason, Topic.USAGE))
+        write = partial(_usage_email, workspace, percent, used, limit, f"{quota.url}/w/{workspace.slug}/api#usage")
+        email_admins(db, quota.workspace_id, write)
+
+
+def _usage_email(workspace: Workspace, percent: int, used: int, limit: int, url: str) -> EmailMessage:
+    name = workspace.name
+    paragraph = gettext(
+        "%(workspace)s has used %(used)s of its %(limit)s images this month.",
+        workspace=name,
+        used=number(used),
+        limit=number(limit),
+    )
+    if percent == 100:
+        end = gettext("Rendering stops until %(day)s.", day=day_and_month(next_month(month_of())))
+        paragraph = f"{paragraph} {end}"
+    subject = gettext("%(workspace)s: %(percent)s %% of this month's images used", workspace=name, percent=percent)
+    return EmailMessage(subject, (paragraph,), (gettext("View usage"), url), admin_reason(name), Topic.USAGE)

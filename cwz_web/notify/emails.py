@@ -1,6 +1,9 @@
-"""Emails: a message in plain values, and its MIME form with a text and an HTML part."""
+"""Emails: a message in plain values, and its MIME form with a text and an HTML part.
 
-from dataclasses import asdict, dataclass
+A message is built in the locale of its recipient, which it contains: it is sent by another process.
+"""
+
+from dataclasses import asdict, dataclass, field
 from email.message import EmailMessage as MimeMessage
 from email.utils import formatdate
 from functools import lru_cache
@@ -9,9 +12,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from uuid_utils.compat import uuid7
 
+from cwz_web.i18n import current_locale, find_plural, gettext, use_locale
 from cwz_web.notify.plain_text import without_links
 
 PRODUCT = "ConnectWyze"
+
+
+def _account_reason() -> str:
+    return gettext("You receive this email because you have a %(product)s account.", product=PRODUCT)
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,17 @@ class EmailMessage:
         topic: The topic (topics.py) that can be unsubscribed from; empty for essential emails.
         account: The id of the recipient's account, for the unsubscribe link.
         unsubscribe: The unsubscribe URL, added when the email is sent.
+        locale: The locale of its texts, the current one.
     """
 
     subject: str
     paragraphs: tuple[str, ...]
     button: tuple[str, str] | None = None
-    reason: str = "You receive this email because you have a ConnectWyze account."
+    reason: str = field(default_factory=_account_reason)
     topic: str = ""
     account: str = ""
     unsubscribe: str = ""
+    locale: str = field(default_factory=current_locale)
 
     def __post_init__(self) -> None:
         """Neutralize links in the text, which contains names that users have chosen; only the button is a link."""
@@ -64,27 +74,36 @@ def build_mime_message(message: EmailMessage, *, to: str, sender: str) -> MimeMe
     if message.unsubscribe:
         mail["List-Unsubscribe"] = f"<{message.unsubscribe}>"
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    mail.set_content(render_text(message))
-    mail.add_alternative(render_html(message), subtype="html")
+    with use_locale(message.locale):
+        mail.set_content(render_text(message))
+        mail.add_alternative(render_html(message), subtype="html")
     return mail
 
 
 def render_text(message: EmailMessage) -> str:
-    """Return the plain text part."""
+    """Return the plain text part, in the current locale."""
     parts = [*message.paragraphs]
     if message.button:
-        parts.append(f"{message.button[0]}:\n{message.button[1]}")
+        label = gettext("%(button)s:", button=message.button[0])
+        parts.append(f"{label}\n{message.button[1]}")
     footer = [PRODUCT, message.reason]
     if message.unsubscribe:
-        footer.append(f"Unsubscribe: {message.unsubscribe}")
+        footer.append(gettext("Unsubscribe: %(url)s", url=message.unsubscribe))
     return "\n\n".join([*parts, "\n".join(["-- ", *footer])]) + "\n"
 
 
 def render_html(message: EmailMessage) -> str:
-    """Return the HTML part."""
+    """Return the HTML part, in the current locale."""
     return _environment().get_template("email.html").render(message=message, product=PRODUCT)
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(loader=PackageLoader("cwz_web.notify", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("cwz_web.notify", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(gettext, find_plural, newstyle=True)  # type: ignore[attr-defined]
+    return environment

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -436,15 +437,33 @@ def _email_result(db: Session, export: Export, url: str) -> None:
     if account is None:
         return
     workspace = db.get_one(Workspace, export.workspace_id)
-    if export.run_id:
-        content, link = "zip file of a run", ("View run", f"{url}/w/{workspace.slug}/runs/{export.run_id}")
-    else:
-        content, link = "export", ("View export", f"{url}/w/{workspace.slug}/exports")
-    reason = f"You receive this email because you requested the {content}."
+    write = _run_zip_email if export.run_id else _export_email
+    email_member(db, account, partial(write, workspace, export, f"{url}/w/{workspace.slug}"))
+
+
+def _export_email(workspace: Workspace, export: Export, url: str) -> EmailMessage:
     if export.state == ExportState.DONE:
-        subject = f"The {content} of {workspace.name} is ready"
-        body = f"{subject}. Download the zip file before it expires in a few days."
+        subject = gettext("The export of %(workspace)s is ready", workspace=workspace.name)
+        body = gettext("Download the zip file before it expires in a few days.")
     else:
-        subject = f"The {content} of {workspace.name} failed"
-        body = f"{subject}: {export.error_message}."
-    email_member(db, account, EmailMessage(subject, (body,), link, reason))
+        subject = gettext("The export of %(workspace)s failed", workspace=workspace.name)
+        body = f"{export.error_message}."
+    reason = gettext("You receive this email because you requested the export.")
+    return _result_email(export, subject, body, (gettext("View export"), f"{url}/exports"), reason)
+
+
+def _run_zip_email(workspace: Workspace, export: Export, url: str) -> EmailMessage:
+    if export.state == ExportState.DONE:
+        subject = gettext("The zip file of a run of %(workspace)s is ready", workspace=workspace.name)
+        body = gettext("Download the zip file before it expires in a few days.")
+    else:
+        subject = gettext("The zip file of a run of %(workspace)s failed", workspace=workspace.name)
+        body = f"{export.error_message}."
+    reason = gettext("You receive this email because you requested the zip file of a run.")
+    return _result_email(export, subject, body, (gettext("View run"), f"{url}/runs/{export.run_id}"), reason)
+
+
+def _result_email(export: Export, subject: str, body: str, link: tuple[str, str], reason: str) -> EmailMessage:
+    is_done = export.state == ExportState.DONE
+    text = f"{subject}. {body}" if is_done else gettext("%(field)s: %(message)s", field=subject, message=body)
+    return EmailMessage(subject, (text,), link, reason)

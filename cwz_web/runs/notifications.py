@@ -3,11 +3,12 @@
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import Run
-from cwz_web.runs.progress import RunState, count_text, describe_run, state_of
+from cwz_web.runs.progress import RunState, describe_run, state_of
 from cwz_web.workspaces.members import email_member
 from cwz_web.workspaces.models import Workspace
 
@@ -21,27 +22,55 @@ def notify_run_finished(db: Session, run: Run) -> None:
     emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
     starter = db.get(Account, run.started_by) if run.started_by and run.feed_id else None
     if starter is not None:
-        email_member(db, starter, _email(db.get_one(Workspace, run.workspace_id), run))
+        workspace = db.get_one(Workspace, run.workspace_id)
+        email_member(db, starter, lambda: _email(workspace, run))
 
 
 def _email(workspace: Workspace, run: Run) -> EmailMessage:
-    button = ("View run", f"/w/{workspace.slug}/runs/{run.id}")
-    reason = "You receive this email because you started the run."
+    name = workspace.name
+    images = ngettext("%(count)s image is ready.", "%(count)s images are ready.", run.done)
     if run.error_message:
-        subject = f"{workspace.name}: a run could not {'continue' if run.done else 'start'}"
-        text = f"{run.error_message}. Images that were not rendered do not count. You can retry the run."
+        if run.done:
+            subject = gettext("%(workspace)s: a run could not continue", workspace=name)
+        else:
+            subject = gettext("%(workspace)s: a run could not start", workspace=name)
+        text = [
+            f"{run.error_message}.",
+            gettext("Images that were not rendered do not count. You can retry the run."),
+        ]
     elif state_of(run) == RunState.COMPLETED_WITH_FINDINGS:
-        subject = f"{workspace.name}: a run completed with {count_text(run.findings, 'finding')}"
-        incomplete = f" In {count_text(run.incomplete, 'image')} a photo is missing." if run.incomplete else ""
-        text = f"{run.done:,} images are ready.{incomplete} The run lists the findings; you can retry it there."
-    elif run.failed:
-        subject = f"{workspace.name}: a run finished with failed images"
-        text = (
-            f"{run.done:,} images are ready, {run.failed:,} failed. The run lists the errors; you can retry it there."
+        subject = ngettext(
+            "%(workspace)s: a run completed with %(count)s finding",
+            "%(workspace)s: a run completed with %(count)s findings",
+            run.findings,
+            workspace=name,
         )
+        text = [images]
+        if run.incomplete:
+            text.append(
+                ngettext(
+                    "In %(count)s image a photo is missing.",
+                    "In %(count)s images a photo is missing.",
+                    run.incomplete,
+                )
+            )
+        text.append(gettext("The run lists the findings; you can retry it there."))
+    elif run.failed:
+        subject = gettext("%(workspace)s: a run finished with failed images", workspace=name)
+        text = [
+            ngettext(
+                "%(count)s image is ready, %(failed)s failed.",
+                "%(count)s images are ready, %(failed)s failed.",
+                run.done,
+                failed=number(run.failed),
+            ),
+            gettext("The run lists the errors; you can retry it there."),
+        ]
         if run.findings:
-            text += f" It has {count_text(run.findings, 'finding')}."
+            text.append(ngettext("It has %(count)s finding.", "It has %(count)s findings.", run.findings))
     else:
-        subject = f"{workspace.name}: a run has finished"
-        text = f"{run.done:,} images are ready."
-    return EmailMessage(subject, (text,), button, reason, Topic.RUNS)
+        subject = gettext("%(workspace)s: a run has finished", workspace=name)
+        text = [images]
+    button = (gettext("View run"), f"/w/{workspace.slug}/runs/{run.id}")
+    reason = gettext("You receive this email because you started the run.")
+    return EmailMessage(subject, (" ".join(text),), button, reason, Topic.RUNS)

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
-from cwz_web.i18n import gettext_noop
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import Bucket, StorageError
 from cwz_web.storage.models import Connection
@@ -78,6 +78,22 @@ def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -
 def first_error(steps: list[Step]) -> str | None:
     """Return the first error with the name of its step, or None when the test passed."""
     return next((f"{step.label}: {step.error_message}" for step in steps if step.error_message), None)
+
+
+def translate_step(step: Step) -> Step:
+    """Return a step with its texts in the current locale."""
+    message = gettext(step.error_message) if step.error_message else None
+    return replace(step, label=gettext(step.label), error_message=message)
+
+
+def error_text(connection: Connection) -> str:
+    """Return the error of the last test with the name of its step, in the current locale; empty if it passed."""
+    if connection.error_message is None:
+        return ""
+    failed = next((translate_step(step) for step in saved_steps(connection) if step.error_message), None)
+    if failed is None:
+        return connection.error_message
+    return gettext("%(field)s: %(message)s", field=failed.label, message=failed.error_message)
 
 
 def _run_step(pool: ThreadPoolExecutor, label: str, action: Callable[[], object], deadline: float) -> Step:

@@ -7,13 +7,14 @@ from procrastinate import JobContext
 from sqlalchemy import text
 
 from cwz_web.db.session import Database
+from cwz_web.i18n import gettext
 from cwz_web.jobs import app
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
-from cwz_web.storage.connection_test import run_connection_test, save_result
+from cwz_web.storage.connection_test import error_text, run_connection_test, save_result
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
-from cwz_web.workspaces.members import email_admins
+from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Workspace
 
 log = structlog.get_logger()
@@ -57,15 +58,19 @@ def _test(database: Database, providers: ProviderRegistry, url: str, workspace_i
             )
             workspace = db.get_one(Workspace, workspace_id)
             link = f"{url}/w/{workspace.slug}/storage/{connection.id}"
-            email_admins(db, workspace_id, _email(workspace, connection, link))
+            email_admins(db, workspace_id, lambda: _email(workspace, connection, link))
         return has_failed
 
 
 def _email(workspace: Workspace, connection: Connection, url: str) -> EmailMessage:
-    reason = f"You receive this email because you are an admin of {workspace.name}."
-    button = ("View connection", url)
+    names = {"name": connection.name, "workspace": workspace.name}
     if connection.error_message is None:
-        text = f"The storage connection {connection.name} of {workspace.name} works again."
-        return EmailMessage(f"Storage connection {connection.name} works again", (text,), button, reason, Topic.STORAGE)
-    text = f"The storage connection {connection.name} of {workspace.name} failed its test. {connection.error_message}."
-    return EmailMessage(f"Storage connection {connection.name} fails", (text,), button, reason, Topic.STORAGE)
+        subject = gettext("Storage connection %(name)s works again", **names)
+        text = gettext("The storage connection %(name)s of %(workspace)s works again.", **names)
+    else:
+        subject = gettext("Storage connection %(name)s fails", **names)
+        failed = gettext("The storage connection %(name)s of %(workspace)s failed its test.", **names)
+        text = f"{failed} {error_text(connection)}."
+    return EmailMessage(
+        subject, (text,), (gettext("View connection"), url), admin_reason(workspace.name), Topic.STORAGE
+    )

@@ -396,7 +396,9 @@ def _warn_about_keys(request: Request, account: Account) -> None:
         url = f"{request.services.settings.url}{request.path_in('keys')}"
         names = [f"{key.name} ({key.prefix}…)" for key in keys]
         email_admins(
-            request.db, workspace.workspace_id, keys_of_former_member(workspace.name, account.name, names, url)
+            request.db,
+            workspace.workspace_id,
+            lambda: keys_of_former_member(workspace.name, account.name, names, url),
         )
 
 

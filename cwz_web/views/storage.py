@@ -18,7 +18,15 @@ from cwz_web.db.session import enter_workspace
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ConnectionCollection, ConnectionResource
-from cwz_web.storage.connection_test import Step, first_error, run_connection_test, save_result, saved_steps
+from cwz_web.storage.connection_test import (
+    Step,
+    error_text,
+    first_error,
+    run_connection_test,
+    save_result,
+    saved_steps,
+    translate_step,
+)
 from cwz_web.storage.connections import (
     ConnectionInUseError,
     ConnectionUses,
@@ -151,7 +159,7 @@ def connection_list(context: ConnectionCollection, request: Request) -> Connecti
             provider=provider_label(providers.get(connection.provider)),
             usage=usage.get(connection.id, NO_USAGE),
             badge=BADGES[connection.state],
-            error_message=_error_message(connection),
+            error_message=error_text(connection),
             steps=_passed_steps(connection),
         )
         for connection in list_connections(request.db, workspace_id)
@@ -397,16 +405,6 @@ def _passed_steps(connection: Connection) -> str:
     return gettext("%(passed)s of %(steps)s steps passed", passed=passed, steps=len(steps)) if steps else ""
 
 
-def _error_message(connection: Connection | None) -> str:
-    """Return the error of the last test of a connection; empty if there was none."""
-    if connection is None or connection.error_message is None:
-        return ""
-    failed = next((_translated(step) for step in saved_steps(connection) if step.error_message), None)
-    if failed is None:
-        return connection.error_message
-    return gettext("%(field)s: %(message)s", field=failed.label, message=failed.error_message)
-
-
 def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
     typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
     provider = request.services.providers.get(connection.provider)
@@ -438,18 +436,13 @@ def _page(
         has_failed=first_error(steps or []) is not None,
         has_secrets=connection is not None and connection.encrypted_credentials is not None,
         saved_steps=[_test_step(step) for step in saved_steps(connection)] if connection else [],
-        error_message=_error_message(connection),
+        error_message=error_text(connection) if connection else "",
         badge=BADGES[connection.state] if connection else "",
         usage=None,
     )
 
 
-def _translated(step: Step) -> Step:
-    """Return a step with its texts in the locale of the request: a test stores them in English."""
-    return replace(step, label=gettext(step.label), error_message=step.error_message and gettext(step.error_message))
-
-
 def _test_step(saved: Step) -> TestStep:
-    step = _translated(saved)
+    step = translate_step(saved)
     icon = "x" if step.error_message else "check"
     return TestStep(icon if step.has_run else "minus", step.label, step.has_run, step.error_message)

@@ -65,7 +65,7 @@ def _delete(db: Session, account: Account) -> None:
             tombstone_workspace(db, db.get_one(Workspace, outcome.workspace_id))
         else:
             record(db, outcome.workspace_id, Actor(account.id, account.email, ""), "member.leave", account.email)
-    enqueue_email(db, account.email, emails.account_deleted(account.name))
+    enqueue_email(db, account.email, emails.account_deleted(account))
     db.execute(delete(Account).where(Account.id == account.id))
     tombstone_account(db, account.id)
     log.info("account deleted", account=str(account.id))

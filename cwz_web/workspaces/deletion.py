@@ -13,10 +13,11 @@ from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import enter_workspace, raw_connection
+from cwz_web.i18n import gettext, long_date
 from cwz_web.jobs import BILLING_QUEUE, MAINTENANCE_QUEUE, app, defer_once
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.workspaces.audit import Actor, record
-from cwz_web.workspaces.members import email_admins
+from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Tombstone, Workspace
 
 GRACE = timedelta(days=14)
@@ -46,7 +47,7 @@ def delete_workspace(db: Session, workspace: Workspace, actor: Actor, *, with_im
     """
     until = datetime.now(UTC) + GRACE
     record(db, workspace.id, actor, "workspace.delete", workspace.name, {"with_images": with_images})
-    email_admins(db, workspace.id, _deletion_email(workspace, actor, until))
+    email_admins(db, workspace.id, lambda: _deletion_email(workspace, actor, until))
     _add_tombstone(db, workspace, until, with_images=with_images)
 
 
@@ -116,12 +117,19 @@ def _end_subscription(db: Session, workspace_id: UUID) -> None:
 
 def _deletion_email(workspace: Workspace, actor: Actor, until: datetime) -> EmailMessage:
     return EmailMessage(
-        f"{workspace.name} was deleted",
+        gettext("%(workspace)s was deleted", workspace=workspace.name),
         (
-            f"{actor.label} deleted the workspace {workspace.name}. Its members, API keys and image URLs no longer have"
-            " access.",
-            f"You can restore it on the Workspaces page until {until:%-d %B %Y}. Then it is permanently deleted.",
+            gettext(
+                "%(actor)s deleted the workspace %(workspace)s. Its members, API keys and image URLs no longer have"
+                " access.",
+                actor=actor.label,
+                workspace=workspace.name,
+            ),
+            gettext(
+                "You can restore it on the Workspaces page until %(day)s. Then it is permanently deleted.",
+                day=long_date(until),
+            ),
         ),
-        ("View workspaces", "/w"),
-        f"You receive this email because you are an admin of {workspace.name}.",
+        (gettext("View workspaces"), "/w"),
+        admin_reason(workspace.name),
     )

@@ -1,6 +1,6 @@
 """Members of a workspace. The last admin cannot leave, be removed or be demoted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.pagination import Page, count_rows
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, use_locale
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
@@ -69,19 +69,33 @@ def list_members(db: Session, workspace_id: UUID) -> list[Member]:
     return [Member(*row) for row in rows]
 
 
-def email_admins(db: Session, workspace_id: UUID, message: EmailMessage) -> None:
-    """Email every admin who has not unsubscribed from the topic, after the transaction has committed."""
+def email_admins(db: Session, workspace_id: UUID, write: Callable[[], EmailMessage]) -> None:
+    """Email every admin who has not unsubscribed from the topic, after the transaction has committed.
+
+    Args:
+        db: A transaction.
+        workspace_id: The workspace.
+        write: Returns the message, in the current locale.
+    """
     admins = (
         select(Account)
         .join(Membership, Membership.account_id == Account.id)
         .where(Membership.workspace_id == workspace_id, Membership.role == Role.ADMIN)
     )
     for account in db.scalars(admins):
-        email_member(db, account, message)
+        email_member(db, account, write)
 
 
-def email_member(db: Session, account: Account, message: EmailMessage) -> None:
-    """Email a user, unless they have unsubscribed from the message's topic."""
+def email_member(db: Session, account: Account, write: Callable[[], EmailMessage]) -> None:
+    """Email a user, unless they have unsubscribed from the message's topic.
+
+    Args:
+        db: A transaction.
+        account: The user.
+        write: Returns the message, in the current locale.
+    """
+    with use_locale(account.locale):
+        message = write()
     if message.topic not in account.unsubscribed_topics:
         enqueue_email(db, account.email, replace(message, account=str(account.id)))
 
@@ -130,16 +144,23 @@ def end_membership(db: Session, membership: Membership) -> None:
     db.flush()
 
 
+def admin_reason(workspace: str) -> str:
+    """Return why an admin of a workspace receives an email."""
+    return gettext("You receive this email because you are an admin of %(workspace)s.", workspace=workspace)
+
+
 def keys_of_former_member(workspace: str, member: str, keys: list[str], url: str) -> EmailMessage:
     """Return the email about the API keys of a member who left or was removed."""
     return EmailMessage(
-        f"{member} is no longer a member of {workspace}: check API keys",
+        gettext("%(name)s is no longer a member of %(workspace)s: check API keys", name=member, workspace=workspace),
         (
-            f"{member} created these API keys, which remain valid: {', '.join(keys)}.",
-            "API keys belong to the workspace. If a copy may be outside of it, rotate or revoke the key.",
+            gettext(
+                "%(name)s created these API keys, which remain valid: %(keys)s.", name=member, keys=", ".join(keys)
+            ),
+            gettext("API keys belong to the workspace. If a copy may be outside of it, rotate or revoke the key."),
         ),
-        ("View API keys", url),
-        f"You receive this email because you are an admin of {workspace}.",
+        (gettext("View API keys"), url),
+        admin_reason(workspace),
     )
 
 

@@ -22,7 +22,7 @@ from cwz_web.accounts.openid import WELL_KNOWN, OpenIDProfile, OpenIDProvider
 from cwz_web.accounts.sessions import end_provider_sessions
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import enter_workspace, leave_workspace
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, use_locale
 from cwz_web.net.client import INVALID_PORT, BlockedRequestError, InvalidPortError, check_url
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.notify.emails import PRODUCT, EmailMessage
@@ -373,16 +373,22 @@ def domain_of(email: str) -> str:
 
 
 def provider_linked(account: Account, workspace: Workspace) -> EmailMessage:
-    """Return the notification of the first sign-in through a workspace's provider."""
-    return EmailMessage(
-        f"You can now sign in to {workspace.name} with single sign-on",
-        (
-            f"Hello {account.name},",
-            f"Someone, probably you, signed in to the workspace {workspace.name} of {PRODUCT} through the identity"
-            " provider of your organization. Such a sign-in opens this workspace only, not your account.",
-            "If this was not you, contact the administrators of your organization.",
-        ),
-    )
+    """Return the notification of the first sign-in through a workspace's provider, in the locale of the account."""
+    with use_locale(account.locale):
+        return EmailMessage(
+            gettext("You can now sign in to %(workspace)s with single sign-on", workspace=workspace.name),
+            (
+                gettext("Hello %(name)s,", name=account.name),
+                gettext(
+                    "Someone, probably you, signed in to the workspace %(workspace)s of %(product)s through the"
+                    " identity provider of your organization. Such a sign-in opens this workspace only, not your"
+                    " account.",
+                    workspace=workspace.name,
+                    product=PRODUCT,
+                ),
+                gettext("If this was not you, contact the administrators of your organization."),
+            ),
+        )
 
 
 def _forget_users(db: Session, workspace_id: UUID, admin: LoginSession) -> None:

@@ -3,11 +3,12 @@
 from uuid import UUID
 
 from procrastinate import JobContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from cwz_web.accounts.models import Account
+from cwz_web.accounts.models import Account, has_email
 from cwz_web.db.session import enter_workspace, raw_connection
+from cwz_web.i18n import DEFAULT, current_locale, gettext, long_date, use_locale
 from cwz_web.jobs import app
 from cwz_web.notify.emails import PRODUCT, EmailMessage
 from cwz_web.notify.tasks import PRIORITY, QUEUE, RETRY
@@ -18,8 +19,15 @@ from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
 
 
 @app.task(name="workspaces.send_invitation", queue=QUEUE, priority=PRIORITY, retry=RETRY, pass_context=True)
-def send_invitation(context: JobContext, workspace_id: str, invitation_id: str) -> None:
-    """Send an invitation. Its token is created here, when the email is sent, and stored as a digest only."""
+def send_invitation(context: JobContext, workspace_id: str, invitation_id: str, locale: str = DEFAULT) -> None:
+    """Send an invitation. Its token is created here, when the email is sent, and stored as a digest only.
+
+    Args:
+        context: The context of the job.
+        workspace_id: The workspace.
+        invitation_id: The invitation.
+        locale: The locale of the page on which it was sent, if the guest has no account.
+    """
     email_service = context.additional_context["email_service"]
     with context.additional_context["database"].transaction(UUID(workspace_id)) as db:
         invitation = db.get(Invitation, (UUID(workspace_id), UUID(invitation_id)), with_for_update=True)
@@ -27,16 +35,18 @@ def send_invitation(context: JobContext, workspace_id: str, invitation_id: str) 
             return
         workspace = db.get_one(Workspace, UUID(workspace_id))
         inviter = db.get(Account, invitation.invited_by) if invitation.invited_by else None
+        account = db.scalar(select(Account).where(has_email(invitation.email)))
         url = f"{email_service.url}/invitation?token={create_token(invitation)}"
-    email_service.send(
-        invitation.email, _invitation_email(workspace, invitation, inviter.name if inviter else "An admin", url)
-    )
+        with use_locale(account.locale if account else locale):
+            name = inviter.name if inviter else gettext("An admin")
+            message = _invitation_email(workspace, invitation, name, url)
+    email_service.send(invitation.email, message)
 
 
 def enqueue_invitation(db: Session, invitation: Invitation) -> None:
     """Send an invitation after the transaction has committed."""
     send_invitation.configure(connection=raw_connection(db)).defer(
-        workspace_id=str(invitation.workspace_id), invitation_id=str(invitation.id)
+        workspace_id=str(invitation.workspace_id), invitation_id=str(invitation.id), locale=current_locale()
     )
 
 
@@ -72,11 +82,24 @@ def delete_accounts(context: JobContext, timestamp: int) -> None:
 
 def _invitation_email(workspace: Workspace, invitation: Invitation, inviter: str, url: str) -> EmailMessage:
     return EmailMessage(
-        f"{inviter} invited you to {workspace.name} on {PRODUCT}",
-        (
-            f"{inviter} invited you to join the workspace {workspace.name}. Your role: {Role(invitation.role).label}.",
-            f"The invitation expires on {invitation.expires_at:%-d %B %Y}, and is valid for this email address only.",
+        gettext(
+            "%(name)s invited you to %(workspace)s on %(product)s",
+            name=inviter,
+            workspace=workspace.name,
+            product=PRODUCT,
         ),
-        ("View invitation", url),
-        "You receive this email because someone invited you. If you do not know them, you can ignore it.",
+        (
+            gettext(
+                "%(name)s invited you to join the workspace %(workspace)s. Your role: %(role)s.",
+                name=inviter,
+                workspace=workspace.name,
+                role=Role(invitation.role).label,
+            ),
+            gettext(
+                "The invitation expires on %(day)s, and is valid for this email address only.",
+                day=long_date(invitation.expires_at),
+            ),
+        ),
+        (gettext("View invitation"), url),
+        gettext("You receive this email because someone invited you. If you do not know them, you can ignore it."),
     )

@@ -1,12 +1,14 @@
 """Email notifications: topics, unsubscribe links, and emails that are always sent."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from webtest import TestApp
 
+from cwz_web.accounts.deletion import cancel_deletion
 from cwz_web.accounts.models import Account
+from cwz_web.i18n import long_date
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import TOPIC_LABELS, Topic
 from cwz_web.runs.models import Run
@@ -14,7 +16,7 @@ from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.workspaces.members import email_admins
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, sign_in
-from tests.mailbox import Mailbox, text_of
+from tests.mailbox import Mailbox, html_of, text_of
 
 FEED_EMAIL = EmailMessage("A feed fails", ("It does.",), topic=Topic.FEEDS)
 
@@ -31,7 +33,7 @@ def admin(make: Factory, space: Workspace) -> Account:
 
 def notify_admins(make: Factory, space: Workspace, email: EmailMessage = FEED_EMAIL) -> None:
     with make.database.transaction(space.id) as db:
-        email_admins(db, space.id, email)
+        email_admins(db, space.id, lambda: email)
 
 
 def unsubscribed_topics_of(make: Factory, account: Account) -> set[str]:
@@ -138,6 +140,29 @@ def test_user_who_started_a_run_is_emailed_when_it_ends_if_subscribed(
     assert mail["To"] == admin.email
     assert "failed images" in mail["Subject"]
     assert f"http://localhost/w/{space.slug}/runs/{run.id}" in text_of(mail)
+
+
+def test_each_admin_gets_an_email_in_their_locale(make: Factory, mailbox: Mailbox, space: Workspace) -> None:
+    locales = {
+        None: ('lang="en"', "5 September 2026"),
+        "en-US": ('lang="en-US"', "September 5, 2026"),
+        "de-AT": ('lang="de-AT"', "5. September 2026"),
+        "fr": ('lang="fr"', "5 septembre 2026"),
+    }
+    admins = {locale: make.member(space, locale=locale) for locale in locales}
+    with make.database.transaction(space.id) as db:
+        email_admins(db, space.id, lambda: EmailMessage("Payment", (long_date(date(2026, 9, 5)),)))
+    for locale, (language, day) in locales.items():
+        mail = mailbox.last(admins[locale].email)
+        assert day in text_of(mail).splitlines()
+        assert language in html_of(mail)
+
+
+def test_email_about_an_account_is_in_its_locale(make: Factory, mailbox: Mailbox) -> None:
+    account = make.account(locale="fr-CA")
+    with make.database.transaction() as db:
+        cancel_deletion(db, db.get_one(Account, account.id))
+    assert 'lang="fr-CA"' in html_of(mailbox.last(account.email))
 
 
 def test_queued_email_of_an_older_release_is_read() -> None:

@@ -9,12 +9,13 @@ from webtest import TestApp
 from cwz_web.accounts.models import Account
 from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.api_keys import create_key
+from cwz_web.i18n import long_date, use_locale
 from cwz_web.workspaces.creation import RESERVED, SLUG
 from cwz_web.workspaces.invitations import LIFETIME
 from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
 from tests.factories import Factory, api, sign_in, token_of
 from tests.jobs import run_feed_jobs
-from tests.mailbox import Mailbox, text_of
+from tests.mailbox import Mailbox, html_of, text_of
 
 
 def form_of(page: Any, action: str) -> Any:
@@ -345,15 +346,30 @@ def test_revoked_invitation_is_not_sent(
     assert mailbox.emails() == []
 
 
+def test_invitation_is_in_the_locale_of_the_guest_or_of_the_page(
+    app: TestApp, make: Factory, mailbox: Mailbox, space: Workspace
+) -> None:
+    sign_in(app, make.member(space, locale="de-CH"))
+    guest = make.account(locale="en-US")
+    for email in (guest.email, "guest@example.org"):
+        invite(app, space, email)
+    with make.database.transaction(space.id) as db:
+        expires_at = db.scalars(select(Invitation.expires_at)).first()
+    assert expires_at is not None
+    for email, locale in ((guest.email, "en-US"), ("guest@example.org", "de-CH")):
+        mail = mailbox.last(email)
+        assert f'lang="{locale}"' in html_of(mail)
+        with use_locale(locale):
+            assert long_date(expires_at) in text_of(mail)
+
+
 def test_workspace_name_is_escaped_in_emails(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
     space = make.workspace(name="<b>Bold</b> & co")
     account = make.member(space)
     sign_in(app, account)
     invite(app, space, "guest@example.org")
     mail = mailbox.last("guest@example.org")
-    html = mail.get_body(("html",))
-    assert html is not None
-    assert "<b>Bold" not in html.get_content()
+    assert "<b>Bold" not in html_of(mail)
     assert "<b>Bold</b> & co" in text_of(mail)
 
 
