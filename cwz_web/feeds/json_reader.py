@@ -146,7 +146,9 @@ def _lines(file: BinaryIO, long_lists: Counter[str]) -> Iterator[Entry]:
             record = _decoder.decode(line.decode())
         except (ValueError, RecursionError, DecimalException):
             if not line.endswith(b"\n"):
-                raise InvalidFileError(f"The file is incomplete: it ends in the middle of line {position}") from None
+                raise InvalidFileError(
+                    gettext("The file is incomplete: it ends in the middle of line %(number)s", number=position)
+                ) from None
             yield InvalidEntry(
                 position, gettext("The line is not valid JSON"), {"line": line[:200].decode(errors="replace").strip()}
             )
