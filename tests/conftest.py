@@ -22,6 +22,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from gettext import NullTranslations
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,7 @@ from webtest import TestApp, TestRequest
 from webtest.forms import Form
 from webtest.response import TestResponse
 
+from cwz_web import i18n
 from cwz_web.app import create_app
 from cwz_web.billing.stripe_api import Stripe
 from cwz_web.billing.subscriptions import BillingService
@@ -421,6 +423,23 @@ def own_installation(tmp_path: Path, seed: Path) -> Iterator[Installation]:
     installation.set({}, **ONE_RENDER_PROCESS)
     yield installation
     installation.stop(signal.SIGTERM)
+
+
+class BracketTranslations(NullTranslations):
+    """Translations that are the messages in brackets, so that a text shows what is translated in it."""
+
+    def gettext(self, message: str) -> str:
+        return f"[{message}]"
+
+    def ngettext(self, singular: str, plural: str, count: int) -> str:
+        return f"[{singular if count == 1 else plural}]"
+
+
+@pytest.fixture
+def bracketed_german(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have BracketTranslations for German."""
+    german, others = i18n.Language(BracketTranslations(), {}, {}), i18n.load_language
+    monkeypatch.setattr(i18n, "load_language", lambda language: german if language == "de" else others(language))
 
 
 @pytest.fixture

@@ -475,6 +475,28 @@ def test_schedule(connected: FeedUser, http_server: RecordingServer) -> None:
     assert "Schedule: Manually" in schedule.submit().follow().text
 
 
+@pytest.mark.usefixtures("bracketed_german")
+def test_pages_are_translated_and_stored_texts_are_english(connected: FeedUser, http_server: RecordingServer) -> None:
+    connected.app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    http_server.paths["/feed.csv"] = (200, {}, b"Report\nsku,title\n1,Mug\n2,Lamp\n")
+    form = connected.form_with(f"{connected.feeds}/connect", "url")
+    form["url"], form["frequency"] = http_server.url("/missing.csv"), "day"
+    response = form.submit("do", value="test", status=422)
+    assert response.html.find(id="url-error").text == "[The server answered with status 404]"
+    form["url"] = http_server.url("/feed.csv")
+    columns = form.submit("do", value="connect").follow()
+    skipped = "1 line above the header was skipped"
+    assert columns.html.find(class_="notes").text.strip() == f"[{skipped}]"
+    page = connected.run_jobs(connected.save_columns(columns).follow())
+    assert "[2 rows from feed.csv, changed" in page.text
+    assert page.html.find(class_="notes").text.strip() == skipped
+    schedule = next(f for f in connected.app.get(f"{page.request.path}/schedule").forms.values() if "cron" in f.fields)
+    assert "[Schedule: [Every day at 06:00], UTC.]" in schedule.submit().follow().text
+    with connected.make.database.transaction(connected.space.id) as db:
+        [entry] = db.query(AuditEntry).filter_by(action="feed.schedule")
+        assert entry.details["schedule"] == "Every day at 06:00"
+
+
 def test_failed_fetch_is_shown_on_the_feed_page(connected: FeedUser, http_server: RecordingServer) -> None:
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
     form = connected.form_with(f"{connected.feeds}/connect", "url")
