@@ -47,7 +47,7 @@ lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, ty
 	@node_modules/.bin/tsc --project jsconfig.json
 
 messages: $(VENV)/.installed ## Extract the messages of the interface, and add new ones to the catalogs
-	@PYTHONPATH=scripts $(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword gettext_noop --add-location file --sort-by-file --no-wrap --output messages.pot .
+	@PYTHONPATH=scripts $(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword gettext_noop --keyword gettext_lazy --add-location file --sort-by-file --no-wrap --output messages.pot .
 	@for language in de fr; do \
 		$(BIN)/pybabel --quiet update --domain $$language --input-file messages.pot --locale $$language --no-wrap \
 			--no-fuzzy-matching --ignore-obsolete --output-file cwz_web/locale/$$language.po; \

@@ -15,7 +15,7 @@ from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_timedelta
@@ -24,6 +24,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_name, get_currency_precision
 from babel.support import Translations
+from markupsafe import escape
 
 FOLDER = Path(__file__).parent / "locale"
 # The tags (BCP 47) of the locales that a user can choose, and CLDR's name of each. English without a region is that
@@ -140,6 +141,70 @@ def gettext_noop(message: str) -> str:
 def in_sentence(label: str) -> str:
     """Return a label as a part of a sentence: in lower case, except in German, which writes its nouns with capitals."""
     return label if _formats().language == "de" else label.lower()
+
+
+class LazyMessage(str):
+    """A message in English that is translated where it is shown, so that what is stored or cached stays English.
+
+    Templates translate it, since they call `__html__`; `translate` does so for other text.
+    """
+
+    __slots__ = ("translation",)
+
+    translation: Callable[[], str]
+
+    def __new__(cls, text: str, translation: Callable[[], str]) -> Self:
+        """Return a text in English with a function that translates it."""
+        message = super().__new__(cls, text)
+        message.translation = translation
+        return message
+
+    def __str__(self) -> str:
+        """Return the message itself, so that an exception keeps it."""
+        return self
+
+    def __html__(self) -> str:
+        return escape(self.translation())
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str.__str__(self),)
+
+
+def gettext_lazy(message: str, /, **variables: object) -> str:
+    """Return a message in English that is translated where it is shown.
+
+    Args:
+        message: The message in English, a literal, so that it is extracted. With variables, `%(name)s` is replaced.
+        variables: The values of the variables, which can be such messages themselves.
+    """
+
+    def translate_message() -> str:
+        translated = {name: translate(each) if isinstance(each, str) else each for name, each in variables.items()}
+        return gettext(message, **translated)
+
+    return LazyMessage(message % variables if variables else message, translate_message)
+
+
+def as_clause(message: str) -> str:
+    """Return a message as a part of a sentence, with a small letter, except in German."""
+
+    def lower(text: str) -> str:
+        return text if _formats().language == "de" else text[:1].lower() + text[1:]
+
+    clause = message[:1].lower() + message[1:]
+    return LazyMessage(clause, lambda: lower(translate(message))) if isinstance(message, LazyMessage) else clause
+
+
+def shorten(message: str, length: int) -> str:
+    """Return the beginning of a message."""
+    if len(message) <= length or not isinstance(message, LazyMessage):
+        return message[:length] if len(message) > length else message
+    return LazyMessage(message[:length], lambda: translate(message)[:length])
+
+
+def translate(text: str) -> str:
+    """Return the translation of a lazy message; any other text as it is."""
+    return text.translation() if isinstance(text, LazyMessage) else text
 
 
 def number(value: float | Decimal, digits: int | None = None) -> str:

@@ -18,7 +18,7 @@ from jinja2 import Environment, nodes
 
 ROOT = Path(__file__).parent.parent
 # As in `make messages`.
-KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_noop": None}
+KEYWORDS = {**DEFAULT_KEYWORDS, "gettext_noop": None, "gettext_lazy": None}
 TEMPLATES = ROOT / "cwz_web" / "templates"
 # Pages that are not translated: for developers, and documents in English.
 ENGLISH = ("development/", "docs/", "public/privacy.jinja2", "ops.jinja2")

@@ -7,7 +7,7 @@ from uuid import UUID
 from cwz_web.generation.image_sources import UNLIMITED, FetchLimits, ImageSources, PhotoState
 from cwz_web.generation.images import StoredImage
 from cwz_web.generation.photo_processing import NOT_PROCESSED, PhotoProcessing, ProcessedPhotos
-from cwz_web.i18n import use_locale
+from cwz_web.i18n import gettext_lazy, use_locale
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.decoding import Source
@@ -92,7 +92,7 @@ class PreparedImage:
         used = self.plan.used_fields & self.data.keys()
         if not used or any(self.data[name].strip() for name in used):
             return ()
-        return (Finding(FindingCode.ROW_EMPTY, "The row has no value for any field of the template", ""),)
+        return (Finding(FindingCode.ROW_EMPTY, gettext_lazy("The row has no value for any field of the template"), ""),)
 
     def missing(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
         """Return the findings that make the image incomplete: it lacks a photo that it should have, or any value.

@@ -14,7 +14,7 @@ from uuid import UUID
 import cachetools
 from pydantic import BaseModel, ConfigDict, Field
 
-from cwz_web.i18n import use_locale
+from cwz_web.i18n import gettext_lazy, use_locale
 from cwz_web.imaging.decoding import MAX_BYTES, Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.photo_urls import NO_PHOTO, InvalidPhotoUrlError, normalize_url, split_urls
@@ -159,9 +159,11 @@ class ImageSources:
         try:
             return Source.of(uploads.get(digest, MAX_BYTES))
         except ObjectNotFoundError:
-            raise SourceMissingError("The upload no longer exists in the workspace's storage") from None
+            raise SourceMissingError(gettext_lazy("The upload no longer exists in the workspace's storage")) from None
         except ObjectTooLargeError:
-            raise SourceMissingError(f"The upload is larger than {MAX_BYTES // 1024**2} MB") from None
+            raise SourceMissingError(
+                gettext_lazy("The upload is larger than %(max)s MB", max=MAX_BYTES // 1024**2)
+            ) from None
 
     def _fetch(self, workspace_id: UUID, url: str, known: PhotoState | None, limits: FetchLimits) -> Source:
         parts = urlsplit(url)
@@ -173,7 +175,7 @@ class ImageSources:
         limits.admit()
         seconds = min(FETCH_SECONDS, limits.deadline - time.monotonic())
         if seconds <= 0:
-            raise SourceMissingError("There was no time left to fetch it", is_temporary=True)
+            raise SourceMissingError(gettext_lazy("There was no time left to fetch it"), is_temporary=True)
         try:
             with use_locale(None):  # findings are English, and an origin's error is that of all users
                 body = self._fetcher.fetch(

@@ -7,6 +7,7 @@ import numpy as np
 import segno
 from barcode.errors import BarcodeError
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.code_checks import RenderedCode
 from cwz_web.imaging.compositing import Patch, Pixels, parse_color
 from cwz_web.imaging.effects import from_pixels
@@ -54,13 +55,19 @@ def render_code(layer: CodeLayer, content: str) -> RenderedCode | None:
     if not content:
         return None
     if len(content) > MAX_CONTENT_LENGTH:
-        raise InvalidBarcodeError(f"the content has {len(content)} characters; the limit is {MAX_CONTENT_LENGTH}")
+        raise InvalidBarcodeError(
+            gettext_lazy(
+                "the content has %(number)s characters; the limit is %(max)s",
+                number=len(content),
+                max=MAX_CONTENT_LENGTH,
+            )
+        )
     modules = _modules(layer, content)
     width, height = layer.width - 2 * layer.padding, layer.height - 2 * layer.padding
     module = min(width, height if layer.code == "qr" else width) // modules.shape[1]
     if module < 1 or height < 1:
         side = modules.shape[1] + 2 * layer.padding
-        raise InvalidBarcodeError(f"the box is too small; it needs at least {side} pixels")
+        raise InvalidBarcodeError(gettext_lazy("the box is too small; it needs at least %(side)s pixels", side=side))
     module_height = module if layer.code == "qr" else height
     mask = np.kron(modules, np.ones((module_height, module), np.uint8)) * np.uint8(255)
     left, top = layer.left + (layer.width - mask.shape[1]) // 2, layer.top + (layer.height - mask.shape[0]) // 2
@@ -78,7 +85,9 @@ def _modules(layer: CodeLayer, content: str) -> Pixels:
             try:
                 return _bars(barcode.get("code128", content.translate(FULL_WIDTH)))
             except BarcodeError:
-                raise InvalidBarcodeError(f"“{content[:40]}” has characters other than ASCII") from None
+                raise InvalidBarcodeError(
+                    gettext_lazy("“%(content)s” has characters other than ASCII", content=content[:40])
+                ) from None
         case _:
             symbol, number = _gs1_number(layer.code, content)
             return _bars(barcode.get(symbol, number))
@@ -106,13 +115,24 @@ def _gs1_number(code: str, content: str) -> tuple[str, str]:
         code = next((symbol for symbol, length in GS1_DIGITS.items() if length == len(digits)), code)
     length = GS1_DIGITS.get(code)
     if length is None:
-        raise InvalidBarcodeError(f"“{content[:40]}” does not have 8, 12 or 13 digits; leading zeros may be lost")
+        raise InvalidBarcodeError(
+            gettext_lazy(
+                "“%(content)s” does not have 8, 12 or 13 digits; leading zeros may be lost", content=content[:40]
+            )
+        )
     if code == "ean13" and is_upca(content):
         return code, f"0{digits}"
     if len(digits) not in (length - 1, length) or not _digits.match(digits):
-        raise InvalidBarcodeError(f"“{content[:40]}” does not have {length - 1} or {length} digits")
+        raise InvalidBarcodeError(
+            gettext_lazy(
+                "“%(content)s” does not have %(one)s or %(other)s digits",
+                content=content[:40],
+                one=length - 1,
+                other=length,
+            )
+        )
     if len(digits) == length and not _has_check_digit(digits):
-        raise InvalidBarcodeError(f"the check digit of {digits} is wrong")
+        raise InvalidBarcodeError(gettext_lazy("the check digit of %(digits)s is wrong", digits=digits))
     return code, digits
 
 
@@ -131,5 +151,5 @@ def _qr_modules(text: str, correction: str) -> Pixels:
     try:
         matrix = segno.make_qr(text, error=correction).matrix
     except segno.DataOverflowError:
-        raise InvalidBarcodeError("the content is too long for a QR code") from None
+        raise InvalidBarcodeError(gettext_lazy("the content is too long for a QR code")) from None
     return np.array([list(row) for row in matrix], np.uint8)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TypeVar
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.errors import RenderTimeoutError
 
 T = TypeVar("T")
@@ -38,7 +39,9 @@ def find_largest(
     high -= 1
     while low <= high:
         if time.monotonic() > deadline:
-            raise RenderTimeoutError("A text takes too long to fit into its box. Use a shorter text or a smaller box")
+            raise RenderTimeoutError(
+                gettext_lazy("A text takes too long to fit into its box. Use a shorter text or a smaller box")
+            )
         # Away from the guess in steps of 1, 2, 4, …; then in the middle of what is left.
         middle = guess if guess is not None and low <= guess <= high else (low + high) // 2
         if (result := attempt(middle)) is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.bindings import LOCALE_KEY
 from cwz_web.imaging.brand_references import is_reference
 from cwz_web.imaging.document_parts import PIXELS
@@ -64,13 +65,25 @@ def _resolve(
                 problems[name] = source, result.unclear
             continue
         if is_reference(result.value):
-            problems[name] = source, Unclear(f"is “{result[:MAX_SHOWN]}”. Only the default can refer to the brand")
+            problems[name] = (
+                source,
+                Unclear(
+                    gettext_lazy("is “%(value)s”. Only the default can refer to the brand", value=result[:MAX_SHOWN])
+                ),
+            )
             continue
         try:
             changes[name] = _validate(type(part), name, result, scale)
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
-            problems[name] = source, Unclear(f"is “{result[:MAX_SHOWN]}”, which cannot be used: {reason}")
+            problems[name] = (
+                source,
+                Unclear(
+                    gettext_lazy(
+                        "is “%(value)s”, which cannot be used: %(reason)s", value=result[:MAX_SHOWN], reason=reason
+                    )
+                ),
+            )
     return changes, problems
 
 

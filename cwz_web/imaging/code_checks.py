@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.compositing import Patch, Pixels
 from cwz_web.imaging.luminance import LINEAR, WEIGHTS
 
@@ -57,21 +58,23 @@ def find_scan_problem(code: RenderedCode, canvas: Pixels) -> str | None:
     height, width = code.patch.shape
     top, left = code.patch.y, code.patch.x
     if top < 0 or left < 0 or top + height > canvas.shape[0] or left + width > canvas.shape[1]:
-        return "it is partly outside of the image"
+        return gettext_lazy("it is partly outside of the image")
     samples = _sample_positions(code)
     is_module = code.patch.mask()[samples] > 0
     if not is_module.any():
-        return "it is not visible. Use an opaque color"
+        return gettext_lazy("it is not visible. Use an opaque color")
     light_of = WEIGHTS if code.is_qr else _red
     reflectance = LINEAR[canvas[top : top + height, left : left + width, :3][samples]] @ light_of
     dark = float(np.percentile(reflectance[is_module], 100 - OUTLIERS))
     light = float(np.percentile(reflectance[~is_module], OUTLIERS))
     if reflectance[is_module].mean() > reflectance[~is_module].mean():
-        return "it is light on dark. Use a dark color on a light background"
+        return gettext_lazy("it is light on dark. Use a dark color on a light background")
     if light - dark < MIN_CONTRAST:
-        return "its contrast is too low. Use a darker color, or a lighter background"
+        return gettext_lazy("its contrast is too low. Use a darker color, or a lighter background")
     if _is_covered(code, canvas, light_of, (dark + light) / 2):
-        return f"it has no quiet zone. Leave {code.quiet_zone} light pixels free around it"
+        return gettext_lazy(
+            "it has no quiet zone. Leave %(pixels)s light pixels free around it", pixels=code.quiet_zone
+        )
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.blending import BlendMode, mix_bytes, mix_colors
 from cwz_web.imaging.errors import ImageTooLargeError
 
@@ -207,7 +208,9 @@ def merge_patches(patches: Sequence[Patch]) -> Patch:
     right = max(patch.x + patch.shape[1] for patch in patches)
     bottom = max(patch.y + patch.shape[0] for patch in patches)
     if (bottom - top) * (right - left) > MAX_MERGED_PIXELS:
-        raise ImageTooLargeError("The layers that rotate, fade or blend together are too large, or too far apart")
+        raise ImageTooLargeError(
+            gettext_lazy("The layers that rotate, fade or blend together are too large, or too far apart")
+        )
     color = np.empty((bottom - top, right - left, 4), np.uint8)
     alpha = np.empty((bottom - top, right - left), np.uint8)
     # In strips: floating-point numbers of all pixels would take five times the memory of the result.

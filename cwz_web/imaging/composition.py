@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.code_checks import RenderedCode, find_scan_problem
 from cwz_web.imaging.compositing import (
     WHITE,
@@ -79,4 +80,8 @@ def check_codes(codes: Iterable[RenderedCode], canvas: Pixels) -> Iterator[Findi
     for code in codes:
         problem = None if code.is_rotated else find_scan_problem(code, canvas)
         if problem:
-            yield Finding(FindingCode.UNSCANNABLE, f"cannot be scanned reliably: {problem}", code.layer)
+            yield Finding(
+                FindingCode.UNSCANNABLE,
+                gettext_lazy("cannot be scanned reliably: %(problem)s", problem=problem),
+                code.layer,
+            )

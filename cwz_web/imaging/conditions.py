@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.field_values import FieldText, result_key
 from cwz_web.imaging.filters import decode_html
 from cwz_web.imaging.layer_base import Condition
@@ -37,7 +38,9 @@ def evaluate_condition(condition: Condition | str, values: Mapping[str, str]) ->
     if isinstance(number, Unclear):
         return False, number
     if isinstance(limit, Unclear):
-        return False, Unclear(f"is compared with “{expected[:40]}”, which {limit.reason}")
+        return False, Unclear(
+            gettext_lazy("is compared with “%(value)s”, which %(reason)s", value=expected[:40], reason=limit.reason)
+        )
     return number > limit if condition.test == "more" else number < limit, None
 
 
@@ -46,5 +49,5 @@ def _read_result(result: str) -> tuple[bool, Unclear | None]:
     if not isinstance(result, FieldText) or result.unclear or result.value is None:
         return False, result.unclear if isinstance(result, FieldText) else None
     if not isinstance(result.value, bool):
-        return False, Unclear(f"is neither true nor false, but “{result[:40]}”")
+        return False, Unclear(gettext_lazy("is neither true nor false, but “%(value)s”", value=result[:40]))
     return result.value, None

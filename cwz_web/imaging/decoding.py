@@ -16,6 +16,7 @@ import numpy as np
 import pyvips
 import simplejpeg
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.adjustments import adjust_pixels
 from cwz_web.imaging.compositing import Patch, Pixels
 from cwz_web.imaging.effects import from_pixels
@@ -109,7 +110,7 @@ def thumbnail(data: bytes, width: int, height: int | None = None) -> bytes:
         image = _resize(_decode(data, header, width, height)[0], width, height)
         encoded: bytes = image.webpsave_buffer(Q=80, effort=2, keep="icc")
     except pyvips.Error:
-        raise InvalidImageError("The image is damaged and cannot be decoded") from None
+        raise InvalidImageError(gettext_lazy("The image is damaged and cannot be decoded")) from None
     return encoded
 
 
@@ -132,7 +133,7 @@ def reencode_upright(data: bytes) -> bytes:
         else:
             encoded = image.pngsave_buffer(keep="icc")
     except pyvips.Error:
-        raise InvalidImageError("The image is damaged and cannot be decoded") from None
+        raise InvalidImageError(gettext_lazy("The image is damaged and cannot be decoded")) from None
     return encoded
 
 
@@ -142,7 +143,7 @@ def read_photo_facts(data: bytes) -> PhotoFacts:
     try:
         return PhotoFacts(classify_background(_examined_pixels(data, header)), *_displayed_size(header))
     except pyvips.Error:
-        raise InvalidImageError("The image is damaged and cannot be decoded") from None
+        raise InvalidImageError(gettext_lazy("The image is damaged and cannot be decoded")) from None
 
 
 def find_product(data: bytes) -> Box | None:
@@ -177,8 +178,8 @@ def fit_image(layer: ImageLayer, data: bytes, find: Callable[[bytes], Box | None
         return _fit_product(layer, data, header, product) if product else _fit_whole(layer, data, header)
     except pyvips.Error as error:
         if "killed" in str(error):
-            raise InvalidImageError("The image takes too long to decode") from None
-        raise InvalidImageError("The image is damaged and cannot be decoded") from None
+            raise InvalidImageError(gettext_lazy("The image takes too long to decode")) from None
+        raise InvalidImageError(gettext_lazy("The image is damaged and cannot be decoded")) from None
 
 
 def _fit_whole(layer: ImageLayer, data: bytes, header: pyvips.Image) -> FittedImage:
@@ -261,9 +262,9 @@ def has_alpha(data: bytes) -> bool:
 def _read_header(data: bytes) -> pyvips.Image:
     """Read an image's header without decoding it. Raises InvalidImageError for an image that will not be decoded."""
     if not data:
-        raise InvalidImageError("The image is empty")
+        raise InvalidImageError(gettext_lazy("The image is empty"))
     if len(data) > MAX_BYTES:
-        raise InvalidImageError(f"The image is larger than {MAX_BYTES // 1024**2} MB")
+        raise InvalidImageError(gettext_lazy("The image is larger than %(max)s MB", max=MAX_BYTES // 1024**2))
     # By its first bytes, since libvips would parse an SVG file to read its header. libvips also reads the header of a
     # HEIC image, but cannot decode its pixels.
     if not may_be_decoded(data):
@@ -277,16 +278,23 @@ def _read_header(data: bytes) -> pyvips.Image:
         raise InvalidImageError(_unsupported(data))
     if header.width * header.height > MAX_PIXELS:
         size, limit = f"{header.width} x {header.height}", MAX_PIXELS // 10**6
-        raise InvalidImageError(f"The image has {size} pixels; the limit is {limit} million")
+        raise InvalidImageError(
+            gettext_lazy("The image has %(size)s pixels; the limit is %(max)s million", size=size, max=limit)
+        )
     if loader == JPEG and data.count(b"\xff\xda") > MAX_SCANS:
-        raise InvalidImageError(f"The image is a JPEG with more than {MAX_SCANS} scans. Save it as a baseline JPEG")
+        raise InvalidImageError(
+            gettext_lazy("The image is a JPEG with more than %(max)s scans. Save it as a baseline JPEG", max=MAX_SCANS)
+        )
     return header
 
 
 def _unsupported(data: bytes) -> str:
     name = name_file_type(data)
-    problem = f"The file is {name}, which is not supported" if name else "The file is not a supported image"
-    return f"{problem}. Use {SUPPORTED_FORMATS}"
+    if name:
+        return gettext_lazy(
+            "The file is %(type)s, which is not supported. Use %(formats)s", type=name, formats=SUPPORTED_FORMATS
+        )
+    return gettext_lazy("The file is not a supported image. Use %(formats)s", formats=SUPPORTED_FORMATS)
 
 
 def _orientation(header: pyvips.Image) -> int:
@@ -396,7 +404,9 @@ def _load_cut_off_jpeg(data: bytes, options: dict[str, object], deadline: float)
     first = int(changed.argmax()) if changed.any() else image.height
     missing = 1 - first / image.height
     if missing > MAX_MISSING and not (first and np.ptp(rows[first - 1], axis=0).max() <= PLAIN):
-        raise InvalidImageError(f"The image is cut off: the lower {ceil(missing * 100)} % are missing")
+        raise InvalidImageError(
+            gettext_lazy("The image is cut off: the lower %(percent)s %% are missing", percent=ceil(missing * 100))
+        )
     return image
 
 

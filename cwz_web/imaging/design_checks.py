@@ -4,7 +4,9 @@ What documents could contain from the beginning is reported here. What came late
 """
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.layer_base import Condition, Layer
@@ -24,7 +26,11 @@ def check_design(template: ImageTemplate, size: str) -> list[Finding]:
     messages = [
         *((name, text) for name, each in overrides.items() for text in _check_override(sized, name, each)),
         *_check_layers(sized.layers),
-        *((layer.name, "is outside of the canvas") for layer in sized.layers if _is_outside(layer, sized)),
+        *(
+            (layer.name, gettext_lazy("is outside of the canvas"))
+            for layer in sized.layers
+            if _is_outside(layer, sized)
+        ),
     ]
     return [Finding(FindingCode.NO_EFFECT, text, name) for name, text in messages]
 
@@ -36,12 +42,20 @@ def _check_override(sized: ImageTemplate, name: str, override: Override) -> Iter
         return
     changed = [key for key, value in override if value is not None and key != "hidden"]
     if unknown := [key for key in changed if key not in type(layer).model_fields]:
-        yield f"has an override of its {_list(unknown)}, which a layer of the type {layer.type} does not have"
+        yield gettext_lazy(
+            "has an override of its %(keys)s, which a layer of the type %(type)s does not have",
+            keys=_list(unknown),
+            type=layer.type,
+        )
     in_stack = bool(containers) and isinstance(containers[-1], StackLayer)
     if placed := [key for key in changed if key in ("x", "y", "anchor") and in_stack]:
-        yield f"has an override of its {_list(placed)}, but its stack places it. Override the stack"
+        yield gettext_lazy(
+            "has an override of its %(keys)s, but its stack places it. Override the stack", keys=_list(placed)
+        )
     if sized_sides := [side for side in SIDES if side in changed and getattr(layer.sizing, side) != "fixed"]:
-        yield f"has an override of its {_list(sized_sides)}, but its sizing decides about that"
+        yield gettext_lazy(
+            "has an override of its %(keys)s, but its sizing decides about that", keys=_list(sized_sides)
+        )
 
 
 def _check_layers(layers: Sequence[AnyLayer]) -> Iterator[tuple[str, str]]:
@@ -58,21 +72,32 @@ def _check_layer(layer: AnyLayer) -> Iterator[str]:
     for side in SIDES:
         limits = [f"{end}_{side}" for end in ("min", "max") if getattr(layer.sizing, f"{end}_{side}") is not None]
         if limits and getattr(layer.sizing, side) == "fixed":
-            yield f"has a {_list(limits)}, but its {side} is fixed. Use the sizing hug or fill"
+            yield gettext_lazy(
+                "has a %(keys)s, but its %(side)s is fixed. Use the sizing hug or fill", keys=_list(limits), side=side
+            )
     if isinstance(layer, TextLayer) and layer.min_size is not None:
         yield from _check_minimum(layer, layer.min_size)
     if isinstance(layer, ImageLayer) and layer.fallback and layer.missing != "fallback":
-        yield f"has a fallback image, but its missing is {layer.missing}. Use the missing fallback"
+        yield gettext_lazy(
+            "has a fallback image, but its missing is %(missing)s. Use the missing fallback", missing=layer.missing
+        )
     condition = layer.show_if
     if isinstance(condition, Condition) and condition.test in COMPARING and not condition.value:
-        yield f"compares the field “{condition.field}” with an empty value. Use the condition empty or filled"
+        yield gettext_lazy(
+            "compares the field “%(field)s” with an empty value. Use the condition empty or filled",
+            field=condition.field,
+        )
 
 
 def _check_minimum(layer: TextLayer, minimum: int) -> Iterator[str]:
     if minimum > layer.size:
-        yield f"has a min_size of {minimum}, which is larger than its size of {layer.size}. Enter at most {layer.size}"
+        yield gettext_lazy(
+            "has a min_size of %(min)s, which is larger than its size of %(size)s. Enter at most %(size)s",
+            min=minimum,
+            size=layer.size,
+        )
     elif layer.fit in ("ellipsis", "clip") and minimum < layer.size:
-        yield f"has a min_size, but its fit is {layer.fit}. Use the fit shrink"
+        yield gettext_lazy("has a min_size, but its fit is %(fit)s. Use the fit shrink", fit=layer.fit)
 
 
 def _is_outside(layer: Layer, sized: ImageTemplate) -> bool:
@@ -91,4 +116,8 @@ def _is_outside(layer: Layer, sized: ImageTemplate) -> bool:
 
 
 def _list(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    return names[0] if len(names) == 1 else reduce(_join_and, names)
+
+
+def _join_and(one: str, other: str) -> str:
+    return gettext_lazy("%(one)s and %(other)s", one=one, other=other)

@@ -11,6 +11,7 @@ import simplejpeg
 from isal import isal_zlib
 from pydantic import BaseModel, ConfigDict, Field
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.compositing import WHITE, Pixels, flatten
 from cwz_web.imaging.document_parts import DocumentPart, new_key
@@ -146,7 +147,12 @@ def _encode_within(pixels: Pixels, bands: int, output: Output, max_bytes: int) -
     if found is None:
         size, limit = (f"{each / 1000:,.0f} KB" for each in (len(smallest), max_bytes))
         raise ImageTooLargeError(
-            f"The image has {size} at the lowest quality; the limit is {limit}. Use a smaller size or another format"
+            gettext_lazy(
+                "The image has %(size)s at the lowest quality; the limit is %(max)s. Use a smaller size or another"
+                " format",
+                size=size,
+                max=limit,
+            )
         )
     return found[1]
 

@@ -18,7 +18,7 @@ from typing import Any
 import cachetools
 import pyvips
 
-from cwz_web.i18n import use_locale
+from cwz_web.i18n import gettext_lazy, gettext_noop, use_locale
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.compositing import Patch, blend_patch
 from cwz_web.imaging.composition import Composition, RenderedImage, check_codes, render_background
@@ -57,6 +57,8 @@ MAX_PIXELS = 25_000_000
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 RENDER_SECONDS = 20.0
 CACHE_BYTES = 256 * 1024 * 1024
+_IMAGE_MISSING = gettext_noop("The image of the layer “%(name)s” is missing: %(reason)s")
+_FONT_MISSING = gettext_noop("The font of the layer “%(name)s” is missing: %(reason)s")
 CACHED_PLANS = 64
 
 DEFAULT_OUTPUT = Output()
@@ -97,7 +99,9 @@ class Engine:
         except KeyError:
             raise UnknownSizeError(size, template.size_names) from None
         if sized.canvas.width * sized.canvas.height * scale**2 > MAX_PIXELS:
-            raise ImageTooLargeError(f"The image would have more than {MAX_PIXELS // 10**6} million pixels")
+            raise ImageTooLargeError(
+                gettext_lazy("The image would have more than %(max)s million pixels", max=MAX_PIXELS // 10**6)
+            )
         plan = Plan(sized, scale, self._pixels, check_design(template, size))
         with self._lock:
             self._plans[key] = plan
@@ -232,12 +236,16 @@ class Plan:
             source = sources[reference]
             if isinstance(source, SourceMissingError) and required:
                 raise SourceMissingError(
-                    f"The {required} of the layer “{layer.name}” is missing: {source.clause}",
+                    gettext_lazy(required, name=layer.name, reason=source.clause),
                     is_temporary=source.is_temporary,
                     retry_after=source.retry_after,
                 )
         if sum(len(source.data) for source in sources.values() if isinstance(source, Source)) > MAX_SOURCE_BYTES:
-            raise ImageTooLargeError(f"The images of this row have more than {MAX_SOURCE_BYTES // 1024**2} MB in total")
+            raise ImageTooLargeError(
+                gettext_lazy(
+                    "The images of this row have more than %(max)s MB in total", max=MAX_SOURCE_BYTES // 1024**2
+                )
+            )
         return sources
 
     def processed_photos(self, values: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -342,15 +350,15 @@ class Plan:
         return [*findings, *check_codes(checker.codes, checker.canvas)]
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
-        """Yield the references of the visible layers, with the name of the source if it is required."""
+        """Yield the references of the visible layers, with the message about it if it is required."""
         for planned, row in (each for layer in self._layers for each in layer.for_row(values).walk(values)):
             layer = planned.layer
             if isinstance(layer, ImageLayer):
-                yield layer, planned.content(row).strip(), "image" if layer.missing == "fail" else ""
+                yield layer, planned.content(row).strip(), _IMAGE_MISSING if layer.missing == "fail" else ""
                 if layer.missing == "fallback":
                     yield layer, layer.fallback, ""
             elif isinstance(layer, TextLayer):
-                yield from ((layer, font, "font") for font in layer.fonts() if font not in FAMILIES)
+                yield from ((layer, font, _FONT_MISSING) for font in layer.fonts() if font not in FAMILIES)
 
     def _placement(self, sources: LoadedSources, check_time: CheckTime) -> Placement:
         def fit(layer: TextLayer, texts: Sequence[str], width: int, height: int) -> FittedText:
@@ -402,7 +410,9 @@ def _start_clock() -> CheckTime:
 
     def check_time() -> None:
         if time.monotonic() > deadline:
-            raise RenderTimeoutError(f"The image takes longer than {RENDER_SECONDS:.0f} seconds to render")
+            raise RenderTimeoutError(
+                gettext_lazy("The image takes longer than %(max)s seconds to render", max=f"{RENDER_SECONDS:.0f}")
+            )
 
     return check_time
 

@@ -1,5 +1,7 @@
 """Errors of the image engine. Their messages are written for the owner of the row or the template."""
 
+from cwz_web.i18n import as_clause, gettext_lazy
+
 
 class ImagingError(Exception):
     """The image cannot be rendered."""
@@ -7,8 +9,7 @@ class ImagingError(Exception):
     @property
     def clause(self) -> str:
         """The message, to be continued in a sentence: its first letter is lower case."""
-        message = str(self)
-        return message[:1].lower() + message[1:]
+        return as_clause(str(self))
 
 
 class UnknownFieldsError(ImagingError):
@@ -16,14 +17,20 @@ class UnknownFieldsError(ImagingError):
 
     def __init__(self, unknown: list[str], known: list[str]) -> None:
         self.unknown = unknown
-        super().__init__(f"Unknown field: {', '.join(unknown)}. The template has: {', '.join(known) or 'no fields'}")
+        message = gettext_lazy(
+            "Unknown field: %(names)s. The template has: %(known)s",
+            names=", ".join(unknown),
+            known=", ".join(known) or gettext_lazy("no fields"),
+        )
+        super().__init__(message)
 
 
 class UnknownSizeError(ImagingError):
     """The template does not have this size."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"Unknown size: {name}. The template has: {', '.join(known)}")
+        names = ", ".join(known)
+        super().__init__(gettext_lazy("Unknown size: %(name)s. The template has: %(known)s", name=name, known=names))
 
 
 class ImageTooLargeError(ImagingError):

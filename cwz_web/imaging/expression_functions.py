@@ -16,7 +16,7 @@ import re2
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, gettext_lazy
 from cwz_web.imaging import filters
 from cwz_web.imaging.casing import Case, change_case
 from cwz_web.imaging.lists import MAX_ENTRIES, split_list
@@ -36,7 +36,9 @@ MAX_STEPS = 2_000_000
 CALL_STEPS, CHARACTER_STEPS = 6000, 20
 # A double has 15 certain digits. With more, 1.1 * 1.15 is 1.2649999999999999, and not rounded up.
 CERTAIN_DIGITS = 15
-NO_CURRENCY = 'has no currency. Set the currency of the feed or the workspace, or name one, as in money(price, "EUR")'
+NO_CURRENCY = gettext_lazy(
+    'has no currency. Set the currency of the feed or the workspace, or name one, as in money(price, "EUR")'
+)
 
 # What a function takes and returns.
 Value = str | float | bool | datetime | list[Any] | None
@@ -106,14 +108,17 @@ class Evaluation:
         """Count work. Raises UnclearError if it is too much."""
         self.steps -= steps
         if self.steps < 0:
-            raise UnclearError("takes too long. Use shorter texts, simpler patterns or fewer functions")
+            raise UnclearError(gettext_lazy("takes too long. Use shorter texts, simpler patterns or fewer functions"))
 
     def use_currency(self, currency: str) -> None:
         """Remember the currency of an amount. Raises UnclearError if another one was used before."""
         if currency:
             self.currencies.add(currency)
         if len(self.currencies) > 1:
-            raise UnclearError(f"has amounts in two currencies: {' and '.join(sorted(self.currencies)[:2])}")
+            one, other, *_ = sorted(self.currencies)
+            raise UnclearError(
+                gettext_lazy("has amounts in two currencies: %(one)s and %(other)s", one=one, other=other)
+            )
 
     def _call(self, function: "Function", arguments: tuple[Value, ...]) -> Value:
         self.charge(CALL_STEPS + CHARACTER_STEPS * sum(_check_size(argument) for argument in arguments))
@@ -133,11 +138,11 @@ def _check_size(value: Value) -> int:
     """Return the characters and items of a value. Raises UnclearError if they are too many."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT_LENGTH:
-            raise UnclearError(f"uses a text of more than {MAX_TEXT_LENGTH:,} characters")
+            raise UnclearError(gettext_lazy("uses a text of more than %(max)s characters", max=f"{MAX_TEXT_LENGTH:,}"))
         return len(value)
     if isinstance(value, list):
         if len(value) > MAX_ENTRIES or any(isinstance(item, list | dict) for item in value):
-            raise UnclearError(f"uses a list of lists, or of more than {MAX_ENTRIES} items")
+            raise UnclearError(gettext_lazy("uses a list of lists, or of more than %(max)s items", max=MAX_ENTRIES))
         return len(value) + sum(len(item) for item in value if isinstance(item, str))
     return 1
 
@@ -156,18 +161,18 @@ def as_text(value: Value) -> str:
         return value.date().isoformat()
     if isinstance(value, list):
         return ", ".join(as_text(item) for item in value)
-    raise UnclearError("is neither a text, a number, a date nor a list")
+    raise UnclearError(gettext_lazy("is neither a text, a number, a date nor a list"))
 
 
 def as_decimal(value: float) -> Decimal:
     """Return a number without the digits that a double does not have. Raises UnclearError if it is not finite."""
     if not math.isfinite(value):
-        raise UnclearError("is not a number: perhaps it divides by zero")
+        raise UnclearError(gettext_lazy("is not a number: perhaps it divides by zero"))
     number = Decimal(f"{value:.{CERTAIN_DIGITS}g}")
     if not number:
         return Decimal(0)  # -0.0 has no sign as text
     if abs(number.adjusted()) > MAX_EXPONENT:
-        raise UnclearError("is too large or too small for a number")
+        raise UnclearError(gettext_lazy("is too large or too small for a number"))
     return number.to_integral() if number == number.to_integral() else number.normalize()
 
 
@@ -198,7 +203,7 @@ def _number(evaluation: Evaluation, value: Value) -> Decimal:
             evaluation.use_currency(money.currency)
         return money.amount
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnclearError("needs a number where it has none")
+        raise UnclearError(gettext_lazy("needs a number where it has none"))
     return as_decimal(value)
 
 
@@ -211,7 +216,7 @@ def _date(evaluation: Evaluation, value: Value) -> date:
         text = evaluation.texts.get(value, value)
         return _certain(text, read_date(text, evaluation.context.locale))
     if not isinstance(value, datetime):
-        raise UnclearError("needs a date where it has none")
+        raise UnclearError(gettext_lazy("needs a date where it has none"))
     return value.date()
 
 
@@ -234,7 +239,7 @@ def _checked(check: Callable[[str], str]) -> Callable[[Evaluation, Value], str]:
         try:
             return check(as_text(value))
         except ValueError as error:
-            raise UnclearError(f"has a wrong argument: {error}") from None
+            raise UnclearError(gettext_lazy("has a wrong argument: %(error)s", error=str(error))) from None
 
     return convert
 
@@ -242,7 +247,7 @@ def _checked(check: Callable[[str], str]) -> Callable[[Evaluation, Value], str]:
 def _certain(text: str, value: _T | Unclear) -> _T:
     """Return what a text was read as. Raises UnclearError if it is not certain."""
     if isinstance(value, Unclear):
-        raise UnclearError(f"reads “{text[:40]}”, which {value.reason}")
+        raise UnclearError(gettext_lazy("reads “%(text)s”, which %(reason)s", text=text[:40], reason=value.reason))
     return value
 
 
@@ -261,7 +266,13 @@ def money(evaluation: Evaluation, amount: Value, currency: str = "", locale: str
     else:
         value = Money(_number(evaluation, amount), next(iter(evaluation.currencies), ""))
         if currency and value.currency not in ("", currency):
-            raise UnclearError(f"has an amount in another currency: {value.currency}, not {currency}")
+            raise UnclearError(
+                gettext_lazy(
+                    "has an amount in another currency: %(currency)s, not %(expected)s",
+                    currency=value.currency,
+                    expected=currency,
+                )
+            )
     code = currency or value.currency or context.currency
     if not code:
         raise UnclearError(NO_CURRENCY)
@@ -299,7 +310,7 @@ def percent_off(_: Evaluation, old: Decimal, new: Decimal) -> Decimal | None:
 def round_to(_: Evaluation, value: Decimal, step: Decimal) -> Decimal:
     """Round a number to a multiple of another one, half a step away from zero."""
     if step <= 0:
-        raise UnclearError("rounds to a step that is not more than zero")
+        raise UnclearError(gettext_lazy("rounds to a step that is not more than zero"))
     with localcontext(prec=filters.DIGITS):
         return (value / step).quantize(Decimal(1), ROUND_HALF_UP) * step
 
@@ -334,7 +345,7 @@ def _read_list(text: str, separator: str = "") -> list[str]:
 def item(evaluation: Evaluation, values: Value, position: int) -> str:
     """Return an item, counted from 1; nothing if there are fewer."""
     if position < 1:
-        raise UnclearError("needs the number of an item from 1")
+        raise UnclearError(gettext_lazy("needs the number of an item from 1"))
     return next(iter(_list(evaluation, values)[position - 1 : position]), "")
 
 
@@ -391,14 +402,14 @@ def replace(evaluation: Evaluation, text: str, pattern: str, replacement: str) -
     end = length = 0
     for found in expression.finditer(text):
         if len(parts) >= 2 * MAX_REPLACEMENTS:
-            raise UnclearError(f"replaces more than {MAX_REPLACEMENTS} parts of a text")
+            raise UnclearError(gettext_lazy("replaces more than %(max)s parts of a text", max=MAX_REPLACEMENTS))
         parts += [text[end : found.start()], _expand(replacement, found, expression.groups)]
         end = found.end()
         length += len(parts[-1])
         # The search for the next part can read the whole rest of the text.
         evaluation.charge(expression.programsize * (len(text) - end))
         if length > MAX_TEXT_LENGTH:
-            raise UnclearError(f"makes a text of more than {MAX_TEXT_LENGTH:,} characters")
+            raise UnclearError(gettext_lazy("makes a text of more than %(max)s characters", max=f"{MAX_TEXT_LENGTH:,}"))
     return "".join([*parts, text[end:]])
 
 
@@ -412,7 +423,7 @@ def _compile(evaluation: Evaluation, pattern: str, text: str) -> Any:
     try:
         expression = compile_pattern(pattern)
     except ValueError as error:
-        raise UnclearError(f"has a wrong argument: {error}") from None
+        raise UnclearError(gettext_lazy("has a wrong argument: %(error)s", error=str(error))) from None
     evaluation.charge(expression.programsize * (len(text) + 100))
     return expression
 
@@ -467,7 +478,7 @@ def translate(evaluation: Evaluation, text: str, table: str) -> str:
     """Return the entry of a text in a table of the template; the text itself if there is none."""
     entries = evaluation.context.tables.get(table)
     if entries is None:
-        raise UnclearError(f"uses an unknown table: “{table[:40]}”")
+        raise UnclearError(gettext_lazy("uses an unknown table: “%(table)s”", table=table[:40]))
     return entries.get(text.strip(), text)
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_lazy, gettext_noop
 from cwz_web.imaging.expression_functions import (
     FUNCTIONS,
     Evaluation,
@@ -148,10 +148,14 @@ class Expression:
     def _check_inputs(self, used: Mapping[str, FieldValue]) -> Unclear | None:
         limit = MAX_INPUT_WITH_MACROS if self._syntax.has_macros else MAX_INPUT
         if sum(map(_bytes, used.values())) > limit:
-            return Unclear(f"uses texts of more than {limit:,} bytes")
+            return Unclear(gettext_lazy("uses texts of more than %(max)s bytes", max=f"{limit:,}"))
         for name in sorted(self._syntax.repeated_names & used.keys()):
             if isinstance(used[name], list | tuple):
-                return Unclear(f"uses the list “{name}” inside of a macro, where it can only stand behind “in”")
+                return Unclear(
+                    gettext_lazy(
+                        "uses the list “%(name)s” inside of a macro, where it can only stand behind “in”", name=name
+                    )
+                )
         return None
 
     def _execute(self, used: Mapping[str, FieldValue], evaluation: Evaluation) -> Any:
@@ -333,21 +337,21 @@ def _check_result(value: object) -> Value:
         return float(value)
     if isinstance(value, list):
         if len(value) > MAX_LIST_ITEMS:
-            raise UnclearError(f"makes a list of more than {MAX_LIST_ITEMS} items")
+            raise UnclearError(gettext_lazy("makes a list of more than %(max)s items", max=MAX_LIST_ITEMS))
         texts = [as_text(item) for item in value if not isinstance(item, list)]
         if len(texts) < len(value):
-            raise UnclearError("makes a list of lists")
+            raise UnclearError(gettext_lazy("makes a list of lists"))
         return _check_length(texts)
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise UnclearError("is neither a text, a number, a date nor a list")
+        raise UnclearError(gettext_lazy("is neither a text, a number, a date nor a list"))
     return _check_length([value])[0]
 
 
 def _check_length(texts: list[str]) -> list[str]:
     if sum(map(len, texts)) > MAX_RESULT:
-        raise UnclearError(f"makes a text of more than {MAX_RESULT:,} characters")
+        raise UnclearError(gettext_lazy("makes a text of more than %(max)s characters", max=f"{MAX_RESULT:,}"))
     return texts
 
 
@@ -355,11 +359,13 @@ def _explain(error: Exception) -> str:
     """Say why an evaluation failed."""
     match error:
         case KeyError():
-            return f"has no entry for “{str(error.args[0])[:40]}”"
+            return gettext_lazy("has no entry for “%(key)s”", key=str(error.args[0])[:40])
         case IndexError():
-            return "has no item at this position. Use item(list, number)"
+            return gettext_lazy("has no item at this position. Use item(list, number)")
         case TypeError():
-            return "combines values of different types. Convert a text with amount(…), a number with string(…)"
+            return gettext_lazy(
+                "combines values of different types. Convert a text with amount(…), a number with string(…)"
+            )
         case ArithmeticError():
-            return "computes with a number that is too large, or divides by zero"
-    return "calls a function with a value that it does not take"
+            return gettext_lazy("computes with a number that is too large, or divides by zero")
+    return gettext_lazy("calls a function with a value that it does not take")

@@ -5,6 +5,7 @@ import re
 from datetime import date, datetime
 from typing import Any, Literal, Self
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.expression_functions import Value, as_text
 from cwz_web.imaging.expressions import FieldValue
 from cwz_web.imaging.filters import decode_html
@@ -81,13 +82,13 @@ def read_field(field_type: FieldType, text: str) -> FieldValue | Unclear:
 def _read_boolean(text: str) -> bool | Unclear:
     if text in _TRUE:
         return True
-    return False if text in _FALSE else Unclear("is neither true nor false")
+    return False if text in _FALSE else Unclear(gettext_lazy("is neither true nor false"))
 
 
 def _read_color(text: str) -> str | Unclear:
     match = _color.fullmatch(text)
     if match is None:
-        return Unclear("is not a color such as #e4572e")
+        return Unclear(gettext_lazy("is not a color such as #e4572e"))
     digits = match[1].lower()
     return "#" + ("".join(digit * 2 for digit in digits) if len(digits) == 3 else digits)
 

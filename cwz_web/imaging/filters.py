@@ -14,7 +14,7 @@ from babel import Locale
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, gettext_lazy
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.line_breaking import character_ends
 from cwz_web.imaging.photo_urls import split_urls
@@ -23,7 +23,9 @@ from cwz_web.values.dates import read_date
 from cwz_web.values.formats import DEFAULT_LOCALE, Unclear, check_currency, check_locale, format_of, with_format
 from cwz_web.values.numbers import MAX_DIGITS, MAX_EXPONENT, Money, read_money, read_number
 
-NO_CURRENCY = 'has no currency. Set the currency of the feed or the workspace, or name one, as in currency("EUR")'
+NO_CURRENCY = gettext_lazy(
+    'has no currency. Set the currency of the feed or the workspace, or name one, as in currency("EUR")'
+)
 # Enough for the longest number with the largest exponent, rounded to the decimals of a currency.
 DIGITS = 2 * (MAX_DIGITS + MAX_EXPONENT)
 # The elements that product texts contain; other text between angle brackets is no HTML.
@@ -124,7 +126,7 @@ def show_money(money: Money, locale: str) -> str | Unclear:
     """Format an amount of money with a currency for a locale, rounded to the currency's decimals."""
     amount = round_money(money.amount, money.currency)
     if money.amount and not amount:
-        return Unclear(f"is less than the smallest amount of {money.currency}")
+        return Unclear(gettext_lazy("is less than the smallest amount of %(currency)s", currency=money.currency))
     return format_money(amount, money.currency, locale)
 
 

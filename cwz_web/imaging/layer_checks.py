@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.code_checks import RenderedCode
 from cwz_web.imaging.compositing import Patch, Pixels, blend_patch
 from cwz_web.imaging.effects import Window
@@ -48,10 +49,16 @@ class LayerChecker:
         try:
             rendering = self.renderer.render_own(placed, self.sources, self.window, self.check_time)
         except InvalidBarcodeError as error:
-            yield Finding(FindingCode.BAD_CODE, f"cannot be rendered: {error.reason}", layer.name)
+            yield Finding(
+                FindingCode.BAD_CODE, gettext_lazy("cannot be rendered: %(reason)s", reason=error.reason), layer.name
+            )
             return
         except (InvalidImageError, InvalidFontError) as error:
-            yield Finding(FindingCode.PHOTO_MISSING, f"cannot be rendered: {error.clause}", layer.name)
+            yield Finding(
+                FindingCode.PHOTO_MISSING,
+                gettext_lazy("cannot be rendered: %(reason)s", reason=error.clause),
+                layer.name,
+            )
             return
         yield from rendering.findings
         self.codes += rendering.codes

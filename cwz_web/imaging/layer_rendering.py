@@ -6,6 +6,7 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
+from cwz_web.i18n import gettext_lazy, shorten
 from cwz_web.imaging.adjustments import fade_mask
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
@@ -292,11 +293,21 @@ class LayerRenderer:
             image = self._fit_image(layer, self._process(layer, reference, sources, findings))
         except (InvalidImageError, SourceMissingError) as error:
             if not _is_optional(layer, error):
-                findings.append(Finding(FindingCode.PHOTO_MISSING, f"has no image: {error.clause}", layer.name))
+                findings.append(
+                    Finding(
+                        FindingCode.PHOTO_MISSING,
+                        gettext_lazy("has no image: %(reason)s", reason=error.clause),
+                        layer.name,
+                    )
+                )
             match layer.missing:
                 case "fail":
                     raise InvalidImageError(
-                        f"The image of the layer “{layer.name}” cannot be used: {error.clause}"
+                        gettext_lazy(
+                            "The image of the layer “%(name)s” cannot be used: %(reason)s",
+                            name=layer.name,
+                            reason=error.clause,
+                        )
                     ) from None
                 case "skip":
                     return Rendering((), tuple(findings))
@@ -307,13 +318,17 @@ class LayerRenderer:
         else:
             patches.append(image.patch.moved(layer.left, layer.top))
             if image.is_cut_off:
-                message = "is cut off: the file of the image ends too early"
+                message = gettext_lazy("is cut off: the file of the image ends too early")
                 findings.append(Finding(FindingCode.PHOTO_CUT_OFF, message, layer.name))
             if layer.focus == "face" and layer.fit == "cover" and faces_version() is None:
-                message = f"is cropped around its most salient part and not around faces: {MISSING}"
+                message = gettext_lazy(
+                    "is cropped around its most salient part and not around faces: %(reason)s", reason=MISSING
+                )
                 findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, message, layer.name))
             if image.enlargement > MAX_ENLARGEMENT:
-                message = f"is enlarged {image.enlargement:.1f} times and will look blurred"
+                message = gettext_lazy(
+                    "is enlarged %(times)s times and will look blurred", times=f"{image.enlargement:.1f}"
+                )
                 findings.append(Finding(FindingCode.UPSCALED, message, layer.name))
         patches = [self._clip(layer, patch) for patch in patches]
         if layer.border:
@@ -331,9 +346,11 @@ class LayerRenderer:
         processed = sources.get(processed_reference(layer.process, reference))
         if isinstance(processed, Source):
             return processed
-        reason = processed.clause if processed else "it was not processed"
-        message = f"shows the photo as it is, without {layer.process}: {reason}"
-        findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, message[:MAX_MESSAGE_LENGTH], layer.name))
+        reason = processed.clause if processed else gettext_lazy("it was not processed")
+        message = gettext_lazy(
+            "shows the photo as it is, without %(processor)s: %(reason)s", processor=layer.process, reason=reason
+        )
+        findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, shorten(message, MAX_MESSAGE_LENGTH), layer.name))
         return photo
 
     def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:
@@ -405,7 +422,9 @@ def _shorten(text: str) -> str:
 
 def _find_overflow(placed: PlacedLayer) -> Iterator[Finding]:
     if placed.overflow:
-        message = f"does not fit: its layers need {placed.overflow} pixels more than it has"
+        message = gettext_lazy(
+            "does not fit: its layers need %(pixels)s pixels more than it has", pixels=placed.overflow
+        )
         yield Finding(FindingCode.OVERFLOW, message, placed.layer.name)
 
 
@@ -433,14 +452,16 @@ def _render_code(layer: CodeLayer, content: str) -> Rendering:
     try:
         code = render_code(layer, content)
     except InvalidBarcodeError as error:
-        message = f"The code of the layer “{layer.name}” cannot be rendered: {error}"
+        message = gettext_lazy(
+            "The code of the layer “%(name)s” cannot be rendered: %(reason)s", name=layer.name, reason=str(error)
+        )
         raise InvalidBarcodeError(message, str(error)) from None
     if code is None:
         return Rendering()
     box = (layer.left, layer.top, layer.width, layer.height, layer.background, layer.radius, layer.border)
     findings: tuple[Finding, ...] = ()
     if layer.code == "ean13" and is_upca(content):
-        message = "has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN"
+        message = gettext_lazy("has 12 digits, which are read as a UPC-A number; choose the type UPC-A or GTIN")
         findings = (Finding(FindingCode.VALUE_UNCLEAR, message, layer.name),)
     return Rendering((render_box(*box), code.patch), findings, (code,))
 

@@ -6,6 +6,7 @@ from math import floor
 
 import numpy as np
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.luminance import relative_luminance
@@ -27,22 +28,29 @@ def text_findings(layer: TextLayer, text: RenderedText) -> tuple[Finding, ...]:
     findings = []
     cut, missing = text.is_cut, text.missing
     if text.is_too_long:
-        message = f"has more than {MAX_CHARACTERS:,} characters and is cut"
+        message = gettext_lazy("has more than %(max)s characters and is cut", max=f"{MAX_CHARACTERS:,}")
         findings.append(Finding(FindingCode.OVERFLOW, message, layer.name))
     if text.is_too_high:
-        message = f"does not fit its height: a line of {text.font_size} pixels is higher than the box"
+        message = gettext_lazy(
+            "does not fit its height: a line of %(size)s pixels is higher than the box", size=text.font_size
+        )
         findings.append(Finding(FindingCode.TOO_HIGH, message, layer.name))
     is_reduced = layer.fit in ("shrink", "grow")
     if cut and is_reduced and layer.min_size and layer.min_size < layer.size:
-        message = f"does not fit at its minimum size of {layer.min_size} and is cut"
+        message = gettext_lazy("does not fit at its minimum size of %(size)s and is cut", size=layer.min_size)
         findings.append(Finding(FindingCode.BELOW_MINIMUM, message, layer.name))
     elif cut:
-        findings.append(Finding(FindingCode.OVERFLOW, "does not fit into its box and is cut", layer.name))
+        findings.append(Finding(FindingCode.OVERFLOW, gettext_lazy("does not fit into its box and is cut"), layer.name))
     if missing:
         listed = ", ".join(f"U+{ord(character):04X}" for character in missing[:MAX_LISTED])
-        more = ", …" if len(missing) > MAX_LISTED else ""
-        number = f"{len(missing)} characters" if len(missing) > 1 else "a character"
-        message = f"has {number} that no font supports: {listed}{more}"
+        listed += ", …" if len(missing) > MAX_LISTED else ""
+        message = (
+            gettext_lazy(
+                "has %(number)s characters that no font supports: %(listed)s", number=len(missing), listed=listed
+            )
+            if len(missing) > 1
+            else gettext_lazy("has a character that no font supports: %(listed)s", listed=listed)
+        )
         findings.append(Finding(FindingCode.MISSING_GLYPH, message, layer.name))
     return tuple(findings)
 
@@ -94,7 +102,11 @@ def _contrast_finding(name: str, size: int, weight: int, letters: Patch, canvas:
     if ratio >= required:
         return None
     # Rounded down, so that 4.46 is not reported as 4.5.
-    message = f"is hard to read: its contrast is {floor(ratio * 10) / 10:.1f}:1; at least {required:g}:1 is needed"
+    message = gettext_lazy(
+        "is hard to read: its contrast is %(contrast)s:1; at least %(required)s:1 is needed",
+        contrast=f"{floor(ratio * 10) / 10:.1f}",
+        required=f"{required:g}",
+    )
     return Finding(FindingCode.LOW_CONTRAST, message, name)
 
 

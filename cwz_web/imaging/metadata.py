@@ -10,6 +10,7 @@ import re
 
 import pyvips
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.errors import InvalidImageError
 
 # Segments or chunks of a file: more than any encoder writes.
@@ -107,10 +108,14 @@ def _strip_webp(data: bytes) -> bytes:
 def _strip_avif(data: bytes) -> bytes:
     for metadata in _read_avif_metadata(data):
         if metadata not in data:
-            raise InvalidImageError("The metadata of the AVIF image cannot be removed. Save it without metadata")
+            raise InvalidImageError(
+                gettext_lazy("The metadata of the AVIF image cannot be removed. Save it without metadata")
+            )
         data = data.replace(metadata, bytes(len(metadata)))
     if any(each.strip(b"\0") for each in _read_avif_metadata(data)):
-        raise InvalidImageError("The metadata of the AVIF image cannot be removed. Save it without metadata")
+        raise InvalidImageError(
+            gettext_lazy("The metadata of the AVIF image cannot be removed. Save it without metadata")
+        )
     return data
 
 
@@ -126,8 +131,10 @@ def _read_avif_metadata(data: bytes) -> list[bytes]:
 
 
 def _damaged() -> InvalidImageError:
-    return InvalidImageError("The image is damaged and cannot be decoded")
+    return InvalidImageError(gettext_lazy("The image is damaged and cannot be decoded"))
 
 
 def _too_many_parts() -> InvalidImageError:
-    return InvalidImageError(f"The image consists of more than {MAX_PARTS:,} parts. Save it again")
+    return InvalidImageError(
+        gettext_lazy("The image consists of more than %(max)s parts. Save it again", max=f"{MAX_PARTS:,}")
+    )

@@ -12,6 +12,7 @@ import re
 
 import idna
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
 
 MAX_URLS = 50
@@ -19,8 +20,8 @@ QUOTES = "\"'`“”„‟‘’‚‛«»‹›<>"
 # How many quotes may stand between a separator and a URL.
 MAX_QUOTES = 3
 SEPARATORS = ",;|"
-NO_PHOTO = "The row has no image"
-NOT_A_URL = "The value is not a URL that begins with https:// or http://"
+NO_PHOTO = gettext_lazy("The row has no image")
+NOT_A_URL = gettext_lazy("The value is not a URL that begins with https:// or http://")
 
 _start = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _scheme = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
@@ -68,7 +69,7 @@ def normalize_url(text: str) -> str:
     path = _bare_percent.sub("%25", rest[end:].replace("\\", "/"))
     url = f"{scheme.lower()}://{_normalize_authority(rest[:end])}{percent_encode(path)}"
     if len(url) > MAX_URL_LENGTH:
-        raise InvalidPhotoUrlError(f"The URL is longer than {MAX_URL_LENGTH:,} characters")
+        raise InvalidPhotoUrlError(gettext_lazy("The URL is longer than %(max)s characters", max=f"{MAX_URL_LENGTH:,}"))
     return url
 
 
@@ -123,30 +124,33 @@ def _explain(text: str) -> str:
         return NO_PHOTO
     scheme = _scheme.match(text)
     if scheme and len(scheme[1]) == 1:
-        return "The value is a path on a computer, not a URL"
+        return gettext_lazy("The value is a path on a computer, not a URL")
     if scheme and scheme[1].lower() not in ("http", "https"):
-        return f"The value begins with {scheme[1][:20].lower()}:, but only https:// and http:// URLs can be fetched"
+        return gettext_lazy(
+            "The value begins with %(scheme)s:, but only https:// and http:// URLs can be fetched",
+            scheme=scheme[1][:20].lower(),
+        )
     if text.startswith(("/", "./", "../")):
-        return "The value is a path without a host. Use a URL that begins with https://"
+        return gettext_lazy("The value is a path without a host. Use a URL that begins with https://")
     return NOT_A_URL
 
 
 def _normalize_authority(authority: str) -> str:
     """Return a host in ASCII, with its port. Raises InvalidPhotoUrlError."""
     if "@" in authority:
-        raise InvalidPhotoUrlError("The URL contains a user name or password")
+        raise InvalidPhotoUrlError(gettext_lazy("The URL contains a user name or password"))
     host, colon, port = (authority, "", "") if authority.endswith("]") else authority.partition(":")
     if authority.startswith("[") and not authority.endswith("]"):
         host, colon, port = authority.rpartition(":")
     if colon and not _port.fullmatch(port):
-        raise InvalidPhotoUrlError("The URL’s port is not a number")
+        raise InvalidPhotoUrlError(gettext_lazy("The URL’s port is not a number"))
     if not host:
-        raise InvalidPhotoUrlError("The URL has no host")
+        raise InvalidPhotoUrlError(gettext_lazy("The URL has no host"))
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except UnicodeError:
-            raise InvalidPhotoUrlError("The URL’s host name is not valid") from None
+            raise InvalidPhotoUrlError(gettext_lazy("The URL’s host name is not valid")) from None
     if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host):
-        raise InvalidPhotoUrlError("The URL’s host name is not valid")
+        raise InvalidPhotoUrlError(gettext_lazy("The URL’s host name is not valid"))
     return f"{host.lower()}{colon}{port}"

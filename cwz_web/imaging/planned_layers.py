@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cwz_web.i18n import gettext_lazy, shorten
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
@@ -75,7 +76,7 @@ class PlannedLayer:
         changes, unclear = resolve_layer(self.layer, values, self.scale)
         texts = (BoundText((changes.pop(SOURCE),)),) if SOURCE in changes else self.bound_texts
         problems = tuple(
-            unclear_value(self.layer, f"has its default {name}", source, reason)
+            unclear_value(self.layer, gettext_lazy("has its default %(property)s", property=name), source, reason)
             for name, (source, reason) in unclear.items()
         )
         layer = self.layer.model_copy(update=changes)
@@ -119,7 +120,9 @@ class PlannedLayer:
         """Return the layer's content for a row, and the values that it cannot show as its template asks."""
         resolved = [bound.resolve(values) for bound in self.bound_texts]
         return tuple(text for text, _ in resolved), (
-            unclear_value(self.layer, f"shows the field “{field}” as it is", values[field], unclear)
+            unclear_value(
+                self.layer, gettext_lazy("shows the field “%(field)s” as it is", field=field), values[field], unclear
+            )
             for _, unclear_values in resolved
             for field, unclear in unclear_values
         )
@@ -176,10 +179,15 @@ class PlannedLayer:
         condition = self.layer.show_if
         if condition and (unclear := evaluate_condition(condition, values)[1]):
             if isinstance(condition, str):
-                yield unclear_value(self.layer, "is hidden because of its condition", condition, unclear)
+                yield unclear_value(self.layer, gettext_lazy("is hidden because of its condition"), condition, unclear)
                 return
             field = condition.field
-            yield unclear_value(self.layer, f"is hidden because of the field “{field}”", values[field], unclear)
+            yield unclear_value(
+                self.layer,
+                gettext_lazy("is hidden because of the field “%(field)s”", field=field),
+                values[field],
+                unclear,
+            )
 
 
 def plan_layers(layers: Iterable[AnyLayer], scale: int = 1) -> tuple[PlannedLayer, ...]:
@@ -189,5 +197,10 @@ def plan_layers(layers: Iterable[AnyLayer], scale: int = 1) -> tuple[PlannedLaye
 
 def unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) -> Finding:
     """Return the finding of a value that cannot be read with certainty, and what it causes."""
-    message = f"{consequence}: “{value[:40]}” {unclear.reason}".replace("\x00", "")
-    return Finding(FindingCode.VALUE_UNCLEAR, message[:MAX_MESSAGE_LENGTH], layer.name)
+    message = gettext_lazy(
+        "%(consequence)s: “%(value)s” %(reason)s",
+        consequence=consequence,
+        value=value[:40].replace("\x00", ""),
+        reason=unclear.reason,
+    )
+    return Finding(FindingCode.VALUE_UNCLEAR, shorten(message, MAX_MESSAGE_LENGTH), layer.name)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.filters import decode_html
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import Readings, read_money, read_number, scan_number
@@ -57,7 +58,7 @@ def hide_old_prices(values: Mapping[str, str]) -> dict[str, HiddenPrice]:
 
 def _is_higher(old_price: str, price: str) -> bool | Unclear:
     if not price.strip():
-        return Unclear("cannot be compared, since there is no price")
+        return Unclear(gettext_lazy("cannot be compared, since there is no price"))
     old, current = read_money(old_price), read_money(price)
     if isinstance(old, Unclear) or isinstance(current, Unclear):
         amounts = _amounts_of_one_sign(old_price, price)
@@ -66,9 +67,21 @@ def _is_higher(old_price: str, price: str) -> bool | Unclear:
     if isinstance(old, Unclear):
         return old
     if isinstance(current, Unclear):
-        return Unclear(f"cannot be compared with the price “{price[:40]}”, which {current.reason}")
+        return Unclear(
+            gettext_lazy(
+                "cannot be compared with the price “%(price)s”, which %(reason)s",
+                price=price[:40],
+                reason=current.reason,
+            )
+        )
     if old.currency and current.currency and old.currency != current.currency:
-        return Unclear(f"is in another currency than the price: {old.currency}, not {current.currency}")
+        return Unclear(
+            gettext_lazy(
+                "is in another currency than the price: %(currency)s, not %(expected)s",
+                currency=old.currency,
+                expected=current.currency,
+            )
+        )
     return old.amount > current.amount
 
 

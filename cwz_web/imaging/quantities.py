@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.values.formats import Unclear, format_of, with_format
 from cwz_web.values.numbers import read_number
 from cwz_web.values.texts import MAX_LENGTH, normalize
@@ -47,14 +48,16 @@ def read_quantity(text: str, unit: str = "") -> Quantity | Unclear:
     """
     match = _quantity.fullmatch(normalize(text)) if len(text) <= MAX_LENGTH else None
     if match is None:
-        return Unclear("is not a quantity, such as 250 g or 6 x 330 ml")
+        return Unclear(gettext_lazy("is not a quantity, such as 250 g or 6 x 330 ml"))
     name = (match["unit"] or unit).strip().casefold().rstrip(".")
     if name not in _UNITS:
-        return Unclear(f"has an unknown unit: “{name[:20]}”. Use one such as g, kg, ml, l, m, oz or lb")
+        return Unclear(
+            gettext_lazy("has an unknown unit: “%(unit)s”. Use one such as g, kg, ml, l, m, oz or lb", unit=name[:20])
+        )
     number = read_number(with_format(match["number"], format_of(text)))
     if isinstance(number, Unclear):
         return number
     if number <= 0:
-        return Unclear("is not more than zero")
+        return Unclear(gettext_lazy("is not more than zero"))
     base, factor = _UNITS[name]
     return Quantity(int(match["count"] or 1) * number * Decimal(factor), base)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from cwz_web.i18n import gettext_lazy, shorten
 from cwz_web.imaging.bindings import LOCALE_KEY
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.decoding import Source, read_photo_facts
@@ -140,18 +141,25 @@ class RowInputs:
             if not isinstance(value, HiddenPrice | FieldText) or not value.unclear:
                 continue
             if isinstance(value, HiddenPrice):
-                consequence, text = f"leaves out the field “{name}”", value.text
+                consequence, text = gettext_lazy("leaves out the field “%(field)s”", field=name), value.text
             elif name.startswith(PHOTO_KEY):
                 field, reason = name.removeprefix(PHOTO_KEY), value.unclear.reason
-                message = f"uses the photo of the field “{field}” in an expression, but it cannot be read: {reason}"
-                yield Finding(FindingCode.VALUE_UNCLEAR, message[:MAX_MESSAGE_LENGTH], self._photo_users[field])
+                message = gettext_lazy(
+                    "uses the photo of the field “%(field)s” in an expression, but it cannot be read: %(reason)s",
+                    field=field,
+                    reason=reason,
+                )
+                yield Finding(FindingCode.VALUE_UNCLEAR, shorten(message, MAX_MESSAGE_LENGTH), self._photo_users[field])
                 continue
             elif name.startswith("="):
                 continue  # a condition or a property, of which the layer has the finding
             elif name in self._defaults:
-                consequence, text = f"uses the default of the field “{name}”", value.source
+                consequence, text = gettext_lazy("uses the default of the field “%(field)s”", field=name), value.source
             else:
-                consequence, text = f"has no value for the computed field “{name}”", value.source
+                consequence, text = (
+                    gettext_lazy("has no value for the computed field “%(field)s”", field=name),
+                    value.source,
+                )
             for layer, inputs in self._leaf_inputs:
                 if name in inputs:
                     yield unclear_value(layer, consequence, text, value.unclear)

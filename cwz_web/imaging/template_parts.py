@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, translate
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.document_parts import (
     MAX_SIDE,
@@ -74,7 +74,9 @@ class TemplateField(DocumentPart):
         value = read_field(self.type, self.formatted_default)
         if isinstance(value, Unclear):
             raise ValueError(
-                gettext("The default of the field “%(name)s” %(reason)s", name=self.name, reason=value.reason)
+                gettext(
+                    "The default of the field “%(name)s” %(reason)s", name=self.name, reason=translate(value.reason)
+                )
             )
         return self
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.bisection import find_largest
 from cwz_web.imaging.casing import change_case
 from cwz_web.imaging.compositing import parse_color
@@ -161,7 +162,11 @@ def fit_text(
     """
     if width * height > MAX_BOX_PIXELS:
         limit = MAX_BOX_PIXELS // 10**6
-        raise ImageTooLargeError(f"The box of the text “{layer.name}” has more than {limit} million pixels")
+        raise ImageTooLargeError(
+            gettext_lazy(
+                "The box of the text “%(name)s” has more than %(max)s million pixels", name=layer.name, max=limit
+            )
+        )
     text, runs = join_spans(layer, texts, typefaces)
     text, runs, is_too_long = _clean_runs(text, runs)
     text, runs = change_text(text, runs, lambda part: change_case(part, layer.case, layer.language))

@@ -7,6 +7,7 @@ from functools import cache
 
 from babel import Locale
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.values.formats import DEFAULT_LOCALE, DateOrder, Unclear, format_of
 from cwz_web.values.texts import MAX_LENGTH, normalize
 
@@ -45,8 +46,11 @@ def read_date(text: str, hint: str = DEFAULT_LOCALE) -> date | Unclear:
         return values.pop()
     if order in dates:
         return dates[order]
-    readings = " or ".join(f"{value.day} {_english_months()[value.month]}" for value in sorted(values)[:2])
-    return Unclear(f"can be {readings}. Set the column's date order, or the locale of the request")
+    one, other = (f"{value.day} {_english_months()[value.month]}" for value in sorted(values)[:2])
+    message = gettext_lazy(
+        "can be %(one)s or %(other)s. Set the column's date order, or the locale of the request", one=one, other=other
+    )
+    return Unclear(message)
 
 
 def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | Unclear:
@@ -55,20 +59,20 @@ def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | 
     A date with a year of four digits first, or with the name of a month, has the order that nothing confuses: YMD.
     """
     if len(text) > MAX_LENGTH:
-        return Unclear("is too long for a date")
+        return Unclear(gettext_lazy("is too long for a date"))
     if not _digit.search(text):
-        return Unclear("is not a date")
+        return Unclear(gettext_lazy("is not a date"))
     plain = _time.sub("", normalize(text))
     if match := _compact.fullmatch(plain):
         found = _date(match[1], match[2], match[3]) if int(match[1]) in COMPACT_YEARS else None
-        return {DateOrder.YMD: found} if found else Unclear("is not a date")
+        return {DateOrder.YMD: found} if found else Unclear(gettext_lazy("is not a date"))
     if match := _year_first.fullmatch(plain):
         found = _date(match[1], match[3] or match[5], match[4] or match[6])
-        return {DateOrder.YMD: found} if found else Unclear("is not a date of the calendar")
+        return {DateOrder.YMD: found} if found else Unclear(gettext_lazy("is not a date of the calendar"))
     if match := _year_last.fullmatch(plain):
         return _numeric(match[1], match[3], match[4], match[2])
     found = _with_month_name(plain, dict.fromkeys([format_of(text).locale or hint, hint, DEFAULT_LOCALE]))
-    return {DateOrder.YMD: found} if found else Unclear("is not a date")
+    return {DateOrder.YMD: found} if found else Unclear(gettext_lazy("is not a date"))
 
 
 def _numeric(first: str, second: str, last: str, separator: str) -> dict[DateOrder, date] | Unclear:
@@ -79,7 +83,7 @@ def _numeric(first: str, second: str, last: str, separator: str) -> dict[DateOrd
     dates = {order: value for order, value in readings.items() if value}
     if separator == "." and DateOrder.DMY in dates:
         return {DateOrder.DMY: dates[DateOrder.DMY]}
-    return dates or Unclear("is not a date of the calendar")
+    return dates or Unclear(gettext_lazy("is not a date of the calendar"))
 
 
 def _with_month_name(text: str, locales: Collection[str]) -> date | None:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.values.currencies import currencies_of, decimal_sign_of_currency, decimals_of
 from cwz_web.values.formats import (
     DEFAULT_LOCALE,
@@ -91,7 +92,7 @@ def read_number(text: str, maximum: int | None = None) -> Decimal | Unclear:
     currencies = {sign: currencies_of(sign, format) for sign in readings.signs}
     for sign, codes in currencies.items():
         if not codes:
-            return Unclear(f"contains “{sign[:20]}” beside a number")
+            return Unclear(gettext_lazy("contains “%(sign)s” beside a number", sign=sign[:20]))
     if maximum is not None and (fitting := _fitting(readings, maximum)) is not None:
         return fitting
     named = {code for codes in currencies.values() for code in codes}
@@ -112,7 +113,7 @@ def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Mon
     if isinstance(readings, Unclear):
         return readings
     if readings.is_percent:
-        return Unclear("is a percentage, not an amount of money")
+        return Unclear(gettext_lazy("is a percentage, not an amount of money"))
     format = format_of(text)
     named = _find_currencies(readings.signs, format, expected, hint)
     if isinstance(named, Unclear):
@@ -121,7 +122,9 @@ def read_money(text: str, expected: str = "", hint: str = DEFAULT_LOCALE) -> Mon
         return _unclear_currency(readings.signs, named)
     currency = next(iter(named), "")
     if expected and currency and currency != expected:
-        return Unclear(f"is in another currency: {currency}, not {expected}")
+        return Unclear(
+            gettext_lazy("is in another currency: %(currency)s, not %(expected)s", currency=currency, expected=expected)
+        )
     currency = currency or expected or format.currency or ""
     evidence = _find_currencies(readings.signs, format, expected, DEFAULT_LOCALE)
     known = set() if isinstance(evidence, Unclear) else evidence
@@ -141,7 +144,7 @@ def read_rating(text: str, stars: int) -> Decimal | Unclear:
     rating = read_number(text, maximum=stars)
     if isinstance(rating, Unclear):
         return rating
-    return rating if 0 <= rating <= stars else Unclear(f"is not a rating from 0 to {stars}")
+    return rating if 0 <= rating <= stars else Unclear(gettext_lazy("is not a rating from 0 to %(stars)s", stars=stars))
 
 
 def scan_number(text: str) -> Readings | Unclear:
@@ -149,22 +152,22 @@ def scan_number(text: str) -> Readings | Unclear:
     if is_json_number(text):
         return _scan_json_number(text)
     if len(text) > MAX_LENGTH:
-        return Unclear("is too long for a number")
+        return Unclear(gettext_lazy("is too long for a number"))
     match = _number.fullmatch(normalize(text))
     if match is None:
-        return Unclear("is not one number" if has_digit(text) else "is not a number")
+        return Unclear(gettext_lazy("is not one number") if has_digit(text) else gettext_lazy("is not a number"))
     affixes = _read_affixes(match["before"], match["after"])
     if isinstance(affixes, Unclear):
         return affixes
     negative, is_percent, signs = affixes
     body = match["body"]
     if body[0] in ".,٫" and match["before"].endswith(("-", "–")):
-        return Unclear("can be a negative number or one without a whole part")
+        return Unclear(gettext_lazy("can be a negative number or one without a whole part"))
     if sum(map(str.isdigit, body)) > MAX_DIGITS:
-        return Unclear(f"has more than {MAX_DIGITS} digits")
+        return Unclear(gettext_lazy("has more than %(max)s digits", max=MAX_DIGITS))
     values = _read_body(body, match["exponent"], is_whole=match["whole"] is not None)
     if values is None:
-        return Unclear("does not have the separators of a number")
+        return Unclear(gettext_lazy("does not have the separators of a number"))
     point, comma = (value if value is None or not negative else -value for value in values)
     return Readings(point, comma, signs, is_percent)
 
@@ -176,9 +179,13 @@ def is_in_limits(number: Decimal) -> bool:
 
 def _scan_json_number(text: str) -> Readings | Unclear:
     if not _json_number.fullmatch(text):
-        return Unclear("is not a number")
+        return Unclear(gettext_lazy("is not a number"))
     value = Decimal(text)
-    return Readings(value, value) if is_in_limits(value) else Unclear(f"has more than {MAX_DIGITS} digits")
+    return (
+        Readings(value, value)
+        if is_in_limits(value)
+        else Unclear(gettext_lazy("has more than %(max)s digits", max=MAX_DIGITS))
+    )
 
 
 def _read_affixes(before: str, after: str) -> tuple[bool, bool, tuple[str, ...]] | Unclear:
@@ -193,7 +200,7 @@ def _read_affixes(before: str, after: str) -> tuple[bool, bool, tuple[str, ...]]
     if is_percent:
         before, after = before.replace("%", "").strip(), after.replace("%", "").strip()
     if bool(leading) + bool(trailing) + is_accounting > 1:
-        return Unclear("has more than one sign")
+        return Unclear(gettext_lazy("has more than one sign"))
     negative = is_accounting or bool(trailing) or leading in ("-", "–")
     return negative, is_percent, tuple(sign for affix in (before, after) for sign in _split_signs(affix))
 
@@ -270,17 +277,25 @@ def _find_currencies(signs: tuple[str, ...], format: ValueFormat, expected: str,
     for sign in signs:
         codes = currencies_of(sign, format, expected, hint)
         if not codes:
-            return Unclear(f"contains “{sign[:20]}” beside a number")
+            return Unclear(gettext_lazy("contains “%(sign)s” beside a number", sign=sign[:20]))
         both = set(codes) if found is None else found & set(codes)
         # “$5 CAD” is in the currency that the code names.
         found = both or _compatible(signs, format)
         if not found:
-            return Unclear(f"has two currencies: {' and '.join(signs)[:40]}")
+            return Unclear(
+                gettext_lazy("has two currencies: %(one)s and %(other)s", one=signs[0][:20], other=signs[-1][:20])
+            )
     return found or set()
 
 
 def _unclear_currency(signs: tuple[str, ...], codes: set[str]) -> Unclear:
-    return Unclear(f"is in a currency that is not known: “{signs[0][:20]}” can be {', '.join(sorted(codes)[:4])}")
+    return Unclear(
+        gettext_lazy(
+            "is in a currency that is not known: “%(sign)s” can be %(codes)s",
+            sign=signs[0][:20],
+            codes=", ".join(sorted(codes)[:4]),
+        )
+    )
 
 
 def _compatible(signs: tuple[str, ...], format: ValueFormat) -> set[str]:
@@ -337,5 +352,9 @@ def _plausible(readings: Readings, currency: str, local: DecimalSign | None) -> 
 
 def _unclear_decimal(readings: Readings) -> Unclear:
     return Unclear(
-        f"can be {readings.point} or {readings.comma}. Set the column's number format, or the locale of the request"
+        gettext_lazy(
+            "can be %(one)s or %(other)s. Set the column's number format, or the locale of the request",
+            one=readings.point,
+            other=readings.comma,
+        )
     )

@@ -37,7 +37,7 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template, Upload
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate
 from cwz_web.imaging.brand import Brand, offer_brand
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patch_document
@@ -418,7 +418,7 @@ def _render_draft(
             findings = tuple(image_service.lint(image_service.prepare(uploads, document, values, output)))
         return RenderedDraft(shown, dict(prepared.values), prepared.plan.render_background_tile(), layers, findings)
     except (ImagingError, StorageError) as error:
-        return RenderedDraft(shown, values, error=str(error))
+        return RenderedDraft(shown, values, error=translate(str(error)))
 
 
 def _state(draft: Draft, size: str, rendered: RenderedDraft) -> dict[str, Any]:
@@ -458,7 +458,7 @@ def _describe_layer(tiled: TiledLayer, shown: ImageTemplate) -> dict[str, Any]:
         "rotation": tiled.rotation,
         "opacity": tiled.opacity,
         "blend": tiled.blend,
-        "problem": tiled.problem,
+        "problem": translate(tiled.problem),
         "tile": _describe_tile(tiled.tile),
         "own": _own_box(designed),
     }
@@ -480,7 +480,7 @@ def _describe_tile(tile: Tile | None) -> dict[str, Any] | None:
 
 
 def _describe_finding(finding: Finding) -> dict[str, str]:
-    return {"layer": finding.layer, "message": finding.message, "code": finding.code}
+    return {"layer": finding.layer, "message": translate(finding.message), "code": finding.code}
 
 
 def _answer(state: dict[str, Any], tiles: Iterable[Tile], have: frozenset[str], status: int) -> Response:

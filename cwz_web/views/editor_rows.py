@@ -15,7 +15,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import RowQuery, find_items, list_items
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, translate
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
@@ -184,8 +184,8 @@ def _check(
     try:
         findings = image_service.lint(image_service.prepare(uploads, document, values, Output(size=size)))
     except (ImagingError, StorageError) as error:
-        return [str(error)]
-    return [f"{finding.layer} {finding.message}".strip() for finding in findings]
+        return [translate(str(error))]
+    return [f"{finding.layer} {translate(finding.message)}".strip() for finding in findings]
 
 
 def _find_feed(request: Request, feed_id: UUID) -> Feed:

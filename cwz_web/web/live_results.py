@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cwz_web.i18n import gettext, ngettext
+from cwz_web.i18n import gettext, ngettext, translate
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.field_values import FieldText, result_key
@@ -30,7 +30,7 @@ def expression_result(source: str, values: Mapping[str, str]) -> LiveResult | No
         return None
     problem = next((result.unclear for result in results if result.unclear), None)
     if problem:
-        return LiveResult(f"“{source[:MAX_SHOWN]}” {problem.reason}", is_problem=True)
+        return LiveResult(f"“{source[:MAX_SHOWN]}” {translate(problem.reason)}", is_problem=True)
     shown = ", ".join(_show(result) for result in results[:MAX_RESULTS])
     return LiveResult(f"{shown}, …" if len(results) > MAX_RESULTS else shown)
 
@@ -44,7 +44,7 @@ def property_result(layer: AnyLayer, name: str, values: Mapping[str, str]) -> Li
     for result in find_results(values, source):
         _, problems = resolve_layer(alone, {result_key(source): result}, scale=1)
         if problems:
-            return LiveResult(f"“{source[:MAX_SHOWN]}” {problems[name][1].reason}", is_problem=True)
+            return LiveResult(f"“{source[:MAX_SHOWN]}” {translate(problems[name][1].reason)}", is_problem=True)
     return expression_result(source, values)
 
 
@@ -54,7 +54,7 @@ def computed_result(name: str, values: Mapping[str, str]) -> LiveResult | None:
     if value is None:
         return None
     if isinstance(value, FieldText) and value.unclear:
-        return LiveResult(f"“{value.source[:MAX_SHOWN]}” {value.unclear.reason}", is_problem=True)
+        return LiveResult(f"“{value.source[:MAX_SHOWN]}” {translate(value.unclear.reason)}", is_problem=True)
     return LiveResult(_show(value))
 
 
@@ -75,7 +75,7 @@ def condition_result(layer: AnyLayer, values: Mapping[str, str]) -> LiveResult |
     unclear = next((reason for _, reason in outcomes if reason), None)
     if unclear:
         return LiveResult(
-            gettext("Hidden: “%(source)s” %(reason)s", source=source[:MAX_SHOWN], reason=unclear.reason),
+            gettext("Hidden: “%(source)s” %(reason)s", source=source[:MAX_SHOWN], reason=translate(unclear.reason)),
             is_problem=True,
         )
     return _count_shown([shown for shown, _ in outcomes])

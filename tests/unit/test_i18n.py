@@ -1,16 +1,20 @@
 """Translations, dates and numbers of each locale; catalogs of the languages."""
 
+import pickle
 from datetime import date
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from cwz_web import i18n
 from cwz_web.i18n import (
+    as_clause,
     current_locale,
     day_and_month,
     direction,
     gettext,
+    gettext_lazy,
     load_language,
     locale_names,
     long_date,
@@ -18,7 +22,9 @@ from cwz_web.i18n import (
     ngettext,
     number,
     short_day,
+    shorten,
     time_ago,
+    translate,
     use_locale,
 )
 
@@ -122,3 +128,17 @@ def test_direction_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(i18n.LOCALES, "ar", "ar")
     with use_locale("ar"):
         assert direction() == "rtl"
+
+
+@pytest.mark.usefixtures("french")
+def test_lazy_message_is_english_until_it_is_shown() -> None:
+    inner = gettext_lazy("Used in %(name)s, 100%% sure", name="A & B")
+    message = str(ValueError(as_clause(inner)))
+    assert inner == "Used in A & B, 100% sure"
+    assert message == "used in A & B, 100% sure"
+    with use_locale("fr"):
+        assert f"{message}." == "used in A & B, 100% sure."
+        assert translate(message) == "utilisé dans A & B, sûr à 100%"
+        assert escape(inner) == "Utilisé dans A &amp; B, sûr à 100%"
+        assert translate(shorten(inner, 10)) == "Utilisé da"
+        assert translate(pickle.loads(pickle.dumps(inner))) == inner  # noqa: S301 - its own text
