@@ -24,7 +24,7 @@ from cwz_web.generation.template_links import (
     list_links,
 )
 from cwz_web.generation.templates import TemplateDesign, find_version, list_versions, load_design
-from cwz_web.i18n import gettext, ngettext
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Output
 from cwz_web.resources.application import Root
@@ -39,6 +39,8 @@ from cwz_web.web.transactions import release_connection
 
 PAGE, SHARED_PAGE = "templates/links.jinja2", "shared.jinja2"
 IMAGE_WIDTH = 1600
+# What is stored, in English, for a link that shows no row.
+DEFAULT_SAMPLE = gettext_noop("Default values")
 
 
 class LinkForm(Form):
@@ -61,6 +63,7 @@ class LinksPage:
     """The view model of templates/links.jinja2.
 
     Attributes:
+        links: the valid links, each with what its values are from.
         new_url: the link that was just created; it is not shown again.
     """
 
@@ -68,7 +71,7 @@ class LinksPage:
     form: SubmittedForm[Any]
     versions: list[tuple[int, str]]
     feeds: list[Feed]
-    links: list[TemplateLink]
+    links: list[tuple[TemplateLink, str]]
     days: int
     max_days: int
     new_url: str
@@ -102,11 +105,15 @@ def _links_page(
         form=form,
         versions=[(version.number, version.name) for version, _ in list_versions(request.db, template)],
         feeds=list_feeds(request.db, template.workspace_id),
-        links=list_links(request.db, template),
+        links=[(link, _describe_sample(link)) for link in list_links(request.db, template)],
         days=DEFAULT_DAYS,
         max_days=MAX_DAYS,
         new_url=new_url,
     )
+
+
+def _describe_sample(link: TemplateLink) -> str:
+    return gettext(DEFAULT_SAMPLE) if link.sample == DEFAULT_SAMPLE else link.sample
 
 
 @view_config(
@@ -219,7 +226,7 @@ def shared_image(context: Root, request: Request) -> Response:
 def _read_sample(request: Request, form: LinkForm, design: TemplateDesign) -> tuple[str, dict[str, str]]:
     """Return what the values of a link are from, and the values; the former is stored, in English."""
     if not form.feed:
-        return "Default values", {}
+        return DEFAULT_SAMPLE, {}
     feed = request.db.get(Feed, (request.workspace.workspace_id, form.feed))
     if feed is None or feed.deleted_at is not None:
         raise FieldError("feed", gettext("Choose one of the workspace's feeds"))

@@ -70,6 +70,18 @@ def test_a_change_that_concerns_no_template_is_saved_at_once(studio: Studio) -> 
     assert studio.log == ["brand.change"]
 
 
+@pytest.mark.usefixtures("bracketed_german")
+def test_page_and_errors_are_translated(studio: Studio) -> None:
+    studio.app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    form = studio.form()
+    form["colors.2.name"], form["colors.2.value"] = "ink", "#00aa55"
+    page = form.submit(status=422)
+    assert page.html.select_one("h1").text == "[Brand]"
+    assert page.html.find(id="colors.2.name-error").text == "[Another of the colors has this name]"
+    groups = [group["label"] for group in page.html.select("select")[0].select("optgroup")]
+    assert groups == ["[Built-in fonts]"], "a font of the brand is no other font of the brand"
+
+
 def test_a_change_shows_first_what_it_concerns(studio: Studio) -> None:
     template, feed = studio.template(), studio.make.feed(studio.space)
     run = studio.make.run(feed, template)

@@ -43,6 +43,22 @@ def test_gallery_shows_all_starters_or_those_of_a_category(app: TestApp, base: s
     assert "size=rectangle" in banner.img["src"], "the first size is too flat for a tile"
 
 
+@pytest.mark.usefixtures("bracketed_german")
+def test_new_template_has_the_english_name_of_its_starter(
+    app: TestApp, base: str, make: Factory, space: Workspace
+) -> None:
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    page = app.get(f"{base}/new?category=quote")
+    [current] = page.html.select("[aria-current=page]")[-1:]
+    assert current.text == "[Social]"
+    assert tiles(page)["Quote"].select_one(".muted").text.startswith("[Social], [")
+    page = page.click("Quote", index=0)
+    assert page.html.select_one(".head + p").text == "[A sentence and the person who said it]"
+    page.forms[1].submit("starter", status=303)
+    with make.database.transaction(space.id) as db:
+        assert [template.name for template in db.query(Template)] == ["Quote"]
+
+
 def test_images_of_samples_are_kept_by_browsers(app: TestApp, base: str) -> None:
     page = app.get(f"{base}/new")
     images = page.html.select(".starters img")

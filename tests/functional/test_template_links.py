@@ -53,6 +53,17 @@ def images(page: Any) -> list[str]:
     return [image["src"] for image in page.html.select(".shared img")]
 
 
+@pytest.mark.usefixtures("bracketed_german")
+def test_page_is_translated_and_the_sample_is_stored_in_english(shared: Shared) -> None:
+    shared.app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    shared.create()
+    page = shared.app.get(f"{shared.here}/links")
+    assert page.html.find("td").text == "[Default values]"
+    [link] = shared.links()
+    assert link.sample == "Default values"
+    assert 'aria-label="[Revoke link 1, [Default values]]"' in page.text
+
+
 def test_link_shows_all_sizes_without_an_account_and_nothing_else(shared: Shared) -> None:
     path = shared.create()
     page = shared.stranger.get(path)

@@ -62,6 +62,15 @@ def test_draft_is_compared_with_the_published_version(history: History) -> None:
     assert "Only in Draft" in page.text
 
 
+@pytest.mark.usefixtures("bracketed_german")
+def test_changes_are_translated(history: History) -> None:
+    history.app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    page = history.compare()
+    assert ["[Layer Image]", "[X]", "30", "40"] in rows(page)
+    assert ["[Size story]", "[Added]"] in rows(page)
+    assert "[Only in [Draft]]" in page.text
+
+
 def test_two_versions_on_rows_of_a_feed(history: History) -> None:
     feed = history.make.feed(history.space, b"sku,title\n1,First product\n2,Second product\n")
     page = history.compare(f"before=1&after=2&feed={feed.id}&rows=2,+1,2")
