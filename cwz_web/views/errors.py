@@ -216,7 +216,8 @@ def imaging_error(exc: ImagingError, request: Request) -> Response:
 def storage_error(exc: StorageError, request: Request) -> Response:
     """Answer 503 when the workspace's storage fails."""
     STORAGE_ERRORS.labels(type(exc).__name__).inc()
-    return _error_response(request, ProblemError(503, "storage_unavailable", str(exc)))
+    # The messages of plugins are in English; storage/plugin_texts.py marks those of ours.
+    return _error_response(request, ProblemError(503, "storage_unavailable", gettext(str(exc))))
 
 
 def database_error(exc: Exception, request: Request) -> Response:

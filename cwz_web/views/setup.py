@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from pyramid.httpexceptions import HTTPSeeOther
@@ -22,10 +22,11 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.storage.connections import create_connection, has_storage, ready_providers
-from cwz_web.storage.contract import StorageError, StorageProvider
+from cwz_web.storage.contract import StorageError
 from cwz_web.views.feed_imports import ImportProgress, progress_of_import
 from cwz_web.views.new_template import SAMPLE_DATA, Gallery, GalleryQuery, find_gallery
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.provider_forms import provider_label
 from cwz_web.web.request import Request
 
 PAGE = "workspaces/setup.jinja2"
@@ -116,7 +117,7 @@ class SetupPage:
     Attributes:
         state: How far the workspace has come.
         steps: The list of steps.
-        providers: The storage providers that work without settings.
+        providers: The labels of the storage providers that work without settings, by name.
         progress: The progress of the newest import, or None.
         gallery: The starters with the rows of the newest feed, if a design comes next.
     """
@@ -124,7 +125,7 @@ class SetupPage:
     form: SetupForm
     state: SetupState
     steps: list[NumberedStep]
-    providers: list[StorageProvider[Any, Any]]
+    providers: dict[str, str]
     progress: ImportProgress | None
     gallery: Gallery | None
 
@@ -166,7 +167,7 @@ def _page(context: WorkspaceResource, request: Request, form: SetupForm) -> Setu
             NumberedStep(gettext(label), order.index(step) < order.index(current), step == current)
             for step, label in NUMBERED.items()
         ],
-        providers=ready_providers(request.services.providers),
+        providers={each.name: provider_label(each) for each in ready_providers(request.services.providers)},
         progress=progress,
         gallery=gallery,
     )
@@ -219,6 +220,6 @@ def set_up_feed(context: WorkspaceResource, request: Request, form: Form) -> Res
     try:
         feed = add_sample_feed(request.db, request.workspace.workspace_id, request.services.providers)
     except StorageError as error:
-        raise FieldError("feed", str(error)) from None
+        raise FieldError("feed", gettext(str(error))) from None
     request.audit("feed.sample", feed.name)
     return HTTPSeeOther(request.path_in("setup"))

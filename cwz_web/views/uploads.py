@@ -331,7 +331,7 @@ def purge_upload_view(context: UploadResource, request: Request) -> UploadDetail
         kept = gettext("A version of a template or a row of a feed still shows this file, so it is kept")
         message = "" if is_purged else kept
     except StorageError as error:
-        message = str(error)
+        message = gettext(str(error))
     enter_workspace(request.db, upload.workspace_id)
     if message:
         request.response.status = 409

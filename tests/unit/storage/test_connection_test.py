@@ -1,12 +1,17 @@
 import threading
 from collections.abc import Iterator
+from gettext import NullTranslations
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from cwz_web import i18n
+from cwz_web.i18n import Language, use_locale
 from cwz_web.storage import Bucket, ObjectInfo, PermissionDeniedError, connection_test
-from cwz_web.storage.connection_test import first_error, run_connection_test
+from cwz_web.storage.connection_test import error_text, first_error, run_connection_test, save_result
+from cwz_web.storage.http import error_for_status
+from cwz_web.storage.models import Connection
 
 WORKSPACE_ID = UUID(int=7)
 
@@ -59,6 +64,30 @@ def test_failed_step_is_named_and_a_written_probe_is_deleted(denied: str) -> Non
     assert steps["delete"].has_run == (denied != "write")
     if denied != "delete":
         assert bucket.objects == {}
+
+
+class GermanWords(NullTranslations):
+    """A catalog of two messages."""
+
+    def gettext(self, message: str) -> str:
+        credentials = "The storage rejects these credentials; enter valid ones"
+        return {"Write": "Schreiben", credentials: "Der Speicher weist die Zugangsdaten ab"}.get(message, message)
+
+
+def test_result_is_stored_in_english_and_translated_when_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    german, english = Language(GermanWords(), {}, {}), Language(NullTranslations(), {}, {})
+    monkeypatch.setattr(i18n, "load_language", lambda language: german if language == "de" else english)
+
+    class RejectingBucket(MemoryBucket):
+        def put(self, key: str, body: Any, **options: Any) -> None:
+            raise error_for_status(401)
+
+    connection = Connection()
+    with use_locale("de"):
+        save_result(connection, run_connection_test(RejectingBucket, WORKSPACE_ID))
+        assert error_text(connection) == "Schreiben: Der Speicher weist die Zugangsdaten ab"
+    assert connection.error_message == "Write: The storage rejects these credentials; enter valid ones"
+    assert error_text(connection) == connection.error_message
 
 
 def test_probe_key_begins_with_the_workspace() -> None:
