@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyramid.router import Router
+from pyramid_jinja2 import IJinja2Environment
 from webtest import TestApp
 
 from cwz_web.feeds.imports import create_import
@@ -283,3 +285,9 @@ def test_overview_shows_running_runs_live(app: TestApp, make: Factory, space: Wo
 
 def test_small_documents_are_valid() -> None:
     assert small_document()["layers"]
+
+
+def test_template_is_compiled_once_for_all_that_name_it(wsgi: Router) -> None:
+    environment = wsgi.registry.getUtility(IJinja2Environment, name=".jinja2")
+    of_one, of_another = (environment.get_template("_fields.jinja2", parent) for parent in ("a.jinja2", "b/c.jinja2"))
+    assert of_one is of_another
