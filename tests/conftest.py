@@ -31,13 +31,13 @@ from typing import Any
 import certifi
 import hypothesis
 import psycopg
+import pyramid_jinja2
 import pytest
 import structlog
 from bs4 import BeautifulSoup
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import Environment, FileSystemBytecodeCache
 from pyramid.router import Router
 from pyramid.threadlocal import get_current_request
-from pyramid_jinja2 import IJinja2Environment
 from webtest import TestApp, TestRequest
 from webtest.forms import Form
 from webtest.response import TestResponse
@@ -102,19 +102,64 @@ structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAI
 ICON = re.compile(r'(<svg aria-hidden="true"[^>]*>).*?(</svg>)', re.S)
 
 
+# Forms with their ids; the attributes of our templates contain no ">".
+FORM = re.compile(r'<form\b(?:[^>]*?\sid="([^"]*)")?.*?</form>', re.S)
+
+
+class PageForm(Form):
+    """A form that parses its page only for controls outside of it, which name it."""
+
+    def _parse_fields(self) -> None:
+        form_id = self.id
+        if f'form="{form_id}"' not in self.response.text:
+            self.id = None  # then WebTest reads the form alone
+        super()._parse_fields()
+        self.id = form_id
+
+
+class Forms(Mapping[int | str, Form]):
+    """The forms of a page by position, and by id; parsed when they are used, since most are not."""
+
+    def __init__(self, response: "Response") -> None:
+        self._response = response
+        found = list(FORM.finditer(response.text_without_icons))
+        self._texts = [form[0] for form in found]
+        self._positions: dict[int | str, int] = {position: position for position in range(len(found))}
+        self._positions |= {form[1]: position for position, form in enumerate(found) if form[1]}
+        self._parsed: dict[int, Form] = {}
+
+    def __getitem__(self, key: int | str) -> Form:
+        position = self._positions[key]
+        if position not in self._parsed:
+            text = self._texts[position]
+            self._parsed[position] = PageForm(self._response, text, self._response.parser_features)
+        return self._parsed[position]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._positions
+
+    def __iter__(self) -> Iterator[int | str]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+
 class Response(TestResponse):
     """A response that is parsed in less time: the parser takes longer than the page itself."""
 
     @cached_property
-    def html(self) -> BeautifulSoup:
+    def text_without_icons(self) -> str:
         """The page, without the drawings of its icons, which are a third of its elements."""
-        return BeautifulSoup(ICON.sub(r"\1\2", self.text), self.parser_features)
+        return ICON.sub(r"\1\2", str(self.text))
 
     @cached_property
-    def forms(self) -> dict[int | str, Form]:
-        """The forms by position, and by id."""
-        forms = [Form(self, text, self.parser_features) for text in re.findall(r"<form\b.*?</form>", self.text, re.S)]
-        return dict(enumerate(forms)) | {form.id: form for form in forms if form.id}
+    def html(self) -> BeautifulSoup:
+        return BeautifulSoup(self.text_without_icons, self.parser_features)
+
+    @cached_property
+    def forms(self) -> Forms:
+        return Forms(self)
 
 
 TestRequest.ResponseClass = Response
@@ -191,6 +236,22 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def fonts(shared_folder: Path) -> None:
     install_fonts(ROOT / "node_modules", shared_folder / "fonts")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates(shared_folder: Path) -> Iterator[None]:
+    """Share the compiled templates of all applications with all workers of this run."""
+    folder = shared_folder / "jinja2"
+    folder.mkdir(exist_ok=True)
+    cache = FileSystemBytecodeCache(str(folder))
+    create = pyramid_jinja2.create_environment_from_options
+
+    def create_with_cache(options: dict[str, Any], loaders: dict[str, Any]) -> Environment:
+        return create({**options, "bytecode_cache": cache}, loaders)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pyramid_jinja2, "create_environment_from_options", create_with_cache)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -336,17 +397,8 @@ def mailbox(services: Services, app_url: str) -> Mailbox:
 
 
 @pytest.fixture(scope="session")
-def wsgi(shared_services: Services, shared_folder: Path) -> Router:
-    return share_templates(create_app(shared_services), shared_folder)
-
-
-def share_templates(wsgi: Router, shared_folder: Path) -> Router:
-    """Share the compiled templates of an application with all workers of this run."""
-    folder = shared_folder / "jinja2"
-    folder.mkdir(exist_ok=True)
-    environment = wsgi.registry.getUtility(IJinja2Environment, name=".jinja2")
-    environment.bytecode_cache = FileSystemBytecodeCache(str(folder))
-    return wsgi
+def wsgi(shared_services: Services) -> Router:
+    return create_app(shared_services)
 
 
 @pytest.fixture
@@ -389,8 +441,8 @@ def shared_paid_services(shared_services: Services, shared_stripe: StripeServer,
 
 
 @pytest.fixture(scope="session")
-def wsgi_paid(shared_paid_services: Services, shared_folder: Path) -> Router:
-    return share_templates(create_app(shared_paid_services), shared_folder)
+def wsgi_paid(shared_paid_services: Services) -> Router:
+    return create_app(shared_paid_services)
 
 
 @pytest.fixture(scope="session")

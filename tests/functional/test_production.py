@@ -1,7 +1,6 @@
 """Production: cookies for this host over TLS only, HSTS, no development pages."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 from pyramid.router import Router
@@ -9,18 +8,18 @@ from webtest import TestApp
 
 from cwz_web.app import create_app
 from cwz_web.web.services import Services
-from tests.conftest import change_settings, share_templates
+from tests.conftest import change_settings
 from tests.factories import Factory, sign_in_with_form
 
 URL = "https://images.example.org"
 
 
 @pytest.fixture(scope="module")
-def wsgi(shared_services: Services, shared_folder: Path) -> Router:
+def wsgi(shared_services: Services) -> Router:
     settings = change_settings(
         shared_services.settings, {"environment": "production", "url": URL, "mail.transport": "smtp"}
     )
-    return share_templates(create_app(dataclasses.replace(shared_services, settings=settings)), shared_folder)
+    return create_app(dataclasses.replace(shared_services, settings=settings))
 
 
 @pytest.fixture
