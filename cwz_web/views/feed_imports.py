@@ -40,6 +40,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.values.formats import CURRENCIES, UNKNOWN, ValueFormat
 from cwz_web.views.column_formats import FormatControl, detected_formats, format_controls, posted_format
+from cwz_web.views.feed_column_preview import ImportPreview, preview_import
 from cwz_web.views.feed_currency import currency_groups, describe_columns, url_of
 from cwz_web.views.feed_reading import PostedReading, ReadingPanel, posted_reading, read_preview
 from cwz_web.web.downloads import csv_download
@@ -124,6 +125,7 @@ class ColumnsPage:
         reading: How the file is read; None without a file.
         has_new_columns: Whether the file was just read in another way.
         currency: The control of the currency; None if no column has prices without one, and none is set.
+        preview: The first rows as they are imported.
     """
 
     feed: Feed
@@ -139,6 +141,7 @@ class ColumnsPage:
     reading: ReadingPanel | None
     has_new_columns: bool
     currency: "CurrencyControl | None"
+    preview: ImportPreview
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,8 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     feed, reading = context.row, posted_reading(request)
     if reading.is_changed or request.POST.get("do") == "preview":
         return _columns_page(request, feed, empty_form(), reading)
+    if request.POST.get("do") == "types":  # other types have other formats to choose
+        return _columns_page(request, feed, SubmittedForm(None, {}, dict(request.POST)), reading)
     schema, errors = _posted_schema(request, feed)  # no form_view: the number of fields depends on the file
     currency = request.POST.get("currency", feed.currency or "").strip().upper()
     if currency and currency not in CURRENCIES:
@@ -264,6 +269,33 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
     details = {"key": schema.key_names, "columns": len(schema.types), "currency": feed.currency}
     request.audit("feed.columns", feed.name, **details)
     return HTTPSeeOther(request.path_in("setup") if _is_setup(request) else request.path_in("feeds", feed.id))
+
+
+@dataclass(frozen=True)
+class ImportPreviewPart:
+    """The view model of feeds/_import_preview.jinja2."""
+
+    preview: ImportPreview
+
+
+@view_config(
+    context=FeedResource,
+    name="columns-preview",
+    request_method="POST",
+    renderer="feeds/_import_preview.jinja2",
+    permission=Permission.FEED_EDIT,
+)
+def preview_columns(context: FeedResource, request: Request) -> ImportPreviewPart:
+    """Show the first rows as they are imported with the submitted columns, and save nothing."""
+    feed = context.row
+    schema, errors = _posted_schema(request, feed)
+    if schema is None:
+        reason = next(iter(errors.values()))
+        return ImportPreviewPart(ImportPreview([], [], gettext("No preview: %(reason)s.", reason=reason)))
+    newest = newest_import_with_file(request.db, feed)
+    preview = read_preview(request, feed, newest, posted_reading(request)) if newest else None
+    sample = preview[0] if preview else _table_of_feed(request, feed)
+    return ImportPreviewPart(_preview_import(request, feed, schema, sample))
 
 
 @view_config(
@@ -368,6 +400,7 @@ def _columns_page(
     group = schema.group or guess_group(sample)
     default = feed.value_format.with_defaults(request.db.get_one(Workspace, feed.workspace_id).value_format)
     detected = detected_formats(feed, schema, sample, default)
+    shown = _posted_schema(request, feed)[0] if form.typed else None
     return ColumnsPage(
         feed=feed,
         form=form,
@@ -385,7 +418,20 @@ def _columns_page(
         reading=reading,
         has_new_columns=posted is not None and posted.is_changed,
         currency=_currency_control(request, feed, schema, sample, detected, form),
+        preview=_preview_import(request, feed, shown or schema, sample),
     )
+
+
+def _preview_import(request: Request, feed: Feed, schema: FeedSchema, sample: Table) -> ImportPreview:
+    """Return the first rows as they are imported, with the submitted currency or the feed's."""
+    currency = request.POST.get("currency", "").strip().upper()
+    chosen = ValueFormat(currency=currency) if currency in CURRENCIES else feed.value_format
+    default = chosen.with_defaults(request.db.get_one(Workspace, feed.workspace_id).value_format)
+    return preview_import(schema, sample, _formats_in_use(schema, detected_formats(feed, schema, sample, default)))
+
+
+def _formats_in_use(schema: FeedSchema, detected: Mapping[str, ValueFormat]) -> dict[str, ValueFormat]:
+    return {name: format.with_defaults(detected[name]) for name, format in schema.formats.items()}
 
 
 def _currency_control(
@@ -397,7 +443,7 @@ def _currency_control(
     form: SubmittedForm[Any],
 ) -> CurrencyControl | None:
     """Return the select of the feed's currency, if prices need it or it is set."""
-    formats = {name: format.with_defaults(detected[name]) for name, format in schema.formats.items()}
+    formats = _formats_in_use(schema, detected)
     map_row = schema.row_mapper()
     rows = [map_row(row) if map_row else row for row in sample.rows]
     without = find_columns_without_currency(schema.types, schema.types, formats, rows)
@@ -433,6 +479,8 @@ def _column_row(
 ) -> ColumnRow:
     """Return a column with the submitted values, or with those of the schema before the form is submitted."""
     column, typed = schema.columns[source], form.typed
+    if (type_ := typed.get(f"type.{number}")) in tuple(ColumnType):
+        column = column.model_copy(update={"type": ColumnType(type_)})
     values = [row.get(source) or "–" for row in sample.rows[:PREVIEW_ROWS]]
     controls = format_controls(number, column, detected, typed)
     if typed:

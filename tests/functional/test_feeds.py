@@ -165,6 +165,39 @@ def test_columns_are_renamed_dropped_typed_and_used_as_key(user: FeedUser) -> No
     assert user.actions == ["feed.upload", "feed.columns"]
 
 
+def test_choice_of_columns_is_previewed(user: FeedUser) -> None:
+    """As htmx does it while columns are chosen; nothing is saved."""
+    rows = b"nr,artikel,preis,datum\nA1,Mug,1.299,03/04/2026\nA2,Lamp,on request,\n"
+    page = user.upload_draft("shop.csv", rows)
+    assert [cell.text.split() for cell in page.html.select("#import-preview th")] == [
+        ["nr", "Text"], ["artikel", "Text"], ["preis", "Text"], ["datum", "Date"],
+    ]  # fmt: skip
+
+    def preview(**changes: str | bool) -> list[list[str]]:
+        form = next(form for form in page.forms.values() if "source.0" in form.fields)
+        for name, value in changes.items():
+            form[name.replace("__", ".")] = value
+        html = user.app.post(f"{page.request.path}-preview", form.submit_fields(), headers={"HX-Request": "true"}).html
+        return [[" ".join(cell.text.split()) for cell in row.find_all("td")] for row in html.select("tbody tr")] or [
+            [html.p.text.strip()]
+        ]
+
+    form = next(form for form in page.forms.values() if "source.0" in form.fields)
+    form["type.2"], form["name.1"], form["keep.0"] = "price", "Title", False
+    typed = form.submit_fields()
+    page = user.app.post(page.request.path, [*(field for field in typed if field[0] != "do"), ("do", "types")])
+    unclear = preview()
+    assert unclear[0][0] == "Mug"
+    assert "1.299 can be 1.299 or 1299" in unclear[0][1]
+    mug, lamp, skipped = preview(decimal__2="comma", required__2=True)
+    assert mug[:2] == ["Mug", "1.299 = 1,299"]
+    assert mug[2].startswith("03/04/2026 can be 4 March or 3 April")
+    assert (lamp[0], lamp[2]) == ("Lamp", "–")
+    assert skipped == ["The row above is skipped: “preis” is not a valid price: on request"]
+    assert preview(name__1="preis") == [["No preview: Another column already has this name."]]
+    assert user.actions == ["feed.upload"]
+
+
 def test_same_file_is_imported_with_other_columns(user: FeedUser) -> None:
     page = user.upload("shop.csv", b"sku,title\n1,Mug\n2,Lamp\n")
     columns = page.click("Columns")
