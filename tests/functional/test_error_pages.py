@@ -233,6 +233,31 @@ def test_form_with_too_many_fields_gets_an_error_page(app: TestApp) -> None:
     assert page.html.h1.text == "The form has too many fields, or field names that are too long"
 
 
+@pytest.mark.usefixtures("bracketed_german")
+def test_errors_are_in_the_language_of_the_browser(
+    app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    german = {"Accept-Language": "de"}
+    form = {"Content-Type": "application/x-www-form-urlencoded", **german}
+    before_views = app.post("/signin", b"a=1&" * 10_001, form, status=400)
+    assert before_views.html.h1.text == "[The form has too many fields, or field names that are too long]"
+    missing = app.get("/nothing", headers=german, status=404)
+    assert missing.html.h1.text == "[Page not found]"
+    assert "[Check the URL." in missing.text
+    problem = app.get("/v1/templates", headers=german, status=401)
+    assert problem.json["detail"].startswith("Send an API key")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("cwz_web.views.errors.render_to_response", fail)
+    last_resort = app.get("/nothing", headers=german, status=500)
+    assert (last_resort.html.html["lang"], last_resort.html.h1.text) == (
+        "de",
+        "[Something went wrong. The error was recorded]",
+    )
+
+
 def test_unknown_form_field_is_rejected(app: TestApp) -> None:
     form = app.get("/signup").forms[0]
     fields = dict(form.submit_fields()) | {"name": "Ada", "email": "ada@example.org", "verified_at": "2026-01-01"}

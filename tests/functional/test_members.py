@@ -12,7 +12,7 @@ from cwz_web.generation.api_keys import create_key
 from cwz_web.i18n import long_date, use_locale
 from cwz_web.workspaces.creation import RESERVED, SLUG
 from cwz_web.workspaces.invitations import LIFETIME
-from cwz_web.workspaces.models import Invitation, Membership, Role, Workspace
+from cwz_web.workspaces.models import AuditEntry, Invitation, Membership, Role, Workspace
 from tests.factories import Factory, api, sign_in, token_of
 from tests.jobs import run_feed_jobs
 from tests.mailbox import Mailbox, html_of, text_of
@@ -247,6 +247,26 @@ def test_admin_changes_roles_and_removes_members(app: TestApp, make: Factory, sp
     changed = f"Changed the role of {other.email} from User to Support agent"
     back = f"Changed the role of {other.email} from Support agent to User"
     assert logged_actions(log) == [f"Removed {other.email} from the workspace", changed, back, changed]
+
+
+@pytest.mark.usefixtures("bracketed_german")
+def test_members_and_activity_are_translated_and_stored_in_english(
+    app: TestApp, make: Factory, space: Workspace, admin: Account
+) -> None:
+    app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    other = make.member(space, Role.USER)
+    form = form_of(app.get(f"/w/{space.slug}/members"), f"/w/{space.slug}/members/{other.id}/role")
+    form["role"] = "support"
+    shown = form.submit(status=303).follow()
+    assert shown.html.find(class_="toast").span.text == f"[{other.name} is now [Support agent].]"
+    assert "[2 members]" in shown.text
+    assert "[View members]" in shown.text
+    log = app.get(f"/w/{space.slug}/audit")
+    assert logged_actions(log) == [f"[Changed the role of {other.email} from [User] to [Support agent]]"]
+    assert "[Search entries]" in log.text
+    with make.database.transaction(space.id) as db:
+        [entry] = db.query(AuditEntry).filter_by(action="member.role")
+        assert entry.details == {"role": "support", "previous_role": "user"}
 
 
 def test_changed_role_is_said_in_the_part_of_the_page(
