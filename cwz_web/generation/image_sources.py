@@ -14,7 +14,7 @@ from uuid import UUID
 import cachetools
 from pydantic import BaseModel, ConfigDict, Field
 
-from cwz_web.i18n import gettext_lazy, use_locale
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.decoding import MAX_BYTES, Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.imaging.photo_urls import NO_PHOTO, InvalidPhotoUrlError, normalize_url, split_urls
@@ -177,10 +177,9 @@ class ImageSources:
         if seconds <= 0:
             raise SourceMissingError(gettext_lazy("There was no time left to fetch it"), is_temporary=True)
         try:
-            with use_locale(None):  # findings are English, and an origin's error is that of all users
-                body = self._fetcher.fetch(
-                    url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=seconds
-                )
+            body = self._fetcher.fetch(
+                url, headers=known.headers if known else None, max_bytes=MAX_BYTES, seconds=seconds
+            )
         except FetchError as error:
             self._note_error(origin, error)
             raise SourceMissingError(

@@ -24,7 +24,7 @@ import certifi
 import httpcore
 import httpx
 
-from cwz_web.i18n import gettext, gettext_noop, number
+from cwz_web.i18n import gettext, gettext_lazy, gettext_noop
 from cwz_web.net.content_encoding import ContentEncodingError, decode_body
 from cwz_web.net.resolution import Resolver, find_public_address, resolve
 from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
@@ -61,6 +61,8 @@ TOO_LARGE = gettext_noop("The response is larger than %(number)s MB")
 class FetchError(Exception):
     """The URL could not be fetched. The text is for users and reveals nothing of the internal network.
 
+    It is English, since findings are stored with it, and translated where it is shown.
+
     Attributes:
         is_temporary: whether a later attempt may succeed.
         retry_after: how many seconds the server wants the client to wait.
@@ -74,7 +76,7 @@ class BlockedRequestError(FetchError):
     """The URL is ambiguous, or leads to a host or address that may not be reached."""
 
     def __init__(self, message: str = PUBLIC_ONLY) -> None:
-        super().__init__(gettext(message))
+        super().__init__(gettext_lazy(message))
 
 
 class InvalidPortError(BlockedRequestError):
@@ -115,7 +117,7 @@ class ResponseStatusError(FetchError):
     def __init__(self, status: int, retry_after: float = 0.0) -> None:
         self.status, self.retry_after = status, retry_after
         self.is_temporary = status in TEMPORARY_STATUSES
-        super().__init__(gettext("The server answered with status %(status)s", status=status))
+        super().__init__(gettext_lazy("The server answered with status %(status)s", status=status))
 
 
 class RedirectRefusedError(FetchError):
@@ -320,7 +322,7 @@ class Fetcher:
                     if response.status not in REDIRECTS or location is None:
                         return _read_result(response, file, max_bytes, stop_after)
                     url = _redirect_target(url, location)
-        raise FetchError(gettext("The URL redirects more than %(number)s times", number=MAX_REDIRECTS))
+        raise FetchError(gettext_lazy("The URL redirects more than %(number)s times", number=MAX_REDIRECTS))
 
     def _create_pool(self, max_connections: int, max_keepalive: int = 0) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
@@ -359,13 +361,13 @@ def _time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     except httpcore.ConnectTimeout:
-        raise HostUnreachableError(gettext("The server did not respond in time")) from None
+        raise HostUnreachableError(gettext_lazy("The server did not respond in time")) from None
     except httpcore.PoolTimeout:  # no fault of the server
-        raise ConnectionLimitError(gettext("Too many photos and files are fetched at once")) from None
+        raise ConnectionLimitError(gettext_lazy("Too many photos and files are fetched at once")) from None
     except httpcore.TimeoutException:
-        raise ResponseInterruptedError(gettext("The server did not respond in time")) from None
+        raise ResponseInterruptedError(gettext_lazy("The server did not respond in time")) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
-        raise HostUnreachableError(gettext("The server could not be reached")) from None
+        raise HostUnreachableError(gettext_lazy("The server could not be reached")) from None
     finally:
         _deadline.reset(token)
 
@@ -428,7 +430,7 @@ def _read_result(
         raise ResponseStatusError(response.status, _retry_after(_header(response, b"retry-after")))
     memory, length = io.BytesIO(), _header(response, b"content-length")
     if stop_after is None and length and length.isdecimal() and int(length[:20]) > max_bytes:
-        raise ResponseTooLargeError(gettext(TOO_LARGE, number=number(max_bytes // 1024**2)))
+        raise ResponseTooLargeError(gettext_lazy(TOO_LARGE, number=max_bytes // 1024**2))
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
     is_length_known = length is not None
     links = ", ".join(value.decode("latin-1") for key, value in response.headers if key.lower() == b"link")
@@ -443,20 +445,20 @@ def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop
             body.write(part)
             size += len(part)
             if size > max_bytes:
-                raise ResponseTooLargeError(gettext(TOO_LARGE, number=number(max_bytes // 1024**2)))
+                raise ResponseTooLargeError(gettext_lazy(TOO_LARGE, number=max_bytes // 1024**2))
             if stop_after is not None and size >= stop_after:
                 return False
             if time.monotonic() > _deadline.get():
                 raise httpcore.ReadTimeout
     except httpcore.TimeoutException:
         if stop_after is None or not size:
-            raise ResponseInterruptedError(gettext("The server took too long to send the response")) from None
+            raise ResponseInterruptedError(gettext_lazy("The server took too long to send the response")) from None
         return False
     except ContentEncodingError as error:
         raise FetchError(str(error)) from None
     except (httpcore.RemoteProtocolError, EOFError):
         raise ResponseInterruptedError(
-            gettext("The server closed the connection before the end of the response")
+            gettext_lazy("The server closed the connection before the end of the response")
         ) from None
     return True
 

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext_lazy
 
 GZIP = frozenset({"gzip", "x-gzip"})
 ENCODINGS = GZIP | {"deflate"}
@@ -35,7 +35,7 @@ def decode_body(parts: Iterable[bytes], encoding: str | None) -> Iterator[bytes]
         return
     if name not in ENCODINGS:
         raise ContentEncodingError(
-            gettext("The server uses the compression “%(name)s”, which is not supported", name=name[:20])
+            gettext_lazy("The server uses the compression “%(name)s”, which is not supported", name=name[:20])
         )
     body = _join_first_bytes(parts)
     first = next(body, b"")
@@ -82,7 +82,7 @@ def _inflate(data: bytes, parts: Iterator[bytes], bits: int) -> Iterator[bytes]:
             elif not decompressor.eof and not data and len(decompressed) < MAX_PART:
                 data = _next_part(parts)
     except zlib.error:
-        raise ContentEncodingError(gettext("The compressed file is damaged")) from None
+        raise ContentEncodingError(gettext_lazy("The compressed file is damaged")) from None
 
 
 def _next_part(parts: Iterator[bytes]) -> bytes:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from cwz_web.generation.image_sources import MAX_INTERRUPTIONS, FetchLimits, ImageSources, PhotoState
-from cwz_web.i18n import use_locale
+from cwz_web.i18n import translate, use_locale
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.errors import SourceMissingError
 from cwz_web.net.client import Fetcher
@@ -76,10 +76,14 @@ def test_url_is_fetched_once(http_server: RecordingServer, services: Services) -
 
 
 @pytest.mark.usefixtures("bracketed_german")
-def test_errors_are_english_since_findings_are_stored(http_server: RecordingServer, services: Services) -> None:
+def test_errors_are_english_and_translated_where_they_are_shown(
+    http_server: RecordingServer, services: Services
+) -> None:
     sources = ImageSources(Fetcher([http_server.host]))
-    with use_locale("de"), pytest.raises(SourceMissingError, match=r"^The server answered with status 404$"):
-        sources.load(uploads_in(WORKSPACE_ID, local_bucket(services)), http_server.url("/missing.jpg"))
+    with use_locale("de"):
+        with pytest.raises(SourceMissingError, match=r"^The server answered with status 404$") as error:
+            sources.load(uploads_in(WORKSPACE_ID, local_bucket(services)), http_server.url("/missing.jpg"))
+        assert translate(str(error.value)) == "[The server answered with status 404]"
 
 
 def test_upload_is_found_in_its_own_workspace_only(services: Services) -> None:
