@@ -111,7 +111,7 @@ def gettext(message: str, /, **variables: object) -> str:
         variables: The values of the variables.
     """
     text = current_language().translations.gettext(message)
-    return text % variables if variables else text
+    return text % _translated(variables) if variables else text
 
 
 def ngettext(singular: str, plural: str, count: int, /, **variables: object) -> str:
@@ -124,7 +124,7 @@ def ngettext(singular: str, plural: str, count: int, /, **variables: object) -> 
         variables: The values of other variables.
     """
     text = find_plural(singular, plural, count)
-    return text % variables if variables else text
+    return text % _translated(variables) if variables else text
 
 
 def find_plural(singular: str, plural: str, count: int) -> str:
@@ -177,12 +177,7 @@ def gettext_lazy(message: str, /, **variables: object) -> str:
         message: The message in English, a literal, so that it is extracted. With variables, `%(name)s` is replaced.
         variables: The values of the variables, which can be such messages themselves.
     """
-
-    def translate_message() -> str:
-        translated = {name: translate(each) if isinstance(each, str) else each for name, each in variables.items()}
-        return gettext(message, **translated)
-
-    return LazyMessage(message % variables if variables else message, translate_message)
+    return LazyMessage(message % variables if variables else message, lambda: gettext(message, **variables))
 
 
 def as_clause(message: str) -> str:
@@ -276,6 +271,10 @@ def _messages_of(catalog: Catalog, is_source: Callable[[str], bool]) -> dict[str
             key = message.id if isinstance(message.id, str) else message.id[0]
             found[key] = message.string if isinstance(message.string, str) else list(message.string)
     return found
+
+
+def _translated(variables: Mapping[str, object]) -> dict[str, object]:
+    return {name: translate(value) if isinstance(value, str) else value for name, value in variables.items()}
 
 
 @cache

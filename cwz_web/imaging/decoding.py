@@ -36,7 +36,7 @@ DECODE_SECONDS = 8.0
 LARGE_PIXELS = 12_000_000
 JPEG, WEBP, GIF = "jpegload_buffer", "webpload_buffer", "gifload_buffer"
 LOADERS = {JPEG, WEBP, GIF, "pngload_buffer", "heifload_buffer"}
-SUPPORTED_FORMATS = "JPEG, PNG, WebP, GIF or AVIF"
+SUPPORTED_FORMATS = gettext_lazy("JPEG, PNG, WebP, GIF or AVIF")
 JPEG_END = b"\xff\xd9"
 # Without 0xff, which begins a marker.
 OTHER_BITS = bytes(range(1, 255)) * 8

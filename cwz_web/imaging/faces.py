@@ -9,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 from typing import Any
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.compositing import Pixels
 
 DISTRIBUTION = "dlib-bin"
-MISSING = "finding faces needs the extra “faces” on the server: pip install cwz-web[faces]"
+MISSING = gettext_lazy("finding faces needs the extra “faces” on the server: pip install cwz-web[faces]")
 # The longest side of the pixels that are examined. Faces of 80 pixels or more are found: a twelfth of the photo.
 FACES_SIDE = 960
 

@@ -2,6 +2,8 @@
 
 import re
 
+from cwz_web.i18n import gettext_lazy
+
 # The compatible brands of ISO base media files (ISO/IEC 14496-12), as registered at mp4ra.org.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -12,20 +14,20 @@ SEARCHED_BYTES = 4096
 _image = re.compile(rb"\xff\xd8|\x89PNG\r\n\x1a\n|GIF8|RIFF....WEBP|\0\0..ftyp", re.DOTALL)
 
 _SIGNATURES = {
-    b"\xff\x0a": "a JPEG XL image",
-    b"\0\0\0\x0cJXL \r\n\x87\n": "a JPEG XL image",
-    b"\0\0\0\x0cjP  \r\n\x87\n": "a JPEG 2000 image",
-    b"\xff\x4f\xff\x51": "a JPEG 2000 image",
-    b"II*\0": "a TIFF image",
-    b"MM\0*": "a TIFF image",
-    b"BM": "a BMP image",
-    b"8BPS": "a Photoshop document",
-    b"\0\0\1\0": "an icon (ICO)",
-    b"%PDF-": "a PDF document",
-    b"%!PS": "a PostScript document",
-    b"PK\3\4": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"\x1a\x45\xdf\xa3": "a WebM or Matroska video",
+    b"\xff\x0a": gettext_lazy("a JPEG XL image"),
+    b"\0\0\0\x0cJXL \r\n\x87\n": gettext_lazy("a JPEG XL image"),
+    b"\0\0\0\x0cjP  \r\n\x87\n": gettext_lazy("a JPEG 2000 image"),
+    b"\xff\x4f\xff\x51": gettext_lazy("a JPEG 2000 image"),
+    b"II*\0": gettext_lazy("a TIFF image"),
+    b"MM\0*": gettext_lazy("a TIFF image"),
+    b"BM": gettext_lazy("a BMP image"),
+    b"8BPS": gettext_lazy("a Photoshop document"),
+    b"\0\0\1\0": gettext_lazy("an icon (ICO)"),
+    b"%PDF-": gettext_lazy("a PDF document"),
+    b"%!PS": gettext_lazy("a PostScript document"),
+    b"PK\3\4": gettext_lazy("a ZIP archive"),
+    b"\x1f\x8b": gettext_lazy("a gzip archive"),
+    b"\x1a\x45\xdf\xa3": gettext_lazy("a WebM or Matroska video"),
 }
 _markup = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<")
 _svg, _html = (
@@ -55,18 +57,18 @@ def is_heic(data: bytes) -> bool:
 def name_file_type(data: bytes) -> str | None:
     """Return the type of a file that is not rendered, with its article, such as “a HEIC image”; None if unknown."""
     if is_heic(data):
-        return "a HEIC image"
+        return gettext_lazy("a HEIC image")
     if not _brands(data).isdisjoint(_VIDEO_BRANDS):
-        return "a video"
+        return gettext_lazy("a video")
     for signature, name in _SIGNATURES.items():
         if data.startswith(signature):
             return name
     if is_svg(data):
-        return "an SVG image"
+        return gettext_lazy("an SVG image")
     head = data[:SEARCHED_BYTES]
     if _markup.match(head):
-        return "a web page" if _html.search(head) else "an XML document"
-    return "a JSON document" if head.lstrip()[:1] in (b"{", b"[") else None
+        return gettext_lazy("a web page") if _html.search(head) else gettext_lazy("an XML document")
+    return gettext_lazy("a JSON document") if head.lstrip()[:1] in (b"{", b"[") else None
 
 
 def _brands(data: bytes) -> frozenset[bytes]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fontTools.ttLib import TTFont
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.woff2 import WOFF2, check_decompressed_size
 
@@ -315,9 +316,9 @@ def delete_font_file(digest: str) -> None:
 
 def _open_font(data: bytes) -> TTFont:
     if len(data) > MAX_FONT_BYTES:
-        raise InvalidFontError(f"The font is larger than {MAX_FONT_BYTES // 1024**2} MB")
+        raise InvalidFontError(gettext_lazy("The font is larger than %(max)s MB", max=MAX_FONT_BYTES // 1024**2))
     if data[:4] not in (b"\0\1\0\0", b"OTTO", b"true", WOFF2):
-        raise InvalidFontError("The file is not a supported font. Use a TTF, OTF or WOFF2 file")
+        raise InvalidFontError(gettext_lazy("The file is not a supported font. Use a TTF, OTF or WOFF2 file"))
     try:
         if data.startswith(WOFF2):
             check_decompressed_size(data, MAX_FONT_BYTES)
@@ -326,16 +327,22 @@ def _open_font(data: bytes) -> TTFont:
             font[table]
         characters = font.getBestCmap()
         if not characters or not ("glyf" in font or "CFF " in font or "CFF2" in font):
-            raise InvalidFontError("The font has no outlines")
+            raise InvalidFontError(gettext_lazy("The font has no outlines"))
         if len(characters) > MAX_FONT_CHARACTERS:
             count = len(characters)
-            raise InvalidFontError(f"The font has {count:,} characters; the limit is {MAX_FONT_CHARACTERS:,}")
+            raise InvalidFontError(
+                gettext_lazy(
+                    "The font has %(number)s characters; the limit is %(max)s",
+                    number=f"{count:,}",
+                    max=f"{MAX_FONT_CHARACTERS:,}",
+                )
+            )
         for glyph in list(characters.values())[:100]:
             font.getGlyphSet()[glyph].width  # noqa: B018 - reading it is the check
     except InvalidFontError:
         raise
     except Exception:  # fontTools raises errors of many types for a damaged table
-        raise InvalidFontError("The font is damaged and cannot be read") from None
+        raise InvalidFontError(gettext_lazy("The font is damaged and cannot be read")) from None
     return font
 
 

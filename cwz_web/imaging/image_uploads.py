@@ -9,6 +9,7 @@ import subprocess
 import sys
 from threading import Lock
 
+from cwz_web.i18n import current_locale, gettext_lazy
 from cwz_web.imaging.decoding import MAX_BYTES, reencode_upright
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.file_types import is_svg
@@ -35,23 +36,29 @@ def prepare_image(data: bytes) -> bytes:
         InvalidImageError: The image is not supported, damaged or takes too much to render; the message says which.
     """
     if len(data) > MAX_UPLOAD_BYTES:
-        raise InvalidImageError(f"The image is larger than {MAX_UPLOAD_BYTES // 1024**2} MB")
+        raise InvalidImageError(gettext_lazy("The image is larger than %(max)s MB", max=MAX_UPLOAD_BYTES // 1024**2))
     if is_svg(data):
         return _render_svg(data)
     stored = strip_metadata(reencode_upright(data))
     if len(stored) > MAX_BYTES:
-        raise InvalidImageError(f"The rotated image is larger than {MAX_BYTES // 1024**2} MB. Rotate and save it again")
+        raise InvalidImageError(
+            gettext_lazy(
+                "The rotated image is larger than %(max)s MB. Rotate and save it again", max=MAX_BYTES // 1024**2
+            )
+        )
     return stored
 
 
 def _render_svg(data: bytes) -> bytes:
     if len(data) > MAX_SVG_BYTES:
-        raise InvalidImageError(f"The SVG image is larger than {MAX_SVG_BYTES // 1024**2} MB. Simplify its paths")
+        raise InvalidImageError(
+            gettext_lazy("The SVG image is larger than %(max)s MB. Simplify its paths", max=MAX_SVG_BYTES // 1024**2)
+        )
     if not _is_rendering.acquire(timeout=WAIT_SECONDS):
-        raise InvalidImageError("Other SVG images are being uploaded. Try again in a minute")
+        raise InvalidImageError(gettext_lazy("Other SVG images are being uploaded. Try again in a minute"))
     try:
         process = subprocess.run(  # noqa: S603 - no shell, and this interpreter
-            [sys.executable, "-m", PROCESS, str(MAX_SECONDS)],
+            [sys.executable, "-m", PROCESS, str(MAX_SECONDS), current_locale()],
             input=data,
             capture_output=True,
             timeout=TIMEOUT,
@@ -59,7 +66,7 @@ def _render_svg(data: bytes) -> bytes:
             env=_environment(),
         )
     except subprocess.TimeoutExpired:
-        raise InvalidImageError("Rendering the SVG image takes too long. Simplify its paths") from None
+        raise InvalidImageError(gettext_lazy("Rendering the SVG image takes too long. Simplify its paths")) from None
     finally:
         _is_rendering.release()
     if process.returncode:
@@ -77,5 +84,7 @@ def _error_message(process: subprocess.CompletedProcess[bytes]) -> str:
     if process.returncode == REFUSED:
         return process.stderr.decode("utf-8", "replace")
     if process.returncode == -signal.SIGXCPU:
-        return f"The SVG image takes more than {MAX_SECONDS} s to render. Simplify its paths"
-    return f"The SVG image needs more than {MAX_MEMORY // 1024**2} MB of memory to render. Simplify it"
+        return gettext_lazy("The SVG image takes more than %(max)s s to render. Simplify its paths", max=MAX_SECONDS)
+    return gettext_lazy(
+        "The SVG image needs more than %(max)s MB of memory to render. Simplify it", max=MAX_MEMORY // 1024**2
+    )

@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 
 import structlog
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.decoding import MAX_BYTES, has_alpha, read_image_size
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.processors import ImageProcessor, ProcessingError
@@ -51,7 +52,7 @@ class ProcessorProcess:
         except InvalidImageError as error:
             raise ProcessingError(str(error)) from None
         if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise ProcessingError("Other photos are being processed", is_temporary=True)
+            raise ProcessingError(gettext_lazy("Other photos are being processed"), is_temporary=True)
         try:
             status, result = self._exchange(photo)
         finally:
@@ -60,7 +61,7 @@ class ProcessorProcess:
             raise ProcessingError(result[:MAX_ERROR_BYTES].decode("utf-8", "replace"))
         if status != RESULT:
             log.error("image processor failed", processor=self._processor.name, error=result.decode("utf-8", "replace"))
-            raise ProcessingError("The image processor failed. We have recorded it")
+            raise ProcessingError(gettext_lazy("The image processor failed. We have recorded it"))
         return _check_result(result)
 
     def close(self) -> None:
@@ -74,12 +75,16 @@ class ProcessorProcess:
         try:
             connection.send_bytes(photo)
             if not connection.poll(self._max_seconds):
-                raise ProcessingError(f"Processing the photo takes more than {self._max_seconds:.0f} seconds")
+                raise ProcessingError(
+                    gettext_lazy("Processing the photo takes more than %(max)s seconds", max=f"{self._max_seconds:.0f}")
+                )
             answer = connection.recv_bytes(MAX_BYTES + 1)
         except (OSError, EOFError):
             # It is killed if it takes too much memory; an answer that is too long is an OSError as well.
             self._stop()
-            raise ProcessingError("The photo takes too much memory to process, or its result is too large") from None
+            raise ProcessingError(
+                gettext_lazy("The photo takes too much memory to process, or its result is too large")
+            ) from None
         except ProcessingError:
             self._stop()
             raise
@@ -102,7 +107,7 @@ class ProcessorProcess:
             is_ready = False
         if not is_ready:
             self._stop()
-            raise ProcessingError("The image processor does not start", is_temporary=True)
+            raise ProcessingError(gettext_lazy("The image processor does not start"), is_temporary=True)
         return self._connection
 
     def _stop(self) -> None:
@@ -119,9 +124,11 @@ def _check_result(data: bytes) -> bytes:
     try:
         is_usable = has_alpha(data)
     except InvalidImageError as error:
-        raise ProcessingError(f"The image processor returned no image: {error.clause}") from None
+        raise ProcessingError(
+            gettext_lazy("The image processor returned no image: %(reason)s", reason=error.clause)
+        ) from None
     if not is_usable:
-        raise ProcessingError("The image processor returned an image without transparency")
+        raise ProcessingError(gettext_lazy("The image processor returned an image without transparency"))
     return data
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
@@ -89,7 +90,7 @@ class RenderPool:
                 log.warning("render process died")
                 self._discard(executor)
         # Not rendered in this process, which an image of excessive memory use would end as well.
-        raise RenderProcessError("The image could not be rendered. Try again, or use smaller images")
+        raise RenderProcessError(gettext_lazy("The image could not be rendered. Try again, or use smaller images"))
 
     def _open_executor(self) -> ProcessPoolExecutor | None:
         with self._lock:

@@ -18,6 +18,7 @@ from xml.parsers.expat import ExpatError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.errors import InvalidImageError
 
 MAX_SVG_BYTES = 1024 * 1024
@@ -77,9 +78,9 @@ def sanitize_svg(data: bytes) -> bytes:
                 _close_element(copy, element)
                 element.clear()
     except DefusedXmlException:
-        raise InvalidImageError("The SVG image declares entities, which are not allowed") from None
+        raise InvalidImageError(gettext_lazy("The SVG image declares entities, which are not allowed")) from None
     except (ParseError, ExpatError, LookupError, ValueError):
-        raise InvalidImageError("The SVG image is not well-formed XML") from None
+        raise InvalidImageError(gettext_lazy("The SVG image is not well-formed XML")) from None
     return "".join(copy.parts).encode()
 
 
@@ -88,15 +89,27 @@ def _open_element(copy: _Copy, element: Any) -> None:
     is_root, is_foreign = not copy.open, namespace != "{" + SVG
     copy.elements += 1
     if copy.elements > MAX_ELEMENTS or len(copy.open) >= MAX_DEPTH:
-        raise InvalidImageError(f"The SVG image has more than {MAX_ELEMENTS:,} elements or {MAX_DEPTH} levels")
+        raise InvalidImageError(
+            gettext_lazy(
+                "The SVG image has more than %(elements)s elements or %(levels)s levels",
+                elements=f"{MAX_ELEMENTS:,}",
+                levels=MAX_DEPTH,
+            )
+        )
     if is_root and (is_foreign or name != "svg"):
-        raise InvalidImageError("The file is not an SVG image: its root element is another one, or has no namespace")
+        raise InvalidImageError(
+            gettext_lazy("The file is not an SVG image: its root element is another one, or has no namespace")
+        )
     is_kept = not is_foreign and name not in IGNORED and all(copy.open)
     copy.open.append(is_kept)
     if not is_kept or name == "style":
         return
     if name not in ELEMENTS or (name == "svg" and not is_root):
-        raise InvalidImageError(f"The SVG image contains <{name[:40]}>, which is not supported. Use shapes and paths")
+        raise InvalidImageError(
+            gettext_lazy(
+                "The SVG image contains <%(name)s>, which is not supported. Use shapes and paths", name=name[:40]
+            )
+        )
     attributes = _attributes(element)
     if is_root:
         attributes |= _root_size(attributes)
@@ -118,7 +131,9 @@ def _attributes(element: Any) -> dict[str, str]:
     for key, value in element.attrib.items():
         name = "href" if key == f"{{{XLINK}}}href" else key
         if name == "href" and not _reference.fullmatch(value.strip()):
-            raise InvalidImageError("The SVG image refers to another file or embeds one, which is not allowed")
+            raise InvalidImageError(
+                gettext_lazy("The SVG image refers to another file or embeds one, which is not allowed")
+            )
         if name in ATTRIBUTES or (name in PROPERTIES and _is_safe(value)):
             kept[name] = value.strip()
     return kept | dict(_declarations(kept.pop("style", "")))
@@ -152,14 +167,16 @@ def _root_size(attributes: dict[str, str]) -> dict[str, str]:
     numbers = attributes.get("viewBox", "").replace(",", " ").split()
     if len(numbers) != len("xywh"):
         if not all(sides):
-            raise InvalidImageError("The SVG image has no size. Give it a viewBox")
+            raise InvalidImageError(gettext_lazy("The SVG image has no size. Give it a viewBox"))
         numbers = ["0", "0", *(side[1] for side in sides if side)]
     try:
         _, _, width, height = map(float, numbers)
     except ValueError:
-        raise InvalidImageError("The SVG image has an invalid viewBox") from None
+        raise InvalidImageError(gettext_lazy("The SVG image has an invalid viewBox")) from None
     longest = max(width, height)
     if not (min(width, height) > 0 and longest <= min(width, height) * MAX_RATIO and longest < float("inf")):
-        raise InvalidImageError(f"One side of the SVG image is more than {MAX_RATIO} times as long as the other")
+        raise InvalidImageError(
+            gettext_lazy("One side of the SVG image is more than %(ratio)s times as long as the other", ratio=MAX_RATIO)
+        )
     size = {"width": f"{width * SIDE / longest:.4f}", "height": f"{height * SIDE / longest:.4f}"}
     return {"xmlns": SVG, "viewBox": " ".join(numbers), **size}

@@ -3,7 +3,7 @@
 It limits its own memory and time, reads the image from its standard input and writes the PNG image to its standard
 output. If the image is refused, it writes the reason to its standard error and exits with REFUSED.
 
-    python -m cwz_web.imaging.svg_process MAX_SECONDS
+    python -m cwz_web.imaging.svg_process MAX_SECONDS LOCALE
 """
 
 import resource
@@ -11,6 +11,7 @@ import sys
 
 import pyvips
 
+from cwz_web.i18n import gettext_lazy, translate, use_locale
 from cwz_web.imaging.errors import InvalidImageError
 from cwz_web.imaging.svg import sanitize_svg
 
@@ -30,7 +31,8 @@ def main() -> None:
     try:
         png = _render(sys.stdin.buffer.read())
     except InvalidImageError as error:
-        sys.stderr.write(str(error))
+        with use_locale(sys.argv[2]):
+            sys.stderr.write(translate(str(error)))
         sys.exit(REFUSED)
     sys.stdout.buffer.write(png)
 
@@ -39,9 +41,11 @@ def _render(data: bytes) -> bytes:
     try:
         png: bytes = pyvips.Image.svgload_buffer(sanitize_svg(data)).pngsave_buffer(keep="none")
     except pyvips.Error:
-        memory = f"{MAX_MEMORY // 1024**2} MB of memory"
         raise InvalidImageError(
-            f"The SVG image cannot be rendered: it is invalid or needs more than {memory}"
+            gettext_lazy(
+                "The SVG image cannot be rendered: it is invalid or needs more than %(max)s MB of memory",
+                max=MAX_MEMORY // 1024**2,
+            )
         ) from None
     return png
 

@@ -8,6 +8,7 @@ from html import escape
 import pyvips
 from fontTools.ttLib import TTFont
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.decoding import Source, read_image_size, thumbnail
 from cwz_web.imaging.errors import InvalidFontError, InvalidImageError
 from cwz_web.imaging.file_types import is_svg, may_be_decoded, name_file_type
@@ -19,7 +20,7 @@ from cwz_web.imaging.woff2 import WOFF2
 THUMBNAIL_WIDTH, THUMBNAIL_HEIGHT = 400, 300
 SAMPLE = "Aa"
 SAMPLE_SIZE = 140
-SUPPORTED = "JPEG, PNG, WebP, AVIF, GIF and SVG images, and TTF, OTF and WOFF2 fonts"
+SUPPORTED = gettext_lazy("JPEG, PNG, WebP, AVIF, GIF and SVG images, and TTF, OTF and WOFF2 fonts")
 FONT_TYPES = {b"\0\1\0\0": "font/ttf", b"true": "font/ttf", b"OTTO": "font/otf", WOFF2: "font/woff2"}
 # Of fonts that were uploaded before their type was recorded. They have no thumbnail.
 FORMER_FONT = "font/sfnt"
@@ -81,13 +82,16 @@ def prepare_upload(data: bytes) -> PreparedUpload:
         InvalidFontError: the file is a font that is damaged or too large.
     """
     if not data:
-        raise InvalidImageError("The file is empty")
+        raise InvalidImageError(gettext_lazy("The file is empty"))
     if data[:4] in FONT_TYPES:
         return _prepare_font(data)
     if not (may_be_decoded(data) or is_svg(data)):
         name = name_file_type(data)
-        problem = f"The file is {name}, which is not supported" if name else "The file type is not supported"
-        raise InvalidImageError(f"{problem}. Use {SUPPORTED}")
+        raise InvalidImageError(
+            gettext_lazy("The file is %(type)s, which is not supported. Use %(formats)s", type=name, formats=SUPPORTED)
+            if name
+            else gettext_lazy("The file type is not supported. Use %(formats)s", formats=SUPPORTED)
+        )
     stored = prepare_image(data)
     width, height = read_image_size(stored)
     return PreparedUpload(
@@ -133,7 +137,7 @@ def _font_thumbnail(data: bytes, digest: str) -> bytes:
     except InvalidFontError:
         raise
     except Exception:  # fontTools raises errors of many types for a damaged table
-        raise InvalidFontError("The font is damaged and cannot be read") from None
+        raise InvalidFontError(gettext_lazy("The font is damaged and cannot be read")) from None
     return encoded
 
 

@@ -4,6 +4,7 @@ import struct
 
 import brotli
 
+from cwz_web.i18n import gettext_lazy
 from cwz_web.imaging.errors import InvalidFontError
 
 WOFF2 = b"wOF2"
@@ -32,10 +33,12 @@ def check_decompressed_size(data: bytes, limit: int) -> None:
         while part:
             size += len(part)
             if size > limit:
-                raise InvalidFontError(f"The font is larger than {limit // 1024**2} MB when decompressed")
+                raise InvalidFontError(
+                    gettext_lazy("The font is larger than %(max)s MB when decompressed", max=limit // 1024**2)
+                )
             part = decompressor.process(b"", output_buffer_limit=_PART)
     except (struct.error, IndexError, brotli.error):
-        raise InvalidFontError("The font is damaged and cannot be read") from None
+        raise InvalidFontError(gettext_lazy("The font is damaged and cannot be read")) from None
 
 
 def end_of_directory(data: bytes, tables: int) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pyramid.response import Response
 
+from cwz_web.i18n import translate
 from cwz_web.web.request import Request
 
 PROBLEM_JSON = "application/problem+json"
@@ -37,10 +38,11 @@ def problem_document(problem: ProblemError, request_id: str) -> dict[str, object
         "title": Response(status=problem.status).status.partition(" ")[2],
         "status": problem.status,
         "code": problem.code,
-        "detail": problem.detail,
+        "detail": translate(problem.detail),
         "request_id": request_id,
     }
-    return document | ({"errors": problem.errors} if problem.errors else {})
+    errors = {name: translate(message) for name, message in problem.errors.items()}
+    return document | ({"errors": errors} if errors else {})
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:
