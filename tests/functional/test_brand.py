@@ -95,7 +95,7 @@ def test_a_change_shows_first_what_it_concerns(studio: Studio) -> None:
     plan = form.submit()
     assert "Change the brand in 1 template" in plan.text
     assert f"Up to {images} images of finished runs" in plan.text
-    assert "1 automatic run uses" in " ".join(plan.html.text.split())
+    assert "are started again. 1 automatic run uses" in " ".join(plan.html.text.split())
     assert studio.brand.colors["primary"] == "#ff5500"
     confirm = next(form for form in plan.forms.values() if "confirm" in form.fields)
     confirm["publish"] = True
