@@ -421,6 +421,16 @@ def app_with(wsgi: Router, monkeypatch: pytest.MonkeyPatch) -> Callable[[Service
     return replace_services
 
 
+@pytest.fixture
+def app_with_settings(app_with: Callable[[Services], TestApp], services: Services) -> Callable[..., TestApp]:
+    """Returns the application with other settings, by dotted name; see `app_with`."""
+
+    def change(**settings: object) -> TestApp:
+        return app_with(dataclasses.replace(services, settings=change_settings(services.settings, settings)))
+
+    return change
+
+
 @pytest.fixture(scope="session")
 def shared_stripe() -> Iterator[StripeServer]:
     server = StripeServer()

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -280,9 +280,11 @@ def test_redirects_to_the_next_path_of_this_site_only(app: TestApp) -> None:
     )
 
 
-def test_unreachable_provider_shows_an_error(shared_services: Services, services: Services) -> None:
+def test_unreachable_provider_shows_an_error(
+    shared_services: Services, services: Services, app_with: Callable[[Services], TestApp]
+) -> None:
     google = OpenIDProvider("http://127.0.0.1:9/.well-known/openid-configuration", *CLIENT, CALLBACK)
-    app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
+    app = app_with(dataclasses.replace(shared_services, google=google))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
     assert "Sign-in with Google failed" in app.get("/signin?done=google").text
 
@@ -294,7 +296,7 @@ def test_google_is_hidden_without_settings(wsgi: Any, services: Services) -> Non
 
 
 def test_discovery_document_of_another_issuer_is_rejected(
-    shared_services: Services, services: Services, http_server: Any
+    shared_services: Services, services: Services, http_server: Any, app_with: Callable[[Services], TestApp]
 ) -> None:
     """OpenID Connect Discovery 1.0, section 4.3: the issuer must match the URL of the document."""
     document = {
@@ -305,7 +307,7 @@ def test_discovery_document_of_another_issuer_is_rejected(
     }
     http_server.paths[WELL_KNOWN] = (200, {"Content-Type": "application/json"}, json.dumps(document).encode())
     google = OpenIDProvider(http_server.url(WELL_KNOWN), *CLIENT, CALLBACK)
-    app = TestApp(create_app(dataclasses.replace(shared_services, google=google)))
+    app = app_with(dataclasses.replace(shared_services, google=google))
     assert app.get("/signin/google").location == "http://localhost/signin?done=google"
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from pyramid.router import Router
 from sqlalchemy import text
 from webtest import TestApp
 
@@ -32,15 +33,29 @@ from tests.installation import ROOT, free_port
 TOKEN = "a-token-for-prometheus"
 
 
-def app_with(services: Services, **settings: object) -> TestApp:
-    """Return the application with other settings."""
-    known = change_settings(services.settings, settings)
-    production = {"wsgi.url_scheme": "https", "HTTP_HOST": known.url.removeprefix("https://")}
-    wsgi = create_app(dataclasses.replace(services, settings=known))
-    return TestApp(wsgi, extra_environ={} if known.development else production)
-
-
 PRODUCTION = {"environment": "production", "url": "https://images.example.org", "mail.transport": "smtp"}
+
+
+@pytest.fixture(scope="module")
+def wsgi_in_production(shared_services: Services) -> Router:
+    settings = change_settings(shared_services.settings, PRODUCTION)
+    return create_app(dataclasses.replace(shared_services, settings=settings))
+
+
+@pytest.fixture
+def in_production(
+    wsgi_in_production: Router, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., TestApp]:
+    """Returns the application in production with other settings."""
+
+    def change(**settings: object) -> TestApp:
+        known = change_settings(services.settings, PRODUCTION | settings)
+        changed = dataclasses.replace(services, settings=known)
+        monkeypatch.setitem(wsgi_in_production.registry, "services", changed)
+        environ = {"wsgi.url_scheme": "https", "HTTP_HOST": known.url.removeprefix("https://")}
+        return TestApp(wsgi_in_production, extra_environ=environ)
+
+    return change
 
 
 def job(services: Services, queue: str = "default", task: str = "feeds.enqueue_due", **more: str) -> int:
@@ -140,18 +155,18 @@ def test_metrics_count_requests_images_queues_and_backups(app: TestApp, services
     assert str(space.id) not in answer.text
 
 
-def test_metrics_require_a_token_in_production(services: Services) -> None:
-    without_token = app_with(services, **PRODUCTION)
+def test_metrics_require_a_token_in_production(in_production: Callable[..., TestApp]) -> None:
+    without_token = in_production()
     without_token.get("/metrics", status=404)
-    app = app_with(services, **{"monitoring.metrics_token": SecretStr(TOKEN)}, **PRODUCTION)
+    app = in_production(**{"monitoring.metrics_token": SecretStr(TOKEN)})
     for header in ({}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Bearer "}, {"Authorization": "é"}):
         app.get("/metrics", headers=header, status=401)
     assert "cwz_workers" in app.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
 
-def test_operations_page_is_visible_to_operators_only(services: Services, make: Factory) -> None:
+def test_operations_page_is_visible_to_operators_only(app_with_settings: Callable[..., TestApp], make: Factory) -> None:
     one, other = make.account(), make.account()
-    app = app_with(services, **{"operator.emails": (one.email.lower(),)})
+    app = app_with_settings(**{"operator.emails": (one.email.lower(),)})
     assert "/signin" in app.get("/ops", status=303).headers["Location"]
     sign_in(app, one)
     assert "Operations" in app.get("/ops").text
@@ -163,9 +178,9 @@ def test_operations_page_is_visible_to_operators_only(services: Services, make: 
     stranger.post("/ops/retry", {"job": "1", "csrf_token": token_of(stranger, "/w")}, status=404)
 
 
-def test_operators_need_a_second_factor_in_production(services: Services, make: Factory) -> None:
+def test_operators_need_a_second_factor_in_production(in_production: Callable[..., TestApp], make: Factory) -> None:
     account = make.account()
-    app = app_with(services, **{"operator.emails": (account.email.lower(),)}, **PRODUCTION)
+    app = in_production(**{"operator.emails": (account.email.lower(),)})
     sign_in_with_form(app, account)
     app.get("/ops", status=404)
     with make.database.transaction() as db:
@@ -174,9 +189,9 @@ def test_operators_need_a_second_factor_in_production(services: Services, make: 
 
 
 @pytest.fixture
-def ops(services: Services, make: Factory) -> TestApp:
+def ops(app_with_settings: Callable[..., TestApp], make: Factory) -> TestApp:
     account = make.account()
-    app = app_with(services, **{"operator.emails": (account.email.lower(),)})
+    app = app_with_settings(**{"operator.emails": (account.email.lower(),)})
     sign_in(app, account)
     return app
 

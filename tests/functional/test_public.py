@@ -2,12 +2,14 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 import pyvips
 from pydantic import SecretStr
+from pyramid.router import Router
 from webtest import TestApp
 
 from cwz_web.app import create_app
@@ -39,17 +41,14 @@ OPERATOR = {
 PAGES = ("/", "/security", "/privacy", "/terms", "/imprint", "/changelog", "/docs", "/docs/guides/feeds")
 
 
-def app_with(services: Services, **settings: object) -> TestApp:
-    return TestApp(create_app(dataclasses.replace(services, settings=change_settings(services.settings, settings))))
-
-
 @pytest.fixture(scope="module")
-def wsgi_named(shared_services: Services) -> Any:
-    return app_with(shared_services, operator=Operator.model_validate(OPERATOR)).app
+def wsgi_named(shared_services: Services) -> Router:
+    settings = change_settings(shared_services.settings, {"operator": Operator.model_validate(OPERATOR)})
+    return create_app(dataclasses.replace(shared_services, settings=settings))
 
 
 @pytest.fixture
-def named(wsgi_named: Any, services: Services) -> TestApp:
+def named(wsgi_named: Router, services: Services) -> TestApp:
     return TestApp(wsgi_named)
 
 
@@ -165,8 +164,10 @@ def test_front_page_redirects_a_signed_in_user_to_the_workspace(app: TestApp, ma
     assert app.get("/", status=303).headers["Location"].endswith(f"/w/{space.slug}")
 
 
-def test_pricing_shows_plans_with_prices_of_stripe(shared_paid_services: Services, services: Services) -> None:
-    page = TestApp(create_app(shared_paid_services)).get("/pricing")
+def test_pricing_shows_plans_with_prices_of_stripe(
+    shared_paid_services: Services, services: Services, app_with: Callable[[Services], TestApp]
+) -> None:
+    page = app_with(shared_paid_services).get("/pricing")
     text = " ".join(page.html.find("main").text.split())
     assert "3 images per month" in text  # as SMALL_PLANS has it
     assert re.search(r"€ ?\d|\d ?€|\$\d", text), text
@@ -174,18 +175,22 @@ def test_pricing_shows_plans_with_prices_of_stripe(shared_paid_services: Service
     assert "after 7 days the workspace becomes read-only" in text
 
 
-def test_pricing_works_while_stripe_is_unavailable(shared_paid_services: Services, services: Services) -> None:
+def test_pricing_works_while_stripe_is_unavailable(
+    shared_paid_services: Services, services: Services, app_with: Callable[[Services], TestApp]
+) -> None:
     settings = change_settings(shared_paid_services.settings, {"billing.stripe_api": "http://127.0.0.1:1"})
     billing = BillingService(Stripe(settings), settings)
     try:
-        app = TestApp(create_app(dataclasses.replace(shared_paid_services, settings=settings, billing=billing)))
+        app = app_with(dataclasses.replace(shared_paid_services, settings=settings, billing=billing))
         for _ in range(2):
             assert "You see the price before you pay" in app.get("/pricing").text
     finally:
         billing.stripe.close()
 
 
-def test_privacy_names_the_operator_and_the_subprocessors(named: TestApp, services: Services) -> None:
+def test_privacy_names_the_operator_and_the_subprocessors(
+    named: TestApp, app_with_settings: Callable[..., TestApp]
+) -> None:
     page = named.get("/privacy").text
     for expected in (
         "Bilder GmbH",
@@ -208,7 +213,7 @@ def test_privacy_names_the_operator_and_the_subprocessors(named: TestApp, servic
         "monitoring.sentry_dsn": SecretStr("https://k@sentry.example/1"),
         "retention.audit_days": 100,
     }
-    page = app_with(services, operator=operator, **more).get("/privacy").text
+    page = app_with_settings(operator=operator, **more).get("/privacy").text
     assert "Resend, Inc." in page
     assert "AWS S3" in page
     assert "included storage are stored by the operator" in page
@@ -217,15 +222,17 @@ def test_privacy_names_the_operator_and_the_subprocessors(named: TestApp, servic
     for data in ("passkeys", "identity provider of a workspace"):
         assert data in page, data
     more = {"included_storage.provider": "local"}
-    assert "Local folder" not in app_with(services, operator=operator, **more).get("/privacy").text
+    assert "Local folder" not in app_with_settings(operator=operator, **more).get("/privacy").text
 
 
 @pytest.mark.parametrize("path", ["/pricing", "/privacy", "/terms", "/imprint", "/.well-known/security.txt"])
-def test_pages_that_the_operator_has_not_filled_in_are_hidden(app: TestApp, path: str) -> None:
+def test_pages_that_the_operator_has_not_filled_in_are_hidden(
+    app: TestApp, app_with_settings: Callable[..., TestApp], path: str
+) -> None:
     app.get(path, status=404)
     assert path not in {a["href"] for a in app.get("/security").html.find_all("a")}
     operator = Operator.model_validate(OPERATOR | {"since": None, "address": ""})
-    app_with(app.app.registry["services"], operator=operator).get(path, status=200 if "security" in path else 404)
+    app_with_settings(operator=operator).get(path, status=200 if "security" in path else 404)
 
 
 def test_imprint_names_the_operator(named: TestApp) -> None:
@@ -238,7 +245,7 @@ def test_terms_use_the_operator_settings(named: TestApp) -> None:
     assert "German law, Bremen" in page
 
 
-def test_security_txt_follows_rfc_9116(named: TestApp, services: Services) -> None:
+def test_security_txt_follows_rfc_9116(named: TestApp, app_with_settings: Callable[..., TestApp]) -> None:
     answer = named.get("/.well-known/security.txt")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     fields = dict(line.split(": ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
@@ -247,7 +254,7 @@ def test_security_txt_follows_rfc_9116(named: TestApp, services: Services) -> No
     ends = datetime.fromisoformat(fields["Expires"].replace("Z", "+00:00"))
     assert timedelta(days=30) < ends - datetime.now(UTC) < timedelta(days=366)
     operator = Operator(security_contact="https://bilder.example/report", security_expires=date(2027, 1, 31))
-    fixed = app_with(services, operator=operator).get("/.well-known/security.txt").text
+    fixed = app_with_settings(operator=operator).get("/.well-known/security.txt").text
     assert "Contact: https://bilder.example/report\n" in fixed
     assert "Expires: 2027-01-31T00:00:00Z\n" in fixed
 

@@ -1,6 +1,7 @@
 """The settings of single sign-on: the identity provider and the email domains."""
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -9,7 +10,6 @@ from sqlalchemy import select, text
 from webtest import TestApp
 
 from cwz_web.accounts.models import Account, LoginSession
-from cwz_web.app import create_app
 from cwz_web.crypto import KeyRing, parse_keys
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import (
@@ -88,11 +88,16 @@ def test_invalid_domain_is_refused(app: TestApp, space: Workspace, admin: Accoun
 
 
 def test_unreachable_name_server_is_named(
-    shared_paid_services: Services, make: Factory, services: Services, space: Workspace, monkeypatch: pytest.MonkeyPatch
+    shared_paid_services: Services,
+    make: Factory,
+    services: Services,
+    space: Workspace,
+    app_with: Callable[[Services], TestApp],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("cwz_web.net.dns.TOTAL_SECONDS", 0.2)
     settings = change_settings(shared_paid_services.settings, {"network.dns": ("127.0.0.1:9",)})
-    app = TestApp(create_app(dataclasses.replace(shared_paid_services, settings=settings)))
+    app = app_with(dataclasses.replace(shared_paid_services, settings=settings))
     sign_in(app, make.member(space))
     domain = make.email_domain(space, "other.example")
     path = f"/w/{space.slug}/email-domains/{domain.id}/verify"
