@@ -30,6 +30,14 @@ export function ngettext(singular, plural, count, values = {}) {
   return fill(forms[isOne ? 0 : 1], { count: formatNumber(count), ...values });
 }
 
+/**
+ * Write a name as within a sentence: without capital letters, but for German nouns.
+ * @param {string} name
+ */
+export function inSentence(name) {
+  return language.startsWith("de") ? name : name.toLowerCase();
+}
+
 /** @param {number} number */
 export function formatNumber(number) {
   return number.toLocaleString(language);

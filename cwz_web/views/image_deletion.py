@@ -102,5 +102,5 @@ def restore_deletion(context: ImageCollection, request: Request) -> Response:
 
 def _deleted_text(images: list[Image]) -> str:
     if len(images) == 1:
-        return gettext("The image %(name)s deleted.", name=images[0].name)
+        return gettext("Deleted the image %(name)s.", name=images[0].name)
     return ngettext("%(count)s image deleted.", "%(count)s images deleted.", len(images))

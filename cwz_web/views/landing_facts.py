@@ -57,7 +57,7 @@ COMPARISON = (
     ComparisonRow(
         gettext_noop("What it is"),
         (
-            gettext_noop("An application that you host yourself, or use where it is hosted"),
+            gettext_noop("An application that you host yourself or use hosted"),
             gettext_noop("A hosted service"),
             gettext_noop("A hosted service"),
             gettext_noop("An open-source library for JavaScript"),

@@ -418,7 +418,7 @@ def test_brand_is_applied_by_its_names(make_editor: Any, console_errors: list[st
     page.get_by_role("button", name="primary").click()
     page.get_by_role("button", name="heading").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#announcements")).to_have_text("Style heading applied to Word")
+    expect(page.locator("#announcements")).to_have_text("heading applied to Word")
     expect(page.locator("#save-state")).to_have_text("Saved")
     page.wait_for_load_state("networkidle")
     word, box = editor.layer("Word"), editor.layer("Box")

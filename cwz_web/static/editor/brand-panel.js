@@ -14,29 +14,30 @@ export function installBrandPanel(editor) {
 
   /**
    * Change the selected layers, or say why nothing has changed.
-   * @param {string} what
+   * @param {string} kind
+   * @param {string} name
    * @param {string} needed
    * @param {(copy: import("./model.js").TemplateDocument) => string[]} change
    */
-  function apply(what, needed, change) {
+  function apply(kind, name, needed, change) {
     /** @type {string[]} */
     let names = [];
-    editor.edit(`${what} of ${editor.selection.join(", ")}`, (copy) => { names = change(copy); });
-    if (names.length) editor.announce(_("%(name)s applied to %(names)s", { name: what, names: names.join(", ") }));
+    editor.edit(`${kind} ${name} of ${editor.selection.join(", ")}`, (copy) => { names = change(copy); });
+    if (names.length) editor.announce(_("%(name)s applied to %(names)s", { name, names: names.join(", ") }));
     else editor.toast(needed);
   }
 
   const unlocked = () => editor.selection.filter((name) => editor.isUnlocked(name));
   const actions = {
     color: brand.colors.map(({ name }) => ({
-      name, run: () => apply(`Color ${name}`, _("Select a layer with a color first."), (copy) => applyColor(copy, unlocked(), referenceTo(name))),
+      name, run: () => apply("Color", name, _("Select a layer with a color first."), (copy) => applyColor(copy, unlocked(), referenceTo(name))),
     })),
     font: brand.fonts.map(({ name }) => ({
-      name, run: () => apply(`Font ${name}`, _("Select a text first."), (copy) => applyToTexts(copy, unlocked(), { font: referenceTo(name) })),
+      name, run: () => apply("Font", name, _("Select a text first."), (copy) => applyToTexts(copy, unlocked(), { font: referenceTo(name) })),
     })),
     style: brand.styles.map(({ name, ...values }) => ({
       name,
-      run: () => apply(`Style ${name}`, _("Select a text first."), (copy) => applyToTexts(copy, unlocked(), { ...values, style: referenceTo(name) })),
+      run: () => apply("Style", name, _("Select a text first."), (copy) => applyToTexts(copy, unlocked(), { ...values, style: referenceTo(name) })),
     })),
     logo: brand.logos.map((logo) => ({
       name: logo.name,
@@ -48,9 +49,16 @@ export function installBrandPanel(editor) {
       },
     })),
   };
+  /** @type {{[kind: string]: (name: string) => string}} */
+  const labels = {
+    color: (name) => _("Brand color: %(name)s", { name }),
+    font: (name) => _("Brand font: %(name)s", { name }),
+    style: (name) => _("Brand style: %(name)s", { name }),
+    logo: (name) => _("Brand logo: %(name)s", { name }),
+  };
   for (const [kind, entries] of Object.entries(actions)) {
     for (const { name, run } of entries) {
-      editor.commands.add({ id: `brand-${kind}-${name}`, label: _("Brand %(kind)s: %(name)s", { kind, name }), group, run });
+      editor.commands.add({ id: `brand-${kind}-${name}`, label: labels[kind](name), group, run });
     }
   }
   panel.addEventListener("click", (event) => {

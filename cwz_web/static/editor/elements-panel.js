@@ -1,6 +1,6 @@
 // The elements panel: texts, shapes, codes, layouts and icons to add.
 
-import { _, ngettext } from "../i18n.js";
+import { _, inSentence, ngettext } from "../i18n.js";
 import { addFragment, fragmentDrop, installDragging } from "./adding.js";
 import { searchWhileTyping } from "./searching.js";
 import { openPanel } from "./tabs.js";
@@ -36,7 +36,7 @@ export function installElements(editor) {
   });
   for (const { id, label, ...fragment } of elements.values()) {
     editor.commands.add({
-      id: `add-${id}`, label: _("Add %(name)s", { name: label.toLowerCase() }), group: "Add", keys: KEYS[id], run: () => addFragment(editor, fragment),
+      id: `add-${id}`, label: _("Add %(name)s", { name: inSentence(label) }), group: "Add", keys: KEYS[id], run: () => addFragment(editor, fragment),
     });
   }
   editor.commands.add({

@@ -113,7 +113,7 @@ export function installGradients(editor) {
     button.style.left = `${point.x * stage.zoom}px`;
     button.style.top = `${point.y * stage.zoom}px`;
     button.style.setProperty("--color", resolve(handle.color));
-    button.setAttribute("aria-label", `${name} of the gradient, ${entryOf(handle.color) || handle.color}`);
+    button.setAttribute("aria-label", _("%(name)s of the gradient, %(color)s", { name, color: entryOf(handle.color) || handle.color }));
     button.title = handle.index >= 0 && !isEnd
       ? _("%(name)s. Drag to move, click for the color, Delete removes it", { name })
       : _("%(name)s. Drag to move, click for the color", { name });

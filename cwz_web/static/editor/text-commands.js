@@ -44,7 +44,7 @@ function pickColor(editing, key) {
   editing.editor.pickColor?.({
     anchor: /** @type {HTMLElement} */ (editing.view.toolbar.querySelector(`[data-command="text-${key}"]`)),
     value: style[key] ?? (key === "color" ? editing.layer?.color : "#fff3a0"),
-    label: key === "color" ? "Text color" : "Highlight",
+    label: key === "color" ? _("Text color") : _("Highlight"),
     choose: (color) => format(key === "color" ? { color, gradient: undefined } : { highlight: color }),
     clear: () => format({ [key]: undefined }),
     field: style.bound?.[key],
