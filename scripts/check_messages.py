@@ -70,11 +70,16 @@ def is_language(text: str) -> bool:
     return '"' not in text and re.search(r"[^\W\d_]{2,}", NAMES.sub("", text)) is not None
 
 
-def unmarked_texts(source: str) -> Iterator[str]:
-    """Yield the texts of a template that are not marked for translation."""
+def parse_template(source: str) -> nodes.Template:
+    """Parse a template."""
     environment = Environment(extensions=["jinja2.ext.i18n", "jinja2.ext.do"], trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - it renders nothing
     environment.newstyle_gettext = True  # type: ignore[attr-defined]
-    tree = environment.parse(source)
+    return environment.parse(source)
+
+
+def unmarked_texts(source: str) -> Iterator[str]:
+    """Yield the texts of a template that are not marked for translation."""
+    tree = parse_template(source)
     parser = TextParser()
     # What stands for an expression is no letter, so that a text around it is found, and an expression alone is not.
     classes = {id(each) for block in tree.find_all(nodes.Block) if block.name in CLASS_BLOCKS for each in block.body}
@@ -101,6 +106,15 @@ def unmarked_texts(source: str) -> Iterator[str]:
             yield const.value
 
 
+def has_other_count(source: str) -> bool:
+    """Return whether a plural of a template is chosen by another variable than `count`, which it shows."""
+    calls = parse_template(source).find_all(nodes.Call)
+    plurals = [call for call in calls if isinstance(call.node, nodes.Name) and call.node.name == "ngettext"]
+    return any(
+        call.args[2] not in [keyword.value for keyword in call.kwargs if keyword.key == "count"] for call in plurals
+    )
+
+
 def check_templates(paths: list[Path]) -> Iterator[str]:
     """Yield the faults of templates."""
     for path in paths:
@@ -108,6 +122,8 @@ def check_templates(paths: list[Path]) -> Iterator[str]:
         if name.startswith(ENGLISH):
             continue
         source = path.read_text()
+        if has_other_count(source):
+            yield f"cwz_web/templates/{name}: the first variable of a plural is not `count`"
         for text in unmarked_texts(source):
             line = " ".join(text.split())
             yield f"cwz_web/templates/{name}: not marked for translation: {line[:100]}"
@@ -142,10 +158,19 @@ def faults_of(message: Message) -> Iterator[str]:
     for text in strings:
         if not variables_of(text) <= allowed or (len(ids) == 1 and variables_of(text) != allowed):
             yield f"has other variables: {text!r}"
-    if any(text.count("%") != text.count("%%") * 2 + len(re.findall(r"%\(\w+\)s", text)) for text in strings) and any(
-        re.search(r"%\(\w+\)s", each) for each in ids
-    ):
-        yield "has a percent sign that is not doubled"
+        # A message with `%%` is formatted, one with a single sign is not.
+        if "%%" in text and not any("%%" in each for each in ids):
+            yield f"has a doubled percent sign: {text!r}"
+        if has_single_percent(text) and not any(map(has_single_percent, ids)):
+            yield f"has a percent sign that is not doubled: {text!r}"
+        # Templates write messages into attributes, and do not escape them.
+        if '"' in text and not any('"' in each for each in ids):
+            yield f"has a straight quotation mark: {text!r}"
+
+
+def has_single_percent(text: str) -> bool:
+    """Return whether a text has a percent sign that is neither doubled nor a part of a variable."""
+    return "%" in re.sub(r"%%|%\(\w+\)s", "", text)
 
 
 def variables_of(text: str) -> set[str]:
