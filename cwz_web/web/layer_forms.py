@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import AnyLayer
+from cwz_web.web.document_errors import PATTERNS
 from cwz_web.web.forms import error_messages
 
 _any_layer: TypeAdapter[Layer] = TypeAdapter(AnyLayer)
@@ -873,7 +874,8 @@ def _form_field_of(path: str) -> str:
 
 def explain_error(text: str) -> str:
     """Return the message of an error for people who do not read patterns."""
-    return gettext("Enter a color as #rrggbb or #rrggbbaa") if "pattern '^#" in text else text
+    known = next((message for start, message in PATTERNS.items() if f"pattern '{start}" in text), None)
+    return gettext(known) if known else text
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import Message
+from gettext import NullTranslations
 from hashlib import sha256
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 import pyvips
 from webtest import TestApp, TestResponse
 
+from cwz_web import i18n
 from cwz_web.feeds.imports import create_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
+from cwz_web.i18n import load_language
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.runs import stress_rows
 from cwz_web.views import editor
@@ -470,3 +473,25 @@ def test_icons_are_searched_in_the_editor(desk: Desk) -> None:
     assert found.html.select("button[data-icon]")[0]["data-icon"] == "shopping-cart"
     assert len(desk.app.get(f"{desk.here}/editor-icons", {"text": "e"}).html.select("svg")) == 60
     assert "No icons match" in desk.app.get(f"{desk.here}/editor-icons", {"text": "../../package"}).text
+
+
+class Marked(NullTranslations):
+    """Translations that differ from English."""
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message}⟧"
+
+
+def test_findings_are_in_the_language_of_the_user(app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    languages = {"de": i18n.Language(Marked(), {}, {})}
+    monkeypatch.setattr(i18n, "load_language", lambda name: languages.get(name) or load_language(name))
+    desk = Desk(app, make)
+    desk.replace("/layers/1/text", "too long " * 50)
+    found: dict[str, list[str]] = {}
+    # The layer is rendered once, and cached with its findings.
+    for language in ("de", "en"):
+        app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = language
+        found[language] = [finding["message"] for finding in desk.edit(checks=True)["findings"]]
+    assert "does not fit into its box and is cut" in found["en"]
+    assert "⟦does not fit into its box and is cut⟧" in found["de"]
+    assert "⟦has no image: ⟦The row has no image⟧⟧" in found["de"]
