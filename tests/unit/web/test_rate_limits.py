@@ -33,6 +33,13 @@ def storage(request: pytest.FixtureRequest) -> str:
     return "memory://" if request.param == "memory" else request.getfixturevalue("valkey")
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads for attempts at once; shared, since starting them takes longer than the attempts."""
+    with ThreadPoolExecutor(40) as pool:
+        yield pool
+
+
 # Limits of URLs that have no session: of images, and of read-only links of templates.
 WITHOUT_SESSION = {
     "unsigned-image",
@@ -89,12 +96,11 @@ def test_only_pairs_of_target_and_caller_are_locked_soon(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"api"}))
-def test_parallel_attempts_do_not_pass_together(storage: str, name: str) -> None:
+def test_parallel_attempts_do_not_pass_together(storage: str, pool: ThreadPoolExecutor, name: str) -> None:
     scope = next(iter(LIMITS[name]))
     limiter = RateLimiter(storage, {f"{name}.{scope}": "10 per hour"})
     limiter.reset()
-    with ThreadPoolExecutor(40) as pool:
-        allowed = list(pool.map(lambda _: is_allowed(limiter, name, {scope: "x"}), range(40)))
+    allowed = list(pool.map(lambda _: is_allowed(limiter, name, {scope: "x"}), range(40)))
     assert sum(allowed) == 10
 
 
