@@ -13,12 +13,19 @@ from tests.factories import Factory, api, jpeg, local_bucket, small_document
 from tests.image_processors import REFUSE, Green
 
 
-@pytest.fixture
-def processing(make: Factory, monkeypatch: pytest.MonkeyPatch) -> Iterator[PhotoProcessing]:
+@pytest.fixture(scope="module")
+def shared_processing() -> Iterator[PhotoProcessing]:
     processing = PhotoProcessing({"green": Green()})
-    monkeypatch.setattr(make.services.image_service, "_processing", processing)
     yield processing
     processing.close()
+
+
+@pytest.fixture
+def processing(shared_processing: PhotoProcessing, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing cached, but in the process of the other tests: it takes longer to start than a test."""
+    processing = PhotoProcessing({"green": Green()})
+    monkeypatch.setattr(processing, "_processes", shared_processing._processes)
+    monkeypatch.setattr(make.services.image_service, "_processing", processing)
 
 
 @pytest.mark.usefixtures("processing")

@@ -26,11 +26,19 @@ from tests.unit.runs.test_missing_photos import SIGNED_URLS, Shop
 GREEN = MappingProxyType({"green": Green()})
 
 
-@pytest.fixture
-def processing() -> Iterator[PhotoProcessing]:
+@pytest.fixture(scope="module")
+def shared_processing() -> Iterator[PhotoProcessing]:
     processing = PhotoProcessing(GREEN)
     yield processing
     processing.close()
+
+
+@pytest.fixture
+def processing(shared_processing: PhotoProcessing, monkeypatch: pytest.MonkeyPatch) -> PhotoProcessing:
+    """With nothing cached, but in the process of the other tests: it takes longer to start than a test."""
+    processing = PhotoProcessing(GREEN)
+    monkeypatch.setattr(processing, "_processes", shared_processing._processes)
+    return processing
 
 
 @pytest.fixture
