@@ -186,8 +186,9 @@ def as_clause(message: str) -> str:
     def lower(text: str) -> str:
         return text if _formats().language == "de" else text[:1].lower() + text[1:]
 
-    clause = message[:1].lower() + message[1:]
-    return LazyMessage(clause, lambda: lower(translate(message))) if isinstance(message, LazyMessage) else clause
+    if not isinstance(message, LazyMessage):
+        return lower(message)
+    return LazyMessage(message[:1].lower() + message[1:], lambda: lower(translate(message)))
 
 
 def shorten(message: str, length: int) -> str:

@@ -577,8 +577,6 @@ def _lock_for_review(db: Session, record: FeedImport) -> None:
             gettext("This import has already been applied, discarded or replaced by a newer one")
         )
     if record.state != ImportState.NEEDS_REVIEW:
-        raise ImportNotReviewableError(
-            gettext("This import does not need a review; it is %(state)s", state=record.state)
-        )
+        raise ImportNotReviewableError(gettext("This import does not need a review"))
     if db.scalar(select(exists().where(*_imports_of(feed), FeedImport.state == ImportState.QUEUED))):
         raise ImportNotReviewableError(gettext("A newer import is running; wait until it has finished"))

@@ -28,9 +28,11 @@ TOO_MANY = {
     "logos": gettext_noop("A brand can have at most %(limit)s logos. Remove one"),
     "styles": gettext_noop("A brand can have at most %(limit)s styles. Remove one"),
 }
-NO_FONT = gettext_noop("The font “%(name)s” is no font of this workspace's uploads. Choose another one")
-NO_FONT_OF_STYLE = gettext_noop("The style “%(name)s” is no font of this workspace's uploads. Choose another one")
-NO_LOGO = gettext_noop("The logo “%(name)s” is no image of this workspace's uploads. Choose another one")
+NO_FONT = gettext_noop("The font “%(name)s” is not an uploaded font of this workspace. Choose another one")
+NO_FONT_OF_STYLE = gettext_noop(
+    "The font of the style “%(name)s” is not among the uploads of this workspace. Choose another one"
+)
+NO_LOGO = gettext_noop("The logo “%(name)s” is not an uploaded image of this workspace. Choose another one")
 # In one request, which takes seconds.
 MAX_TEMPLATES = 200
 UPLOAD = "upload:"

@@ -57,10 +57,10 @@ def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -
     pool = ThreadPoolExecutor(1)
     buckets: list[Bucket] = []
     actions: list[tuple[str, Callable[[], object]]] = [
-        (gettext_noop("Open"), lambda: buckets.append(open_bucket())),
+        (gettext_noop("Open bucket"), lambda: buckets.append(open_bucket())),
         (gettext_noop("Write"), lambda: buckets[0].put(key, PROBE, content_type="text/plain")),
         (gettext_noop("Read"), lambda: _check_content(buckets[0].get(key))),
-        (gettext_noop("List"), lambda: _check_list([info.key for info in buckets[0].list(key)], key)),
+        (gettext_noop("List objects"), lambda: _check_list([info.key for info in buckets[0].list(key)], key)),
         (gettext_noop("Delete"), lambda: buckets[0].delete(key)),
     ]
     steps: list[Step] = []

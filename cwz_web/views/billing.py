@@ -282,7 +282,9 @@ def _describe_status(subscription: Subscription | None, read_only_from: datetime
         return gettext("Free of charge.")
     if subscription.status in UNPAID:
         if read_only_from is None:
-            return gettext("The last payment failed. After that, the workspace is read-only. Nothing is deleted.")
+            return gettext(
+                "The last payment failed. Until it is paid, the workspace can become read-only. Nothing is deleted."
+            )
         return gettext(
             "The last payment failed. Everything keeps working until %(day)s. After that, the workspace is read-only."
             " Nothing is deleted.",

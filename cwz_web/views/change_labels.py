@@ -204,7 +204,7 @@ def _label(part: str, path: tuple[str, ...]) -> str:
     if part == "table":
         return " ".join(path)
     if path[0] == "bound":
-        return gettext("Bound %(property)s", property=" ".join(path[1:]).replace("_", " "))
+        return gettext("Bound: %(property)s", property=_label(part, path[1:]))
     if path[0] == "overrides" and len(path) > 2:
         return gettext("%(layer)s: %(property)s", layer=path[1], property=_label(part, path[2:]))
     name = " ".join(path).replace("_", " ")

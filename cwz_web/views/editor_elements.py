@@ -63,11 +63,10 @@ class FoundIcons:
 def list_element_groups() -> list[dict[str, Any]]:
     """Return the groups of elements in the language of the page. What the elements add to a template is English."""
     return [
-        {
-            "title": gettext(group["title"]),
-            "elements": [{**each, "label": gettext(each["label"])} for each in group["elements"]],
-        }
-        for group in ELEMENT_GROUPS
+        {"title": gettext(title), "elements": [{**each, "label": gettext(label)} for label, each in elements]}
+        for title, elements in (
+            (group["title"], [(each["label"], each) for each in group["elements"]]) for group in ELEMENT_GROUPS
+        )
     ]
 
 

@@ -35,7 +35,6 @@ from cwz_web.web.lists import (
     sort_labels,
 )
 from cwz_web.web.notices import add_notice
-from cwz_web.web.rate_limits import period_of
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
 from cwz_web.workspaces.members import name_creators
@@ -341,4 +340,6 @@ def _limit_text(item: RateLimitItem) -> str:
             return ngettext("%(amount)s per hour", "%(amount)s per %(count)s hours", count, amount=amount)
         case "day":
             return ngettext("%(amount)s per day", "%(amount)s per %(count)s days", count, amount=amount)
-    return gettext("%(amount)s per %(period)s", amount=amount, period=period_of(item))  # of a month or longer
+        case "month":
+            return ngettext("%(amount)s per month", "%(amount)s per %(count)s months", count, amount=amount)
+    return ngettext("%(amount)s per year", "%(amount)s per %(count)s years", count, amount=amount)

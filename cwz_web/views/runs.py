@@ -431,7 +431,7 @@ def _download_label(run: Run, export: Export | None) -> str:
 def _state_text(run: Run) -> str:
     state = state_of(run)
     if state == RunState.RUNNING:
-        return f"{progress_of(run).percent} %"
+        return gettext("%(percent)s%%", percent=progress_of(run).percent)
     if state != RunState.FAILED:
         return state_text(run)
     failed = number(run.failed)

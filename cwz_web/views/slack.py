@@ -229,7 +229,8 @@ def _list_channels(request: Request, link: SlackLink | None) -> tuple[dict[str, 
             return request.slack.channels(decrypt_slack_token(link, services.ring)), None
     except SlackUnavailableError as error:
         log.warning("slack unavailable", reason=str(error))
-        return {}, gettext(NOTICES["down"])
+        notice = NOTICES["down"]
+        return {}, gettext(notice)
     except SlackRejectedError as error:
         return {}, _text_of(error)
     finally:

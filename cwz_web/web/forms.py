@@ -212,7 +212,8 @@ def error_messages(error: ValidationError, texts: Mapping[str, str] = MESSAGES) 
     for problem in error.errors():
         path, text = problem["loc"], problem["msg"].removeprefix("Value error, ")
         if problem["type"] in texts:
-            text = gettext(texts[problem["type"]]).format(**_limits_of(problem))
+            message = texts[problem["type"]]
+            text = gettext(message).format(**_limits_of(problem))
         if path[-1:] == (KEY_LOCATION,):
             path, text = path[:-2], gettext("%(message)s (in a key)", message=text)
         found.setdefault(".".join(str(part) for part in path), text)

@@ -14,6 +14,7 @@ from pyramid.view import view_config
 from pyramid.viewderivers import VIEW
 
 from cwz_web.i18n import (
+    as_clause,
     current_language,
     current_locale,
     day_and_month,
@@ -185,7 +186,13 @@ def includeme(config: Configurator) -> None:
     environment.install_gettext_callables(gettext, find_plural, newstyle=True)
     environment.policies["ext.i18n.trimmed"] = True
     environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
-    environment.filters |= {"in_sentence": in_sentence, "exact": exact, "moment": moment, "number": number}
+    environment.filters |= {
+        "as_clause": as_clause,
+        "in_sentence": in_sentence,
+        "exact": exact,
+        "moment": moment,
+        "number": number,
+    }
     environment.filters |= {"long_date": long_date, "day_and_month": day_and_month, "short_day": short_day}
     environment.filters["role_label"] = lambda role: Role(role).label
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}

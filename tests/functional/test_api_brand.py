@@ -98,7 +98,7 @@ def test_change_of_an_earlier_revision_is_refused(client: Client) -> None:
         ({"colors": {"Primary": "#ff5500"}}, "brand.colors", "(in a key)"),
         ({"colors": {f"c{n}": "#ff5500" for n in range(LIMITS["colors"] + 1)}}, "brand", "at most 50 colors"),
         ({"fonts": {"body": "No Such Font"}}, "brand.fonts.body", "No Such Font"),
-        ({"logos": {"logo": f"upload:{'0' * 64}"}}, "brand", "no image of this workspace's uploads"),
+        ({"logos": {"logo": f"upload:{'0' * 64}"}}, "brand", "not an uploaded image of this workspace"),
         ({"styles": {"title": STYLE}}, "brand", "“brand:primary”, which the brand does not have"),
         ({"icons": {}}, "brand.icons", "no field with this name"),
     ],

@@ -237,7 +237,7 @@ def test_review_is_ended_once(client: Client, feed: str) -> None:
     problem = client.post(f"{applied}/apply", None, status=409)
     assert (problem["code"], problem["detail"]) == (
         "import_not_reviewable",
-        "This import does not need a review; it is queued",
+        "This import does not need a review",
     )
     run_feed_jobs(client.make.services)
     assert [client.get(path)["state"] for path in (discarded, applied)] == ["discarded", "needs_review"]

@@ -151,7 +151,7 @@ def test_hostile_values_are_refused(studio: Studio) -> None:
     token = token_of(studio.app, "/account")
     other = studio.make.upload(studio.make.workspace(), jpeg())
     for name, value, message in (
-        ("logos.0", other.reference, "is no image of this workspace"),
+        ("logos.0", other.reference, "is not an uploaded image of this workspace"),
         ("logos.0", "https://169.254.169.254/", "Choose an upload"),
         ("fonts.0", "../../etc/passwd", "Unknown font"),
         ("colors.0", "#000000;background:url(//x)", "Enter a color as #rrggbb"),

@@ -170,9 +170,9 @@ def test_secrets_are_never_shown_or_stored_in_plain_text(
 def test_failed_test_names_the_step_and_saves_nothing(app: TestApp, make: Factory, space: Workspace) -> None:
     page = fill_in(app, space, bucket="no-such-bucket").submit("action", value="save", status=422)
     steps = [item.text.strip() for item in page.html.find("ul", {"class": "steps"}).find_all("li")]
-    assert steps[0] == "Open"
+    assert steps[0] == "Open bucket"
     assert "The bucket does not exist" in steps[1]
-    assert steps[2:] == ["Read: not run", "List: not run", "Delete: not run"]
+    assert steps[2:] == ["Read: not run", "List objects: not run", "Delete: not run"]
     with make.database.transaction(space.id) as db:
         assert db.query(Connection).count() == 1
     form = form_of(page, "")

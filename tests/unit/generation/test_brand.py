@@ -101,9 +101,9 @@ class TestSaving:
         image = space.make.upload(space.space, jpeg())
         other = space.make.upload(space.make.workspace(), jpeg(9, 9))
         for brand, message in (
-            (brand_of(logos={"logo": other.reference}), "The logo “logo” is no image of this workspace's uploads"),
-            (brand_of(fonts={"body": image.reference}), "The font “body” is no font of this workspace's uploads"),
-            (brand_of(styles={"big": {"font": other.reference}}), "The style “big” is no font"),
+            (brand_of(logos={"logo": other.reference}), "The logo “logo” is not an uploaded image of this workspace"),
+            (brand_of(fonts={"body": image.reference}), "The font “body” is not an uploaded font of this workspace"),
+            (brand_of(styles={"big": {"font": other.reference}}), "The font of the style “big” is not an uploaded font"),
             (Brand(colors={f"c{n}": ORANGE for n in range(51)}), "at most 50 colors"),
         ):
             with pytest.raises(BrandError, match=message):

@@ -51,16 +51,16 @@ def test_all_steps_pass_and_the_probe_is_deleted() -> None:
     bucket = MemoryBucket()
     steps = run_connection_test(lambda: bucket, WORKSPACE_ID)
     assert first_error(steps) is None
-    assert [step.label for step in steps] == ["Open", "Write", "Read", "List", "Delete"]
+    assert [step.label for step in steps] == ["Open bucket", "Write", "Read", "List objects", "Delete"]
     assert bucket.objects == {}
 
 
 @pytest.mark.parametrize("denied", ["write", "read", "list", "delete"])
 def test_failed_step_is_named_and_a_written_probe_is_deleted(denied: str) -> None:
     bucket = MemoryBucket(denied)
-    steps = {step.label.lower(): step for step in run_connection_test(lambda: bucket, WORKSPACE_ID)}
+    steps = {step.label.split()[0].lower(): step for step in run_connection_test(lambda: bucket, WORKSPACE_ID)}
     assert steps[denied].error_message == f"not allowed to {denied}"
-    assert first_error(list(steps.values())) == f"{denied.title()}: not allowed to {denied}"
+    assert first_error(list(steps.values())) == f"{steps[denied].label}: not allowed to {denied}"
     assert steps["delete"].has_run == (denied != "write")
     if denied != "delete":
         assert bucket.objects == {}

@@ -48,5 +48,5 @@ def test_names_of_layers_and_of_entries_of_tables_are_shown_as_they_are() -> Non
     assert found == [
         ("Size story", "Big TITLE: Min size"),
         ("Table rates", "aT"),
-        ("Layer Photo", "Bound max lines"),
+        ("Layer Photo", "Bound: Max lines"),
     ]
