@@ -30,7 +30,7 @@ TOO_MANY = {
 }
 NO_FONT = gettext_noop("The font “%(name)s” is not an uploaded font of this workspace. Choose another one")
 NO_FONT_OF_STYLE = gettext_noop(
-    "The font of the style “%(name)s” is not among the uploads of this workspace. Choose another one"
+    "The font of the style “%(name)s” is not an uploaded font of this workspace. Choose another one"
 )
 NO_LOGO = gettext_noop("The logo “%(name)s” is not an uploaded image of this workspace. Choose another one")
 # In one request, which takes seconds.

@@ -303,7 +303,9 @@ def plan_fragment(request: Request, spec: RunSpec, *, in_background: bool = Fals
 def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, str]) -> NewRunPage:
     workspace_id = request.workspace.workspace_id
     feeds, templates = list_feeds(request.db, workspace_id), list_templates(request.db, workspace_id)
-    feed = next((feed for feed in feeds if str(feed.id) == typed.get("feed")), feeds[0] if feeds else None)
+    # A feed without rows has nothing to render: it is the first choice only if there is no other.
+    default = next((feed for feed in feeds if feed.item_count), feeds[0] if feeds else None)
+    feed = next((feed for feed in feeds if str(feed.id) == typed.get("feed")), default)
     template = next((t for t in templates if str(t.id) == typed.get("template")), templates[0] if templates else None)
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
     return NewRunPage(

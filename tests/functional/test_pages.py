@@ -9,7 +9,7 @@ from pyramid.router import Router
 from pyramid_jinja2 import IJinja2Environment
 from webtest import TestApp
 
-from cwz_web.feeds.imports import create_import
+from cwz_web.feeds.imports import create_feed, create_import
 from cwz_web.feeds.models import ImportState
 from cwz_web.generation.models import TemplateVersion
 from cwz_web.imaging.encoders import Output
@@ -150,6 +150,17 @@ def test_mapping_is_guessed_for_another_feed_and_kept_otherwise(app: TestApp, ma
     sent |= {"mapped": f"{two.id} {template.id}", "map.title": "photo"}
     part = app.get(f"/w/{space.slug}/runs/new", sent, headers=HTMX)
     assert part.html.find(id="map.title").find("option", selected=True)["value"] == "photo"
+
+
+def test_feed_without_rows_is_not_the_first_choice(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    feed, _ = make.feed(space, name="Filled"), make.template(space)
+    with make.database.transaction(space.id) as db:
+        empty = create_feed(db, space.id, name="Empty", file_name="empty.csv").id
+    sign_in(app, make.member(space))
+    new_run = f"/w/{space.slug}/runs/new"
+    assert app.get(new_run).html.select_one("#feed option[selected]")["value"] == str(feed.id)
+    assert app.get(new_run, {"feed": str(empty)}).html.select_one("#feed option[selected]")["value"] == str(empty)
 
 
 def test_run_of_an_unknown_feed_is_rejected(app: TestApp, make: Factory, space: Workspace) -> None:

@@ -103,7 +103,10 @@ class TestSaving:
         for brand, message in (
             (brand_of(logos={"logo": other.reference}), "The logo “logo” is not an uploaded image of this workspace"),
             (brand_of(fonts={"body": image.reference}), "The font “body” is not an uploaded font of this workspace"),
-            (brand_of(styles={"big": {"font": other.reference}}), "The font of the style “big” is not an uploaded font"),
+            (
+                brand_of(styles={"big": {"font": other.reference}}),
+                "The font of the style “big” is not an uploaded",
+            ),
             (Brand(colors={f"c{n}": ORANGE for n in range(51)}), "at most 50 colors"),
         ):
             with pytest.raises(BrandError, match=message):
