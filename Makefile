@@ -40,6 +40,7 @@ lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, ty
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/python scripts/check_wording.py
+	@$(BIN)/python scripts/check_messages.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/djlint --lint --quiet cwz_web/templates cwz_web/notify
@@ -47,10 +48,11 @@ lint: $(VENV)/.installed-dev node_modules/.installed ## Check style, wording, ty
 	@node_modules/.bin/tsc --project jsconfig.json
 
 messages: $(VENV)/.installed ## Extract the messages of the interface, and add new ones to the catalogs
-	@PYTHONPATH=scripts $(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword gettext_noop --keyword gettext_lazy --add-location file --sort-by-file --no-wrap --output messages.pot .
+	@PYTHONPATH=scripts $(BIN)/pybabel --quiet extract --mapping babel.cfg --keyword gettext_noop --keyword gettext_lazy \
+		--add-location file --sort-by-file --no-wrap --output messages.pot .
 	@for language in de fr; do \
 		$(BIN)/pybabel --quiet update --domain $$language --input-file messages.pot --locale $$language --no-wrap \
-			--no-fuzzy-matching --ignore-obsolete --output-file cwz_web/locale/$$language.po; \
+			--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --output-file cwz_web/locale/$$language.po; \
 	done
 	@rm messages.pot
 
