@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
+import { minify } from "terser";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = process.argv[2] ?? join(root, "cwz_web/static/build");
@@ -15,14 +16,16 @@ const { outputFiles } = await build({
   absWorkingDir: root,
   entryPoints: ["cwz_web/static/editor/editor.js"],
   bundle: true,
-  minify: true,
   format: "esm",
   target: "es2022",
-  footer: { js: `/*!\nKonva, https://konvajs.org\n${license}*/` },
+  charset: "utf8",
+  legalComments: "none",
   logLevel: "warning",
   write: false,
 });
-const bundle = outputFiles[0].contents;
+// 4 KB less, compressed, than esbuild's own: a twenty-fifth of the budget.
+const { code } = await minify(outputFiles[0].text, { module: true, format: { comments: false } });
+const bundle = Buffer.from(`${code}\n/*!\nKonva, https://konvajs.org\n${license}*/\n`);
 
 // A server and tests may be reading the file: an unchanged one stays as it is.
 const old = await readFile(file).catch(() => undefined);
