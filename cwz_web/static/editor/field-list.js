@@ -1,6 +1,6 @@
 // The list of fields and filters that `@` or `{{` opens while a text is typed. The focus stays in the text.
 
-import { _ } from "../i18n.js";
+import { _, inSentence } from "../i18n.js";
 import { findOffers } from "./fields.js";
 import { containerOf, locate } from "./model.js";
 
@@ -46,6 +46,17 @@ function readOpen(before, start, length) {
   };
 }
 
+/** @type {{[type: string]: string}} */
+const TYPES = {
+  boolean: _("Boolean"), color: _("Color"), date: _("Date"), image: _("Image"), list: _("List"), money: _("Money"), number: _("Number"),
+  text: _("Text"),
+};
+
+/** @param {string} type */
+function typeName(type) {
+  return inSentence(TYPES[type] ?? type);
+}
+
 /**
  * Return the names that a layer's text can use, with their labels.
  * @param {Editor} editor
@@ -53,13 +64,13 @@ function readOpen(before, start, length) {
  */
 export function fieldNames(editor, layer) {
   const { document } = editor;
-  const fields = document.fields.map(({ name, label, type }) => ({ name, label, help: type }));
+  const fields = document.fields.map(({ name, label, type }) => ({ name, label, help: typeName(type) }));
   const columns = findOffers(document, editor.columns).filter(({ isNew }) => isNew);
-  const offered = columns.map(({ name, label, type }) => ({ name, label, help: `${type} of the feed` }));
-  const computed = (document.computed ?? []).map(({ name }) => ({ name, label: name, help: "computed" }));
+  const offered = columns.map(({ name, label, type }) => ({ name, label, help: _("%(type)s of the feed", { type: typeName(type) }) }));
+  const computed = (document.computed ?? []).map(({ name }) => ({ name, label: name, help: _("computed") }));
   const containers = [...(locate(document, layer)?.containers ?? []), containerOf(document, layer)];
   const entry = containers.some((each) => each?.repeat?.field) ? ["item", "index", "count"] : [];
-  return [...fields, ...computed, ...offered, ...entry.map((name) => ({ name, label: name, help: "of the repeated entry" }))];
+  return [...fields, ...computed, ...offered, ...entry.map((name) => ({ name, label: name, help: _("of the repeated entry") }))];
 }
 
 export class FieldList {
@@ -127,7 +138,7 @@ export class FieldList {
     const options = names.filter(({ name, label }) => isLike([name, label], open.name)).slice(0, MAX_OPTIONS)
       .map(({ name, label, help }) => ({ value: name, label, help: label === name ? help : `${name}, ${help}`, kind: "field" }));
     if (NAME.test(open.name) && !names.some(({ name }) => name === open.name)) {
-      options.push({ value: open.name, label: _("New field “%(name)s”", { name: open.name }), help: "text", kind: "new" });
+      options.push({ value: open.name, label: _("New field “%(name)s”", { name: open.name }), help: typeName("text"), kind: "new" });
     }
     return options;
   }

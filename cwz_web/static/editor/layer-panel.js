@@ -1,11 +1,16 @@
 // The tree of layers: select, order, rename, lock and hide. It shows the document of this page, so it works offline, too.
 
-import { _ } from "../i18n.js";
+import { _, inSentence } from "../i18n.js";
 import { describeCount } from "./comments.js";
 import { findLayer, locate, renameLayer, unusedName } from "./model.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./model.js").Layer} Layer */
+
+/** @type {{[type: string]: string}} */
+const TYPES = {
+  code: _("Code"), group: _("Group"), image: _("Image"), rating: _("Rating"), shape: _("Shape"), stack: _("Stack"), text: _("Text"),
+};
 
 /** @param {Editor} editor */
 export function installLayerPanel(editor) {
@@ -98,10 +103,10 @@ export function installLayerPanel(editor) {
    */
   function describe(layer, absent, findings) {
     const comments = editor.openComments.get(layer.name);
-    const notes = [layer.locked && "locked", layer.hidden && "hidden", findings.has(layer.name) && "has issues"];
+    const notes = [layer.locked && _("locked"), layer.hidden && _("hidden"), findings.has(layer.name) && _("has issues")];
     if (comments) notes.push(describeCount(comments));
-    if (!layer.hidden && absent.has(layer.name)) notes.push("not shown for this row");
-    return [layer.name, layer.type, ...notes.filter(Boolean)].join(", ");
+    if (!layer.hidden && absent.has(layer.name)) notes.push(_("not shown for this row"));
+    return [layer.name, inSentence(TYPES[layer.type] ?? layer.type), ...notes.filter(Boolean)].join(", ");
   }
 
   /**
@@ -128,8 +133,12 @@ export function installLayerPanel(editor) {
     }
     const comments = editor.openComments.get(layer.name);
     if (comments) row.append(commentMark(layer.name, comments));
-    row.append(toggle(layer, "hidden", layer.hidden ? "eye-off" : "eye", layer.hidden ? _("Show") : _("Hide")));
-    row.append(toggle(layer, "locked", layer.locked ? "lock" : "lock-open", layer.locked ? _("Unlock") : _("Lock")));
+    row.append(layer.hidden
+      ? toggle(layer, "hidden", "eye-off", _("Show"), _("Show %(name)s", { name: layer.name }))
+      : toggle(layer, "hidden", "eye", _("Hide"), _("Hide %(name)s", { name: layer.name })));
+    row.append(layer.locked
+      ? toggle(layer, "locked", "lock", _("Unlock"), _("Unlock %(name)s", { name: layer.name }))
+      : toggle(layer, "locked", "lock-open", _("Lock"), _("Lock %(name)s", { name: layer.name })));
     return row;
   }
 
@@ -144,7 +153,7 @@ export function installLayerPanel(editor) {
     // The keyboard uses the command of the selected layer.
     button.tabIndex = -1;
     button.title = describeCount(count);
-    button.setAttribute("aria-label", `${describeCount(count)} on ${name}`);
+    button.setAttribute("aria-label", _("%(comments)s on %(name)s", { comments: describeCount(count), name }));
     button.append(icon("comment"), String(count));
     return button;
   }
@@ -153,16 +162,17 @@ export function installLayerPanel(editor) {
    * @param {Layer} layer
    * @param {"hidden" | "locked"} flag
    * @param {string} iconName
+   * @param {string} title
    * @param {string} label
    */
-  function toggle(layer, flag, iconName, label) {
+  function toggle(layer, flag, iconName, title, label) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "square";
     // The keyboard uses the commands of the selected layer.
     button.tabIndex = -1;
-    button.title = label;
-    button.setAttribute("aria-label", `${label} ${layer.name}`);
+    button.title = title;
+    button.setAttribute("aria-label", label);
     button.dataset.flag = flag;
     button.classList.toggle("is-on", Boolean(layer[flag]));
     button.append(icon(iconName));

@@ -1,6 +1,6 @@
 // The properties of the selection: forms that the server renders, sent while the user types.
 
-import { _ } from "../i18n.js";
+import { _, ngettext } from "../i18n.js";
 import { findLayer } from "./model.js";
 import { PanelState } from "./panel-state.js";
 import { InvalidChangeError } from "./session.js";
@@ -26,7 +26,8 @@ export function installProperties(editor) {
       const isSeveral = editor.selection.length > 1;
       several.hidden = !isSeveral;
       panel.hidden = isSeveral;
-      several.querySelector("[data-count]")?.replaceChildren(`${editor.selection.length} layers selected`);
+      const count = editor.selection.length;
+      several.querySelector("[data-count]")?.replaceChildren(ngettext("%(count)s layer selected", "%(count)s layers selected", count));
       if (isSeveral) return;
       const query = new URLSearchParams({ layer: editor.selection[0] ?? "", size: editor.size, row: String(session.view.row) });
       if (session.view.feed) query.set("feed", session.view.feed);

@@ -125,7 +125,7 @@ export class TextEditing extends EventTarget {
     const problem = this.findProblem();
     if (problem && !isForced && !this.isWarned) {
       this.isWarned = true;
-      return this.view.showProblem(`${problem}. Correct it, or end again to go back to the last valid text.`);
+      return this.view.showProblem(_("%(problem)s. Correct it, or end again to go back to the last valid text.", { problem }));
     }
     this.save();
     this.name = "";
