@@ -204,8 +204,11 @@ def translate(text: str) -> str:
 
 
 def number(value: float | Decimal, digits: int | None = None) -> str:
-    """Format a number with its thousands, and with a fixed number of decimal digits if there is one."""
-    return format_decimal(value, None if digits is None else f"#,##0.{'0' * digits}", locale=_formats())
+    """Format a number with its thousands, and with all of its decimal digits or a fixed number of them."""
+    if digits is None:
+        # By default Babel rounds to three digits.
+        return format_decimal(value, decimal_quantization=False, locale=_formats())
+    return format_decimal(value, f"#,##0.{'0' * digits}", locale=_formats())
 
 
 def long_date(day: date) -> str:

@@ -23,7 +23,7 @@ class PreviewCell:
 
     Attributes:
         text: The value as it is in the file.
-        meaning: What it is read as; empty for texts, and for a value that reads as it is written.
+        meaning: The number, price or date that is read from it; empty if it is written in the same way.
         problem: Why it cannot be read.
     """
 
@@ -99,7 +99,9 @@ def _cell(text: str, result: Money | Decimal | date | Unclear) -> PreviewCell:
     if isinstance(result, Unclear):
         return PreviewCell(text, problem=result.reason)
     if isinstance(result, date):
-        return PreviewCell(text, long_date(result))
-    if isinstance(result, Money):
-        return PreviewCell(text, f"{number(result.amount)} {result.currency}".strip())
-    return PreviewCell(text, number(result))
+        meaning = long_date(result)
+    elif isinstance(result, Money):
+        meaning = f"{number(result.amount)} {result.currency}".strip()
+    else:
+        meaning = number(result)
+    return PreviewCell(text, meaning if meaning != text else "")

@@ -2,6 +2,7 @@
 
 import pickle
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,11 @@ def test_dates_and_numbers_of_a_locale(
     with use_locale(tag):
         assert (long_date(DAY), day_and_month(DAY), short_day(DAY)) == (long, middle, short)
         assert (number(1234.5), time_ago(3, "hour"), money(900, "usd")) == (thousands, ago, amount)
+
+
+def test_numbers_are_not_rounded() -> None:
+    assert [number(Decimal("0.0001")), number(Decimal("1234.56789")), number(7)] == ["0.0001", "1,234.56789", "7"]
+    assert [number(1234.56, digits=1), number(300.0, 0)] == ["1,234.6", "300"]
 
 
 def test_units_are_not_rounded_up() -> None:
