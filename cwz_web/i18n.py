@@ -110,7 +110,8 @@ def gettext(message: str, /, **variables: object) -> str:
         message: The message in English, a literal, so that it is extracted. With variables, `%(name)s` is replaced.
         variables: The values of the variables.
     """
-    text = current_language().translations.gettext(message)
+    # The translation of "" is the header of the catalog.
+    text = current_language().translations.gettext(message) if message else ""
     return text % _translated(variables) if variables else text
 
 
