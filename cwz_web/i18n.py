@@ -91,7 +91,7 @@ def current_language() -> Language:
 
 def direction() -> str:
     """Return the direction of the text, as the attribute `dir` has it."""
-    return "rtl" if _formats().text_direction == "rtl" else "ltr"
+    return _formats().text_direction
 
 
 def locale_names() -> dict[str, str]:
@@ -140,7 +140,7 @@ def gettext_noop(message: str) -> str:
 
 
 def in_sentence(label: str) -> str:
-    """Return a label as a part of a sentence: in lower case, except in German, which writes its nouns with capitals."""
+    """Return a label as a part of a sentence: in lower case, except in German, which capitalizes nouns."""
     return label if _formats().language == "de" else label.lower()
 
 
@@ -182,7 +182,7 @@ def gettext_lazy(message: str, /, **variables: object) -> str:
 
 
 def as_clause(message: str) -> str:
-    """Return a message as a part of a sentence, with a small letter, except in German."""
+    """Return a message as a part of a sentence: its first letter in lower case, except in German."""
 
     def lower(text: str) -> str:
         return text if _formats().language == "de" else text[:1].lower() + text[1:]
@@ -192,11 +192,13 @@ def as_clause(message: str) -> str:
     return LazyMessage(message[:1].lower() + message[1:], lambda: lower(translate(message)))
 
 
-def shorten(message: str, length: int) -> str:
-    """Return the beginning of a message."""
-    if len(message) <= length or not isinstance(message, LazyMessage):
-        return message[:length] if len(message) > length else message
-    return LazyMessage(message[:length], lambda: translate(message)[:length])
+def cut_message(message: str, length: int) -> str:
+    """Return a message, or its first characters if it is longer in English."""
+    if len(message) <= length:
+        return message
+    if isinstance(message, LazyMessage):
+        return LazyMessage(message[:length], lambda: translate(message)[:length])
+    return message[:length]
 
 
 def translate(text: str) -> str:
@@ -292,4 +294,5 @@ def _formats() -> Locale:
 
 
 def _currency_formats() -> Locale:
+    # en_150 writes 9.00 € and not €9.00.
     return _parse("en") if _current.get() == DEFAULT else _formats()

@@ -6,7 +6,7 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from cwz_web.i18n import gettext_lazy, shorten
+from cwz_web.i18n import cut_message, gettext_lazy
 from cwz_web.imaging.adjustments import fade_mask
 from cwz_web.imaging.barcodes import is_upca, render_code
 from cwz_web.imaging.byte_cache import ByteCache
@@ -350,7 +350,7 @@ class LayerRenderer:
         message = gettext_lazy(
             "shows the photo as it is, without %(processor)s: %(reason)s", processor=layer.process, reason=reason
         )
-        findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, shorten(message, MAX_MESSAGE_LENGTH), layer.name))
+        findings.append(Finding(FindingCode.PHOTO_UNPROCESSED, cut_message(message, MAX_MESSAGE_LENGTH), layer.name))
         return photo
 
     def _render_fallback(self, layer: ImageLayer, sources: LoadedSources) -> Patch:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cwz_web.i18n import gettext_lazy, shorten
+from cwz_web.i18n import cut_message, gettext_lazy
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
@@ -203,4 +203,4 @@ def unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) 
         value=value[:40].replace("\x00", ""),
         reason=unclear.reason,
     )
-    return Finding(FindingCode.VALUE_UNCLEAR, shorten(message, MAX_MESSAGE_LENGTH), layer.name)
+    return Finding(FindingCode.VALUE_UNCLEAR, cut_message(message, MAX_MESSAGE_LENGTH), layer.name)

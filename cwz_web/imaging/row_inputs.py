@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from cwz_web.i18n import gettext_lazy, shorten
+from cwz_web.i18n import cut_message, gettext_lazy
 from cwz_web.imaging.bindings import LOCALE_KEY
 from cwz_web.imaging.byte_cache import ByteCache
 from cwz_web.imaging.decoding import Source, read_photo_facts
@@ -149,7 +149,9 @@ class RowInputs:
                     field=field,
                     reason=reason,
                 )
-                yield Finding(FindingCode.VALUE_UNCLEAR, shorten(message, MAX_MESSAGE_LENGTH), self._photo_users[field])
+                yield Finding(
+                    FindingCode.VALUE_UNCLEAR, cut_message(message, MAX_MESSAGE_LENGTH), self._photo_users[field]
+                )
                 continue
             elif name.startswith("="):
                 continue  # a condition or a property, of which the layer has the finding

@@ -12,6 +12,7 @@ from cwz_web import i18n
 from cwz_web.i18n import (
     as_clause,
     current_locale,
+    cut_message,
     day_and_month,
     direction,
     gettext,
@@ -23,7 +24,6 @@ from cwz_web.i18n import (
     ngettext,
     number,
     short_day,
-    shorten,
     time_ago,
     translate,
     use_locale,
@@ -147,5 +147,5 @@ def test_lazy_message_is_english_until_it_is_shown() -> None:
         assert f"{message}." == "used in A & B, 100% sure."
         assert translate(message) == "utilisé dans A & B, sûr à 100%"
         assert escape(inner) == "Utilisé dans A &amp; B, sûr à 100%"
-        assert translate(shorten(inner, 10)) == "Utilisé da"
+        assert translate(cut_message(inner, 10)) == "Utilisé da"
         assert translate(pickle.loads(pickle.dumps(inner))) == inner  # noqa: S301 - its own text
