@@ -25,9 +25,7 @@ class Role(StrEnum):
     @property
     def label(self) -> str:
         """Return the name shown in the interface."""
-        return {"admin": gettext("Workspace admin"), "support": gettext("Support agent"), "user": gettext("User")}[
-            self.value
-        ]
+        return gettext(ROLE_LABELS[self])
 
 
 ROLE_LABELS = {
