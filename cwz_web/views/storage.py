@@ -46,6 +46,7 @@ from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection, ConnectionState
 from cwz_web.web.forms import SubmittedForm, empty_form
+from cwz_web.web.notices import find_done_notice
 from cwz_web.web.provider_forms import (
     ConnectionInput,
     ProviderField,
@@ -164,8 +165,7 @@ def connection_list(context: ConnectionCollection, request: Request) -> Connecti
         )
         for connection in list_connections(request.db, workspace_id)
     ]
-    notice = NOTICES.get(request.GET.get("done", ""))
-    return ConnectionListPage(rows, gettext(notice) if notice else None)
+    return ConnectionListPage(rows, find_done_notice(request, NOTICES))
 
 
 @view_config(
