@@ -63,10 +63,8 @@ class FoundIcons:
 def list_element_groups() -> list[dict[str, Any]]:
     """Return the groups of elements in the language of the page. What the elements add to a template is English."""
     return [
-        {"title": gettext(title), "elements": [{**each, "label": gettext(label)} for label, each in elements]}
-        for title, elements in (
-            (group["title"], [(each["label"], each) for each in group["elements"]]) for group in ELEMENT_GROUPS
-        )
+        _translated(group, "title") | {"elements": [_translated(each, "label") for each in group["elements"]]}
+        for group in ELEMENT_GROUPS
     ]
 
 
@@ -80,3 +78,7 @@ def list_element_groups() -> list[dict[str, Any]]:
 def search_icons(context: TemplateResource, request: Request) -> FoundIcons:
     """Show icons that a text describes."""
     return FoundIcons(find_icons(request.GET.get("text", "")[:MAX_SEARCH], MAX_ICONS))
+
+
+def _translated(part: dict[str, Any], key: str) -> dict[str, Any]:
+    return part | {key: gettext(part[key])}
