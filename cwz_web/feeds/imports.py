@@ -45,7 +45,7 @@ from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.records import Entry, InvalidEntry, Records, Row, Table, file_size
 from cwz_web.feeds.row_data import dump_row
 from cwz_web.feeds.variants import keyed_rows
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, use_locale
 from cwz_web.jobs import FEEDS_QUEUE, app, defer_once
 from cwz_web.values.formats import dump_formats, is_json_number
 from cwz_web.workspaces.models import Workspace
@@ -220,6 +220,7 @@ def enqueue_import(db: Session, record: FeedImport) -> None:
     job.defer(workspace_id=str(record.workspace_id), import_id=str(record.id))
 
 
+@use_locale(None)  # the notes and errors of the file are stored
 def run_import(db: Session, feed: Feed, record: FeedImport, file: BinaryIO, progress: Progress | None = None) -> None:
     """Apply an import's file to its feed, or mark the import for review.
 

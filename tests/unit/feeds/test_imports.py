@@ -31,6 +31,7 @@ from cwz_web.feeds.queries import list_feeds, list_items
 from cwz_web.feeds.row_writes import delete_items, put_items
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.models import Template
+from cwz_web.i18n import use_locale
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.models import Run
 from cwz_web.workspaces.models import Workspace
@@ -48,6 +49,16 @@ def test_import_keeps_the_order_of_the_file(make: Factory) -> None:
             ("a", "First", 2),
         ]
         assert [listed.item_count for listed in list_feeds(db, space.id)] == [2]
+
+
+@pytest.mark.usefixtures("bracketed_german")
+def test_import_in_a_request_stores_english_texts(make: Factory) -> None:
+    shop = Shop(make, {"a": "Mug"})
+    with use_locale("de"):
+        record = shop.import_rows(b"sku,title,price\na,Mug,9,50\nb,Cup,7\n# note\nc,Jug,8\n")
+    texts = [*make.reload(record).notes, *(reason for _, reason in shop.invalid_rows(record))]
+    assert texts
+    assert not [text for text in texts if "[" in text]
 
 
 def test_source_of_an_import_can_be_read_after_from() -> None:
