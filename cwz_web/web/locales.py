@@ -20,7 +20,7 @@ def includeme(config: Configurator) -> None:
 
 def localized_view(view: Callable[[Any, Request], Any], info: Any) -> Callable[[Any, Request], Any]:
     """Run a view, and render its template, in the locale of the request (a Pyramid view deriver)."""
-    # Files and health checks need no user.
+    # Views of files and health checks do not query the user.
     needs_user = info.options.get("permission") != NO_PERMISSION_REQUIRED or info.options.get("renderer") is not None
 
     def run(context: Any, request: Request) -> Any:
@@ -28,7 +28,8 @@ def localized_view(view: Callable[[Any, Request], Any], info: Any) -> Callable[[
             return view(context, request)
         if needs_user and isinstance(context, Resource):
             request.locale = find_locale(request)
-        # The view of an error before that answers for a database that may not.
+        # An error view can run before the locale of the account is known. It does not query the account, since the
+        # database may be unavailable.
         with use_locale(request.locale or browser_locale(request)):
             return view(context, request)
 
