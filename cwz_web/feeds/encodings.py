@@ -172,6 +172,9 @@ def detect_encoding(file: BinaryIO, chosen: str | None = None) -> TextEncoding:
     file.seek(0)
     head = file.read(HEAD)
     name = chosen or _marked_encoding(head) or _wide_encoding(file, head)
+    if name == "utf-16" and _marked_encoding(head) != name:
+        # Python's codec fails without a byte order mark; browsers take such a file for little endian.
+        name = _wide_encoding(file, head) or "utf-16-le"
     if name is None and b"\x1b$" in head and _is_valid(file, "iso2022_jp"):
         name = "iso2022_jp"
     checked = _check_text(file, name or "utf-8")

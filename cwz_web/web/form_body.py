@@ -11,6 +11,7 @@ from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
 from webob.multidict import MultiDict
 
 from cwz_web.i18n import gettext
+from cwz_web.web.fields import Fields
 from cwz_web.web.problems import is_api_request
 from cwz_web.web.request import IN_MEMORY, Request
 
@@ -19,6 +20,8 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 MAX_FIELDS = 10_000
 # Bytes of a form without files. Percent-decoding a megabyte takes up to half a second.
 MAX_FORM = 4 * 1024 * 1024
+# The field of files. A file in any other one is a value that no form expects, and no view could read as text.
+FILE_FIELD = "file"
 # Bytes of all text fields beside files; users can paste two million characters. The server limits files.
 MAX_TEXT = 8 * 1024 * 1024
 
@@ -31,7 +34,7 @@ def read_form_body(request: Request) -> MultiDict[str, Any]:
         HTTPRequestEntityTooLarge: The form is too large.
     """
     if is_api_request(request) or request.method != "POST":
-        return MultiDict()
+        return Fields()
     content_type = parse_options_header(request.headers.get("Content-Type", ""))[0]
     try:
         if content_type == URLENCODED:
@@ -40,14 +43,14 @@ def read_form_body(request: Request) -> MultiDict[str, Any]:
         raise HTTPBadRequest(gettext("The form has too many fields, or field names that are too long")) from None
     except ValueError:  # bytes that are not UTF-8
         raise HTTPBadRequest(gettext("The form is invalid")) from None
-    return read_multipart(request) if content_type == MULTIPART else MultiDict()
+    return read_multipart(request) if content_type == MULTIPART else Fields()
 
 
 def read_multipart(request: Request) -> MultiDict[str, Any]:
     """Return the fields of a multipart body (RFC 7578), of a page or the API.
 
     Raises:
-        HTTPBadRequest: The form is invalid, or has too many fields.
+        HTTPBadRequest: The form is invalid, has too many fields, or a file in a field of text.
         HTTPRequestEntityTooLarge: Its text fields are too large.
     """
     options = parse_options_header(request.headers.get("Content-Type", ""))[1]
@@ -55,7 +58,7 @@ def read_multipart(request: Request) -> MultiDict[str, Any]:
         return _parts(request, options.get("boundary", ""))
     except ParserLimitReached:
         raise HTTPBadRequest(gettext("The form has too many fields, or field names that are too long")) from None
-    except ValueError:  # invalid parts, and bytes that are not UTF-8
+    except ValueError:  # invalid parts, files as text, and bytes that are not UTF-8
         raise HTTPBadRequest(gettext("The form is invalid")) from None
 
 
@@ -65,11 +68,11 @@ def _fields(request: Request) -> MultiDict[str, Any]:
     body = request.body
     if body.count(b"&") >= MAX_FIELDS:
         raise ParserLimitReached
-    return MultiDict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
+    return Fields(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
 
 
 def _parts(request: Request, boundary: str) -> MultiDict[str, Any]:
-    fields: MultiDict[str, Any] = MultiDict()
+    fields: list[tuple[str, Any]] = []
     remaining = MAX_TEXT
     length = -1 if request.content_length is None else request.content_length
     parser = MultipartParser(request.body_file, boundary, length, part_limit=MAX_FIELDS, spool_limit=IN_MEMORY)
@@ -77,12 +80,14 @@ def _parts(request: Request, boundary: str) -> MultiDict[str, Any]:
         request.add_finished_callback(lambda _, part=part: part.close())
         if part.filename is not None:
             if part.filename:  # a browser sends an empty file name if no file is chosen
-                fields.add(part.name, part)
+                if part.name != FILE_FIELD:
+                    raise ValueError
+                fields.append((part.name, part))
             continue
         remaining -= part.size
         if remaining < 0:
             raise HTTPRequestEntityTooLarge(
                 gettext("The text fields of a form can have at most %(number)s MB", number=MAX_TEXT // 1024**2)
             )
-        fields.add(part.name, part.raw.decode())
-    return fields
+        fields.append((part.name, part.raw.decode()))
+    return Fields(fields)

@@ -12,6 +12,9 @@ from cwz_web.resources.base import Resource
 from cwz_web.security import SignedInUser
 from cwz_web.web.request import Request
 
+# Characters of Accept-Language. Browsers send about a hundred; WebOb takes quadratic time for a tag with many parts.
+MAX_HEADER = 1000
+
 
 def includeme(config: Configurator) -> None:
     """Run the views of pages in the locale of the request."""
@@ -50,4 +53,6 @@ def browser_locale(request: Request) -> str:
 
 def requested_locale(request: Request) -> str | None:
     """Return the locale of the header Accept-Language, or None if it names none that there is."""
+    if len(request.headers.get("Accept-Language", "")) > MAX_HEADER:
+        return None
     return request.accept_language.lookup(list(LOCALES), default="") or None

@@ -22,6 +22,7 @@ from cwz_web.resources.application import Root
 from cwz_web.resources.base import Area, Resource, area_of, find_area
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.security import SignedInUser, cookie_name, find_identity, parse_cookies, set_cookie
+from cwz_web.web.fields import Fields
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.audit import Actor, record
 
@@ -93,9 +94,14 @@ class Request(pyramid.request.Request):
         return area_of(context) if isinstance(context, Resource) else find_area(Root, self.raw_path)
 
     @reify
+    def GET(self) -> MultiDict[str, Any]:  # noqa: N802 - as WebOb names it
+        """The parameters of the query."""
+        return Fields(super().GET.items())
+
+    @reify
     def POST(self) -> MultiDict[str, Any]:  # noqa: N802 - as WebOb names it
         """The fields of a form; empty until request validation has read it within our limits."""
-        return MultiDict()
+        return Fields()
 
     @reify
     def cookies(self) -> dict[str, str]:

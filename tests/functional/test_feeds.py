@@ -10,6 +10,7 @@ from sqlalchemy import update
 from webtest import TestApp, Upload
 
 from cwz_web.feeds import sources
+from cwz_web.feeds.encodings import ENCODING_LABELS
 from cwz_web.feeds.models import Feed, FeedImport, Item
 from cwz_web.net import client
 from cwz_web.net.client import Fetcher
@@ -196,6 +197,22 @@ def test_choice_of_columns_is_previewed(user: FeedUser) -> None:
     assert skipped == ["The row above is skipped: “preis” is not a valid price: on request"]
     assert preview(name__1="preis") == [["No preview: Another column already has this name."]]
     assert user.actions == ["feed.upload"]
+
+
+@pytest.mark.parametrize("encoding", sorted(ENCODING_LABELS))
+@pytest.mark.parametrize("name", ["shop.csv", "shop.json", "shop.xml"])
+def test_any_encoding_can_be_chosen_and_is_previewed(user: FeedUser, name: str, encoding: str) -> None:
+    files = {
+        "shop.csv": "nr;artikel\nA1;Größe\n",
+        "shop.json": '[{"nr": "A1", "artikel": "Größe"}]',
+        "shop.xml": "<a><b><nr>A1</nr><artikel>Größe</artikel></b><b><nr>A2</nr></b></a>",
+    }
+    page = user.upload_draft(name, files[name].encode())
+    form = next(form for form in page.forms.values() if "source.0" in form.fields)
+    typed = [field for field in form.submit_fields() if field[0] not in ("do", "reading.encoding")]
+    typed.append(("reading.encoding", encoding))
+    for path, do in ((page.request.path, "types"), (f"{page.request.path}-preview", "")):
+        user.app.post(path, [*typed, ("do", do)], status=200)
 
 
 def test_same_file_is_imported_with_other_columns(user: FeedUser) -> None:

@@ -64,6 +64,14 @@ def test_visitors_see_pages_in_the_language_of_their_browser(app: TestApp, heade
     assert (language_of(page), page.html.html["dir"]) == (language, "ltr")
 
 
+@pytest.mark.parametrize("header", ["de" + "-a" * 100_000, "de," * 30_000 + "de", "de;" + " " * 2000 + "q=1"])
+def test_header_that_no_browser_sends_is_not_parsed(app: TestApp, header: str) -> None:
+    """The first one would take 30 seconds."""
+    for path in ("/signin", "/nothing", "/signin/", "/v1/feeds"):
+        page = app.get(path, headers={"Accept-Language": header}, status="*")
+        assert page.content_type != "text/html" or language_of(page) == "en"
+
+
 def test_browser_without_a_language_gets_english(app: TestApp) -> None:
     assert language_of(app.get("/signin")) == "en"
 

@@ -132,6 +132,18 @@ def test_chosen_encoding_is_used() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_chosen_utf16_needs_no_byte_order_mark(encoding: str) -> None:
+    data = io.BytesIO("id;name\n1;Mug\n".encode(encoding))
+    assert detect_encoding(data, "utf-16").name == encoding
+
+
+@pytest.mark.parametrize("data", [b"id;name\n1;Mug\n", b"id;name\n1;Mug", b"\xef\xbb\xbfid", b"\xd8", b""])
+def test_chosen_utf16_is_used_for_other_files_too(data: bytes) -> None:
+    """The file is unreadable, which is shown: it is no error of ours."""
+    assert detect_encoding(io.BytesIO(data), "utf-16").name == "utf-16-le"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
     "text",
     [
