@@ -109,6 +109,7 @@ def test_messages_are_translated() -> None:
     with use_locale("fr-CA"):
         assert gettext("Used in %(name)s, 100%% sure", name="A %(b)s") == "Utilisé dans A %(b)s, sûr à 100%"
         assert gettext("100% new") == "100% new"
+        assert gettext("") == "", "not the header of the catalog"
         assert ngettext("%(count)s icon", "%(count)s icons", 0) == "0 icône"
         assert ngettext("%(count)s icon", "%(count)s icons", 12_345) == "12\xa0345 icônes"
     assert gettext("Copied") == "Copied"
