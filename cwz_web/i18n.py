@@ -15,7 +15,7 @@ from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_timedelta
@@ -26,6 +26,7 @@ from babel.numbers import format_currency, format_decimal, get_currency_name, ge
 from babel.support import Translations
 from markupsafe import escape
 
+K = TypeVar("K")
 FOLDER = Path(__file__).parent / "locale"
 # The tags (BCP 47) of the locales that a user can choose, and CLDR's name of each. English without a region is that
 # of no country: CLDR's "en" alone means the United States.
@@ -137,6 +138,11 @@ def find_plural(singular: str, plural: str, count: int) -> str:
 def gettext_noop(message: str) -> str:
     """Mark a constant for extraction; `gettext(CONSTANT)` translates it where it is used."""
     return message
+
+
+def translate_labels(labels: Mapping[K, str]) -> dict[K, str]:
+    """Return labels, which are marked by `gettext_noop`, in the current language."""
+    return {key: gettext(label) for key, label in labels.items()}
 
 
 def in_sentence(label: str) -> str:

@@ -31,7 +31,7 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_length import DocumentTooLongError, check_document_length
 from cwz_web.imaging.documents import ImageTemplate
@@ -445,8 +445,8 @@ def designer_page(
         stage=_stage(placed or _place_as_designed(shown.layers), document, layer),
         container=selection.layer if isinstance(layer, Container) else next(reversed(around), ""),
         scale=ZOOM_SCALES[selection.zoom],
-        zooms={zoom: gettext(label) for zoom, label in ZOOM_LABELS.items()},
-        layer_types={name: gettext(label) for name, label in LAYER_TYPES.items()},
+        zooms=translate_labels(ZOOM_LABELS),
+        layer_types=translate_labels(LAYER_TYPES),
         issue_count=sum(map(len, findings.values())),
         layers_with_issues=", ".join(findings),
         error_message=error_message,

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, ColumnType, FeedSchema
 from cwz_web.feeds.records import Table
-from cwz_web.i18n import gettext, long_date, number
+from cwz_web.i18n import long_date, number, translate_labels
 from cwz_web.values.dates import read_date
 from cwz_web.values.formats import UNKNOWN, Unclear, ValueFormat, with_format
 from cwz_web.values.numbers import Money, read_money, read_number
@@ -78,7 +78,7 @@ def preview_import(schema: FeedSchema, sample: Table, formats: Mapping[str, Valu
             for name in names
         ]
         rows.append(PreviewRow(cells, schema.find_error(row)))
-    labels = {type_: gettext(label) for type_, label in COLUMN_TYPE_LABELS.items()}
+    labels = translate_labels(COLUMN_TYPE_LABELS)
     return ImportPreview([(name, labels[types.get(name, ColumnType.TEXT)]) for name in names], rows)
 
 

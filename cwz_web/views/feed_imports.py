@@ -35,7 +35,7 @@ from cwz_web.feeds.queries import list_items
 from cwz_web.feeds.records import Table
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.temporary_files import temporary_file
-from cwz_web.i18n import gettext, gettext_noop, ngettext
+from cwz_web.i18n import gettext, gettext_noop, ngettext, translate_labels
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.values.formats import CURRENCIES, UNKNOWN, ValueFormat
@@ -414,7 +414,7 @@ def _columns_page(
         ],
         group=group,
         is_grouped=bool(group) and (form.typed.get("group") if form.typed else schema.group) == group,
-        column_types={type_: gettext(label) for type_, label in COLUMN_TYPE_LABELS.items()},
+        column_types=translate_labels(COLUMN_TYPE_LABELS),
         reading=reading,
         has_new_columns=posted is not None and posted.is_changed,
         currency=_currency_control(request, feed, schema, sample, detected, form),

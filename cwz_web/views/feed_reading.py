@@ -20,7 +20,7 @@ from cwz_web.feeds.reading import (
     ReadOptions,
 )
 from cwz_web.feeds.records import Table
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.web.forms import error_messages
 from cwz_web.web.request import Request
 
@@ -185,7 +185,7 @@ def _controls(options: ReadOptions, reading: Reading) -> list[ReadingControl]:
             _select("quote", gettext("Quotation mark"), _named(options.quote), _named(reading.quote), quotes),
         ]
     if reading.encoding is not None:
-        encodings = {name: gettext(label) for name, label in ENCODING_LABELS.items()}
+        encodings = translate_labels(ENCODING_LABELS)
         controls.append(_select("encoding", gettext("Encoding"), options.encoding, reading.encoding, encodings))
     if reading.header_row is not None:
         value = "" if options.header_row is None else str(options.header_row)

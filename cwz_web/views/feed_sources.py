@@ -41,7 +41,7 @@ from cwz_web.feeds.sources import (
     source_spec,
     unmask_query,
 )
-from cwz_web.i18n import gettext, use_locale
+from cwz_web.i18n import gettext, translate_labels, use_locale
 from cwz_web.net.client import MAX_HOST_LENGTH, FetchError, RedirectRefusedError
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
@@ -436,7 +436,7 @@ def source_of(feed: Feed, db: Session) -> FeedSource:
 
 
 def _choices(schedule: Schedule, time_zone: str) -> ScheduleChoices:
-    frequencies = {frequency: gettext(label) for frequency, label in FREQUENCY_LABELS.items()}
+    frequencies = translate_labels(FREQUENCY_LABELS)
     return ScheduleChoices(schedule, time_zone, frequencies, tuple(map(gettext, WEEKDAYS)), time_zones())
 
 

@@ -14,7 +14,7 @@ from cwz_web.feeds.queries import list_feed_names
 from cwz_web.generation.images import find_images, latest_sizes
 from cwz_web.generation.models import ApiKey, Image, Template
 from cwz_web.generation.templates import list_template_names, load_design
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.resources.base import parse_uuid
 from cwz_web.resources.permissions import Permission
@@ -188,13 +188,9 @@ def _image_filters(request: Request, form: ImageListForm) -> tuple[Filter, ...]:
         Filter("run", gettext("Run"), {"": gettext("All runs"), **runs}, str(form.run)),
         Filter("size", gettext("Size"), {"": gettext("All sizes"), **sizes}, form.size),
         Filter("format", gettext("Format"), {"": gettext("All formats"), **formats}, str(form.format)),
-        Filter("created", gettext("Created"), _translated(CREATED), form.created),
-        Filter("findings", gettext("Findings"), _translated(FINDINGS), form.findings),
+        Filter("created", gettext("Created"), translate_labels(CREATED), form.created),
+        Filter("findings", gettext("Findings"), translate_labels(FINDINGS), form.findings),
     )
-
-
-def _translated(labels: dict[str, str]) -> dict[str, str]:
-    return {value: gettext(label) for value, label in labels.items()}
 
 
 @view_config(context=ImageResource, request_method="GET", renderer="images/show.jinja2", permission=Permission.VIEW)

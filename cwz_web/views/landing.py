@@ -16,7 +16,7 @@ from webob.multidict import MultiDict
 from cwz_web.demo.live_example import PRODUCTS, open_live_example
 from cwz_web.demo.starters import Starter, StarterUploads, list_starters, open_starter
 from cwz_web.generation.image_service import ImageService
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Format, Output
@@ -167,7 +167,7 @@ def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
         form=form,
         example=example,
         live_images=_live_images(example),
-        products={name: gettext(label) for name, label in PRODUCTS.items()},
+        products=translate_labels(PRODUCTS),
         gallery=[_page_image(image, list_starters()[image.slug].name) for image in _gallery_images()],
         starter_count=len(list_starters()),
         renderers=RENDERERS,

@@ -12,7 +12,7 @@ from pyramid.view import view_config
 from cwz_web.accounts.models import Account
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.generation.api_keys import list_valid_keys_of
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
@@ -164,7 +164,7 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
         list=controls,
         invitations=invitations,
         roles=list(Role),
-        permission_labels={permission: gettext(label) for permission, label in PERMISSION_LABELS.items()},
+        permission_labels=translate_labels(PERMISSION_LABELS),
         permissions=ROLE_PERMISSIONS,
         can_manage=bool(request.has_permission(Permission.MEMBER_MANAGE)),
         is_form_open=is_alone or bool(form.errors.keys() & InviteForm.model_fields.keys()),

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from cwz_web.db.pagination import MAX_COUNT
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
-from cwz_web.i18n import gettext, gettext_noop, ngettext, number
+from cwz_web.i18n import gettext, gettext_noop, ngettext, number, translate_labels
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format
 from cwz_web.ops.models import Export, ExportState
@@ -497,7 +497,7 @@ def _tabs(request: Request, run: Run, current: RunTab) -> list[Tab]:
     """Return the tabs that the user may see."""
     hidden = set() if request.has_permission(Permission.RUN_START) else {RunTab.OUTPUT_FEED, RunTab.AUTOMATION}
     path, issues = request.path_in("runs", run.id), run.findings + run.incomplete + run.failed
-    labels = {tab: gettext(label) for tab, label in TAB_LABELS.items()}
+    labels = translate_labels(TAB_LABELS)
     if issues:
         labels[RunTab.FINDINGS] = gettext("Findings (%(number)s)", number=number(issues))
     return [

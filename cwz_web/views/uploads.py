@@ -25,7 +25,7 @@ from cwz_web.generation.uploads import (
     find_uploads,
     restore_upload,
 )
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
@@ -368,7 +368,7 @@ def _list_page(request: Request, errors: list[FileError] | None = None) -> Uploa
             for upload in page.uploads
         ],
         filters=filters,
-        kinds={kind: gettext(label) for kind, label in KIND_LABELS.items()},
+        kinds=translate_labels(KIND_LABELS),
         is_first_page=before is None,
         next_query=urlencode(filters | {"before": str(page.before)}) if page.before else None,
         errors=errors or [],

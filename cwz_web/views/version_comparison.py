@@ -19,7 +19,7 @@ from cwz_web.generation.drafts import has_draft, load_draft
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import list_versions, load_design
-from cwz_web.i18n import gettext, gettext_noop, ngettext
+from cwz_web.i18n import gettext, gettext_noop, ngettext, translate_labels
 from cwz_web.imaging.document_changes import list_changes
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Format, Output, encode
@@ -182,7 +182,7 @@ def compare_page(context: TemplateResource, request: Request) -> ComparisonPage:
     if query.mode == "difference":
         sizes = _add_shares(request, template, revisions, sizes, samples)
     changes = describe_changes(list_changes(revisions.old, revisions.new))
-    modes = {mode: gettext(label) for mode, label in MODES.items()}
+    modes = translate_labels(MODES)
     return ComparisonPage(template, labels, query, modes, row_error, feeds, revisions.size_names, changes, sizes)
 
 

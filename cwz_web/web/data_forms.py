@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.documents import MAX_COMPUTED_FIELDS, MAX_TABLE_ENTRIES, MAX_TABLES, ImageTemplate
 from cwz_web.imaging.expression_functions import FUNCTIONS
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed
@@ -173,7 +173,7 @@ def data_panel(
     names = [*(field.name for field in document.fields), *(field.name for field in document.computed)]
     return DataPanel(
         fields=_field_forms(document, refused.get("field"), error),
-        types={name: gettext(label) for name, label in FIELD_TYPES.items()},
+        types=translate_labels(FIELD_TYPES),
         computed=_computed_forms(document, values, refused.get("computed"), error),
         tables=_table_forms(document, refused.get("table"), error),
         names=names,
