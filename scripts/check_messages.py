@@ -81,7 +81,6 @@ def unmarked_texts(source: str) -> Iterator[str]:
     """Yield the texts of a template that are not marked for translation."""
     tree = parse_template(source)
     parser = TextParser()
-    # What stands for an expression is no letter, so that a text around it is found, and an expression alone is not.
     classes = {id(each) for block in tree.find_all(nodes.Block) if block.name in CLASS_BLOCKS for each in block.body}
     code = {
         id(output)
@@ -91,6 +90,7 @@ def unmarked_texts(source: str) -> Iterator[str]:
     }
     for output in tree.find_all(nodes.Output):
         if id(output) not in classes | code:
+            # An ellipsis replaces an expression: it is not a letter, so that an expression alone is not reported.
             texts = (node.data if isinstance(node, nodes.TemplateData) else "\u2026" for node in output.nodes)
             parser.feed("".join(texts))
     parser.close()

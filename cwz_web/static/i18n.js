@@ -1,7 +1,7 @@
 // Translations: the page contains those of its scripts, in its language; in English there are none.
 
+// Without a prototype: a message can be the name of a method of Object.
 /** @type {{[message: string]: string | string[]}} */
-// A message can be the name of a method of Object.
 const messages = Object.create(null);
 for (const script of globalThis.document?.querySelectorAll?.("script[data-messages]") ?? []) {
   Object.assign(messages, JSON.parse(script.textContent ?? "{}"));
