@@ -13,7 +13,7 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Feeds", exact=True).first.click()
     page.get_by_role("link", name="Upload feed").click()
     page.get_by_label("Drop your product export here").set_input_files(DATA / "shopify-apparel.csv")  # sent at once
-    expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("Import Variant Price"))).to_be_visible()
     page.get_by_role("button", name="Import file").click()
     expect(page.get_by_role("row", name=re.compile("ocean-blue-shirt"))).to_be_visible()
     page.get_by_role("link", name="Render images").click()
@@ -54,7 +54,7 @@ def test_file_chosen_before_the_script_has_loaded_is_sent(page: Page) -> None:
 
     page.route("**/drop-form.js", choose_file)
     page.goto("/w/demo/feeds/new", wait_until="commit")
-    expect(page.get_by_role("row", name=re.compile("Variant Price"))).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("Import Variant Price"))).to_be_visible()
     page.unroute("**/drop-form.js")
     page.go_back()
     expect(page.get_by_role("heading", name="Upload a feed")).to_be_visible()

@@ -91,7 +91,7 @@ def test_new_user_joins_with_the_default_role(
     assert account.locale == "de-CH"
     assert member_role(make, space, account) == Role.SUPPORT
     app.get(f"/w/{space.slug}", status=200)
-    assert "opens this workspace only" in text_of(mailbox.last(account.email))
+    assert "öffnet nur diesen Arbeitsbereich" in text_of(mailbox.last(account.email))
     with make.database.transaction(space.id) as db:
         [entry] = db.scalars(select(AuditEntry))
         assert (entry.action, entry.actor_id, entry.details["through"]) == ("member.join", account.id, "single sign-on")
