@@ -34,11 +34,13 @@ class SignedInUser:
 
     Attributes:
         account_id: The id of the account, which is known even after the transaction was rolled back.
+        locale: The locale that the user has chosen, which is known as long.
     """
 
     session: LoginSession
     workspaces: tuple[Access, ...]
     account_id: UUID
+    locale: str | None
 
     @property
     def account(self) -> Account:
@@ -157,7 +159,7 @@ def find_user(db: Session, session: LoginSession) -> SignedInUser:
     """Return the user of a session, with the workspaces that it can open."""
     workspaces = list_workspaces(db, session.account_id)
     opened = tuple(access for access in workspaces if session.opens(access.workspace_id))
-    return SignedInUser(session, opened, session.account_id)
+    return SignedInUser(session, opened, session.account_id, session.account.locale)
 
 
 def _bearer_token(request: "Request") -> str:

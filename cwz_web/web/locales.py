@@ -29,21 +29,14 @@ def localized_view(view: Callable[[Any, Request], Any], info: Any) -> Callable[[
     def run(context: Any, request: Request) -> Any:
         if request.area.is_api:  # answers in English
             return view(context, request)
-        if needs_user and isinstance(context, Resource):
-            request.locale = find_locale(request)
-        # An error view can run before the locale of the account is known. It does not query the account, since the
-        # database may be unavailable.
-        with use_locale(request.locale or browser_locale(request)):
+        # Nor do error views, since the database may be unavailable.
+        is_page = needs_user and isinstance(context, Resource)
+        user = request.identity if is_page else request.known_identity
+        chosen = user.locale if isinstance(user, SignedInUser) else None
+        with use_locale(chosen or browser_locale(request)):
             return view(context, request)
 
     return run
-
-
-def find_locale(request: Request) -> str:
-    """Return the locale of the account, or the browser's."""
-    user = request.identity
-    chosen = user.account.locale if isinstance(user, SignedInUser) else None
-    return chosen or browser_locale(request)
 
 
 def browser_locale(request: Request) -> str:

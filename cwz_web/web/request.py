@@ -48,8 +48,6 @@ class Request(pyramid.request.Request):
 
     # Whether the request is counted among those that wait for other servers (outbound.py).
     has_outbound_slot = False
-    # The locale of the page (locales.py), once it is known.
-    locale = ""
     # Other sites that this page's forms may redirect to, for the Content-Security-Policy.
     form_targets: tuple[str, ...] = ()
     # Trusted Types policies of this page's scripts beside htmx's, for the same.
