@@ -222,17 +222,17 @@ def number(value: float | Decimal, digits: int | None = None) -> str:
 
 def long_date(day: date) -> str:
     """Format a date as 5 September 2026."""
-    return format_date(day, "long", locale=_formats())
+    return _first_of_month(day, format_date(day, "long", locale=_formats()))
 
 
 def day_and_month(day: date) -> str:
     """Format a date of this year as 5 September."""
-    return format_skeleton("MMMMd", day, locale=_formats())
+    return _first_of_month(day, format_skeleton("MMMMd", day, locale=_formats()))
 
 
 def short_day(day: date) -> str:
     """Format a date of this year as 5 Sept."""
-    return format_skeleton("MMMd", day, locale=_formats())
+    return _first_of_month(day, format_skeleton("MMMd", day, locale=_formats()))
 
 
 def time_ago(count: int, unit: Literal["hour", "minute"]) -> str:
@@ -288,6 +288,11 @@ def _messages_of(catalog: Catalog, is_source: Callable[[str], bool]) -> dict[str
 
 def _translated(variables: Mapping[str, object]) -> dict[str, object]:
     return {name: translate(value) if isinstance(value, str) else value for name, value in variables.items()}
+
+
+def _first_of_month(day: date, text: str) -> str:
+    # French writes an ordinal number for the first day only, which CLDR's patterns cannot express.
+    return f"1er{text[1:]}" if day.day == 1 and _formats().language == "fr" and text.startswith("1 ") else text
 
 
 @cache

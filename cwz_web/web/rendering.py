@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 from pyramid.config import Configurator
 from pyramid.view import view_config
@@ -115,7 +117,9 @@ def _since(moment: datetime) -> str:
 
 def bytes_size(size: int) -> str:
     """Format a number of bytes."""
-    return f"{number(round(size / MB, 1), digits=1)} MB" if size >= MB else f"{max(round(size / 1024), 1)} KB"
+    if size >= MB:
+        return gettext("%(size)s MB", size=number(round(size / MB, 1), digits=1))
+    return gettext("%(size)s KB", size=max(round(size / 1024), 1))
 
 
 def duration(seconds: float) -> str:
@@ -124,6 +128,16 @@ def duration(seconds: float) -> str:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{number(round(minutes / 60, 1), digits=1)} h"
+
+
+def at_render_time(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that Jinja does not apply to a constant once, in the locale in which it compiles the template."""
+
+    @pass_context
+    def apply(_context: Context, *values: Any, **options: Any) -> Any:
+        return function(*values, **options)
+
+    return apply
 
 
 def device(user_agent: str) -> str:
@@ -185,16 +199,23 @@ def includeme(config: Configurator) -> None:
     # The variables of a message are replaced by Jinja, which escapes them.
     environment.install_gettext_callables(gettext, find_plural, newstyle=True)
     environment.policies["ext.i18n.trimmed"] = True
-    environment.filters |= {"ago": ago, "bytes": bytes_size, "device": device, "duration": duration, "money": money}
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
+        "ago": ago,
         "as_clause": as_clause,
-        "in_sentence": in_sentence,
+        "bytes": bytes_size,
+        "day_and_month": day_and_month,
+        "device": device,
+        "duration": duration,
         "exact": exact,
+        "in_sentence": in_sentence,
+        "long_date": long_date,
         "moment": moment,
+        "money": money,
         "number": number,
+        "role_label": lambda role: Role(role).label,
+        "short_day": short_day,
     }
-    environment.filters |= {"long_date": long_date, "day_and_month": day_and_month, "short_day": short_day}
-    environment.filters["role_label"] = lambda role: Role(role).label
+    environment.filters |= {name: at_render_time(function) for name, function in filters.items()}
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}
     environment.globals["page_name"] = lambda page: gettext(PAGE_NAMES[page])
     environment.globals["static"] = static_path()

@@ -87,6 +87,14 @@ def test_numbers_are_not_rounded() -> None:
     assert [number(1234.56, digits=1), number(300.0, 0)] == ["1,234.6", "300"]
 
 
+def test_first_day_of_a_month_in_french() -> None:
+    first = date(2026, 12, 1)
+    with use_locale("fr"):
+        dates = (long_date(first), day_and_month(first), short_day(first))
+        assert dates == ("1er décembre 2026", "1er décembre", "1er déc.")
+        assert day_and_month(date(2026, 12, 11)) == "11 décembre"
+
+
 def test_units_are_not_rounded_up() -> None:
     assert [time_ago(47, "hour"), time_ago(59, "minute"), time_ago(1, "minute")] == [
         "47 hours ago",

@@ -100,6 +100,7 @@ export function describeKeys(keys) {
   const names = /** @type {{[key: string]: string}} */ ({
     Mod: IS_MAC ? "⌘" : _("Ctrl"), Alt: IS_MAC ? "⌥" : "Alt", Shift: IS_MAC ? "⇧" : _("Shift"),
     ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: _("Esc"), Delete: _("Del"), ContextMenu: _("Menu"),
+    Space: _("Space"),
   });
   return keys.split("+").map((key) => names[key] ?? key).join(IS_MAC ? "" : "+");
 }

@@ -1,8 +1,10 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from jinja2 import Environment
 
-from cwz_web.web.rendering import ago, bytes_size, duration, moment
+from cwz_web.i18n import number, use_locale
+from cwz_web.web.rendering import ago, at_render_time, bytes_size, duration, moment
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,17 @@ def test_moment_is_shown_in_utc() -> None:
 def test_bytes_size_and_duration() -> None:
     assert [bytes_size(n) for n in (1, 2048, 3 * 1024**2)] == ["1 KB", "2 KB", "3.0 MB"]
     assert [duration(s) for s in (0.2, 59, 120, 7200)] == ["1 s", "59 s", "2 min", "2.0 h"]
+
+
+def test_bytes_have_the_units_of_the_language() -> None:
+    with use_locale("fr"):
+        assert [bytes_size(n) for n in (2048, 3 * 1024**2)] == ["2\xa0Ko", "3,0\xa0Mo"]
+
+
+def test_constants_are_formatted_in_the_locale_of_the_page() -> None:
+    environment = Environment(autoescape=True)
+    environment.filters["number"] = at_render_time(number)
+    with use_locale("de"):
+        template = environment.from_string("{{ 1000 | number }}")
+    with use_locale("fr"):
+        assert template.render() == "1\u202f000"
