@@ -23,7 +23,7 @@ def _check_tags(text: str) -> str:
         raise ValueError(gettext("Enter at most %(limit)s tags", limit=MAX_TAGS))
     if long := next((tag for tag in tags if len(tag) > MAX_TAG_LENGTH), None):
         raise ValueError(gettext("“%(tag)s” has more than %(limit)s characters", tag=long, limit=MAX_TAG_LENGTH))
-    if not text.isprintable():
+    if not "".join(tags).isprintable():
         raise ValueError(gettext("Use letters, digits and common punctuation only"))
     return text
 

@@ -96,3 +96,9 @@ def test_tag_of_another_workspace_is_no_option(app: TestApp, make: Factory) -> N
 def test_texts_are_split_into_tags() -> None:
     assert split_tags("") == split_tags(" , ") == []
     assert split_tags("Straße, STRASSE, b") == ["Straße", "b"]
+
+
+def test_other_blanks_are_blanks(shelf: Shelf) -> None:
+    """As in a text that is pasted: no-break spaces, and line breaks."""
+    shelf.save("Black\u00a0Friday, Sale\r\n2026")
+    assert shelf.tags() == ["Black Friday", "Sale 2026"]
