@@ -598,3 +598,5 @@ def test_run_form_shows_its_plan(app: TestApp, make: Factory) -> None:
     assert plan.html.find("button")["name"] == "confirm"
     assert "Enter at most 100" in app.get(f"{asked}&quality=900").html.find(role="alert").text
     assert "This feed does not exist" in app.get(asked.replace(str(feed.id), str(feed.workspace_id))).text
+    make.import_with_invalid_row(feed)
+    assert app.get(asked).click("view reasons", index=0).html.find("h1").text == "Invalid rows"
