@@ -1,18 +1,21 @@
 """The log of API requests: search, filters and pages."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, literal_column, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from cwz_web.db.pagination import Page, Sort, fetch_page, first_id
+from cwz_web.generation.api_request_recorder import FIRST_ERROR
 from cwz_web.generation.models import ApiRequest
 from cwz_web.i18n import gettext_noop
 
 REQUEST_PAGE = 50
+CHART_MINUTES = 60
 NEWEST = Sort(gettext_noop("Newest first"))
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Constants and no parameters: PostgreSQL uses the index of errors only if it can prove its condition.
@@ -27,6 +30,35 @@ PERIODS = {
     "day": (gettext_noop("Last 24 hours"), timedelta(days=1)),
 }
 _request_id = re.compile(r"(?:req_)?([0-9a-f]{32})")
+
+
+@dataclass(frozen=True)
+class RequestMinute:
+    """The requests of a minute: all, the errors among them, and those that a rate limit refused."""
+
+    minute: datetime
+    requests: int
+    errors: int
+    refused: int
+
+
+def count_requests_by_minute(db: Session, workspace_id: UUID, now: datetime) -> list[RequestMinute]:
+    """Return the recorded requests of each of the last CHART_MINUTES minutes, this one last."""
+    last = now.replace(second=0, microsecond=0)
+    minutes = [last - timedelta(minutes=ago) for ago in reversed(range(CHART_MINUTES))]
+    minute = func.date_trunc("minute", ApiRequest.created_at, "UTC")
+    query = (
+        select(
+            minute,
+            func.count(),
+            func.count().filter(ApiRequest.status >= FIRST_ERROR),
+            func.count().filter(ApiRequest.status == HTTPStatus.TOO_MANY_REQUESTS),
+        )
+        .where(ApiRequest.workspace_id == workspace_id, ApiRequest.id >= first_id(minutes[0]))
+        .group_by(minute)
+    )
+    counts = {row[0]: row[1:] for row in db.execute(query)}
+    return [RequestMinute(each, *counts.get(each, (0, 0, 0))) for each in minutes]
 
 
 def find_requests(

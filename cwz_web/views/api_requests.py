@@ -1,15 +1,23 @@
 """The log of API requests: search, filters and pages."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Literal
 from uuid import UUID
 
-from cwz_web.generation.api_request_list import METHODS, PERIODS, REQUEST_STATUSES, find_requests
+from cwz_web.generation.api_request_list import (
+    METHODS,
+    PERIODS,
+    REQUEST_STATUSES,
+    RequestMinute,
+    count_requests_by_minute,
+    find_requests,
+)
 from cwz_web.generation.api_request_recorder import FIRST_ERROR, MAX_PER_MINUTE
 from cwz_web.generation.key_list import list_key_names
 from cwz_web.generation.models import ApiRequest
-from cwz_web.i18n import gettext, ngettext
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.ops.retention import MAX_API_REQUESTS
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RequestLog
@@ -59,6 +67,24 @@ class RequestListPage:
     days: int
     max_rows: int
     max_per_minute: int
+    chart: "RequestChart | None"
+
+
+@dataclass(frozen=True)
+class RequestBar:
+    """A minute of the chart; the heights are in percent of the highest minute."""
+
+    label: str
+    height: int
+    error_height: int
+
+
+@dataclass(frozen=True)
+class RequestChart:
+    """The requests of the last hour by minute, and in words."""
+
+    bars: list[RequestBar]
+    summary: str
 
 
 @page_view("api/requests.jinja2", "api/_requests.jinja2", context=RequestLog, permission=Permission.REQUEST_LOG_VIEW)
@@ -89,7 +115,35 @@ def list_requests(context: RequestLog, request: Request) -> RequestListPage:
     )
     keep_url(request, controls)
     rows = [_request_row(found, keys) for found in page.rows]
-    return RequestListPage(rows, controls, days, MAX_API_REQUESTS, MAX_PER_MINUTE)
+    # Only the whole page shows it.
+    is_first = page.rows and not controls.is_filtered and not form.after
+    chart = _draw_chart(count_requests_by_minute(db, workspace_id, datetime.now(UTC))) if is_first else None
+    return RequestListPage(rows, controls, days, MAX_API_REQUESTS, MAX_PER_MINUTE, chart)
+
+
+def _draw_chart(minutes: list[RequestMinute]) -> RequestChart:
+    highest = max(*(each.requests for each in minutes), 1)
+    bars = [
+        RequestBar(
+            label=gettext(
+                "%(time)s UTC: %(requests)s, %(errors)s",
+                time=f"{each.minute:%H:%M}",
+                requests=ngettext("%(count)s request", "%(count)s requests", each.requests),
+                errors=ngettext("%(count)s error", "%(count)s errors", each.errors),
+            ),
+            height=round(each.requests * 100 / highest),
+            error_height=round(each.errors * 100 / highest),
+        )
+        for each in minutes
+    ]
+    total, refused = sum(each.requests for each in minutes), sum(each.refused for each in minutes)
+    summary = gettext(
+        "Last hour: %(requests)s, at most %(highest)s a minute. %(refused)s",
+        requests=ngettext("%(count)s request", "%(count)s requests", total),
+        highest=number(max(each.requests for each in minutes)),
+        refused=ngettext("%(count)s was refused by a rate limit.", "%(count)s were refused by a rate limit.", refused),
+    )
+    return RequestChart(bars, summary)
 
 
 def _filters(form: RequestListForm, keys: dict[str, str], days: int) -> tuple[Filter, ...]:

@@ -1,13 +1,18 @@
 """The pages about the API: quick start, keys, requests and webhooks."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from webtest import TestApp
 
+from cwz_web.db.pagination import first_id
 from cwz_web.generation.api_keys import KeyTerms, Scope, create_key, revoke_key
+from cwz_web.generation.api_request_list import RequestMinute, count_requests_by_minute
+from cwz_web.generation.models import ApiKey, ApiRequest
 from cwz_web.generation.usage import Quota, count
 from cwz_web.notify.models import WebhookDelivery
 from cwz_web.notify.webhooks import Event, emit
@@ -101,10 +106,32 @@ def test_requests_are_listed_without_secrets(app: TestApp, make: Factory, space:
     assert failed.headers["X-Request-Id"] in page.text
     for secret in (plain, "query-secret", "jane@", "a@cut", "encoded-secret", "body value"):
         assert secret not in page.text
-    assert names(app.get(f"{here}?status=client&search=nothing"), ".request-log code")[0] == "/v1/nothing"
+    assert page.html.select_one(".chart")["aria-label"] == (
+        "Last hour: 6 requests, at most 6 a minute. 0 were refused by a rate limit."
+    )
+    found = app.get(f"{here}?status=client&search=nothing")
+    assert names(found, ".request-log code")[0] == "/v1/nothing"
+    assert found.html.select_one(".chart") is None
     assert "No requests match" in app.get(f"{here}?method=DELETE").text
     part = app.get(f"{here}?search={failed.headers['X-Request-Id']}", headers={"HX-Request": "true"})
     assert names(part, ".request-log summary .badge") == ["422"]
+
+
+def test_requests_are_counted_by_minute(make: Factory, space: Workspace) -> None:
+    make.key(space)
+    now = datetime(2026, 9, 5, 14, 30, 40, tzinfo=UTC)
+    with make.database.transaction(space.id) as db:
+        key_id = db.scalars(select(ApiKey.id)).one()
+        for seconds, status in ((0, 200), (30, 429), (41, 500), (3540, 200), (3600, 200), (7200, 200)):
+            at = now - timedelta(seconds=seconds)
+            values = {"key_id": key_id, "method": "GET", "path": "/v1/feeds", "status": status, "milliseconds": 1}
+            db.add(ApiRequest(workspace_id=space.id, id=UUID(int=first_id(at).int + seconds), created_at=at, **values))
+        db.flush()
+        minutes = count_requests_by_minute(db, space.id, now)
+    assert len(minutes) == 60
+    assert minutes[-1] == RequestMinute(datetime(2026, 9, 5, 14, 30, tzinfo=UTC), 2, 1, 1)
+    assert [(each.requests, each.errors) for each in (minutes[-2], minutes[0])] == [(1, 1), (1, 0)]
+    assert sum(each.requests for each in minutes) == 4
 
 
 def test_webhooks_are_listed_with_their_last_delivery(app: TestApp, make: Factory, space: Workspace) -> None:
