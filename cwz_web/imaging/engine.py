@@ -44,7 +44,7 @@ from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layer_checks import LayerChecker
 from cwz_web.imaging.layer_rendering import CheckTime, LayerRenderer, Rendering
 from cwz_web.imaging.layers import ImageLayer, ShapeLayer
-from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement
+from cwz_web.imaging.placement import LoadedSources, PlacedLayer, Placement, find_left_out_photos
 from cwz_web.imaging.planned_layers import PlannedLayer, plan_layers
 from cwz_web.imaging.row_inputs import LoadSource, RowInputs, load_or_error
 from cwz_web.imaging.text_fitting import FittedText
@@ -347,6 +347,7 @@ class Plan:
             findings += planned.unclear_conditions(values)
             if planned.is_shown(values):
                 findings += checker.check(placement.place(planned, values))
+                findings += find_left_out_photos(planned, values, sources)
         return [*findings, *check_codes(checker.codes, checker.canvas)]
 
     def _references(self, values: Mapping[str, str]) -> Iterator[tuple[Layer, str, str]]:
@@ -389,7 +390,7 @@ class Plan:
             if not planned.is_shown(values):
                 continue
             rendering = self._renderer.render(placement.place(planned, values), sources, self._window, check_time)
-            findings += rendering.findings
+            findings += [*rendering.findings, *find_left_out_photos(planned, values, sources)]
             codes += rendering.codes
             box = self._renderer.render_box(planned.layer, self._window) if planned is self._base_box else Rendering()
             in_base = len(box.patches)

@@ -30,7 +30,7 @@ from cwz_web.imaging.layers import CodeLayer, Container, ImageLayer, RatingLayer
 from cwz_web.imaging.lint import MAX_ENLARGEMENT, text_findings
 from cwz_web.imaging.masking import enclose, mask_patches
 from cwz_web.imaging.placement import LoadedSources, PlacedLayer
-from cwz_web.imaging.planned_layers import PlannedLayer, unclear_value
+from cwz_web.imaging.planned_layers import PlannedLayer, photo_missing, unclear_value
 from cwz_web.imaging.processors import processed_reference
 from cwz_web.imaging.shapes import (
     elliptic_mask,
@@ -293,13 +293,7 @@ class LayerRenderer:
             image = self._fit_image(layer, self._process(layer, reference, sources, findings))
         except (InvalidImageError, SourceMissingError) as error:
             if not _is_optional(layer, error):
-                findings.append(
-                    Finding(
-                        FindingCode.PHOTO_MISSING,
-                        gettext_lazy("has no image: %(reason)s", reason=error.clause),
-                        layer.name,
-                    )
-                )
+                findings.append(photo_missing(layer, error))
             match layer.missing:
                 case "fail":
                     raise InvalidImageError(

@@ -11,11 +11,12 @@ from math import ceil
 from cwz_web.imaging.decoding import Source, read_image_size
 from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.imaging.errors import InvalidImageError, SourceMissingError
+from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.layers import Container, GroupLayer, ImageLayer, StackLayer
 from cwz_web.imaging.layout import Flex, align, arrange, break_rows, distribute
 from cwz_web.imaging.pins import pin_layer
-from cwz_web.imaging.planned_layers import PlannedLayer
+from cwz_web.imaging.planned_layers import PlannedLayer, photo_missing
 from cwz_web.imaging.text_fitting import FittedText
 from cwz_web.imaging.text_layers import TextLayer
 
@@ -168,7 +169,7 @@ class Placement:
     ) -> tuple[int, int]:
         """Return the size of an image, whose missing side follows from its aspect ratio."""
         width, height = _own_size(layer, room)
-        source = self._sources.get(planned.content(values).strip())
+        source = _source_of(planned, values, self._sources)
         hugging = [side for side in (WIDTH, HEIGHT) if getattr(layer.sizing, side) == "hug" and side not in room.exact]
         if not hugging or not isinstance(source, Source):
             return width, height
@@ -290,9 +291,36 @@ class Placement:
         if isinstance(layer, GroupLayer):
             return not any(child.is_shown(values) for child in planned.children)
         if isinstance(layer, ImageLayer):
-            source = self._sources.get(planned.content(values).strip())
-            return layer.missing == "skip" and not isinstance(source, Source)
+            return layer.missing == "skip" and not isinstance(_source_of(planned, values, self._sources), Source)
         return bool(planned.bound_texts) and not any(text.strip() for text in planned.texts(values))
+
+
+def find_left_out_photos(planned: PlannedLayer, values: Mapping[str, str], sources: LoadedSources) -> Iterator[Finding]:
+    """Yield the photos that a row names, but stacks leave out since they cannot be loaded.
+
+    Such a layer has no place, so that it is not rendered, which would have the finding.
+
+    Args:
+        planned: a layer of the canvas that the row shows.
+        values: the row.
+        sources: the images and fonts of the row.
+    """
+    for child, each in planned.instances(values):
+        if not child.is_shown(each):
+            continue
+        if isinstance(planned.layer, StackLayer) and isinstance(child.layer, ImageLayer):
+            source = _source_of(child, each, sources)
+            if child.layer.missing == "skip" and isinstance(source, SourceMissingError) and not source.is_unnamed:
+                yield photo_missing(child.layer, source)
+        else:
+            yield from find_left_out_photos(child, each, sources)
+
+
+def _source_of(
+    planned: PlannedLayer, values: Mapping[str, str], sources: LoadedSources
+) -> Source | SourceMissingError | None:
+    """Return the photo of an image layer."""
+    return sources.get(planned.content(values).strip())
 
 
 def _is_flexible(layer: Layer, side: str) -> bool:

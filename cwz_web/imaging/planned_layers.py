@@ -8,6 +8,7 @@ from cwz_web.i18n import cut_message, gettext_lazy
 from cwz_web.imaging.bindings import BoundText
 from cwz_web.imaging.bound_properties import resolve_layer
 from cwz_web.imaging.conditions import evaluate_condition
+from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.layer_base import SOURCE, Layer
 from cwz_web.imaging.layers import AnyLayer, Container, RatingLayer, StackLayer, pair_masks
@@ -204,3 +205,9 @@ def unclear_value(layer: Layer, consequence: str, value: str, unclear: Unclear) 
         reason=unclear.reason,
     )
     return Finding(FindingCode.VALUE_UNCLEAR, cut_message(message, MAX_MESSAGE_LENGTH), layer.name)
+
+
+def photo_missing(layer: Layer, error: ImagingError) -> Finding:
+    """Return the finding of a layer whose photo cannot be used."""
+    message = gettext_lazy("has no image: %(reason)s", reason=error.clause)
+    return Finding(FindingCode.PHOTO_MISSING, message, layer.name)

@@ -85,6 +85,22 @@ def test_every_row_fits_every_size(slug: str, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("slug", SLUGS)
+def test_photo_that_cannot_be_loaded_is_a_finding(slug: str, engine: Engine) -> None:
+    """Layouts close the gap of a missing photo, so that nothing else would show that it is missing."""
+    document = open_starter(slug).document
+    plan = engine.plan(document)
+    fields = (field.name for field in document.fields if field.type == "image" or field.name == "photos")
+    photos = dict.fromkeys(fields, "https://shop.example/gone.jpg")
+
+    def load(reference: str) -> Source:
+        raise SourceMissingError("The URL returned 404", is_unnamed=not reference)
+
+    values = plan.fill_values(photos)
+    found = [each.message for each in plan.lint(values, plan.load_sources(values, load)) if "404" in each.message]
+    assert bool(found) == bool(photos)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
 def test_illustrations_are_stored_as_they_are(slug: str) -> None:
     """The document refers to their content, so preparing them as uploads must not change it."""
     for illustration in open_starter(slug).defaults.values():

@@ -41,6 +41,13 @@ def load(reference: str) -> Source:
     return known[reference]
 
 
+def load_named(reference: str) -> Source:
+    """Load an image as `ImageSources` does: a row without a reference names no image."""
+    if not reference:
+        raise SourceMissingError("The row has no photo", is_unnamed=True)
+    return load(reference)
+
+
 def create_plan(layers: list[dict[str, Any]] | None = None, **values: Any) -> Plan:
     document = small_document(**({"layers": layers} if layers is not None else {}), **values)
     return Engine().plan(ImageTemplate.model_validate(document))
@@ -604,6 +611,50 @@ def test_rendered_image_has_the_findings_of_all_its_layers() -> None:
         findings = plan.render(values, plan.load_sources(values, load), Output()).findings
         assert [(each.code.value, each.layer) for each in findings] == [("photo_missing", "i"), ("overflow", "long")]
         assert findings[0].message == "has no image: the URL returned 404"
+
+
+def stack(*layers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "stack", "name": "Stack", "width": 200, "height": 200, "layers": list(layers), **more}
+
+
+IN_STACKS = {
+    "a stack": [stack(image(missing="skip"))],
+    "a stack in a stack": [stack(stack(image(missing="skip"), name="Inner", sizing={"width": "hug", "height": "hug"}))],
+    "a group in a stack": [
+        stack({"type": "group", "name": "Group", "width": 90, "height": 90, "layers": [image(missing="skip")]})
+    ],
+    "a stack in a group": [
+        {"type": "group", "name": "Group", "width": 90, "height": 90, "layers": [stack(image(missing="skip"))]}
+    ],
+    "a list": [stack(image(source="{{ item }}", missing="skip"), repeat={"field": "image", "limit": 3})],
+}
+
+
+@pytest.mark.parametrize("layers", IN_STACKS.values(), ids=IN_STACKS)
+def test_photo_that_a_stack_leaves_out_is_a_finding_if_the_row_names_one(layers: list[dict[str, Any]]) -> None:
+    kind = "list" if "repeat" in layers[0] else "image"
+    plan = create_plan(layers, fields=[{"name": "image", "label": "Image", "type": kind}])
+    for reference, expected in (("gone", ["has no image: the URL returned 404"]), ("", []), ("red", [])):
+        values = plan.fill_values({"image": reference})
+        sources = plan.load_sources(values, load_named)
+        for findings in (plan.render(values, sources, Output()).findings, plan.lint(values, sources)):
+            assert [each.message for each in findings if each.code.value == "photo_missing"] == expected
+
+
+def test_missing_static_photo_in_a_stack_is_a_finding_of_each_image() -> None:
+    plan = create_plan([stack(image(source="gone", missing="skip")), text("t", "{{ title }}")])
+    values = plan.fill_values({"title": "Mug"})
+    for _ in range(2):  # the second image takes the stack from the cache
+        [finding] = plan.render(values, plan.load_sources(values, load), Output()).findings
+        assert (finding.code.value, finding.layer) == ("photo_missing", "i")
+
+
+def test_photo_of_a_hidden_layer_is_no_finding() -> None:
+    hidden = stack(image(missing="skip", show_if={"field": "title"}), stack(image(missing="skip") | {"name": "j"}))
+    hidden["layers"][1] |= {"name": "Inner", "show_if": {"field": "title"}}
+    plan = create_plan([hidden])
+    values = plan.fill_values({"title": "", "image": "gone"})
+    assert plan.lint(values, plan.load_sources(values, load)) == []
 
 
 def test_reason_of_a_missing_static_image_is_that_of_this_row() -> None:

@@ -31,6 +31,8 @@ from cwz_web.runs.progress import RunState, findings_of, item_of_image, postpone
 from cwz_web.runs.protocol import ItemResult, Report, SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.runs.reports import apply_report
+from cwz_web.runs.sample_check import check_sample
+from cwz_web.storage.uploads import Uploads
 from cwz_web.workspaces.models import Workspace
 from tests.conftest import RecordingServer
 from tests.factories import Factory, jpeg, small_document
@@ -234,6 +236,43 @@ def test_optional_photo_is_no_finding(shop: Shop) -> None:
     shop.publish(document)
     run = shop.render(shop.start())
     assert (run.done, run.findings) == (2, 0)
+
+
+def stacked_document() -> dict[str, Any]:
+    """Return a template with a photo that its stack leaves out if it is missing, as in the starters."""
+    photo = {"type": "image", "name": "Photo", "source": "{{ image }}", "missing": "skip", "width": 150, "height": 100}
+    title = {"type": "text", "name": "Title", "text": "{{ title }}", "width": 150, "height": 60, "size": 24}
+    return small_document(
+        layers=[{"type": "stack", "name": "Layout", "width": 300, "height": 200, "layers": [photo, title]}]
+    )
+
+
+def test_photo_that_a_stack_leaves_out_makes_its_image_incomplete(shop: Shop) -> None:
+    shop.publish(stacked_document())
+    shop.import_rows("sku,title,image\n1,One,HOST/1.jpg\n2,Two,HOST/gone.jpg\n3,Three,\n")
+    run = shop.render(shop.start())
+    assert shop.states(run) == ["done", "incomplete", "done"], "an empty cell is no finding"
+    assert (run.findings, state_of(run)) == (1, RunState.COMPLETED_WITH_FINDINGS)
+    with shop.make.database.transaction(run.workspace_id) as db:
+        [finding] = findings_of(db, run)
+        assert (finding.code, finding.layer, finding.images) == ("photo_missing", "Photo", 1)
+        assert "status 404" in finding.message
+    failed = shop.render(shop.start(on_missing_photo=OnMissingPhoto.FAIL))
+    assert shop.states(failed) == ["done", "failed", "done"]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"), [("HOST/gone.jpg", "status 404"), ("http://127.0.0.1:1/1.jpg", "could not be reached")]
+)
+def test_check_before_a_run_finds_photos_that_a_stack_leaves_out(shop: Shop, url: str, reason: str) -> None:
+    image_service = ImageService(Engine(), ImageSources(Fetcher([shop.host.host, "127.0.0.1:1"])))
+    uploads = Uploads(shop.feed.workspace_id, (), lambda _: None)  # type: ignore[arg-type,return-value]
+    rows = [{"title": "One", "image": url.replace("HOST", shop.host.url(""))}, {"title": "Two", "image": ""}]
+    check = check_sample(image_service, uploads, ImageTemplate.model_validate(stacked_document()), rows)
+    [finding] = check.findings
+    assert (finding.layer, finding.rows) == ("Photo", 1)
+    assert reason in finding.message
+    assert check.by_row[1] == ()
 
 
 def test_hidden_and_shown_layer_renders_nothing_again(shop: Shop) -> None:
