@@ -187,6 +187,11 @@ def gettext_lazy(message: str, /, **variables: object) -> str:
     return LazyMessage(message % variables if variables else message, lambda: gettext(message, **variables))
 
 
+def number_lazy(value: int) -> str:
+    """Return a number as English writes it, which is written as the locale does where a lazy message shows it."""
+    return LazyMessage(f"{value:,}", lambda: number(value))
+
+
 def as_clause(message: str) -> str:
     """Return a message as a part of a sentence: its first letter in lower case, except in German."""
 

@@ -16,7 +16,7 @@ import re2
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
-from cwz_web.i18n import gettext, gettext_lazy
+from cwz_web.i18n import gettext, gettext_lazy, number_lazy
 from cwz_web.imaging import filters
 from cwz_web.imaging.casing import Case, change_case
 from cwz_web.imaging.lists import MAX_ENTRIES, split_list
@@ -138,7 +138,9 @@ def _check_size(value: Value) -> int:
     """Return the characters and items of a value. Raises UnclearError if they are too many."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT_LENGTH:
-            raise UnclearError(gettext_lazy("uses a text of more than %(max)s characters", max=f"{MAX_TEXT_LENGTH:,}"))
+            raise UnclearError(
+                gettext_lazy("uses a text of more than %(max)s characters", max=number_lazy(MAX_TEXT_LENGTH))
+            )
         return len(value)
     if isinstance(value, list):
         if len(value) > MAX_ENTRIES or any(isinstance(item, list | dict) for item in value):
@@ -409,7 +411,9 @@ def replace(evaluation: Evaluation, text: str, pattern: str, replacement: str) -
         # The search for the next part can read the whole rest of the text.
         evaluation.charge(expression.programsize * (len(text) - end))
         if length > MAX_TEXT_LENGTH:
-            raise UnclearError(gettext_lazy("makes a text of more than %(max)s characters", max=f"{MAX_TEXT_LENGTH:,}"))
+            raise UnclearError(
+                gettext_lazy("makes a text of more than %(max)s characters", max=number_lazy(MAX_TEXT_LENGTH))
+            )
     return "".join([*parts, text[end:]])
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cwz_web.i18n import gettext, gettext_lazy, gettext_noop
+from cwz_web.i18n import gettext, gettext_lazy, gettext_noop, number_lazy
 from cwz_web.imaging.expression_functions import (
     FUNCTIONS,
     Evaluation,
@@ -148,7 +148,7 @@ class Expression:
     def _check_inputs(self, used: Mapping[str, FieldValue]) -> Unclear | None:
         limit = MAX_INPUT_WITH_MACROS if self._syntax.has_macros else MAX_INPUT
         if sum(map(_bytes, used.values())) > limit:
-            return Unclear(gettext_lazy("uses texts of more than %(max)s bytes", max=f"{limit:,}"))
+            return Unclear(gettext_lazy("uses texts of more than %(max)s bytes", max=number_lazy(limit)))
         for name in sorted(self._syntax.repeated_names & used.keys()):
             if isinstance(used[name], list | tuple):
                 return Unclear(
@@ -351,7 +351,7 @@ def _check_result(value: object) -> Value:
 
 def _check_length(texts: list[str]) -> list[str]:
     if sum(map(len, texts)) > MAX_RESULT:
-        raise UnclearError(gettext_lazy("makes a text of more than %(max)s characters", max=f"{MAX_RESULT:,}"))
+        raise UnclearError(gettext_lazy("makes a text of more than %(max)s characters", max=number_lazy(MAX_RESULT)))
     return texts
 
 

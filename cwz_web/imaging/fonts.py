@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fontTools.ttLib import TTFont
 
-from cwz_web.i18n import gettext_lazy
+from cwz_web.i18n import gettext_lazy, number_lazy
 from cwz_web.imaging.errors import InvalidFontError
 from cwz_web.imaging.woff2 import WOFF2, check_decompressed_size
 
@@ -333,8 +333,8 @@ def _open_font(data: bytes) -> TTFont:
             raise InvalidFontError(
                 gettext_lazy(
                     "The font has %(number)s characters; the limit is %(max)s",
-                    number=f"{count:,}",
-                    max=f"{MAX_FONT_CHARACTERS:,}",
+                    number=number_lazy(count),
+                    max=number_lazy(MAX_FONT_CHARACTERS),
                 )
             )
         for glyph in list(characters.values())[:100]:

@@ -6,7 +6,7 @@ from math import floor
 
 import numpy as np
 
-from cwz_web.i18n import gettext_lazy
+from cwz_web.i18n import gettext_lazy, number_lazy
 from cwz_web.imaging.compositing import RGB, Patch, Pixels, parse_color
 from cwz_web.imaging.findings import Finding, FindingCode
 from cwz_web.imaging.luminance import relative_luminance
@@ -28,7 +28,7 @@ def text_findings(layer: TextLayer, text: RenderedText) -> tuple[Finding, ...]:
     findings = []
     cut, missing = text.is_cut, text.missing
     if text.is_too_long:
-        message = gettext_lazy("has more than %(max)s characters and is cut", max=f"{MAX_CHARACTERS:,}")
+        message = gettext_lazy("has more than %(max)s characters and is cut", max=number_lazy(MAX_CHARACTERS))
         findings.append(Finding(FindingCode.OVERFLOW, message, layer.name))
     if text.is_too_high:
         message = gettext_lazy(

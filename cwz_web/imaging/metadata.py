@@ -10,7 +10,7 @@ import re
 
 import pyvips
 
-from cwz_web.i18n import gettext_lazy
+from cwz_web.i18n import gettext_lazy, number_lazy
 from cwz_web.imaging.errors import InvalidImageError
 
 # Segments or chunks of a file: more than any encoder writes.
@@ -136,5 +136,5 @@ def _damaged() -> InvalidImageError:
 
 def _too_many_parts() -> InvalidImageError:
     return InvalidImageError(
-        gettext_lazy("The image consists of more than %(max)s parts. Save it again", max=f"{MAX_PARTS:,}")
+        gettext_lazy("The image consists of more than %(max)s parts. Save it again", max=number_lazy(MAX_PARTS))
     )

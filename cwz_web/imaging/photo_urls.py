@@ -12,7 +12,7 @@ import re
 
 import idna
 
-from cwz_web.i18n import gettext_lazy
+from cwz_web.i18n import gettext_lazy, number_lazy
 from cwz_web.net.urls import MAX_URL_LENGTH, percent_encode
 
 MAX_URLS = 50
@@ -69,7 +69,9 @@ def normalize_url(text: str) -> str:
     path = _bare_percent.sub("%25", rest[end:].replace("\\", "/"))
     url = f"{scheme.lower()}://{_normalize_authority(rest[:end])}{percent_encode(path)}"
     if len(url) > MAX_URL_LENGTH:
-        raise InvalidPhotoUrlError(gettext_lazy("The URL is longer than %(max)s characters", max=f"{MAX_URL_LENGTH:,}"))
+        raise InvalidPhotoUrlError(
+            gettext_lazy("The URL is longer than %(max)s characters", max=number_lazy(MAX_URL_LENGTH))
+        )
     return url
 
 

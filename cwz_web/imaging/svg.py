@@ -18,7 +18,7 @@ from xml.parsers.expat import ExpatError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
 
-from cwz_web.i18n import gettext_lazy
+from cwz_web.i18n import gettext_lazy, number_lazy
 from cwz_web.imaging.errors import InvalidImageError
 
 MAX_SVG_BYTES = 1024 * 1024
@@ -92,7 +92,7 @@ def _open_element(copy: _Copy, element: Any) -> None:
         raise InvalidImageError(
             gettext_lazy(
                 "The SVG image has more than %(elements)s elements or %(levels)s levels",
-                elements=f"{MAX_ELEMENTS:,}",
+                elements=number_lazy(MAX_ELEMENTS),
                 levels=MAX_DEPTH,
             )
         )

@@ -47,6 +47,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection, FeedResource
 from cwz_web.views.feed_imports import PREVIEW_ROWS
 from cwz_web.web.forms import (
+    FORM_MESSAGES,
     FieldError,
     Form,
     Name,
@@ -400,7 +401,7 @@ def _spec(form: RequestFields, url: str) -> SourceSpec:
             allowed_hosts=form.hosts,
         )
     except ValidationError as error:
-        field, message = next(iter(error_messages(error).items()))
+        field, message = next(iter(error_messages(error, FORM_MESSAGES).items()))
         raise FieldError(field or "header", message) from None
 
 

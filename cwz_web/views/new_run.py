@@ -38,7 +38,16 @@ from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyPrompt, currency_prompt
-from cwz_web.web.forms import CSRF_FIELD, FieldError, Form, SubmittedForm, empty_form, error_messages, form_view
+from cwz_web.web.forms import (
+    CSRF_FIELD,
+    FORM_MESSAGES,
+    FieldError,
+    Form,
+    SubmittedForm,
+    empty_form,
+    error_messages,
+    form_view,
+)
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
 from cwz_web.web.text import shorten
@@ -233,7 +242,7 @@ def show_plan(context: RunCollection, request: Request) -> PlanFragment:
         form = RunForm.model_validate(dict(request.GET))
         return plan_fragment(request, read_spec(request, form, dict(request.GET)), in_background=True)
     except ValidationError as error:
-        message = next(iter(error_messages(error).values()))
+        message = next(iter(error_messages(error, FORM_MESSAGES).values()))
     except (FieldError, EmptyFeedError, InvalidSettingsError) as error:
         message = str(error)
     return PlanFragment(error=message)

@@ -46,6 +46,8 @@ MESSAGES = {
     "date_from_datetime_parsing": gettext_noop("Enter a date"),
     "date_parsing": gettext_noop("Enter a date"),
 }
+# Of the fields of a form or a query. Documents of templates and brands name what each of their patterns means.
+FORM_MESSAGES = MESSAGES | {"string_pattern_mismatch": gettext_noop("Enter a value in the expected format")}
 
 
 def _check_length(password: str) -> str:
@@ -114,7 +116,7 @@ def read_form(model: type[M], posted: MultiDict[str, Any]) -> SubmittedForm[M]:
         unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if unknown:
             raise HTTPBadRequest(gettext("Unknown form field: %(names)s", names=", ".join(unknown)[:200])) from None
-        return SubmittedForm(None, error_messages(error), typed)
+        return SubmittedForm(None, error_messages(error, FORM_MESSAGES), typed)
 
 
 class FieldError(Exception):
@@ -139,7 +141,7 @@ def read_query(model: type[Q], query: MultiDict[str, Any]) -> Q:
     try:
         return model.model_validate(dict(query))
     except ValidationError as error:
-        name, message = next(iter(error_messages(error).items()))
+        name, message = next(iter(error_messages(error, FORM_MESSAGES).items()))
         text = gettext("The query parameter “%(name)s” is not valid. %(message)s", name=name[:60], message=message)
         raise HTTPUnprocessableEntity(text) from None
 

@@ -9,7 +9,7 @@ from webob.multidict import MultiDict
 
 from cwz_web.i18n import gettext
 from cwz_web.storage.contract import ASCII_BLANKS, StorageProvider, is_multiline_field
-from cwz_web.web.forms import Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
+from cwz_web.web.forms import FORM_MESSAGES, Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
 
 class ConnectionForm(Form):
@@ -96,7 +96,7 @@ def _validate(model: type[BaseModel], values: dict[str, str], errors: dict[str, 
         return model.model_validate(values)
     except ValidationError as error:
         # The messages of a plugin are in English; storage/plugin_texts.py marks those of ours.
-        errors |= {name: gettext(message) for name, message in error_messages(error).items()}
+        errors |= {name: gettext(message) for name, message in error_messages(error, FORM_MESSAGES).items()}
         return None
 
 

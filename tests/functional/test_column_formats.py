@@ -1,10 +1,13 @@
 """Formats of columns: shown and changed on the page of columns, over the API, and in the workspace settings."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from webtest import TestApp
 
+import cwz_web
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
 from cwz_web.workspaces.models import Role, Workspace
@@ -13,6 +16,7 @@ from tests.functional.test_feeds import FeedUser, user
 
 __all__ = ["user"]
 
+STYLES = Path(cwz_web.__file__).parent / "static" / "components.css"
 ROWS = b'sku,preis,ab\n1,"1.234",03/04/2024\n2,"12,50",03/14/2024\n3,"7,00",05/06/2024\n'
 
 
@@ -66,6 +70,15 @@ def test_settings_have_a_locale_and_a_currency(app: TestApp, make: Factory) -> N
     assert "is not a currency" in form.submit(status=422).text
     columns = user.upload_draft("shop.csv", ROWS)
     assert automatic(columns)["currency.1"] == "CHF"
+
+
+def test_fields_of_the_settings_are_not_hidden_as_empty(app: TestApp, make: Factory) -> None:
+    """A field without a child is `:empty`, whatever its value is."""
+    user = FeedUser(app, make, Role.ADMIN)
+    settings = user.app.get(f"/w/{user.space.slug}/settings")
+    hidden = re.findall(r"^(\S.*):empty \{ display: none; \}$", STYLES.read_text(), re.MULTILINE)
+    assert "div#currency" in hidden
+    assert [field for rule in hidden for field in settings.html.select(rule) if field.name == "input"] == []
 
 
 def test_formats_over_the_api(app: TestApp, make: Factory) -> None:

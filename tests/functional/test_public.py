@@ -155,6 +155,7 @@ def test_live_example_renders_what_is_typed_without_scripts(app: TestApp) -> Non
 def test_live_example_is_bounded(app: TestApp, query: str) -> None:
     app.get(f"/live-image?{query}", status=[400, 422])
     page = app.get(f"/?{query}", status=[200, 400])
+    assert "pattern" not in page.text, "the message of a field says what to enter"
     assert page.status_int == 400 or all("evil" not in image["src"] for image in page.html.select("#live-images img"))
 
 

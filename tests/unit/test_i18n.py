@@ -23,6 +23,7 @@ from cwz_web.i18n import (
     money,
     ngettext,
     number,
+    number_lazy,
     short_day,
     time_ago,
     translate,
@@ -143,6 +144,14 @@ def test_direction_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(i18n.LOCALES, "ar", "ar")
     with use_locale("ar"):
         assert direction() == "rtl"
+
+
+def test_lazy_number_is_english_until_it_is_shown() -> None:
+    message = gettext_lazy("has more than %(max)s characters and is cut", max=number_lazy(2000))
+    assert message == "has more than 2,000 characters and is cut"
+    with use_locale("de"):
+        assert "2.000 Zeichen" in translate(message)
+        assert f"{message}." == "has more than 2,000 characters and is cut."
 
 
 @pytest.mark.usefixtures("french")
