@@ -39,6 +39,7 @@ PAGES = (
     (("webhooks",), gettext_noop("Webhooks"), "webhook", Permission.WEBHOOK_VIEW),
     (("members",), gettext_noop("Members"), "users", Permission.MEMBER_VIEW),
     (("audit",), gettext_noop("Activity"), "scroll-text", Permission.AUDIT_VIEW),
+    (("usage",), gettext_noop("Usage"), "chart-column", Permission.VIEW),
     (("settings",), gettext_noop("Settings"), "settings", Permission.SETTINGS_MANAGE),
 )
 # Pages that begin something, as verbs with an object.

@@ -49,6 +49,7 @@ PAGE_NAMES = {
     "members": gettext_noop("Members"),
     "audit": gettext_noop("Activity"),
     "billing": gettext_noop("Billing"),
+    "usage": gettext_noop("Usage"),
     "settings": gettext_noop("Settings"),
 }
 # Those that G and this key open.

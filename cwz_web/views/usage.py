@@ -1,0 +1,78 @@
+"""The usage of a workspace, where the installation has no plans; with plans, the page "Billing" shows it."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from cwz_web.billing.plans import PlanLimit, count_usage
+from cwz_web.generation.key_list import list_key_names
+from cwz_web.generation.usage import month_of, next_month, usage_by_subject
+from cwz_web.i18n import gettext
+from cwz_web.resources.permissions import Permission
+from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.views.usage_chart import DayUsage, find_day_usage
+from cwz_web.web.request import Request
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What is used of something; `limit` 0 is unlimited."""
+
+    label: str
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class UsagePage:
+    """The view model of usage.jinja2.
+
+    Attributes:
+        meters: What is used of each limit.
+        sources: The images of the month by API key, most first, and those without a key.
+        resets_on: The first day of the next month.
+        days: The images of the last days.
+    """
+
+    meters: list[Meter]
+    sources: list[tuple[str, int]]
+    resets_on: date
+    days: list[DayUsage]
+
+
+@view_config(
+    context=WorkspaceResource,
+    name="usage",
+    request_method="GET",
+    renderer="usage.jinja2",
+    permission=Permission.VIEW,
+)
+def usage_page(context: WorkspaceResource, request: Request) -> UsagePage | Response:
+    """Show what the workspace has used."""
+    if request.services.billing is not None:
+        return HTTPSeeOther(request.path_in("billing"))
+    db, workspace_id = request.db, context.access.workspace_id
+    used, counts = usage_by_subject(db, workspace_id), count_usage(db, workspace_id)
+    total = used.pop(workspace_id, 0)
+    quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
+    names = list_key_names(db, workspace_id)
+    by_key = [(names.get(str(key_id), gettext("An older key")), images) for key_id, images in used.items() if images]
+    others = total - sum(images for _, images in by_key)
+    return UsagePage(
+        meters=[
+            Meter(gettext("Images this month"), total, quota.limit or 0),
+            Meter(gettext("Members"), counts[PlanLimit.MEMBERS], 0),
+            Meter(gettext("Storage connections"), counts[PlanLimit.CONNECTIONS], 0),
+            Meter(gettext("Feeds"), counts[PlanLimit.FEEDS], 0),
+            Meter(gettext("Uploads"), counts[PlanLimit.UPLOADS], 0),
+        ],
+        sources=[
+            *sorted(by_key, key=lambda source: -source[1]),
+            *([(gettext("Runs, previews and signed URLs"), others)] if others > 0 else []),
+        ],
+        resets_on=next_month(month_of()),
+        days=find_day_usage(db, workspace_id),
+    )
