@@ -21,7 +21,7 @@ from cwz_web.resources.workspace import FeedResource
 from cwz_web.runs.mapping import formats_of
 from cwz_web.values.currencies import current_currencies
 from cwz_web.values.formats import CurrencyCode
-from cwz_web.web.forms import CSRF_FIELD, Form, read_form
+from cwz_web.web.forms import Form, read_form, typed_values
 from cwz_web.web.request import Request
 
 CURRENCY_FIELD = "feed_currency"
@@ -100,5 +100,5 @@ def set_currency(context: FeedResource, request: Request) -> Response:
     request.audit("feed.currency", feed.name, currency=feed.currency)
     if not form.template:
         return HTTPSeeOther(request.path_in("feeds", feed.id))
-    kept = {name: value for name, value in request.POST.items() if name not in (CSRF_FIELD, CURRENCY_FIELD)}
+    kept = {name: value for name, value in typed_values(request.POST).items() if name != CURRENCY_FIELD}
     return HTTPSeeOther(f"{request.path_in('runs', 'new')}?{urlencode(kept)}")

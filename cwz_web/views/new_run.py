@@ -39,7 +39,6 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyPrompt, currency_prompt
 from cwz_web.web.forms import (
-    CSRF_FIELD,
     FORM_MESSAGES,
     FieldError,
     Form,
@@ -47,6 +46,7 @@ from cwz_web.web.forms import (
     empty_form,
     error_messages,
     form_view,
+    typed_values,
 )
 from cwz_web.web.rendering import page_view, template_values
 from cwz_web.web.request import Request
@@ -191,7 +191,7 @@ class PlanPage(PlanFragment):
 )
 def show_new_run(context: RunCollection, request: Request) -> NewRunPage:
     """Show the form, with a guessed mapping and the image of the first row."""
-    return _page(request, empty_form(), dict(request.GET))
+    return _page(request, empty_form(), typed_values(request.GET))
 
 
 def _invalid_page(context: RunCollection, request: Request, form: SubmittedForm[RunForm]) -> NewRunPage:
@@ -209,7 +209,7 @@ def _invalid_page(context: RunCollection, request: Request, form: SubmittedForm[
 def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Response:
     """Show the plan of the run; once it is confirmed, start the run."""
     workspace_id = request.workspace.workspace_id
-    typed = {name: value for name, value in request.POST.items() if name != CSRF_FIELD and isinstance(value, str)}
+    typed = typed_values(request.POST)
     spec = read_spec(request, form, typed)
     quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
     try:
@@ -239,8 +239,9 @@ def _plan_page(request: Request, spec: RunSpec, typed: Mapping[str, str]) -> Res
 def show_plan(context: RunCollection, request: Request) -> PlanFragment:
     """Show what the run of the form would do."""
     try:
-        form = RunForm.model_validate(dict(request.GET))
-        return plan_fragment(request, read_spec(request, form, dict(request.GET)), in_background=True)
+        typed = typed_values(request.GET)
+        form = RunForm.model_validate(typed)
+        return plan_fragment(request, read_spec(request, form, typed), in_background=True)
     except ValidationError as error:
         message = next(iter(error_messages(error, FORM_MESSAGES).values()))
     except (FieldError, EmptyFeedError, InvalidSettingsError) as error:

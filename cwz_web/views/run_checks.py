@@ -22,7 +22,7 @@ from cwz_web.runs.sample_check import SampleCheck, check_sample
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
 from cwz_web.views.new_run import SourceForm, chosen_mapping, chosen_sizes, find_source
 from cwz_web.views.previews import MAX_ROW, render_preview, uploads_of
-from cwz_web.web.forms import FieldError
+from cwz_web.web.forms import FieldError, typed_values
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -78,7 +78,7 @@ class SampleCheckPage:
 )
 def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
     """Render the rows that stress the design, and show what was found in them."""
-    typed = dict(request.GET)
+    typed = typed_values(request.GET)
     feed, design = _find_source(request, _read_form(request, SourceForm))
     document, mapping = design.document, chosen_mapping(request, typed, design, feed)
     items = scan_items(request.db, feed)
@@ -115,7 +115,7 @@ def check_rows(context: RunCollection, request: Request) -> SampleCheckPage:
 )
 def row_image(context: RunCollection, request: Request) -> Response:
     """Return the image of a row as the run would render it. It is not stored, and not counted."""
-    typed, form = dict(request.GET), _read_form(request, RowImageForm)
+    typed, form = typed_values(request.GET), _read_form(request, RowImageForm)
     feed, design = _find_source(request, form)
     items = list_items(request.db, feed, form.row - 1, limit=1)
     if not items:
@@ -128,7 +128,7 @@ def row_image(context: RunCollection, request: Request) -> Response:
 
 def _read_form(request: Request, model: type[F]) -> F:
     try:
-        return model.model_validate(dict(request.GET))
+        return model.model_validate(typed_values(request.GET))
     except ValidationError:
         raise HTTPUnprocessableEntity(gettext("Choose a feed and a template")) from None
 

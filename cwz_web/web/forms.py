@@ -101,13 +101,18 @@ class SubmittedForm(Generic[M]):
         return SubmittedForm(None, {**self.errors, field: message}, self.typed)
 
 
+def typed_values(sent: MultiDict[str, Any]) -> dict[str, str]:
+    """Return the texts of a form or of a query without the CSRF token, which must not get into a URL."""
+    return {name: value for name, value in sent.items() if isinstance(value, str) and name != CSRF_FIELD}
+
+
 def read_form(model: type[M], posted: MultiDict[str, Any]) -> SubmittedForm[M]:
     """Validate the fields of a request.
 
     Raises:
         HTTPBadRequest: No browser sends this for our form: an unknown field, or a character that cannot be stored.
     """
-    typed = {name: value for name, value in posted.items() if isinstance(value, str) and name != CSRF_FIELD}
+    typed = typed_values(posted)
     if repeated := find_repeated_fields(posted, model.model_fields):
         return SubmittedForm(None, repeated, typed)
     try:

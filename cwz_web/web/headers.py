@@ -8,6 +8,7 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 
 from cwz_web.generation.signed_urls import SIGNATURE
+from cwz_web.web.forms import CSRF_FIELD
 from cwz_web.web.request import Handler, Request
 from cwz_web.web.static_errors import static_error_response
 
@@ -35,7 +36,7 @@ FIXED = (
 HSTS = ("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 FIXED_AND_HTTPS = (*FIXED, HSTS)
 # Parameters that let their holder do something: of links in emails, and of redirects from identity providers.
-SECRET_PARAMETERS = frozenset({"token", "code", "state", SIGNATURE})
+SECRET_PARAMETERS = frozenset({"token", "code", "state", CSRF_FIELD, SIGNATURE})
 NO_STORE = "private, no-store"
 
 

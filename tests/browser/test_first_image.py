@@ -4,12 +4,18 @@ import re
 import zipfile
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
 DATA = Path(__file__).parent.parent / "data"
 
 
 def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
+    urls: list[str] = []
+
+    def record(request: Request) -> None:
+        urls.append(request.url)
+
+    page.on("request", record)
     page.get_by_role("link", name="Feeds", exact=True).first.click()
     page.get_by_role("link", name="Upload feed").click()
     page.get_by_label("Drop your product export here").set_input_files(DATA / "shopify-apparel.csv")  # sent at once
@@ -45,6 +51,8 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     images.first.click()
     page.get_by_role("link", name="View full size").click()
     assert page.locator("img").evaluate("image => image.naturalWidth") == 1200
+    assert any("/runs/row-image?" in url for url in urls)
+    assert not [url for url in urls if "csrf_token" in url]
 
 
 def test_file_chosen_before_the_script_has_loaded_is_sent(page: Page) -> None:

@@ -1,11 +1,15 @@
 """Cross-site request forgery: requests without a valid token, or from another site."""
 
+import re
+from pathlib import Path
+
 import pytest
 from webtest import TestApp
 
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, sign_in
 
+TEMPLATES = Path(__file__).parent.parent.parent / "cwz_web" / "templates"
 KEY = {"name": "x", "generate": "on"}
 
 
@@ -75,3 +79,36 @@ def test_sign_in_needs_a_token(app: TestApp) -> None:
 def test_get_does_not_sign_out(app: TestApp, space: Workspace) -> None:
     assert app.get("/signout", status="*").status_int == 405
     assert app.get(f"/w/{space.slug}", status=200)
+
+
+@pytest.mark.parametrize("page", ["new", "checks", "plan"])
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_token_in_a_query_is_in_no_url_of_the_page(
+    app: TestApp, make: Factory, space: Workspace, page: str, headers: dict[str, str]
+) -> None:
+    """URLs are in logs, in the history and in referrers. Our scripts send the token in a header only."""
+    feed, template, sent = make.feed(space), make.template(space), token(app)
+    query = f"feed={feed.id}&template={template.id}&csrf_token={sent}"
+    response = app.get(f"/w/{space.slug}/runs/{page}?{query}", headers=headers)
+    assert {element.name for element in response.html.find_all(True) if sent in str(list(element.attrs.values()))} <= {
+        "body",  # hx-headers
+        "input",
+    }
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_no_form_puts_the_token_into_a_url() -> None:
+    """What `hx-get` sends, and a form with the method GET, is in the query of a URL."""
+    texts = {path: path.read_text() for path in TEMPLATES.rglob("*.jinja2")}
+    including = re.compile(r'<[^>]*hx-get=[^>]*hx-include="(?!{{ fields_of\()[^>]*>')
+    assert {path.name: found for path, text in texts.items() if (found := including.findall(text))} == {}
+    forms = re.compile(r'<form[^>]*(?:method="get"|hx-get)(?:(?!</form>).)*csrf', re.DOTALL)
+    assert {path.name: found for path, text in texts.items() if (found := forms.findall(text))} == {}
+
+
+def test_url_after_a_currency_has_no_token(app: TestApp, make: Factory, space: Workspace) -> None:
+    feed, template, sent = make.feed(space), make.template(space), token(app)
+    body = {"csrf_token": sent, "feed_currency": "EUR", "feed": str(feed.id), "template": str(template.id)}
+    location = app.post(f"/w/{space.slug}/feeds/{feed.id}/currency", body, status=303).location
+    assert str(template.id) in location
+    assert sent not in location
