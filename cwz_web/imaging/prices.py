@@ -48,15 +48,16 @@ def hide_old_prices(values: Mapping[str, str]) -> dict[str, HiddenPrice]:
         old_price = decode_html(text)
         if not old_price.strip():
             continue
-        is_higher = _is_higher(old_price, decode_html(values[PRICE]))
-        if isinstance(is_higher, Unclear):
-            hidden[name] = HiddenPrice(text, is_higher)
-        elif not is_higher:
+        is_old_price_shown = is_higher(old_price, decode_html(values[PRICE]))
+        if isinstance(is_old_price_shown, Unclear):
+            hidden[name] = HiddenPrice(text, is_old_price_shown)
+        elif not is_old_price_shown:
             hidden[name] = HiddenPrice(text, None)
     return hidden
 
 
-def _is_higher(old_price: str, price: str) -> bool | Unclear:
+def is_higher(old_price: str, price: str) -> bool | Unclear:
+    """Return whether an old price is higher than the current one, or why they cannot be compared."""
     if not price.strip():
         return Unclear(gettext_lazy("cannot be compared, since there is no price"))
     old, current = read_money(old_price), read_money(price)

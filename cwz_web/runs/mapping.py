@@ -1,6 +1,7 @@
 """Mappings from a template's fields to a feed's columns: guess one, so that a first run needs no setup; apply it.
 
-A mapping names a column, or several of which the first with a value counts: `sale_price | price`.
+A mapping names a column, or several of which the first with a value counts: `sale_price | price`. Of a price and a
+reduced one, the reduced one counts only if it is lower.
 """
 
 import re
@@ -10,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from cwz_web.feeds.column_formats import column_formats
 from cwz_web.feeds.models import Feed
-from cwz_web.imaging.prices import OLD_PRICES
+from cwz_web.imaging.filters import decode_html
+from cwz_web.imaging.prices import OLD_PRICES, PRICE, is_higher
 from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.values.formats import UNKNOWN, ValueFormat, with_format
-from cwz_web.values.numbers import Money, read_money
+from cwz_web.values.numbers import read_number
 from cwz_web.workspaces.models import Workspace
 
 # Common column names of shop feeds for each field, best first; compared without case, spaces and punctuation.
@@ -148,30 +150,53 @@ def apply_mapping(
         row: a row of the feed.
         formats: of the feed's columns (formats_of).
     """
-    values = {name: _first_value(column, row) if column else "" for name, column in mapping.items()}
+    compared = with_regular_prices(mapping)
+    values = {name: _first_value(column, row) if column else "" for name, column in compared.items()}
     return finish_values(mapping, values, field_formats(mapping, formats))
+
+
+def with_regular_prices(mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return a mapping that also has the column of the regular price, for finish_values to compare a reduced one with.
+
+    No field has the name of such a value: `price | `.
+    """
+    columns = {name: column.split(FALLBACK) for name, column in mapping.items() if _meaning(name) == PRICE}
+    reduced = {name: parts for name, parts in columns.items() if len(parts) > 1 and _plain(parts[0]) in SALE_PRICES}
+    return {**mapping, **{name + FALLBACK: parts[-1] for name, parts in reduced.items()}}
 
 
 def finish_values(
     mapping: Mapping[str, str], values: Mapping[str, str], formats: Mapping[str, ValueFormat]
 ) -> dict[str, str]:
-    """Return mapped values in their formats; a sale price of 0 stands for no reduction, as some shops write it.
+    """Return mapped values in their formats, with the regular price in the place of a reduced one that is not lower.
+
+    A reduced price of 0 stands for no reduction, as some shops write it.
 
     Args:
         mapping: the template's fields to the feed's columns.
-        values: by field.
+        values: by field, and those that with_regular_prices adds.
         formats: by field.
     """
-    finished: dict[str, str] = {name: with_format(text, formats.get(name, UNKNOWN)) for name, text in values.items()}
-    prices = {_meaning(name): name for name in finished if _meaning(name) in ("price", "old_price")}
-    if len(prices) < 2 or FALLBACK not in mapping.get(prices["price"], ""):
+    finished: dict[str, str] = {
+        name: with_format(text, formats.get(name.removesuffix(FALLBACK), UNKNOWN)) for name, text in values.items()
+    }
+    regular = finished.pop(PRICE + FALLBACK, None)
+    if PRICE not in finished or FALLBACK not in mapping.get(PRICE, ""):
         return finished
-    current, old = read_money(finished[prices["price"]]), read_money(finished[prices["old_price"]])
-    is_free = isinstance(current, Money) and not current.amount
-    if not is_free or not isinstance(old, Money) or not old.amount:
-        return finished
+    price, old = finished[PRICE], next((text for name, text in finished.items() if _meaning(name) == "old_price"), "")
+    counting = old if regular is None else regular
+    is_free = _is_zero(price) and _is_higher(counting, price)
+    is_no_reduction = regular is not None and not _is_zero(regular) and _is_higher(price, regular)
     # The engine leaves out an old price that is equal to the current one.
-    return finished | {prices["price"]: finished[prices["old_price"]]}
+    return finished | {PRICE: counting} if is_free or is_no_reduction else finished
+
+
+def _is_zero(text: str) -> bool:
+    return read_number(decode_html(text)) == 0
+
+
+def _is_higher(one: str, other: str) -> bool:
+    return is_higher(decode_html(one), decode_html(other)) is True
 
 
 def used_mapping(mapping: Mapping[str, str], used: Collection[str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.imaging.processors import installed_processors
 from cwz_web.jobs import PREPARE_QUEUE, app
-from cwz_web.runs.mapping import field_formats, formats_of, used_mapping
+from cwz_web.runs.mapping import field_formats, formats_of, used_mapping, with_regular_prices
 from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
@@ -537,12 +537,13 @@ def _insert_items(db: Session, run: Run, since: int) -> Row[Any]:
 
 def _parameters(run: Run, document: ImageTemplate, since: int) -> dict[str, Any]:
     """Return the parameters of _RENDERED_ROWS."""
+    mapping = _used_mapping(run.mapping, document, [Output.model_validate(output) for output in run.outputs])
     return {
         "workspace": run.workspace_id,
         "run": run.id,
         "feed": run.feed_id,
         "since": since,
-        "mapping": _used_mapping(run.mapping, document, [Output.model_validate(output) for output in run.outputs]),
+        "mapping": with_regular_prices(mapping),
         "formats": run.formats,
         "outputs": run.outputs,
         "outputs_per_row": len(run.outputs),

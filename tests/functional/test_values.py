@@ -131,7 +131,9 @@ def prices(program: Program, make: Factory) -> Template:
 
 
 def test_sale_price_or_else_the_price(program: Program, prices: Template, make: Factory) -> None:
-    feed = make.feed(program.space, b"id,price,sale_price\n1,20.00,15.00\n2,20.00,\n3,20.00,20.00\n4,20.00,0\n")
+    feed = make.feed(
+        program.space, b"id,price,sale_price\n1,20.00,15.00\n2,20.00,\n3,20.00,20.00\n4,20.00,0\n5,20.00,25.00\n"
+    )
     run = make.run(feed, prices, {"price": "sale_price | price", "old_price": "price"})
     render(make, program.space, str(run.id))
     wanted = [{"price": "15.00", "old_price": "20.00"}, {"price": "20.00", "old_price": ""}]

@@ -99,6 +99,40 @@ def test_sale_price_fills_the_price(row: dict[str, str], price: str, old_price: 
     assert apply_mapping(mapping, row, {}) == {"price": price, "old_price": old_price}
 
 
+@pytest.mark.parametrize(
+    ("price", "sale_price", "shown"),
+    [
+        ("40", "45", "40"),
+        ("40", "35", "35"),
+        ("40", "40.00", "40.00"),
+        ("40", "0", "40"),
+        ("40", "<b>0</b>", "40"),
+        ("40", "", "40"),
+        ("0", "35", "35"),
+        ("", "35", "35"),
+        ("", "0", "0"),
+        ("40 EUR", "45 USD", "45 USD"),
+        ("199 kr", "249 kr", "199 kr"),
+        ("N/A", "45", "45"),
+        ("40", "10-20", "10-20"),
+    ],
+)
+@pytest.mark.parametrize("old_price", [None, "", "uvp"])
+def test_sale_price_is_used_only_if_it_is_lower(price: str, sale_price: str, shown: str, old_price: str | None) -> None:
+    """Whatever fills the old price."""
+    row = {name: text for name, text in {"price": price, "sale_price": sale_price, "uvp": "50"}.items() if text}
+    mapping = {"price": "sale_price | price", **({} if old_price is None else {"old_price": old_price})}
+    values = apply_mapping(mapping, row, {})
+    assert values.pop("price") == shown
+    assert values == ({} if old_price is None else {"old_price": "50" if old_price else ""})
+
+
+def test_columns_without_a_sale_price_are_not_compared() -> None:
+    row = {"net": "40", "price": "35"}
+    assert apply_mapping({"price": "net | price"}, row, {}) == {"price": "40"}
+    assert apply_mapping({"price": "price | net"}, row, {}) == {"price": "35"}
+
+
 def test_values_have_the_format_of_their_column() -> None:
     formats = {"preis": ValueFormat(decimal="comma"), "sonderpreis": ValueFormat(currency="EUR")}
     mapping = {"price": "sonderpreis | preis", "title": "titel", "empty": ""}
