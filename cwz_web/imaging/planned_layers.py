@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from cwz_web.i18n import cut_message, gettext_lazy
@@ -12,6 +13,7 @@ from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.findings import MAX_MESSAGE_LENGTH, Finding, FindingCode
 from cwz_web.imaging.layer_base import SOURCE, Layer
 from cwz_web.imaging.layers import AnyLayer, Container, RatingLayer, StackLayer, pair_masks
+from cwz_web.imaging.prices import is_zero_price
 from cwz_web.imaging.repeats import EntryUse, entry_values
 from cwz_web.values.formats import Unclear
 from cwz_web.values.numbers import read_rating
@@ -120,13 +122,21 @@ class PlannedLayer:
     def resolve(self, values: Mapping[str, str]) -> tuple[tuple[str, ...], Iterable[Finding]]:
         """Return the layer's content for a row, and the values that it cannot show as its template asks."""
         resolved = [bound.resolve(values) for bound in self.bound_texts]
-        return tuple(text for text, _ in resolved), (
+        unclear_findings = (
             unclear_value(
                 self.layer, gettext_lazy("shows the field “%(field)s” as it is", field=field), values[field], unclear
             )
             for _, unclear_values in resolved
             for field, unclear in unclear_values
         )
+        return tuple(text for text, _ in resolved), chain(unclear_findings, self._zero_prices(values))
+
+    def _zero_prices(self, values: Mapping[str, str]) -> Iterator[Finding]:
+        """Yield the prices of 0 that the layer shows. The message has no value: 0 and 0.00 are the same image."""
+        for field in dict.fromkeys(field for bound in self.bound_texts for field in bound.money_fields):
+            if is_zero_price(field, values[field]):
+                message = gettext_lazy("shows a price of 0, the value of the field “%(field)s”", field=field)
+                yield Finding(FindingCode.VALUE_UNCLEAR, cut_message(message, MAX_MESSAGE_LENGTH), self.layer.name)
 
     def is_shown(self, values: Mapping[str, str]) -> bool:
         """Return whether the layer's condition holds for a row."""

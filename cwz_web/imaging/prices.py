@@ -1,13 +1,14 @@
-"""Old prices: shown only if they are higher than the current price, whatever the values of an image come from."""
+"""Prices of 0, and old prices: shown only if they are higher than the current one, wherever the values come from."""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from cwz_web.i18n import gettext_lazy
+from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.filters import decode_html
 from cwz_web.values.formats import Unclear
-from cwz_web.values.numbers import Readings, read_money, read_number, scan_number
+from cwz_web.values.numbers import Money, Readings, read_money, read_number, scan_number
 
 PRICE = "price"
 OLD_PRICES = ("old_price", "compare_at_price")
@@ -54,6 +55,12 @@ def hide_old_prices(values: Mapping[str, str]) -> dict[str, HiddenPrice]:
         elif not is_old_price_shown:
             hidden[name] = HiddenPrice(text, None)
     return hidden
+
+
+def is_zero_price(field: str, text: str) -> bool:
+    """Return whether a price is 0, as exports write what is not known: of a field for prices, or of type money."""
+    is_price = field == PRICE or (isinstance(text, FieldText) and isinstance(text.value, Money))
+    return is_price and read_number(decode_html(text)) == 0
 
 
 def is_higher(old_price: str, price: str) -> bool | Unclear:

@@ -9,10 +9,12 @@ import pytest
 
 from cwz_web.demo import starters
 from cwz_web.demo.starters import CATEGORIES, list_starters, open_starter
+from cwz_web.imaging.condition_builder import field_types, parse_condition
+from cwz_web.imaging.conditions import evaluate_condition
 from cwz_web.imaging.decoding import Source
 from cwz_web.imaging.engine import Engine
 from cwz_web.imaging.errors import SourceMissingError
-from cwz_web.imaging.layers import ImageLayer, walk_layers
+from cwz_web.imaging.layers import ImageLayer, RatingLayer, walk_layers
 from cwz_web.imaging.uploads import prepare_upload
 
 SLUGS = list(list_starters())
@@ -120,3 +122,19 @@ def test_images_come_from_rows_or_illustrations(slug: str) -> None:
 def test_unknown_starter() -> None:
     with pytest.raises(KeyError):
         open_starter("../contents")
+
+
+@pytest.mark.parametrize("slug", ["product-ad", "review-card", "review-score"])
+@pytest.mark.parametrize("rating", ["", "0", "0.0"])
+def test_product_without_a_rating_has_no_stars(engine: Engine, slug: str, rating: str) -> None:
+    document = open_starter(slug).document
+    plan = engine.plan(document)
+    stars = next(layer for layer in walk_layers(document.layers) if isinstance(layer, RatingLayer))
+    assert isinstance(stars.show_if, str)
+    assert parse_condition(stars.show_if, field_types(document, stars.name)), "people can edit it in rows"
+
+    def is_shown(value: str) -> bool:
+        return evaluate_condition(str(stars.show_if), plan.fill_values({"rating": value}))[0]
+
+    assert not is_shown(rating)
+    assert all(map(is_shown, ["4.5", "4,5", "0.5", "4.5/5"]))

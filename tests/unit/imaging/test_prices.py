@@ -95,6 +95,37 @@ def test_default_is_compared_as_well() -> None:
     assert digest(plan, {"price": "99 EUR"}) == digest(plan, {"price": "99 EUR", "old_price": ""})
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "is_found"),
+    [
+        ({"name": "price"}, "0", True),
+        ({"name": "price"}, "0,00 €", True),
+        ({"name": "price"}, "<b>0.00</b>", True),
+        ({"name": "price"}, "0.50 EUR", False),
+        ({"name": "price"}, "", False),
+        ({"name": "amount", "type": "money"}, "0", True),
+        ({"name": "amount", "type": "money"}, "", False),
+        ({"name": "amount"}, "0 EUR", False),
+        ({"name": "stock", "type": "number"}, "0", False),
+    ],
+)
+def test_price_of_zero_is_a_finding(field: dict[str, str], text: str, is_found: bool) -> None:
+    name = field["name"]
+    layers = [
+        {"type": "text", "name": "Formatted", "text": f'{{{{ {name} | money("EUR") }}}}', **BOX},
+        {"type": "text", "name": "Plain", "text": f"{{{{ {name} }}}}", **BOX},
+        {"type": "text", "name": "Hidden", "text": f"{{{{ {name} | money }}}}", **BOX}
+        | {"show_if": {"field": name, "is": "empty"}},
+    ]
+    document = {"canvas": {"width": 200, "height": 40}, "fields": [{"label": "Price", **field}], "layers": layers}
+    plan = Engine().plan(ImageTemplate.model_validate(document))
+    values = plan.fill_values({name: text})
+    for findings in (plan.compose(values, {}).findings, plan.lint(values, {})):
+        found = [(each.layer, each.message) for each in findings if each.code == "value_unclear"]
+        message = f"shows a price of 0, the value of the field “{name}”"
+        assert found == ([("Formatted", message)] if is_found else [])
+
+
 def test_old_price_without_a_field_for_the_price_is_shown() -> None:
     assert hide_old_prices({"old_price": "20"}) == {}
 
