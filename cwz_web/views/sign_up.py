@@ -1,6 +1,7 @@
 """Sign-up, and the links in emails: verification, password reset, new email address.
 
-A link opens a page with a button, which sends a POST request: email scanners follow links.
+A link opens a page with a button, which sends a POST request: email scanners follow links. The page of a verification
+sends it with a script in the browser that signed up, whose cookie a scanner does not have.
 """
 
 from dataclasses import dataclass
@@ -122,11 +123,14 @@ class VerifyPage:
 
     Attributes:
         needs_password: Whether another browser signed up, so that this one has to know the password.
+        is_sent_by_script: Whether a script presses the button. Not if another account is signed in: it would be signed
+            out.
     """
 
     form: SubmittedForm[VerifyForm]
     token: str
     needs_password: bool
+    is_sent_by_script: bool
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,14 @@ def _verify_page(context: Root, request: Request, form: SubmittedForm[VerifyForm
         _, account = find_token(request.db, _token(request), Purpose.VERIFY)
     except InvalidTokenError:
         return _bad_verification_link(request)
-    return VerifyPage(form, _token(request), needs_password=not is_sign_up_browser(account, request.visitor_id))
+    is_same_browser = is_sign_up_browser(account, request.visitor_id)
+    return VerifyPage(
+        form=form,
+        token=_token(request),
+        needs_password=not is_same_browser,
+        # Not after an error, which would repeat.
+        is_sent_by_script=is_same_browser and request.identity is None and request.method == "GET",
+    )
 
 
 def _forgot_page(context: Root, request: Request, form: SubmittedForm[EmailForm]) -> ForgotPage:
@@ -285,7 +296,7 @@ def resend_email(context: Root, request: Request) -> CheckEmailPage | Response:
 
 @view_config(context=Root, name="verify", request_method="GET", renderer=VERIFY_PAGE, permission=NO_PERMISSION_REQUIRED)
 def verify_page(context: Root, request: Request) -> VerifyPage | BadLinkPage:
-    """Show the button that verifies an email address."""
+    """Show the button that verifies an email address; a script presses it in the browser that signed up."""
     return _verify_page(context, request, empty_form())
 
 

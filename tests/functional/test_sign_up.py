@@ -33,6 +33,11 @@ def page_text(page: TestResponse) -> str:
     return re.sub(r"nonce[^ >]*|value=\"[^\"]*\"|X-CSRF[^>]*", "", page.text)
 
 
+def is_sent_by_script(page: TestResponse) -> bool:
+    """Return whether a script presses the button of a page."""
+    return "data-submit-form" in page.text and "submit-form.js" in page.text
+
+
 def find_account(make: Factory, email: str) -> Account | None:
     with make.database.transaction() as db:
         return db.scalar(select(Account).where(Account.email == email))
@@ -46,6 +51,7 @@ def test_sign_up_verification_and_sign_in(app: TestApp, mailbox: Mailbox) -> Non
     assert re.fullmatch(r"/verify\?token=[0-9a-f]{64}", link)
     page = app.get(link)
     assert "password" not in page.forms[0].fields
+    assert is_sent_by_script(page)
     page.forms[0].submit(status=303)
     assert app.get("/").follow().request.path == "/w/new", "the browser that signed up is signed in"
     other = TestApp(app.app)
@@ -67,12 +73,31 @@ def test_opening_the_link_verifies_nothing(app: TestApp, make: Factory, mailbox:
     submit_sign_up(app, "ada@example.org")
     link = mailbox.link("ada@example.org")
     for _ in range(3):
-        TestApp(app.app).get(link)
+        assert not is_sent_by_script(TestApp(app.app).get(link)), "a scanner can run scripts"
         TestApp(app.app).head(link, status="*")
     account = find_account(make, "ada@example.org")
     assert account is not None
     assert account.verified_at is None
     assert app.get(link).forms[0].submit().status_int == 303
+
+
+def test_link_does_not_replace_the_account_that_is_signed_in(app: TestApp, make: Factory, mailbox: Mailbox) -> None:
+    submit_sign_up(app, "ada@example.org")
+    link = mailbox.link("ada@example.org")
+    sign_in_with_form(app, make.account())
+    page = app.get(link)
+    assert "password" not in page.forms[0].fields
+    assert not is_sent_by_script(page)
+
+
+def test_form_of_a_link_is_not_sent_again_after_an_error(app: TestApp, mailbox: Mailbox) -> None:
+    submit_sign_up(app, "ada@example.org")
+    page = app.get(mailbox.link("ada@example.org"))
+    form = page.forms[0]
+    fields = {name: form[name].value for name in ("csrf_token", "token")}
+    invalid = app.post("/verify", {**fields, "password": "x" * 1000}, status=422)
+    assert "password" not in invalid.forms[0].fields
+    assert not is_sent_by_script(invalid)
 
 
 def test_only_the_newest_link_is_valid_and_only_once(app: TestApp, mailbox: Mailbox) -> None:
