@@ -203,19 +203,23 @@ def run_export(
         if export is None or export.state != ExportState.PENDING:
             return
     report = _progress_writer(database, workspace_id, export_id)
-    result: dict[str, Any]
+    result: dict[str, Any] = {}
+
+    def zip_images(run: Run) -> Iterator[bytes]:
+        result["images"] = yield from zip_run(database, providers, run, report)
+
     try:
         target = _find_target(database, export)
         with TemporaryDirectory(prefix="cwz-export-") as folder:
             if target.run:
-                parts = zip_run(database, providers, target.run, report)
+                parts = zip_images(target.run)
             else:
                 content = _collect(database, providers, workspace_id, Path(folder), with_images=export.with_images)
                 parts = _write_zip(content, providers, report)
             file = IteratorFile(parts)
             bucket = providers.open(target.connection.spec)
             bucket.put(target.key, file, content_type="application/zip")  # type: ignore[arg-type]
-        result = {"key": target.key, "connection_id": target.connection.id, "size": file.tell(), "percent": 100}
+        result |= {"key": target.key, "connection_id": target.connection.id, "size": file.tell(), "percent": 100}
         result["state"] = ExportState.DONE
     except StorageError as error:
         if not is_last_attempt and not isinstance(error, InvalidSettingsError):

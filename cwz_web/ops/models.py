@@ -38,7 +38,10 @@ class ExportState(StrEnum):
 
 
 class Export(WorkspaceOwned, Base):
-    """An export of a workspace, or of a run's images: one zip file, created by a job and deleted after some days."""
+    """An export of a workspace, or of a run's images: one zip file, created by a job and deleted after some days.
+
+    `images`: how many the zip of a run has; NULL of a workspace, and of zips from before they were counted.
+    """
 
     __tablename__ = "exports"
 
@@ -51,6 +54,7 @@ class Export(WorkspaceOwned, Base):
     connection_id: Mapped[UUID | None]
     key: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)
+    images: Mapped[int | None]
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (

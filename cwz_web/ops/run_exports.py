@@ -1,6 +1,6 @@
 """The images of a run as one zip, which a job stores beside them; `exports.py` has the job itself."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -108,8 +108,8 @@ def _entry_name(position: int, key: str, size: str, image: Image, *, is_incomple
 
 def zip_run(
     database: Database, providers: ProviderRegistry, run: Run, report: Callable[[float], None]
-) -> Iterator[bytes]:
-    """Yield the bytes of a run's zip; only one image is held in memory.
+) -> Generator[bytes, None, int]:
+    """Yield the bytes of a run's zip; only one image is held in memory. Return how many images it has.
 
     Args:
         database: finds the images.
@@ -121,7 +121,7 @@ def zip_run(
         entries = zip_entries(db, run)
         spec = get_connection(db, run.workspace_id, run.connection_id).spec
     bucket = providers.open(spec)
-    yield from zip_objects([(entry, bucket) for entry in entries], report)
+    return (yield from zip_objects([(entry, bucket) for entry in entries], report))
 
 
 def image_entries(images: Sequence[Image]) -> list[ZipEntry]:
@@ -132,12 +132,17 @@ def image_entries(images: Sequence[Image]) -> list[ZipEntry]:
     ]
 
 
-def zip_objects(entries: Sequence[tuple[ZipEntry, Bucket]], report: Callable[[float], None]) -> Iterator[bytes]:
+def zip_objects(
+    entries: Sequence[tuple[ZipEntry, Bucket]], report: Callable[[float], None]
+) -> Generator[bytes, None, int]:
     """Yield the bytes of a zip of stored objects; only one is held in memory. Missing ones are listed in a file.
 
     Args:
         entries: the files of the zip, and the buckets of their content.
         report: is called with the share that is done, from 0 to 1.
+
+    Returns:
+        How many of the objects the zip has.
     """
     archive = ZipStream(compress_type=ZIP_STORED)  # images are compressed already
     missing = []
@@ -153,3 +158,4 @@ def zip_objects(entries: Sequence[tuple[ZipEntry, Bucket]], report: Callable[[fl
     if missing:
         archive.add("\n".join(missing).encode(), MISSING_FILE)
     yield from archive.finalize()
+    return len(entries) - len(missing)

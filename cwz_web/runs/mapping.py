@@ -211,6 +211,11 @@ def used_mapping(mapping: Mapping[str, str], used: Collection[str]) -> dict[str,
     return {name: column for name, column in mapping.items() if name in needed}
 
 
+def title_field(mapping: Mapping[str, str]) -> str | None:
+    """Return the field of a mapping that names a row for people, if a column fills one."""
+    return next((name for name, column in mapping.items() if column and _meaning(name) == "title"), None)
+
+
 def formats_of(db: Session, feed: Feed) -> dict[str, ValueFormat]:
     """Return the format of each column of a feed, with the workspace's for what is not known."""
     return column_formats(feed, db.get_one(Workspace, feed.workspace_id).value_format)

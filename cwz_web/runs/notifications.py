@@ -47,13 +47,7 @@ def _email(workspace: Workspace, run: Run) -> EmailMessage:
         )
         text = [images]
         if run.incomplete:
-            text.append(
-                ngettext(
-                    "In %(count)s image a photo is missing.",
-                    "In %(count)s images a photo is missing.",
-                    run.incomplete,
-                )
-            )
+            text.append(ngettext("%(count)s image is incomplete.", "%(count)s images are incomplete.", run.incomplete))
         text.append(gettext("The run lists the findings; you can retry it there."))
     elif run.failed:
         subject = gettext("%(workspace)s: a run finished with failed images", workspace=name)

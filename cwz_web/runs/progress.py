@@ -10,12 +10,15 @@ from uuid import UUID
 from sqlalchemy import and_, func, select, text
 from sqlalchemy.orm import Session
 
+from cwz_web.db.pagination import count_rows
 from cwz_web.generation.models import Image
 from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run, RunItem
 
 PAGE = 48
+# The images of a run with more are not compared with one another.
+MAX_COMPARED = 10_000
 _COUNT_FINDINGS = text("""
     SELECT finding ->> 'code' AS code, finding ->> 'layer' AS layer, finding ->> 'message' AS message,
            count(*) AS images
@@ -225,6 +228,32 @@ def findings_of(db: Session, run: Run, limit: int = 10) -> list[FindingCount]:
         return []
     rows = db.execute(_COUNT_FINDINGS, {"workspace": run.workspace_id, "run": run.id, "limit": limit})
     return [FindingCount(row.code, row.layer, row.message, row.images) for row in rows]
+
+
+def count_images_with_findings(db: Session, run: Run) -> int:
+    """Return how many images of a run have findings, counted up to one more than `pagination.MAX_COUNT`."""
+    if not run.findings:
+        return 0
+    found = select(RunItem.position).where(
+        RunItem.workspace_id == run.workspace_id,
+        RunItem.run_id == run.id,
+        RunItem.findings.is_not(None),
+        RunItem.state != "pending",
+    )
+    return count_rows(db, found)
+
+
+def count_identical_images(db: Session, run: Run) -> int:
+    """Return how many images of a finished run are the same file as another one, such as those of equal variants.
+
+    They are not counted in large runs: the query reads all items.
+    """
+    if not run.finished_at or run.total > MAX_COMPARED:
+        return 0
+    images = select(func.count(RunItem.image_id) - func.count(RunItem.image_id.distinct())).where(
+        RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state != "pending"
+    )
+    return db.scalar(images) or 0
 
 
 def postponed_of(db: Session, run: Run) -> PostponedImages | None:

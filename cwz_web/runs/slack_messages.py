@@ -100,7 +100,7 @@ def _message(
             names = _names(db, workspace_id, run)
             sentence = f"{names}: {payload['done']:,} images are ready"
             if payload.get("incomplete"):
-                sentence += f", {count_text(payload['incomplete'], 'image')} without a photo"
+                sentence += f", {payload['incomplete']:,} incomplete"
             sentence += f", {payload['failed']:,} failed." if payload["failed"] else "."
             if payload.get("findings"):
                 sentence += f" The run completed with {count_text(payload['findings'], 'finding')}."

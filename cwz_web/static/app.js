@@ -112,6 +112,19 @@ function showNotices() {
 document.addEventListener("htmx:after:swap", showNotices);
 showNotices();
 
+// A zip that was requested in this tab is downloaded as soon as it is ready. Without this script its link stays.
+const ZIP_PATH = "zip";
+function downloadZip() {
+  if (sessionStorage.getItem(ZIP_PATH) !== location.pathname || document.querySelector("[data-zip=pending]")) return;
+  sessionStorage.removeItem(ZIP_PATH);
+  document.querySelector("[data-zip=ready]")?.click();
+}
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-zip=request]")) sessionStorage.setItem(ZIP_PATH, location.pathname);
+});
+document.addEventListener("htmx:after:swap", downloadZip);
+downloadZip();
+
 const CHARACTERS = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&#34;": '"', "&#39;": "'" };
 
 function titleOf(page) {

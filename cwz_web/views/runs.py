@@ -27,6 +27,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunResource
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
 from cwz_web.runs.image_deletion import count_deleted_images
+from cwz_web.runs.mapping import title_field
 from cwz_web.runs.missing_photos import MAX_ATTEMPTS
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.planning import RUN_CANCELED, cancel_run, retry_run
@@ -36,6 +37,8 @@ from cwz_web.runs.progress import (
     PostponedImages,
     Progress,
     RunState,
+    count_identical_images,
+    count_images_with_findings,
     findings_of,
     postponed_of,
     progress_of,
@@ -57,6 +60,7 @@ from cwz_web.workspaces.models import Workspace
 
 MAX_FAILURES = 10
 MAX_INCOMPLETE = 10
+MAX_TITLE = 80
 WITH_FINDINGS = "findings"
 STATE_FILTERS = {
     "": gettext_noop("All"),
@@ -120,9 +124,10 @@ class ResultImage:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """The images of a row, in all sizes and formats."""
+    """The images of a row, in all sizes and formats, and its title if it has one beside its key."""
 
     key: str
+    title: str
     images: list[ResultImage]
 
 
@@ -193,7 +198,7 @@ class ResultsFragment:
 
     Attributes:
         is_stopped: Whether the run has ended without an attempt at all of its images.
-        details: How many images are unchanged, incomplete and failed, for each number that is not zero.
+        details: How many images are unchanged, identical, incomplete and failed, for each number that is not zero.
     """
 
     run: Run
@@ -214,6 +219,7 @@ class ResultsFragment:
     export_error: str | None
     can_download: bool
     can_export: bool
+    is_outdated: bool
     download_label: str
     retry_label: str
     rows: list[ResultRow]
@@ -307,13 +313,13 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
     results = _shown_results(request, run, form, position) if shows_images else []
     paths = {link.image.id: link.path for link in image_links(request, [image for _, image in results if image])}
     export = find_run_export(request.db, run)
-    has_failures = shows_findings and run.failed and not run.error_message and not run.canceled_at
+    has_failures = shows_findings and _failed_images(run)
     failures = _problems(request, run, "failed", MAX_FAILURES) if has_failures else []
     incomplete = _problems(request, run, "incomplete", MAX_INCOMPLETE) if shows_findings and run.incomplete else []
     postponed = None if progress.finished else postponed_of(request.db, run)
     is_exporting = export is not None and export.state == ExportState.PENDING
     can_download = export is not None and export.state == ExportState.DONE
-    can_export = run.done + run.incomplete > 0 and (export is None or _can_export_again(export, run))
+    can_export = _can_export(run, export)
     return ResultsFragment(
         run=run,
         tab=tab,
@@ -325,7 +331,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         finished=run.done + run.incomplete + (0 if run.error_message else run.failed),
         state=state_text(run),
         badge=BADGES[state],
-        details=_details(run),
+        details=_details(run, count_identical_images(request.db, run)),
         detail=_detail(state, progress, postponed),
         export=export,
         is_exporting=is_exporting,
@@ -334,9 +340,10 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
         can_download=can_download,
         can_export=can_export,
+        is_outdated=export is not None and is_outdated(export, run),
         download_label=_download_label(run, export),
         retry_label=_retry_label(state),
-        rows=_result_rows([_result_image(run, item, image, paths[image.id]) for item, image in results if image]),
+        rows=_result_rows(run, [_result_image(run, item, image, paths[image.id]) for item, image in results if image]),
         deleted=_deleted_text(count_deleted_images(request.db, run)) if shows_images else "",
         failures=failures,
         more_failures=run.failed - len(failures) if failures else 0,
@@ -347,7 +354,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         findings=[_finding_link(each) for each in findings_of(request.db, run)] if shows_findings else [],
         finding=f"{form.layer} {form.message}".strip(),
         postponed=_postponed_text(postponed),
-        filters=_state_filters(run, form.state),
+        filters=_state_filters(run, form.state, count_images_with_findings(request.db, run) if shows_images else 0),
         query=_results_query(**form.model_dump(), after=position),
         is_first=not position,
         first_query=_results_query(**form.model_dump()),
@@ -388,6 +395,8 @@ def turn_on_auto_run(context: RunResource, request: Request) -> Response:
 def prepare_zip(context: RunResource, request: Request) -> Response:
     """Let a job create the zip file of a run's images."""
     run = context.row
+    if not _can_export(run, find_run_export(request.db, run)):
+        return HTTPSeeOther(request.path_in("runs", run.id))
     with suppress(InvalidSettingsError):  # the run's connection was removed, so there is nothing to download
         request_run_export(request.db, run, request.user.account.id)
         return _redirect(request, run, "run.zip")
@@ -418,14 +427,24 @@ def _can_change(request: Request, run: Run, progress: Progress) -> bool:
     return bool((run.failed or run.incomplete) and request.has_permission(Permission.RUN_RETRY))
 
 
-def _can_export_again(export: Export, run: Run) -> bool:
-    return export.state != ExportState.PENDING and (export.state == ExportState.FAILED or is_outdated(export, run))
+def _can_export(run: Run, export: Export | None) -> bool:
+    """Return whether a zip of the run can be requested: not while it is rendered, when the zip would lack images."""
+    if state_of(run) in (RunState.PREPARING, RunState.RUNNING) or not run.done + run.incomplete:
+        return False
+    if export is None or export.state == ExportState.FAILED:
+        return True
+    return export.state != ExportState.PENDING and is_outdated(export, run)
 
 
 def _download_label(run: Run, export: Export | None) -> str:
+    """Return the label of the link to a zip; that of an outdated one says how many images it has, if that is known."""
     if export is None or not is_outdated(export, run):
         return gettext("Download zip")
-    return gettext("Download earlier zip")
+    if export.images is None:
+        return gettext("Download earlier zip")
+    return ngettext(
+        "Download earlier zip of %(count)s image", "Download earlier zip of %(count)s images", export.images
+    )
 
 
 def _state_text(run: Run) -> str:
@@ -488,15 +507,23 @@ def _result_image(run: Run, item: RunItem, image: Image, path: str) -> ResultIma
     return ResultImage(item, image, ", ".join(names), path, item.state == "incomplete", findings)
 
 
-def _result_rows(images: list[ResultImage]) -> list[ResultRow]:
+def _result_rows(run: Run, images: list[ResultImage]) -> list[ResultRow]:
     """Return the images by row; those of a row follow one another."""
-    return [ResultRow(key, list(group)) for key, group in groupby(images, key=lambda each: each.item.key)]
+    field = title_field(run.mapping)
+    rows = [(key, list(group)) for key, group in groupby(images, key=lambda each: each.item.key)]
+    return [ResultRow(key, _row_title(key, group[0].item, field), group) for key, group in rows]
+
+
+def _row_title(key: str, item: RunItem, field: str | None) -> str:
+    title = " ".join(item.data.get(field, "").split())[:MAX_TITLE] if field else ""
+    return title if title != key else ""
 
 
 def _tabs(request: Request, run: Run, current: RunTab) -> list[Tab]:
     """Return the tabs that the user may see."""
     hidden = set() if request.has_permission(Permission.RUN_START) else {RunTab.OUTPUT_FEED, RunTab.AUTOMATION}
-    path, issues = request.path_in("runs", run.id), run.findings + run.incomplete + run.failed
+    # An incomplete image has a finding that says what it lacks.
+    path, issues = request.path_in("runs", run.id), run.findings + _failed_images(run)
     labels = translate_labels(TAB_LABELS)
     if issues:
         labels[RunTab.FINDINGS] = gettext("Findings (%(number)s)", number=number(issues))
@@ -520,17 +547,28 @@ def _finding_link(finding: FindingCount) -> FindingLink:
     return FindingLink(f"{finding.layer} {finding.message}".strip(), finding.images, query)
 
 
-def _state_filters(run: Run, current: str) -> list[StateFilter]:
-    """Return the links to the images of each state; none if all images are ready or all are incomplete."""
+def _failed_images(run: Run) -> int:
+    """Return how many images have failed, without those that were left out of a run that was canceled or stopped."""
+    return 0 if run.error_message or run.canceled_at else run.failed
+
+
+def _state_filters(run: Run, current: str, with_findings: int) -> list[StateFilter]:
+    """Return the links to the images of each state; none if all images are ready or all are incomplete.
+
+    Args:
+        run: the run.
+        current: the state that is chosen.
+        with_findings: how many images have findings, at most MAX_COUNT + 1; one image can have several.
+    """
     numbers = {"done": run.done, "incomplete": run.incomplete, "failed": 0 if run.error_message else run.failed}
     is_mixed = numbers["failed"] or (numbers["done"] and numbers["incomplete"]) or run.findings
     if not current and not is_mixed:
         return []
-    numbers |= {"": sum(numbers.values()), WITH_FINDINGS: run.findings}
+    numbers |= {"": sum(numbers.values()), WITH_FINDINGS: with_findings}
     return [
         StateFilter(
             label=gettext(label),
-            images=None if state == WITH_FINDINGS else numbers[state],
+            images=None if state == WITH_FINDINGS and with_findings > MAX_COUNT else numbers[state],
             query=_results_query(state=state),
             is_current=state == current,
         )
@@ -555,12 +593,17 @@ def _postponed_text(postponed: PostponedImages | None) -> str:
     )
 
 
-def _details(run: Run) -> list[str]:
+def _details(run: Run, identical: int) -> list[str]:
+    """Return how many images are unchanged, identical, incomplete and failed, for each number that is not zero."""
     details = []
     if run.unchanged:
         details.append(ngettext("%(count)s of them unchanged", "%(count)s of them unchanged", run.unchanged))
+    if identical:
+        details.append(
+            ngettext("%(count)s of them identical to another", "%(count)s of them identical to others", identical)
+        )
     if run.incomplete:
-        details.append(ngettext("%(count)s without a photo", "%(count)s without a photo", run.incomplete))
+        details.append(ngettext("%(count)s incomplete", "%(count)s incomplete", run.incomplete))
     if run.failed and run.canceled_at:
         details.append(
             ngettext("%(count)s left out: the run was canceled", "%(count)s left out: the run was canceled", run.failed)

@@ -71,7 +71,7 @@ def test_images_from_an_uploaded_feed(
     part = app.get(f"/w/{space.slug}/runs/{run.id}", headers=HTMX)
     assert part.text.lstrip().startswith('<div id="results"')
     assert re.fullmatch(r"Completed, \d+ findings", part.html.find(class_="badge").text)
-    assert "22 without a photo" in part.text
+    assert "22 incomplete" in part.text
     findings = app.get(f"/w/{space.slug}/runs/{run.id}?tab=findings", headers=HTMX)
     assert "Image has no image: this URL cannot be fetched: its host is unknown" in " ".join(findings.text.split())
     assert len(findings.html.find("section", attrs={"aria-label": "Incomplete images"}).find_all("li")) == 10
@@ -93,6 +93,29 @@ def test_images_from_an_uploaded_feed(
     assert image.html.find("section", attrs={"aria-label": "Findings"}).li.text.startswith("Image has no image")
     assert len(app.get(f"/w/{space.slug}/images").html.find_all("img")) > 10
     assert "0 of 22" in app.get(f"/w/{space.slug}").text
+
+
+def test_numbers_of_a_run_say_what_they_count(app: TestApp, make: Factory, space: Workspace) -> None:
+    feed = make.feed(space, b"sku,title\n1,Bowl\n2,Bowl\n3,\n")
+    run = make.run(feed, make.template(space))  # no column fills the photo, which is a finding of each image
+    work(make, run)
+    page = app.get(f"/w/{space.slug}/runs/{run.id}")
+    progress = " ".join(page.html.find(attrs={"aria-label": "Progress"}).p.text.split())
+    assert progress.startswith("Completed, 4 findings 2 of 3 images, 1 of them identical to another, 1 incomplete in")
+    tabs = [tab.text for tab in page.html.select(".tabs a")]
+    assert "Findings (4)" in tabs, "the incomplete image is not counted beside its finding"
+    filters = [each.text.strip() for each in page.html.find(attrs={"aria-label": "Images by state"}).find_all("a")]
+    assert filters == ["All (3)", "Ready (2)", "With findings (3)", "Incomplete (1)"]
+    cards = [" ".join(card.h2.text.split()) for card in page.html.select(".result-rows > li")]
+    assert cards == ["1 Bowl", "2 Bowl", "3"], "the title is beside the key"
+
+
+def test_rows_left_out_of_a_canceled_run_are_no_findings(app: TestApp, make: Factory, space: Workspace) -> None:
+    run = make.run(make.feed(space), make.template(space))
+    path = f"/w/{space.slug}/runs/{run.id}"
+    page = app.get(path)
+    next(form for form in page.forms.values() if form.action.endswith("/cancel")).submit(status=303)
+    assert "Findings" in [tab.text for tab in app.get(path).html.select(".tabs a")]
 
 
 def test_invalid_file_is_rejected_and_not_stored(app: TestApp, space: Workspace) -> None:

@@ -79,6 +79,7 @@ def test_zip_is_prepared_and_downloaded(shop: Shop) -> None:
     page = shop.app.get(shop.path)
     assert "Prepare zip" not in page.text
     assert "hx-trigger" not in page.html.find(id="results").attrs
+    assert page.html.find("a", attrs={"data-zip": "ready"})["href"].endswith("/images.zip"), "the script follows it"
     download = page.click("Download zip")
     assert download.headers["Content-Disposition"].startswith("attachment")
     assert download.headers["Content-Disposition"].endswith('.zip"')
@@ -97,8 +98,20 @@ def test_zip_of_a_resumed_run_can_be_prepared_again(shop: Shop) -> None:
     with shop.make.database.transaction(shop.space.id) as db:
         db.execute(text("UPDATE runs SET finished_at = now() + interval '1 second'"))
     page = shop.app.get(shop.path)
-    assert "Download earlier zip" in page.text
-    assert "Prepare zip" in page.text
+    actions = page.html.find(class_="sticky-actions")
+    assert actions.select_one(".primary").text.strip() == "Prepare zip"
+    [earlier] = actions.select("a")
+    assert earlier.text.strip().startswith("Download earlier zip of 2 images (")
+    assert "data-zip" not in earlier.attrs, "it is not what was requested"
+
+
+def test_zip_is_offered_once_the_run_has_finished(shop: Shop) -> None:
+    with shop.make.database.transaction(shop.space.id) as db:
+        db.execute(text("UPDATE runs SET finished_at = NULL, done = 1"))
+    page = shop.app.get(shop.path)
+    assert "Prepare zip" not in page.text
+    shop.app.post(f"{shop.path}/zip", {"csrf_token": page.forms[0]["csrf_token"].value}, status=303)
+    assert shop.make.count(Export, shop.space.id) == 0
 
 
 def test_missing_images_are_listed_in_the_zip(shop: Shop, services: Services) -> None:
@@ -108,6 +121,8 @@ def test_missing_images_are_listed_in_the_zip(shop: Shop, services: Services) ->
     shop.prepare()
     shop.work()
     data = shop.app.get(f"{shop.path}/images.zip").body
+    with shop.make.database.transaction(shop.space.id) as db:
+        assert db.query(Export).one().images == 1, "only what it has"
     assert sorted(names_in(data))[-1] == "missing.txt"
     assert zipfile.ZipFile(BytesIO(data)).read("missing.txt").decode() in NAMES
 
