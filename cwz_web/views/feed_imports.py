@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
@@ -43,6 +43,7 @@ from cwz_web.views.column_formats import FormatControl, detected_formats, format
 from cwz_web.views.feed_column_preview import ImportPreview, preview_import
 from cwz_web.views.feed_currency import currency_groups, describe_columns, url_of
 from cwz_web.views.feed_reading import PostedReading, ReadingPanel, posted_reading, read_preview
+from cwz_web.views.setup_steps import SETUP, Next, NumberedStep, SetupStep, steps_of_page
 from cwz_web.web.downloads import csv_download
 from cwz_web.web.forms import (
     FieldError,
@@ -61,8 +62,6 @@ from cwz_web.workspaces.models import Workspace
 
 NO_FILE = gettext_noop("Choose a file with at least one row of data")
 PREVIEW_ROWS = 3
-# The page of columns leads back to the setup page.
-SETUP_QUERY = "?next=setup"
 INVALID_ROWS_PER_PAGE = 200
 # An import that has not begun after this many seconds waits for a worker.
 WAITING_AFTER = 5
@@ -75,7 +74,7 @@ class UploadForm(Form):
     """
 
     name: Annotated[str, Field(max_length=100)] = ""
-    next: Literal["setup", ""] = ""
+    next: Next = ""
     pasted: Annotated[str, Field(max_length=2_000_000)] = ""
 
 
@@ -87,9 +86,10 @@ class ImportNumberForm(Form):
 
 @dataclass(frozen=True)
 class UploadPage:
-    """Values of feeds/new.jinja2."""
+    """Values of feeds/new.jinja2; with the steps of the setup if the form is that of its page."""
 
     form: SubmittedForm[UploadForm]
+    steps: list[NumberedStep]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ class ColumnsPage:
         has_new_columns: Whether the file was just read in another way.
         currency: The control of the currency; None if no column has prices without one, and none is set.
         preview: The first rows as they are imported.
+        steps: The steps of the setup, if the page belongs to it.
     """
 
     feed: Feed
@@ -142,6 +143,7 @@ class ColumnsPage:
     has_new_columns: bool
     currency: "CurrencyControl | None"
     preview: ImportPreview
+    steps: list[NumberedStep]
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class InvalidRowsPage:
 
 
 def _upload_page(context: FeedCollection, request: Request, form: SubmittedForm[UploadForm]) -> UploadPage:
-    return UploadPage(form)
+    return UploadPage(form, steps_of_page(form.typed.get("next"), SetupStep.FEED))
 
 
 @view_config(
@@ -224,7 +226,7 @@ def upload_feed(context: FeedCollection, request: Request, form: UploadForm) -> 
     feed = create_feed(request.db, workspace_id, name=name[:100], file_name=file_name)
     create_import(request.db, feed, file_name=file_name, file=file, state=ImportState.DRAFT, started_by=account.id)
     request.audit("feed.upload", feed.name, file=file_name[:200])
-    return HTTPSeeOther(request.path_in("feeds", feed.id, "columns") + (SETUP_QUERY if form.next else ""))
+    return HTTPSeeOther(request.path_in("feeds", feed.id, "columns") + (f"?next={SETUP}" if form.next else ""))
 
 
 @view_config(
@@ -268,7 +270,8 @@ def save_columns(context: FeedResource, request: Request) -> Response | ColumnsP
         _import_again(request, feed, newest)
     details = {"key": schema.key_names, "columns": len(schema.types), "currency": feed.currency}
     request.audit("feed.columns", feed.name, **details)
-    return HTTPSeeOther(request.path_in("setup") if _is_setup(request) else request.path_in("feeds", feed.id))
+    is_setup = request.GET.get("next") == SETUP
+    return HTTPSeeOther(request.path_in("setup") if is_setup else request.path_in("feeds", feed.id))
 
 
 @dataclass(frozen=True)
@@ -353,10 +356,6 @@ def invalid_rows_csv(context: FeedResource, request: Request) -> Response:
     return csv_download(f"invalid-rows-{record.number}.csv", [["line", "reason", *columns], *lines])
 
 
-def _is_setup(request: Request) -> bool:
-    return bool(request.GET.get("next") == "setup")
-
-
 def progress_of_import(record: FeedImport | None) -> ImportProgress | None:
     """Return the progress of an import; None if it is not queued or running."""
     if record is None or record.state != ImportState.QUEUED:
@@ -419,6 +418,7 @@ def _columns_page(
         has_new_columns=posted is not None and posted.is_changed,
         currency=_currency_control(request, feed, schema, sample, detected, form),
         preview=_preview_import(request, feed, shown or schema, sample),
+        steps=steps_of_page(request.GET.get("next"), SetupStep.COLUMNS),
     )
 
 

@@ -38,6 +38,7 @@ from cwz_web.storage.connections import list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.feed_currency import CURRENCY_FIELD, CurrencyPrompt, currency_prompt
+from cwz_web.views.setup_steps import NumberedStep, SetupStep, steps_of_page
 from cwz_web.web.forms import (
     FORM_MESSAGES,
     FieldError,
@@ -143,7 +144,7 @@ class MappingFragment:
 
 @dataclass(frozen=True)
 class NewRunPage:
-    """What runs/new.jinja2 shows. Without a feed or a template there is no mapping yet."""
+    """What runs/new.jinja2 shows. Without a feed or a template there is no mapping yet; only the setup has steps."""
 
     form: SubmittedForm[RunForm]
     feeds: list[Choice]
@@ -156,6 +157,7 @@ class NewRunPage:
     max_kilobytes: str
     file_options: list[Choice]
     mapping: MappingFragment | None
+    steps: list[NumberedStep]
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class PlanFragment:
 class PlanPage(PlanFragment):
     """What runs/plan.jinja2 shows: the plan, the form that it is for, and the prompt for the currency of its feed."""
 
+    steps: list[NumberedStep]
     typed: dict[str, str]
     currency_prompt: CurrencyPrompt | None
 
@@ -225,7 +228,8 @@ def start_new_run(context: RunCollection, request: Request, form: RunForm) -> Re
 def _plan_page(request: Request, spec: RunSpec, typed: Mapping[str, str]) -> Response:
     kept = {name: value for name, value in typed.items() if name != CURRENCY_FIELD}
     prompt = currency_prompt(request, spec.feed)  # without scripts, another feed can be chosen with the same click
-    page = PlanPage(typed=kept, currency_prompt=prompt, **vars(plan_fragment(request, spec)))
+    steps = steps_of_page(typed.get("next"), SetupStep.RUN)
+    page = PlanPage(steps=steps, typed=kept, currency_prompt=prompt, **vars(plan_fragment(request, spec)))
     return render_to_response("runs/plan.jinja2", template_values(page), request=request)
 
 
@@ -333,6 +337,7 @@ def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, st
         max_kilobytes=typed.get("max_kilobytes", ""),
         file_options=[Choice(name, gettext(label), name in typed) for name, label in FILE_OPTION_LABELS.items()],
         mapping=_mapping_part(request, feed, template, typed) if feed and template else None,
+        steps=steps_of_page(typed.get("next"), SetupStep.RUN),
     )
 
 

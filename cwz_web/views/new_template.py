@@ -24,6 +24,7 @@ from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.runs.mapping import SAMPLE
+from cwz_web.views.setup_steps import Next, NumberedStep, SetupStep, steps_of_page
 from cwz_web.views.templates import read_document
 from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
@@ -149,6 +150,7 @@ class StarterPage:
     preview: PreviewFeed
     problem: str
     back: str
+    steps: list[NumberedStep]
 
 
 class GalleryQuery(Form):
@@ -160,6 +162,7 @@ class GalleryQuery(Form):
     category: Literal[(*CATEGORIES, "")] = ""  # type: ignore[valid-type]
     feed: UUID | Literal["sample", ""] = ""
     search: Annotated[str, Field(max_length=60)] = ""
+    next: Next = ""
 
     def matches(self, entry: StarterEntry) -> bool:
         """Return whether a starter is in the category and has the text in its name or the label of its category."""
@@ -173,6 +176,7 @@ class StarterForm(Form):
     starter: Literal[(*list_starters(), "blank")]  # type: ignore[valid-type]
     size: BlankSize = BlankSize.LINK
     feed: UUID | None = None
+    next: Next = ""
 
 
 class ImportForm(Form):
@@ -223,7 +227,8 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
     feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
     preview = _preview_feed(request, query, feeds)
     found = preview.find_rows(entry, MAX_ROWS)
-    back = request.path_in("templates", "new") + _query(category=query.category, feed=preview.value)
+    gallery = ["setup"] if query.next else ["templates", "new"]
+    back = request.path_in(*gallery) + _query(category=query.category, feed=preview.value)
     rows = _preview_rows(request, entry, preview, found)
     return StarterPage(
         entry=entry,
@@ -234,6 +239,7 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
         preview=preview,
         problem=found.problem,
         back=back,
+        steps=steps_of_page(query.next, SetupStep.TEMPLATE),
     )
 
 
@@ -256,7 +262,7 @@ def create_from_starter(context: TemplateCollection, request: Request, form: Sta
         raise FieldError("starter", str(error)) from None
     template_id = _create(request, starter.entry.name, starter.document)
     if form.feed is not None:
-        query = _query(feed=form.feed, template=template_id)
+        query = _query(feed=form.feed, template=template_id, next=form.next)
         return HTTPSeeOther(request.path_in("runs", "new") + query)
     return _open_editor(request, template_id)
 
@@ -288,7 +294,7 @@ def find_gallery(request: Request, query: GalleryQuery) -> Gallery:
     feeds = list_feeds(request.db, request.workspace.workspace_id, MAX_FEEDS)
     preview = _preview_feed(request, query, feeds)
     entries = [entry for entry in list_starters().values() if query.matches(entry)]
-    tiles = [_tile(request, entry, preview, query.category) for entry in entries]
+    tiles = [_tile(request, entry, preview, query) for entry in entries]
     paths = {category: _query(category=category, feed=preview.value) for category in ("", *CATEGORIES)}
     return Gallery(
         sorted(tiles, key=lambda tile: bool(tile.problem)),
@@ -309,14 +315,15 @@ def _preview_feed(request: Request, query: GalleryQuery, feeds: Sequence[Feed]) 
     return PreviewFeed(feed, list_items(request.db, feed, limit=SAMPLE) if feed else [])
 
 
-def _tile(request: Request, entry: StarterEntry, preview: PreviewFeed, category: str) -> StarterTile:
+def _tile(request: Request, entry: StarterEntry, preview: PreviewFeed, query: GalleryQuery) -> StarterTile:
     found = preview.find_rows(entry, 1)
     size = _tile_size(entry)
     if found.numbers:
         image = _feed_image(request, entry, size, preview, found.numbers[0])
     else:
         image = _sample_image(request, entry, size)
-    path = request.path_in("templates", "starter") + _query(name=entry.slug, category=category, feed=preview.value)
+    parameters = _query(name=entry.slug, category=query.category, feed=preview.value, next=query.next)
+    path = request.path_in("templates", "starter") + parameters
     return StarterTile(entry, gettext(CATEGORIES[entry.category]), image, path, found.problem)
 
 

@@ -1,7 +1,6 @@
 """The way from a new workspace to its first images: data, a design, a run. It can be left and resumed at each step."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
@@ -25,22 +24,12 @@ from cwz_web.storage.connections import create_connection, has_storage, ready_pr
 from cwz_web.storage.contract import StorageError
 from cwz_web.views.feed_imports import ImportProgress, progress_of_import
 from cwz_web.views.new_template import SAMPLE_DATA, Gallery, GalleryQuery, find_gallery
+from cwz_web.views.setup_steps import SETUP, NumberedStep, SetupStep, numbered_steps
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.provider_forms import provider_label
 from cwz_web.web.request import Request
 
 PAGE = "workspaces/setup.jinja2"
-
-
-class SetupStep(StrEnum):
-    """What a workspace lacks until its first images."""
-
-    STORAGE = "storage"
-    FEED = "feed"
-    COLUMNS = "columns"
-    TEMPLATE = "template"
-    RUN = "run"
-    NOTHING = "nothing"
 
 
 STEP_LABELS = {
@@ -56,12 +45,6 @@ STEP_HINTS = {
     SetupStep.COLUMNS: gettext_noop("Next step to your first images: review the columns of your data."),
     SetupStep.TEMPLATE: gettext_noop("Next step to your first images: choose a design."),
     SetupStep.RUN: gettext_noop("Next step to your first images: render your images."),
-}
-# The steps that the page numbers. The others are parts of the first one, or have no design of their own.
-NUMBERED = {
-    SetupStep.FEED: gettext_noop("Data"),
-    SetupStep.TEMPLATE: gettext_noop("Design"),
-    SetupStep.RUN: gettext_noop("Images"),
 }
 
 
@@ -99,15 +82,6 @@ class SetupState:
     def hint(self) -> str:
         """What to do next, as a sentence, or nothing."""
         return gettext(STEP_HINTS[self.step]) if self.step in STEP_HINTS else ""
-
-
-@dataclass(frozen=True)
-class NumberedStep:
-    """A step in the list of steps: its label, whether it is done, and whether it comes next."""
-
-    label: str
-    is_done: bool
-    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -157,16 +131,12 @@ def _page(context: WorkspaceResource, request: Request, form: SetupForm) -> Setu
     if state.step == SetupStep.TEMPLATE:
         query = read_form(GalleryQuery, request.GET).value or GalleryQuery()
         # A feed that is being imported has no rows to show yet.
-        gallery = find_gallery(request, query.model_copy(update={"feed": SAMPLE_DATA}) if progress else query)
-    order = list(SetupStep)
-    current = {SetupStep.STORAGE: SetupStep.FEED, SetupStep.COLUMNS: SetupStep.FEED}.get(state.step, state.step)
+        feed = SAMPLE_DATA if progress else query.feed
+        gallery = find_gallery(request, query.model_copy(update={"feed": feed, "next": SETUP}))
     return SetupPage(
         form=form,
         state=state,
-        steps=[
-            NumberedStep(gettext(label), order.index(step) < order.index(current), step == current)
-            for step, label in NUMBERED.items()
-        ],
+        steps=numbered_steps(state.step),
         providers={each.name: provider_label(each) for each in ready_providers(request.services.providers)},
         progress=progress,
         gallery=gallery,

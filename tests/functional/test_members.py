@@ -55,6 +55,12 @@ def create_workspace(app: TestApp, name: str) -> Any:
     return form.submit(status=303).follow()
 
 
+def current_step(page: Any) -> str:
+    """Return the step of the setup that a page shows as the current one; "" if it does not show them."""
+    step = page.html.select_one("ol.steps [aria-current=step]")
+    return step.get_text(" ", strip=True) if step else ""
+
+
 def test_first_visit_with_sample_products(app: TestApp, make: Factory) -> None:
     sign_in(app, make.account())
     setup = create_workspace(app, "Blue Door & Söhne")
@@ -65,8 +71,11 @@ def test_first_visit_with_sample_products(app: TestApp, make: Factory) -> None:
     assert setup.html.h1.text == "Choose a design"
     chosen = next(form for form in setup.forms.values() if {"feed", "starter"} <= form.fields.keys())
     new_run = chosen.submit("starter").follow()
+    assert current_step(new_run) == "3 Images"
     assert app.get("/w/blue-door-sohne/setup").html.h1.text == "Render your images"
     plan = form_of(new_run, "").submit(status=200)
+    assert current_step(plan) == "3 Images"
+    assert current_step(plan.click("Back")) == "3 Images"
     plan.forms["run-form"].submit("confirm", status=303)
     assert "Continue setup" not in app.get("/w/blue-door-sohne").text
     assert "Edit the design" in app.get("/w/blue-door-sohne/setup").text
@@ -90,7 +99,12 @@ def test_first_visit_with_a_file_resumes_at_each_step(app: TestApp, make: Factor
     upload = form_of(upload.submit(status=422), "/w/later/feeds/new")
     upload["file"] = ("shop.csv", b"title,price\nShirt,10\n")
     columns = upload.submit(status=303).follow()
-    assert "Check its columns" in app.get("/w/later/setup").text
+    overview = app.get("/w/later")
+    columns = overview.click("Continue setup").click("Review columns")
+    assert current_step(columns) == "1 Data"
+    assert "Check its columns" in columns.click("Cancel").text
+    form = form_of(columns, "")
+    assert current_step(app.post(columns.request.url, [*form.submit_fields(), ("do", "types")])) == "1 Data"
     importing = form_of(columns, "").submit(status=303).follow()
     assert importing.request.path == "/w/later/setup"
     assert "Importing from shop.csv" in importing.text
@@ -98,6 +112,21 @@ def test_first_visit_with_a_file_resumes_at_each_step(app: TestApp, make: Factor
     setup = app.get("/w/later/setup")
     assert "Starters show the first row of shop that fits" in setup.text
     assert "Importing" not in setup.text
+    starter = setup.click(href="templates/starter", index=0)
+    assert current_step(starter) == "2 Design"
+    assert starter.click("New template").request.path == "/w/later/setup"
+    render = starter.forms["render-feed"].submit_fields()  # its button is elsewhere on the page
+    new_run = app.post("/w/later/templates/new", [*render, ("starter", "catalog-card")], status=303).follow()
+    assert current_step(new_run) == "3 Images"
+    resumed = app.get("/w/later").click("Continue setup").click("Continue")
+    assert resumed.request.path == "/w/later/runs/new"
+    assert current_step(resumed) == "3 Images"
+    form = resumed.forms["run-form"]
+    form["feed_currency"] = "EUR"
+    form.action = resumed.html.find("button", string="Set currency")["formaction"]
+    assert current_step(form.submit(status=303).follow()) == "3 Images", "the currency is set in the same form"
+    assert current_step(app.get("/w/later/runs/new")) == "", "outside of the setup"
+    assert current_step(app.get("/w/later/templates/starter?name=catalog-card")) == ""
 
 
 def test_setup_says_why_a_feed_has_no_rows(app: TestApp, make: Factory) -> None:
