@@ -61,7 +61,7 @@ class ImageListForm(ListForm):
     findings: Literal["", "any"] = ""
 
 
-FINDINGS = {"": gettext_noop("With or without findings"), "any": gettext_noop("With findings")}
+FINDINGS = {"": gettext_noop("Any findings"), "any": gettext_noop("With findings")}
 CREATED = {
     "": gettext_noop("Any time"),
     "1": gettext_noop("Last 24 hours"),
