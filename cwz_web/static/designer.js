@@ -148,3 +148,12 @@ document.addEventListener("input", (event) => {
   typed.value = event.target.value + opacity;
   announce(typed, "input");
 });
+
+// What the user has changed counts as changed, also when it is typed back before the page shows the change.
+document.addEventListener("input", (event) => {
+  const form = event.target.form, shown = form?.elements.shown;
+  if (!shown) return;
+  const values = JSON.parse(shown.value), typed = new FormData(form);
+  for (const name in values) if ((typed.get(name) ?? "") !== values[name]) values[name] = null;
+  shown.value = JSON.stringify(values);
+});

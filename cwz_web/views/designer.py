@@ -5,11 +5,11 @@ content. The selection is part of the URL, the draft is stored in the database.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -60,8 +60,11 @@ from cwz_web.web.design_forms import (
     change_design,
     is_in_stack,
     parse_selection,
+    read_canvas_values,
+    read_current_values,
+    read_posted_form,
 )
-from cwz_web.web.design_selection import Change
+from cwz_web.web.design_selection import Change, Typed
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer, translate_group
 from cwz_web.web.rendering import page_view
@@ -180,6 +183,7 @@ class DesignerPage:
         data: The fields, computed fields and tables.
         panel_url: Where the forms of panels are posted.
         panel_target: The selector of what the response replaces; empty if the page's script sends the forms.
+        read_shown: Returns what a form shows, as JSON, by its hidden fields.
     """
 
     template: Template
@@ -191,7 +195,7 @@ class DesignerPage:
     groups: list[OpenGroup]
     typed: dict[str, str]
     errors: dict[str, str]
-    canvas: dict[str, object]
+    canvas: dict[str, str]
     feeds: list[Feed]
     feed: Feed | None
     font_groups: list[FontGroup]
@@ -213,6 +217,7 @@ class DesignerPage:
     data: DataPanel | None
     panel_url: str
     panel_target: str
+    read_shown: Callable[..., str]
 
 
 class StepForm(Form):
@@ -251,7 +256,8 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     try:
         if twice := find_repeated_fields(request.POST, typed):
             raise InvalidDesignError(twice)
-        changed, selection, change = change_with_brand(request.db, template, draft, selection, typed)
+        form = read_posted_form(draft, selection, typed)
+        changed, selection, change = change_with_brand(request.db, template, draft, selection, form)
     except InvalidDesignError as error:
         request.response.status = 422
         return designer_page(request, template, error.errors, typed)
@@ -412,7 +418,8 @@ def designer_page(
     feeds = list_feeds(db, template.workspace_id)
     values = sample_values(request, document, selection.feed or None, selection.row)
     groups = list_groups(layer, in_stack=is_in_stack(document, layer.name)) if layer else []
-    errors, typed, panels = _split_panel(errors or {}, typed or {})
+    posted = typed or {}
+    errors, typed, panels = _split_panel(errors or {}, posted)
     if not errors or not typed:
         typed = serialize_layer(layer) if layer else {}
     brand = document.offering(load_brand(db, template.workspace_id).brand).brand
@@ -422,6 +429,7 @@ def designer_page(
     release_connection(request)  # rendering may fetch photos
     check = _check_draft if checks else _read_draft
     findings, placed, read, error_message = check(request, document, selection, values, uploads)
+    canvas = read_canvas_values(document, selection.size)
     around = [each.name for each in document.find_containers(selection.layer)]
     return DesignerPage(
         template=template,
@@ -433,7 +441,7 @@ def designer_page(
         groups=[OpenGroup(translate_group(group), is_open(group, typed, errors)) for group in groups],
         typed=typed,
         errors=errors,
-        canvas=_canvas_values(document, selection.size, typed if errors and typed.get("do") == "canvas" else {}),
+        canvas=canvas | (typed if errors and typed.get("do") == "canvas" else {}),
         feeds=feeds,
         feed=next((each for each in feeds if each.id == selection.feed), None),
         font_groups=font_groups,
@@ -455,7 +463,15 @@ def designer_page(
         data=None if layer else data_panel(document, read, panels.typed, panels.errors),
         panel_url=design_path(request, template, selection),
         panel_target="#designer" if checks else "",
+        read_shown=lambda **hidden: _read_shown(document, selection, hidden, posted),
     )
+
+
+def _read_shown(document: ImageTemplate, selection: Selection, hidden: Typed, posted: Typed) -> str:
+    """Return what a form shows as JSON. A refused form is compared with what its user has seen first."""
+    if "shown" in posted and all(posted.get(name) == value for name, value in hidden.items()):
+        return posted["shown"]
+    return json.dumps(read_current_values(document, selection, hidden))
 
 
 @dataclass(frozen=True)
@@ -587,22 +603,6 @@ def _serialize_boxes(placed: Sequence[PlacedLayer]) -> str:
         layer = each.layer
         boxes.setdefault(layer.name, (layer.left, layer.top, layer.width, layer.height))
     return json.dumps(boxes)
-
-
-def _canvas_values(document: ImageTemplate, size: str, typed: dict[str, str]) -> dict[str, object]:
-    """Return the values of the canvas form: as typed if they were invalid, else those of the size."""
-    shown = document.find_size(size) or document.canvas
-    background = shown.background
-    gradient = background.model_dump(mode="json") if isinstance(background, BaseModel) else {}
-    canvas: dict[str, object] = {
-        "width": shown.width,
-        "height": shown.height,
-        "background": gradient.get("start", background or ""),
-        "background.type": gradient.get("type", "solid" if background else "none"),
-        "background.end": gradient.get("end", ""),
-        "background.angle": f"{gradient['angle']:g}" if gradient else "",
-    }
-    return canvas | {name: typed[name] for name in canvas if name in typed}
 
 
 def _preview_path(request: Request, template: Template, selection: Selection, digest: str) -> str:

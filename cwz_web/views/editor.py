@@ -58,7 +58,7 @@ from cwz_web.storage.uploads import Uploads
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import MAX_ICONS, list_element_groups
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
-from cwz_web.web.design_forms import InvalidDesignError, Selection
+from cwz_web.web.design_forms import InvalidDesignError, Selection, complete_form
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import SubmittedForm, empty_form, has_nul
 from cwz_web.web.problems import ProblemError, problem_document
@@ -86,6 +86,7 @@ class EditRequest(BaseModel):
         change: names the change; quick successive changes of the same name are one step.
         operations: changes of the document; or
         form: the fields of one of the designer's forms; or
+        changed: the fields of the form that the user has changed, the others being those of the draft; all without it.
         action: what is done with the draft.
         layer: the selected layer, which a form can be about.
         size: the size that is shown.
@@ -101,6 +102,7 @@ class EditRequest(BaseModel):
     change: Annotated[str, Field(max_length=100)] = ""
     operations: Operations = []
     form: Annotated[dict[Annotated[str, Field(max_length=100)], str], Field(max_length=500)] = {}
+    changed: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=500)] | None = None
     action: Literal["", "undo", "redo", "publish", "discard"] = ""
     layer: Annotated[str, Field(max_length=60)] = ""
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE
@@ -339,7 +341,10 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
             _save(request, db, template, document, changed, edit.change)
         elif edit.form:
             selection = edit.selection.within(document)
-            changed, selection, change = change_with_brand(db, template, document, selection, edit.form)
+            form = edit.form
+            if edit.changed is not None:
+                form = complete_form(document, selection, form, edit.changed)
+            changed, selection, change = change_with_brand(db, template, document, selection, form)
             layer = selection.layer
             _save(request, db, template, document, changed, change)
         else:

@@ -100,6 +100,14 @@ def change_bound(document: ImageTemplate, selection: Selection, typed: Typed) ->
     return change_layer(document, layer.name, values, selection.size), selection, f"{layer.name}: bound {name}"
 
 
+def read_bound_values(layer: AnyLayer, name: str) -> dict[str, str]:
+    """Return the values of the form of a bound property; none if it is not bound."""
+    if name not in layer.bound:
+        return {}
+    default = _default_text(getattr(layer, name))
+    return {"expression": layer.bound[name]} | ({} if default is None else {"default": default})
+
+
 def bound_panel(
     document: ImageTemplate, layer: AnyLayer, values: Mapping[str, str], typed: Typed, errors: Mapping[str, str]
 ) -> BoundPanel:

@@ -1,7 +1,7 @@
 """The forms of a template's data: its fields, computed fields and tables, and the changes that they request."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cwz_web.i18n import gettext, gettext_noop, translate_labels
@@ -60,6 +60,8 @@ SUMMARIES = {
 NEW = "new"
 
 _key = re.compile(r"(\d{1,3})\.key")
+# The key that a row of a table had when its form was rendered.
+_old_key = re.compile(r"(\d{1,3})\.old")
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,40 @@ def change_table(document: ImageTemplate, selection: Selection, typed: Typed) ->
         tables = {name if key == old else key: entries if key == old else value for key, value in tables.items()}
         tables.setdefault(name, entries)
     return _validated(document, tables=tables), selection, f"table {old or NEW}"
+
+
+def read_data_values(document: ImageTemplate, typed: Typed) -> dict[str, str]:
+    """Return the values of the form of a field, computed field or table; none if the document does not have it."""
+    old = typed.get("old", "")
+    if typed.get("do") == "table":
+        values = {"name": old}
+        for number, (key, value) in enumerate(document.tables.get(old, {}).items()):
+            values |= {f"{number}.key": key, f"{number}.value": value}
+        return values if old in document.tables else {}
+    parts = document.fields if typed.get("do") == "field" else document.computed
+    part = next((each.model_dump(mode="json") for each in parts if each.name == old), {})
+    return {name: str(value or "") for name, value in part.items()}
+
+
+def merge_rows(document: ImageTemplate, typed: Typed, changed: Collection[str]) -> dict[str, str]:
+    """Return the form of a table in which the rows that its user has not changed are those of the document.
+
+    Args:
+        document: the draft.
+        typed: the form. `0.old` is the key that its first row had when it was rendered.
+        changed: the form fields that the user has changed.
+    """
+    merged, current = dict(typed), document.tables.get(typed.get("old", ""), {})
+    rendered = {int(found[1]): typed[name] for name in typed if (found := _old_key.fullmatch(name))}
+    for number, key in rendered.items():
+        if f"{number}.value" not in changed and key in current:
+            merged[f"{number}.value"] = current[key]
+        elif key and f"{number}.key" not in changed and f"{number}.value" not in changed:
+            merged.pop(f"{number}.key", None)  # removed since then
+    added = [key for key in current if key not in rendered.values()]
+    for number, key in enumerate(added, max(rendered, default=-1) + 1):
+        merged |= {f"{number}.key": key, f"{number}.value": current[key]}
+    return merged
 
 
 def data_panel(

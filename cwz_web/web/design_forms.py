@@ -1,6 +1,6 @@
 """Forms of the designer: what the page shows, and the change of the document that a form requests. No database."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -26,12 +26,12 @@ from cwz_web.imaging.editing import (
 )
 from cwz_web.imaging.layers import MAX_LAYERS, StackLayer
 from cwz_web.imaging.styles import Fill
-from cwz_web.web.bound_forms import change_bound
+from cwz_web.web.bound_forms import change_bound, read_bound_values
 from cwz_web.web.condition_forms import change_condition
-from cwz_web.web.data_forms import change_computed, change_field, change_table
+from cwz_web.web.data_forms import change_computed, change_field, change_table, merge_rows, read_data_values
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed, parse_selection
 from cwz_web.web.forms import error_messages
-from cwz_web.web.layer_forms import NOT_IN_FORM, explain_error, find_bound_fields, read_layer
+from cwz_web.web.layer_forms import NOT_IN_FORM, explain_error, find_bound_fields, read_form_values, read_layer
 
 __all__ = [
     "CHANGES",
@@ -39,8 +39,12 @@ __all__ = [
     "InvalidDesignError",
     "Selection",
     "change_design",
+    "complete_form",
     "is_in_stack",
     "parse_selection",
+    "read_canvas_values",
+    "read_current_values",
+    "read_posted_form",
 ]
 
 # The key of an error that names a field which a layer uses and the template lacks: the page offers to add it.
@@ -54,6 +58,8 @@ Pixels = Annotated[int, Field(ge=-100_000, le=100_000)]
 BOXES: TypeAdapter[dict[str, Box]] = TypeAdapter(
     Annotated[dict[str, tuple[Pixels, Pixels, Pixels, Pixels]], Field(max_length=MAX_LAYERS)]
 )
+# The values of a form when it was rendered. What the page's script has seen the user change has none.
+SHOWN: TypeAdapter[dict[str, str | None]] = TypeAdapter(Annotated[dict[str, str | None], Field(max_length=1000)])
 
 
 def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
@@ -79,6 +85,78 @@ def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -
     except ValidationError as error:
         messages = error_messages(error)
         raise InvalidDesignError({_form_field_of(path): explain_error(messages[path]) for path in messages}) from None
+
+
+def complete_form(
+    document: ImageTemplate, selection: Selection, typed: Typed, changed: Collection[str]
+) -> dict[str, str]:
+    """Return a form with the values of the document in place of those that its user has not changed.
+
+    The form can show what another window has changed since.
+
+    Args:
+        document: the draft.
+        selection: what the form is about.
+        typed: all fields of the form.
+        changed: those that the user has changed.
+    """
+    if typed.get("do") == "table":
+        return merge_rows(document, typed, changed)
+    current = read_current_values(document, selection, typed)
+    return {**typed, **{name: value for name, value in current.items() if name not in changed}}
+
+
+def read_posted_form(document: ImageTemplate, selection: Selection, typed: Typed) -> dict[str, str]:
+    """Return a form that a page without the editor's script has posted, completed by what the page has shown.
+
+    Raises:
+        InvalidDesignError: the page does not say what it has shown as `read_current_values` does.
+    """
+    if "shown" not in typed:
+        return dict(typed)
+    try:
+        shown = SHOWN.validate_json(typed["shown"])
+    except ValidationError:
+        raise InvalidDesignError({"": gettext("The page is out of date. Reload it and try again")}) from None
+    # Browsers send line breaks as CRLF.
+    form = {name: text.replace("\r\n", "\n") for name, text in typed.items() if name != "shown"}
+    changed = {name for name in {*form, *shown} if form.get(name, "") != shown.get(name, "")}
+    return complete_form(document, selection, form, changed)
+
+
+def read_current_values(document: ImageTemplate, selection: Selection, typed: Typed) -> dict[str, str]:
+    """Return the values of a form as the document has them; none of a form that changes a value as a whole.
+
+    Args:
+        document: the draft.
+        selection: what the form is about.
+        typed: the hidden fields of the form, which say what it is.
+    """
+    change = typed.get("do", "")
+    layer = document.in_size(selection.size).find_layer(selection.layer)
+    if change == "properties" and layer:
+        return read_form_values(layer, in_stack=is_in_stack(document, layer.name))
+    if change == "bind" and layer:
+        return read_bound_values(layer, typed.get("property", ""))
+    if change == "canvas":
+        values = read_canvas_values(document, selection.size)
+        return {name: value for name, value in values.items() if value or not name.startswith("background")}
+    return read_data_values(document, typed) if change in ("field", "computed", "table") else {}
+
+
+def read_canvas_values(document: ImageTemplate, size: str) -> dict[str, str]:
+    """Return the values of the canvas form of a size."""
+    shown = document.find_size(size) or document.canvas
+    background = shown.background
+    gradient = background.model_dump(mode="json") if isinstance(background, BaseModel) else {}
+    return {
+        "width": str(shown.width),
+        "height": str(shown.height),
+        "background": gradient.get("start", background or ""),
+        "background.type": gradient.get("type", "solid" if background else "none"),
+        "background.end": gradient.get("end", ""),
+        "background.angle": f"{gradient['angle']:g}" if gradient else "",
+    }
 
 
 def _form_field_of(path: str) -> str:

@@ -761,6 +761,13 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
     return typed
 
 
+def read_form_values(layer: AnyLayer, *, in_stack: bool = False) -> dict[str, str]:
+    """Return the value of each form field of a layer; that of an unchecked box is empty."""
+    names = [field.name for group in list_groups(layer, in_stack=in_stack) for field in group.fields]
+    typed = serialize_layer(layer)
+    return {name: typed.get(name, "") for name in names}
+
+
 def read_layer(
     layer: AnyLayer, typed: Mapping[str, str], *, in_stack: bool = False
 ) -> tuple[dict[str, Any], dict[str, str]]:

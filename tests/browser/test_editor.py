@@ -206,6 +206,18 @@ def test_changes_of_two_windows_are_both_kept(
     editor.is_saved()
     assert editor.layer("Word")["y"] == MIXED["layers"][1]["y"] + 1
     assert editor.layer("Box")["x"] == MIXED["layers"][0]["x"] + 1
+    # Both panels show the same layer, and the second one still has the old text.
+    other.page.locator("[data-name=Word]").click()
+    expect(other.page.locator("#p-text")).to_have_value("Stage")
+    expect(editor.page.locator("#p-text")).to_have_value("Stage")
+    with editor.page.expect_response(
+        lambda each: each.request.method == "POST" and "Sale" in str(each.request.post_data)
+    ):
+        editor.page.locator("#p-text").fill("Sale")
+    other.page.locator("#p-size").fill("30")
+    expect(other.page.locator("#toast")).to_contain_text("changed in another window")
+    other.is_saved()
+    assert (other.layer("Word")["text"], other.layer("Word")["size"]) == ("Sale", 30)
     other.page.close()
     console_errors.clear()  # the browser's of the answer 409
 
@@ -214,15 +226,21 @@ def test_changes_made_offline_are_sent_later(
     make_editor: Any, context: BrowserContext, console_errors: list[str]
 ) -> None:
     editor = make_editor(MIXED)
+    page, save_state = editor.page, editor.page.locator("#save-state")
+    page.locator("[data-name=Word]").click()
+    expect(page.locator("#p-text")).to_have_value("Stage")
     context.set_offline(True)
-    editor.page.locator("[data-name=Word]").click()
-    editor.page.keyboard.press("ArrowRight")
-    expect(editor.page.locator("#save-state")).to_contain_text("Offline. 1 change will be saved later")
+    page.keyboard.press("ArrowRight")
+    expect(save_state).to_contain_text("Offline. 1 change will be saved later")
+    page.locator("#p-text").fill("Sal")
+    page.locator("#p-text").fill("Sale")
+    expect(save_state).to_contain_text("Offline. 2 changes will be saved later")
     context.set_offline(False)
     editor.is_saved()
-    editor.page.reload()
+    page.reload()
     editor.is_saved()
     assert editor.layer("Word")["x"] == MIXED["layers"][1]["x"] + 1
+    assert editor.layer("Word")["text"] == "Sale"
     console_errors.clear()  # those of the requests that failed
 
 

@@ -53,8 +53,10 @@ class Desk:
         self.base = state["base"]
         return state
 
-    def replace(self, path: str, value: Any, change: str = "change", status: int = 200) -> dict[str, Any]:
-        operations = [{"op": "replace", "path": path, "value": value}]
+    def replace(
+        self, path: str, value: Any, change: str = "change", status: int = 200, op: str = "replace"
+    ) -> dict[str, Any]:
+        operations = [{"op": op, "path": path, "value": value}]
         return self.edit(status, operations=operations, change=change)
 
     @property
@@ -85,6 +87,13 @@ def read(response: TestResponse) -> tuple[dict[str, Any], dict[str, bytes]]:
         assert isinstance(content, bytes)
         parts[str(part.get_param("name", header="Content-Disposition"))] = content
     return json.loads(parts.pop("state")), parts
+
+
+def properties_form(desk: Desk, layer: str) -> dict[str, str]:
+    """Return the form of a layer as the panel shows it."""
+    page = desk.app.get(f"{desk.here}/editor-properties?layer={layer}")
+    form = next(each for each in page.forms.values() if "text" in each.fields)
+    return {name: value for name, value in form.submit_fields() if name != "csrf_token"}
 
 
 @pytest.fixture
@@ -206,6 +215,34 @@ def test_form_of_the_designer_changes_the_draft(desk: Desk) -> None:
     assert state["document"]["layers"][-1]["name"] == "Text"
     problem = desk.post(422, form={"do": "properties", "name": "Text", "x": "far"}, layer="Text").json
     assert "x" in problem["errors"]
+
+
+def test_form_that_shows_old_values_changes_only_what_its_user_changed(desk: Desk) -> None:
+    shown = properties_form(desk, "Title")
+    desk.replace("/layers/1/text", "Sale")
+    desk.replace("/layers/1/underline", value=True, op="add")
+    desk.edit(form=shown | {"size": "44"}, changed=["size"], layer="Title")
+    title = desk.draft.find_layer("Title")
+    assert title is not None
+    assert (title.text, title.underline, title.size) == ("Sale", True, 44)  # type: ignore[union-attr]
+    desk.edit(form=shown, changed=["underline"], layer="Title")
+    assert desk.draft.find_layer("Title").underline is False  # type: ignore[union-attr]
+
+
+def test_page_without_the_script_changes_only_what_its_user_changed(desk: Desk) -> None:
+    page = desk.app.get(f"{desk.here}/design?layer=Title")
+    form = next(each for each in page.forms.values() if "text" in each.fields)
+    desk.replace("/layers/1/text", "Sale")
+    form["size"] = "4"
+    refused = form.submit(status=422)
+    form = next(each for each in refused.forms.values() if "text" in each.fields)
+    form["size"] = "44"
+    form["underline"] = True
+    form.submit(status=303)
+    title = desk.draft.find_layer("Title")
+    assert title is not None
+    assert (title.text, title.underline, title.size) == ("Sale", True, 44)  # type: ignore[union-attr]
+    desk.app.post(f"{desk.here}/design", {"csrf_token": desk.token, "do": "canvas", "shown": "{"}, status=422)
 
 
 def test_change_after_a_size_is_for_the_stored_document(desk: Desk) -> None:

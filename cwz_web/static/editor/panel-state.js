@@ -24,6 +24,10 @@ export class PanelState {
     this.scrolls = new Map();
     /** @type {Map<string, Refusal>} by the form */
     this.refusals = new Map();
+    /** @type {Set<string>} the controls that the user has changed since they were loaded or sent */
+    this.touched = new Set();
+    /** @type {Map<string, string | boolean>} what was sent of controls since they were loaded */
+    this.accepted = new Map();
     /** What the forms are about: a layer, and its type. */
     this.subject = "";
     this.type = "";
@@ -34,6 +38,29 @@ export class PanelState {
       if (group instanceof HTMLDetailsElement && group.id) this.groups.set(group.id, !group.open);
     });
     panel.addEventListener("change", () => showApplicable(panel));
+    for (const type of ["input", "change"]) panel.addEventListener(type, (event) => this.touch(/** @type {Control} */ (event.target)));
+  }
+
+  /**
+   * Remember that the user has changed a form: also what is typed back is a change of what was sent meanwhile.
+   * @param {Control} control
+   */
+  touch({ form }) {
+    if (form) for (const name of this.changesOf(form)) this.touched.add(`${keyOf(form)} ${name}`);
+  }
+
+  /**
+   * Return the names of the controls of a form that the user has changed.
+   * @param {HTMLFormElement} form
+   * @returns {string[]}
+   */
+  changesOf(form) {
+    const prefix = keyOf(form);
+    const isOwn = (/** @type {Control} */ each) => {
+      const key = `${prefix} ${each.name}`;
+      return this.touched.has(key) || readValue(each) !== (this.accepted.get(key) ?? readDefault(each));
+    };
+    return controlsOf(form).filter((each) => each.name && isOwn(each)).map((each) => each.name);
   }
 
   /** Remember what a swap could lose. */
@@ -48,19 +75,25 @@ export class PanelState {
    * Restore it after the swap.
    * @param {string} subject
    * @param {string} type
+   * @param {import("./session.js").Waiting[]} waiting forms that the server does not have yet
    */
-  restore(subject, type) {
+  restore(subject, type, waiting) {
     const isSame = subject === this.subject;
+    const active = /** @type {Control} */ (document.activeElement);
+    const typing = isSame && active?.form && isTyped(active) ? `${keyOf(active.form)} ${active.name}` : "";
+    this.touched = new Set(this.touched.has(typing) ? [typing] : []);
+    this.accepted.clear();
     this.subject = subject;
     this.type = type;
     if (!isSame) this.refusals.clear();
     // A change of its attributes does not change a control that the user has changed.
-    for (const control of controlsOf(this.panel)) if (!isSame || !isTyped(control)) reset(control);
+    for (const control of controlsOf(this.panel)) if (!this.touched.size || control !== active) reset(control);
     for (const [id, isOpen] of this.groups) {
       const group = document.getElementById(id);
       if (group instanceof HTMLDetailsElement) group.open = isOpen;
     }
     for (const form of this.panel.querySelectorAll("form")) {
+      for (const each of waiting) if (each.form && each.key === keyOf(form)) showWaiting(form, each.form);
       const refusal = this.refusals.get(keyOf(form));
       if (refusal) showRefusal(form, refusal);
     }
@@ -82,17 +115,31 @@ export class PanelState {
    * @param {InvalidChangeError} error
    */
   refuse(form, error) {
-    const changed = controlsOf(form).filter((control) => control.name && isChanged(control));
-    const values = new Map(changed.map((control) => [control.name, readValue(control)]));
+    const changed = this.changesOf(form);
+    const values = new Map(controlsOf(form).filter(({ name }) => changed.includes(name)).map((control) => [control.name, readValue(control)]));
     const refusal = { values, error };
     this.refusals.set(keyOf(form), refusal);
     showRefusal(form, refusal);
   }
 
-  /** @param {HTMLFormElement} form */
-  accept(form) {
+  /**
+   * The server has accepted a form: what is changed from now on is another change.
+   * @param {HTMLFormElement} form
+   * @param {{[field: string]: string}} fields
+   * @param {string[]} changed
+   * @param {import("./session.js").Waiting[]} waiting forms that the server does not have yet
+   */
+  accept(form, fields, changed, waiting) {
     this.refusals.delete(keyOf(form));
     clearErrors(form);
+    for (const control of controlsOf(form)) {
+      const { name } = control, key = `${keyOf(form)} ${name}`;
+      if (!changed.includes(name)) continue;
+      const sent = isCheck(control) ? name in fields : fields[name];
+      const isWaiting = waiting.some((each) => each.key === keyOf(form) && each.form?.changed.includes(name));
+      this.accepted.set(key, sent);
+      if (!isWaiting && readValue(control) === sent) this.touched.delete(key);
+    }
   }
 }
 
@@ -110,10 +157,25 @@ function showApplicable(panel) {
   }
 }
 
-/** @param {HTMLFormElement} form */
-function keyOf(form) {
-  const what = form.elements.namedItem("do");
-  return `${form.getAttribute("action")} ${what instanceof HTMLInputElement ? what.value : ""}`;
+/**
+ * Return what no other form of the panel has: its URL and its hidden fields.
+ * @param {HTMLFormElement} form
+ */
+export function keyOf(form) {
+  const hidden = /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll("input[type=hidden]:not([name=csrf_token])")]);
+  return [form.getAttribute("action"), ...hidden.map((each) => each.value)].join(" ");
+}
+
+/**
+ * Show what the user has changed in a form that the server does not have yet.
+ * @param {HTMLFormElement} form
+ * @param {import("./session.js").FormRequest} request
+ */
+function showWaiting(form, { form: fields, changed }) {
+  for (const control of controlsOf(form)) {
+    if (!changed.includes(control.name) || isTyped(control)) continue;
+    setValue(control, isCheck(control) ? control.name in fields : fields[control.name] ?? "");
+  }
 }
 
 /** @param {HTMLElement} within */

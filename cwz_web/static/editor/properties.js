@@ -2,7 +2,7 @@
 
 import { _, ngettext } from "../i18n.js";
 import { findLayer } from "./model.js";
-import { PanelState } from "./panel-state.js";
+import { keyOf, PanelState } from "./panel-state.js";
 import { InvalidChangeError } from "./session.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -44,7 +44,7 @@ export function installProperties(editor) {
   // Requests of the panel replace each other, so that a swap shows what was asked for last.
   let shown = { subject: "", type: "" };
   panel.addEventListener("htmx:before:swap", (event) => event.target === panel && state.save());
-  panel.addEventListener("htmx:after:swap", (event) => event.target === panel && state.restore(shown.subject, shown.type));
+  panel.addEventListener("htmx:after:swap", (event) => event.target === panel && state.restore(shown.subject, shown.type, session.forms));
 
   function isTypingHere() {
     const active = document.activeElement;
@@ -58,15 +58,22 @@ export function installProperties(editor) {
   async function send(form, submitter = null) {
     if (form.enctype === "multipart/form-data") return upload(form);
     const data = new FormData(form);
-    if (submitter instanceof HTMLButtonElement && submitter.name) data.set(submitter.name, submitter.value);
+    const button = submitter instanceof HTMLButtonElement && submitter.name ? submitter : null;
+    if (button) data.set(button.name, button.value);
     /** @type {{[field: string]: string}} */
     const fields = {};
     for (const [name, value] of data) if (typeof value === "string" && name !== "csrf_token") fields[name] = value;
-    const subject = editor.selection[0] ?? "";
+    const key = keyOf(form);
+    const changed = state.changesOf(form);
+    // The forms are about this layer until others are loaded, whatever is selected meanwhile.
+    const { subject } = state;
     try {
-      const { layer: renamed } = await session.submit(fields, subject);
-      state.accept(form);
+      const answer = await session.submit(fields, changed, subject, form.dataset.live && !button ? key : "");
+      if (!answer) return;
+      const { layer: renamed } = answer;
+      if (key === keyOf(form)) state.accept(form, fields, changed, session.forms);
       if (fields.do === "add-size") session.show({ size: editor.document.sizes.at(-1)?.name });
+      if (renamed && state.subject === subject) state.subject = renamed;
       // Unless another layer was selected meanwhile.
       const isSelected = editor.selection.length < 2 && (editor.selection[0] ?? "") === subject;
       if (isSelected && renamed && renamed !== subject) editor.select([renamed]);

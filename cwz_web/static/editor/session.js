@@ -34,6 +34,15 @@ import { readSampleRow } from "./sample-row.js";
  */
 /** @typedef {"saved" | "saving" | "offline" | "signed-out" | "failed"} SaveState */
 /** @typedef {{[key: string]: any}} Request */
+/**
+ * A form of the designer, or an action, that the server does not have yet.
+ * @typedef {{before: TemplateDocument, form?: FormRequest, key?: string, resolve?: (state?: State) => void,
+ *   reject?: (error: unknown) => void}} Waiting before: the document as it was when the user chose it
+ */
+/**
+ * `changed` are the names of what the user has changed: the server knows the other values better.
+ * @typedef {{form: {[field: string]: string}, changed: string[], layer: string, size: string}} FormRequest
+ */
 
 const RETRY_MS = 5000;
 const CHECK_MS = 400;
@@ -79,7 +88,8 @@ export class Session extends EventTarget {
     this.view = { size: "default", ...this.readSample() };
     /** @type {SaveState} */
     this.saveState = "saved";
-    this.unsent = 0;
+    /** How many changes of the document the server does not have. */
+    this.edits = 0;
     this.failure = "";
     this.change = "";
     /** How often this page has moved layers: an answer to an earlier request shows them where they were. */
@@ -87,9 +97,9 @@ export class Session extends EventTarget {
     /** @type {Promise<void>} */
     this.queue = Promise.resolve();
     this.isQueued = false;
-    /** The document as it was when the user chose an action that waits: what is changed later is sent after it. */
-    /** @type {TemplateDocument[]} */
-    this.beforeActions = [];
+    /** Forms and actions in their order: what is changed later is sent after them. */
+    /** @type {Waiting[]} */
+    this.waiting = [];
     this.checkTimer = 0;
     // Those of another account in this browser are not this one's.
     this.storageKey = `editor:${start.account}:${start.operations}`;
@@ -102,13 +112,25 @@ export class Session extends EventTarget {
     });
   }
 
+  /** Those that the server does not have yet. */
+  get forms() {
+    return this.waiting.filter((each) => each.form);
+  }
+
+  /** How many changes the server does not have. */
+  get unsent() {
+    return this.edits + this.forms.length;
+  }
+
   /** Show the draft; continue with changes that an earlier visit could not send. */
   async open() {
     const kept = this.readKept();
     if (kept) {
-      const merged = mergeDocuments(kept.base, kept.document, this.saved.document);
+      const merge = (/** @type {any} */ mine) => mergeDocuments(kept.base, mine, this.saved.document);
+      const merged = merge(kept.document);
       this.document = /** @type {TemplateDocument} */ (merged.document);
-      this.unsent = 1;
+      this.waiting = (kept.forms ?? []).map((each) => ({ ...each, before: /** @type {any} */ (merge(each.before).document) }));
+      this.edits = isEqual(kept.base, kept.document) ? 0 : 1;
       this.change = "changes made offline";
       if (merged.conflicts.length) this.emit("conflict", merged.conflicts);
     }
@@ -126,7 +148,7 @@ export class Session extends EventTarget {
     if (moves) this.moves++;
     this.document = document;
     this.change = name.slice(0, 100);
-    this.unsent++;
+    this.edits++;
     // It can wait for a request that is on its way, as a check of the image.
     if (this.saveState === "saved") this.setSaveState("saving");
     this.emit("document");
@@ -148,30 +170,40 @@ export class Session extends EventTarget {
    * @param {string} action
    */
   act(action) {
-    this.beforeActions.push(this.document);
+    const waiting = { before: this.document };
+    this.waiting.push(waiting);
     this.isQueued = false;
     return this.enqueue(async () => {
-      const isSent = await this.sendChanges({ isQuiet: true }).finally(() => this.beforeActions.shift());
+      const isSent = await this.sendChanges({ isQuiet: true }).finally(() => this.remove(waiting));
       if (isSent) await this.post({ action }, this.saved.document);
     });
   }
 
   /**
-   * Send a form of the designer. Its change needs the server, so it cannot be made offline.
+   * Send a form of the designer. Until the server answers it waits, like changes of the document.
    * @param {{[field: string]: string}} form
+   * @param {string[]} changed the names of what the user has changed
    * @param {string} layer the selected layer
-   * @returns {Promise<State>}
+   * @param {string} key names the form if a later one with the same changes replaces it
+   * @returns {Promise<State | undefined>} undefined if a later one has replaced it
    */
-  submit(form, layer) {
-    return this.enqueue(async () => {
-      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        if (!(await this.sendChanges({ isQuiet: true }))) break;
-        const state = await this.post({ form, layer });
-        if (state) return state;
-        if (state === null) break;
-      }
-      throw new InvalidChangeError(_("This needs a connection"), {});
-    });
+  submit(form, changed, layer, key = "") {
+    const request = { form, changed, layer, size: this.view.size };
+    /** @type {Waiting} */
+    const waiting = { before: this.document, form: request, key };
+    const answer = /** @type {Promise<State | undefined>} */ (new Promise((resolve, reject) => Object.assign(waiting, { resolve, reject })));
+    const lastAction = this.waiting.map((each) => Boolean(each.form)).lastIndexOf(false);
+    for (const each of this.waiting.slice(lastAction + 1)) {
+      const { layer: other, size, changed: names } = /** @type {FormRequest} */ (each.form);
+      if (!key || each.key !== key || other !== layer || size !== request.size || !names.every((name) => changed.includes(name))) continue;
+      this.remove(each);
+      each.resolve?.(undefined);
+    }
+    this.waiting.push(waiting);
+    this.isQueued = false;
+    this.setSaveState(this.saveState === "saved" ? "saving" : this.saveState);
+    this.enqueue(() => this.sendChanges({ isQuiet: true }));
+    return answer;
   }
 
   /** @param {Partial<{size: string, feed: string | null, row: number}>} view */
@@ -233,23 +265,80 @@ export class Session extends EventTarget {
   }
 
   /**
-   * Send the difference to the server's document, again until there is none.
+   * Send what the server does not have yet, in its order, up to an action that waits.
    * @param {{isQuiet?: boolean}} options isQuiet: send nothing if there is no difference
    * @returns {Promise<boolean>} whether everything is sent
    */
   async sendChanges({ isQuiet = false } = {}) {
+    while (this.waiting[0]?.form) if (!(await this.sendForm(this.waiting[0]))) return false;
+    return this.sendOperations({ isQuiet });
+  }
+
+  /**
+   * Send the first form that waits, and what was changed before it.
+   * @param {Waiting} waiting
+   * @returns {Promise<boolean>} whether it does not wait any more
+   */
+  async sendForm(waiting) {
+    const form = /** @type {FormRequest} */ (waiting.form);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const sent = this.beforeActions[0] ?? this.document;
+      if (!(await this.sendOperations({ isQuiet: true }))) return false;
+      if (this.waiting[0] !== waiting) return true;
+      try {
+        const state = await this.post(form, this.saved.document);
+        if (state === null) return false;
+        if (!state) continue;
+        // The following forms of the layer are about it by its new name.
+        const isRename = form.form.do === "properties";
+        for (const { form: other } of this.forms) if (isRename && other !== form && other?.layer === form.layer) other.layer = state.layer;
+        waiting.resolve?.(state);
+      } catch (error) {
+        if (waiting.reject) waiting.reject(error);
+        else this.emit("invalid", /** @type {Error} */ (error).message);
+      }
+      this.remove(waiting);
+      this.showSaved();
+      if (form.size !== this.view.size) this.refresh();
+      return true;
+    }
+    this.keep("failed");
+    return false;
+  }
+
+  /** @param {Waiting} waiting */
+  remove(waiting) {
+    this.waiting = this.waiting.filter((each) => each !== waiting);
+  }
+
+  /**
+   * Send the difference to the server's document, again until there is none.
+   * @param {{isQuiet?: boolean}} options isQuiet: send nothing if there is no difference
+   * @returns {Promise<boolean>} whether everything is sent
+   */
+  async sendOperations({ isQuiet = false } = {}) {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const sent = this.waiting[0]?.before ?? this.document;
       const operations = /** @type {any[]} */ (findOperations(/** @type {any} */ (this.saved.document), sent));
       if (!operations.length && isQuiet) return true;
-      const count = this.unsent;
+      const count = this.edits;
       const state = await this.post({ operations, change: this.change }, sent);
       if (state === null) return false;
-      if (state) this.unsent = Math.max(this.unsent - count, 0);
-      if (state && isEqual(this.saved.document, this.beforeActions[0] ?? this.document)) break;
+      if (state && !this.forms.length) this.edits = Math.max(this.edits - count, 0);
+      if (state && isEqual(this.saved.document, this.waiting[0]?.before ?? this.document)) break;
     }
-    if (isEqual(this.saved.document, this.document)) this.forget();
+    if (this.isSent) this.forget();
     return true;
+  }
+
+  get isSent() {
+    return !this.forms.length && isEqual(/** @type {any} */ (this.document), /** @type {any} */ (this.saved.document));
+  }
+
+  /** Show that nothing waits any more. */
+  showSaved() {
+    if (!this.isSent) return;
+    this.forget();
+    this.setSaveState("saved");
   }
 
   /**
@@ -260,7 +349,7 @@ export class Session extends EventTarget {
   async post(request, sent = this.document) {
     const isChange = request.operations?.length || request.form || request.action;
     if (isChange) this.setSaveState("saving");
-    const body = { ...NO_CHANGE, ...request, ...this.view, base: this.saved.base, have: this.tiles.digests() };
+    const body = { ...NO_CHANGE, ...this.view, ...request, base: this.saved.base, have: this.tiles.digests() };
     const moves = this.moves;
     let response;
     try {
@@ -312,7 +401,7 @@ export class Session extends EventTarget {
     const isForeign = !isChange && state.base !== this.saved.base;
     this.saved = { base: state.base, document: theirs };
     const merge = (/** @type {TemplateDocument} */ mine) => mergeDocuments(base, mine, /** @type {any} */ (theirs)).document;
-    this.beforeActions = this.beforeActions.map((each) => /** @type {TemplateDocument} */ (merge(each)));
+    for (const each of this.waiting) each.before = /** @type {TemplateDocument} */ (merge(each.before));
     const document = /** @type {TemplateDocument} */ (merged.document);
     const isOther = !isEqual(document, this.document);
     this.document = document;
@@ -322,7 +411,7 @@ export class Session extends EventTarget {
       return undefined;
     }
     this.state = state;
-    if (isEqual(this.document, this.saved.document)) this.setSaveState("saved");
+    if (this.isSent) this.setSaveState("saved");
     if (isOther) this.emit("document");
     if (isCurrent) this.emit("state", state);
     this.checkLater();
@@ -336,15 +425,15 @@ export class Session extends EventTarget {
    * @returns {State | null}
    */
   refuse(problem, request) {
-    this.setSaveState("saved");
     if (request.form) throw new InvalidChangeError(problem.detail, problem.errors ?? {});
     this.document = this.saved.document;
-    this.beforeActions = this.beforeActions.map(() => this.document);
-    this.unsent = 0;
-    this.forget();
+    for (const each of this.waiting) each.before = this.document;
+    this.edits = 0;
+    this.showSaved();
     this.emit("invalid", problem.detail);
     this.emit("document");
     if (this.state) this.emit("state", this.state);
+    if (this.forms.length) this.refresh();
     return null;
   }
 
@@ -387,8 +476,8 @@ export class Session extends EventTarget {
 
   /** Store what the server does not have yet in the browser. */
   store() {
-    if (isEqual(this.document, this.saved.document)) return;
-    const kept = { base: this.saved.document, document: this.document };
+    if (this.isSent) return;
+    const kept = { base: this.saved.document, document: this.document, forms: this.forms };
     try {
       localStorage.setItem(this.storageKey, JSON.stringify(kept));
     } catch {
@@ -396,7 +485,7 @@ export class Session extends EventTarget {
     }
   }
 
-  /** @returns {{base: any, document: any} | null} */
+  /** @returns {{base: any, document: any, forms?: Waiting[]} | null} */
   readKept() {
     try {
       return JSON.parse(localStorage.getItem(this.storageKey) ?? "null");
@@ -406,7 +495,7 @@ export class Session extends EventTarget {
   }
 
   forget() {
-    this.unsent = 0;
+    this.edits = 0;
     try {
       localStorage.removeItem(this.storageKey);
     } catch {

@@ -3,9 +3,20 @@ import pytest
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.editing import add_size
 from cwz_web.imaging.layers import walk_layers
-from cwz_web.web.design_forms import CHANGES, InvalidDesignError, Selection, change_design, is_in_stack, parse_selection
+from cwz_web.web.design_forms import (
+    CHANGES,
+    InvalidDesignError,
+    Selection,
+    change_design,
+    complete_form,
+    is_in_stack,
+    parse_selection,
+    read_current_values,
+)
 from cwz_web.web.layer_forms import serialize_layer
 from tests.factories import nested_document, small_document
+
+NESTED = ImageTemplate.model_validate(nested_document())
 
 
 @pytest.fixture
@@ -49,6 +60,59 @@ def test_renamed_layer_stays_selected(document: ImageTemplate) -> None:
     assert layer is not None
     typed = {**serialize_layer(layer), "do": "properties", "name": "Headline"}
     assert change_design(document, Selection(layer="Title"), typed)[1].layer == "Headline"
+
+
+@pytest.mark.parametrize("name", [layer.name for layer in walk_layers(NESTED.layers)])
+def test_completed_form_without_a_change_changes_nothing(name: str) -> None:
+    form = complete_form(NESTED, Selection(layer=name), {"do": "properties", "name": "Old", "width": "1"}, ())
+    assert change_design(NESTED, Selection(layer=name), form)[0] == NESTED
+
+
+def test_completed_canvas_has_the_background_of_the_document(document: ImageTemplate) -> None:
+    gradient = {"do": "canvas", "background.type": "linear", "background.end": "#000000"}
+    changed_elsewhere, _, _ = change_design(document, Selection(), gradient)
+    stale = {"do": "canvas", "width": "640", "height": "9", "background.type": "solid", "background": "#ffffff"}
+    form = complete_form(changed_elsewhere, Selection(), stale, {"width"})
+    changed, _, _ = change_design(changed_elsewhere, Selection(), form)
+    assert changed.canvas.background == changed_elsewhere.canvas.background
+    assert (changed.canvas.width, changed.canvas.height) == (640, 200)
+    none, _, _ = change_design(document, Selection(), {"do": "canvas", "background.type": "none"})
+    form = complete_form(none, Selection(), stale, {"background.type"})
+    assert change_design(none, Selection(), form)[0].canvas.background == "#ffffff"
+
+
+def test_completed_field_has_the_default_of_the_document(document: ImageTemplate) -> None:
+    stale = {"do": "field", "old": "title", "name": "title", "label": "Headline", "type": "text", "default": "Old"}
+    form = complete_form(document, Selection(), stale, {"label"})
+    field = change_design(document, Selection(), form)[0].fields[0]
+    assert (field.label, field.default) == ("Headline", "Hello")
+
+
+def test_completed_table_has_the_rows_of_the_document(document: ImageTemplate) -> None:
+    def with_rows(**rows: str) -> ImageTemplate:
+        return ImageTemplate.model_validate({**document.canonical(), "tables": {"colors": rows}})
+
+    form = {"do": "table", "old": "colors"}
+    rendered = with_rows(red="rot", pink="rosa", blue="blau", black="schwarz")
+    form |= read_current_values(rendered, Selection(), form)
+    form |= {"0.old": "red", "1.old": "pink", "2.old": "blue", "3.old": "black", "4.old": ""}
+    changed = {"0.value": "Rot", "3.key": "", "3.value": "", "4.key": "gray", "4.value": "grau"}
+    now = with_rows(red="rot", blue="Blau", black="schwarz", green="grün")
+    completed = complete_form(now, Selection(), form | changed, set(changed))
+    tables = change_design(now, Selection(), completed)[0].tables
+    assert tables["colors"] == {"red": "Rot", "blue": "Blau", "gray": "grau", "green": "grün"}
+
+
+def test_completed_bound_property_has_the_default_of_the_document(document: ImageTemplate) -> None:
+    selection = Selection(layer="Title")
+    bound = {"do": "bind", "property": "color", "expression": "title", "default": "#ff0000"}
+    document = change_design(document, selection, bound)[0]
+    stale = bound | {"expression": "image", "default": "#00ff00"}
+    changed = change_design(document, selection, complete_form(document, selection, stale, {"expression"}))[0]
+    layer = changed.find_layer("Title")
+    assert layer is not None
+    assert (layer.bound["color"], layer.color) == ("image", "#ff0000")  # type: ignore[union-attr]
+    assert read_current_values(document, selection, {"do": "bind", "property": "size"}) == {}
 
 
 def test_missing_field_can_be_added_with_the_change(document: ImageTemplate) -> None:
