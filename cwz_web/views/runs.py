@@ -198,7 +198,7 @@ class ResultsFragment:
 
     Attributes:
         is_stopped: Whether the run has ended without an attempt at all of its images.
-        details: How many images are unchanged, identical, incomplete and failed, for each number that is not zero.
+        details: How many images are unchanged, incomplete, failed and identical, for each number that is not zero.
     """
 
     run: Run
@@ -594,14 +594,10 @@ def _postponed_text(postponed: PostponedImages | None) -> str:
 
 
 def _details(run: Run, identical: int) -> list[str]:
-    """Return how many images are unchanged, identical, incomplete and failed, for each number that is not zero."""
+    """Return how many images are unchanged, incomplete, failed and identical, for each number that is not zero."""
     details = []
     if run.unchanged:
         details.append(ngettext("%(count)s of them unchanged", "%(count)s of them unchanged", run.unchanged))
-    if identical:
-        details.append(
-            ngettext("%(count)s of them identical to another", "%(count)s of them identical to others", identical)
-        )
     if run.incomplete:
         details.append(ngettext("%(count)s incomplete", "%(count)s incomplete", run.incomplete))
     if run.failed and run.canceled_at:
@@ -610,6 +606,8 @@ def _details(run: Run, identical: int) -> list[str]:
         )
     elif run.failed:
         details.append(ngettext("%(count)s failed", "%(count)s failed", run.failed))
+    if identical:
+        details.append(ngettext("%(count)s identical to another", "%(count)s identical to others", identical))
     return details
 
 

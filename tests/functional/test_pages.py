@@ -101,7 +101,7 @@ def test_numbers_of_a_run_say_what_they_count(app: TestApp, make: Factory, space
     work(make, run)
     page = app.get(f"/w/{space.slug}/runs/{run.id}")
     progress = " ".join(page.html.find(attrs={"aria-label": "Progress"}).p.text.split())
-    assert progress.startswith("Completed, 4 findings 2 of 3 images, 1 of them identical to another, 1 incomplete in")
+    assert progress.startswith("Completed, 4 findings 2 of 3 images, 1 incomplete, 1 identical to another in")
     tabs = [tab.text for tab in page.html.select(".tabs a")]
     assert "Findings (4)" in tabs, "the incomplete image is not counted beside its finding"
     filters = [each.text.strip() for each in page.html.find(attrs={"aria-label": "Images by state"}).find_all("a")]
