@@ -170,6 +170,9 @@ if (search) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       moveInResults(event.key === "ArrowDown" ? 1 : -1);
+    } else if (event.key === "Escape") {
+      event.preventDefault(); // a browser would only empty the field first
+      search.close();
     } else if (event.key === "Enter" && event.target instanceof HTMLInputElement) {
       event.preventDefault();
       search.querySelector("a")?.click();
@@ -187,6 +190,14 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (!panel || panel.matches(":popover-open")) return;
   panel.showPopover();
   panel.focus();
+});
+
+// The focus stays on the zip while another control takes the place of its button: morphing keeps it on the same one only.
+let isOnZip = false;
+document.addEventListener("htmx:before:swap", () => { isOnZip = Boolean(document.activeElement?.closest("[data-zip]")); });
+document.addEventListener("htmx:after:swap", () => {
+  if (!isOnZip || document.activeElement !== document.body) return;
+  document.querySelector("[data-zip]:is(a, p), [data-zip] button")?.focus({ preventScroll: true });
 });
 
 // Menus close with Escape, which returns the focus to their button, and with a click elsewhere.

@@ -23,7 +23,7 @@ from cwz_web.imaging.errors import ImagingError, UnknownFieldsError
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.resources.application import AccountRoot
 from cwz_web.resources.workspace import WorkspaceCollection
-from cwz_web.security import SignedInUser
+from cwz_web.security import SignedInUser, cookie_name
 from cwz_web.storage.contract import StorageError
 from cwz_web.web.conflicts import CHANGED, conflict_of
 from cwz_web.web.problems import ProblemError, is_api_request, problem_response
@@ -86,6 +86,7 @@ class ErrorPage:
         workspace: the workspace of the URL, of which the user is a member.
         others: the user's workspaces, if they are known already and the URL has none.
         can_upgrade: whether a larger plan helps.
+        sign_in_path: where a visitor who is not signed in can sign in for a missing page; empty otherwise.
     """
 
     problem: ProblemError
@@ -93,6 +94,7 @@ class ErrorPage:
     workspace: Access | None
     others: tuple[Access, ...]
     can_upgrade: bool
+    sign_in_path: str
 
 
 @notfound_view_config(append_slash=False)
@@ -309,6 +311,7 @@ def _error_page(request: Request, problem: ProblemError) -> ErrorPage:
     """Return the page. A workspace of others is like one that does not exist: the user's own are offered."""
     workspace = request.workspace_or_none
     user = request.known_identity
+    may_sign_in = problem.status == 404 and cookie_name(request) not in request.cookies
     known = user.workspaces if isinstance(user, SignedInUser) else ()
     return ErrorPage(
         problem=problem,
@@ -316,4 +319,5 @@ def _error_page(request: Request, problem: ProblemError) -> ErrorPage:
         workspace=workspace,
         others=() if workspace else known[:MAX_WORKSPACES],
         can_upgrade=problem.status == 402 and workspace is not None and request.services.settings.billing.enabled,
+        sign_in_path=sign_in_path(request) if may_sign_in else "",
     )

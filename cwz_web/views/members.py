@@ -100,7 +100,7 @@ class MemberListPage:
     """The view model of members/list.jinja2 and members/_list.jinja2.
 
     Attributes:
-        is_form_open: Whether the invitation form is open: it has errors, or the user is the only member.
+        is_form_open: Whether the invitation form is open: it has errors.
     """
 
     form: MemberPageForm
@@ -157,7 +157,6 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
         placeholder=gettext("Search by name or email…"),
     )
     invitations = list_invitations(request.db, workspace_id)
-    is_alone = page.count == 1 and not controls.is_filtered and not invitations
     return MemberListPage(
         form=form,
         members=[_member_row(request, member) for member in page.rows],
@@ -167,7 +166,7 @@ def _member_page(context: MemberCollection | MemberResource, request: Request, f
         permission_labels=translate_labels(PERMISSION_LABELS),
         permissions=ROLE_PERMISSIONS,
         can_manage=bool(request.has_permission(Permission.MEMBER_MANAGE)),
-        is_form_open=is_alone or bool(form.errors.keys() & InviteForm.model_fields.keys()),
+        is_form_open=bool(form.errors.keys() & InviteForm.model_fields.keys()),
         notice=find_done_notice(request, NOTICES),
     )
 

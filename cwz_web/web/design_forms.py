@@ -1,5 +1,6 @@
 """Forms of the designer: what the page shows, and the change of the document that a form requests. No database."""
 
+import itertools
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
@@ -287,8 +288,23 @@ def _read_background(old: Fill | None, typed: Typed) -> Any:
 def _add_size(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:
     width, height = typed.get("width", ""), typed.get("height", "")
     sides = [int(side[:5]) if side.isascii() and side.isdigit() else 0 for side in (width, height)]
-    name = typed.get("name", "").strip().lower() or f"{sides[0]}x{sides[1]}"
+    name = "-".join(typed.get("name", "").lower().split())
+    if not name:
+        same = [size for size in document.size_names if _sides_of(document, size) == tuple(sides)]
+        if same:
+            message = gettext("The size “%(name)s” has the same dimensions. Enter a name to add another", name=same[0])
+            raise InvalidDesignError({"name": message})
+        name = f"{sides[0]}x{sides[1]}"
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        name = name if name not in document.size_names else next(n for n in numbered if n not in document.size_names)
+    elif name in document.size_names:
+        raise InvalidDesignError({"name": gettext("The template has a size with this name. Enter another name")})
     return add_size(document, name, *sides), selection.model_copy(update={"size": name}), f"add {name}"
+
+
+def _sides_of(document: ImageTemplate, size: str) -> tuple[int, int]:
+    canvas = document.in_size(size).canvas
+    return canvas.width, canvas.height
 
 
 def _remove_size(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:

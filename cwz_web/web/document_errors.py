@@ -33,6 +33,7 @@ TEXTS = {
 # By the start of the pattern; pydantic's own message is the pattern.
 PATTERNS = {
     "^#": gettext_noop("Enter a color as #rrggbb or #rrggbbaa"),
+    "^[a-z0-9][a-z0-9-]": gettext_noop("Use lowercase letters, digits and hyphens"),
     "^[A-Z": gettext_noop("Use letters, digits and _; start with a letter"),
 }
 

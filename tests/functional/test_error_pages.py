@@ -125,6 +125,13 @@ def test_unknown_page_is_not_found(app: TestApp) -> None:
     assert "Check the URL" in page.html.find("main").text
 
 
+def test_missing_page_offers_to_sign_in(app: TestApp, make: Factory) -> None:
+    sign_in_link = app.get("/nothing?x=1", status=404).html.main.find("a", string="Sign in")
+    assert sign_in_link["href"] == "/signin?next=%2Fnothing%3Fx%3D1"
+    sign_in(app, make.account())
+    assert app.get("/nothing", status=404).html.main.find("a", string="Sign in") is None
+
+
 def navigation(page: Any) -> dict[str, str]:
     """The links of an error page's navigation."""
     return {link.text: link["href"] for link in page.html.find("header").find("nav").find_all("a")}

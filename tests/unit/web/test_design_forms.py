@@ -141,13 +141,28 @@ def test_missing_field_can_be_added_with_the_change(document: ImageTemplate) -> 
         ({"do": "canvas", "width": "0"}, "width"),
         ({"do": "canvas", "width": "wide"}, "width"),
         ({"do": "add-size", "width": "0", "height": "10"}, "width"),
-        ({"do": "add-size", "name": "square", "width": "10", "height": "10"}, ""),
+        ({"do": "add-size", "name": "square", "width": "10", "height": "10"}, "name"),
+        ({"do": "add-size", "name": "Square ", "width": "10", "height": "10"}, "name"),
+        ({"do": "add-size", "width": "200", "height": "200"}, "name"),
+        ({"do": "add-size", "name": "nö!", "width": "10", "height": "10"}, "name"),
     ],
 )
 def test_impossible_change_names_its_form_field(document: ImageTemplate, typed: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidDesignError) as wrong:
         change_design(document, Selection(), typed)
     assert field in {name.rpartition(".")[2] for name in wrong.value.errors}
+
+
+def test_size_is_named_after_its_dimensions_or_as_entered(document: ImageTemplate) -> None:
+    """The document has the size “square” with 200 × 200."""
+    changed, selection, _ = change_design(document, Selection(), {"do": "add-size", "width": "20", "height": "30"})
+    assert selection.size == "20x30"
+    typed = {"do": "add-size", "name": " Sale  banner", "width": "200", "height": "200"}
+    changed, selection, _ = change_design(changed, selection, typed)
+    assert selection.size == "sale-banner"
+    resized, _, _ = change_design(changed, Selection(size="20x30"), {"do": "canvas", "width": "21", "height": "31"})
+    _, selection, _ = change_design(resized, Selection(), {"do": "add-size", "width": "20", "height": "30"})
+    assert selection.size == "20x30-2"
 
 
 def test_background_of_the_canvas_becomes_a_gradient_and_a_color_again(document: ImageTemplate) -> None:
