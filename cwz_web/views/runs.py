@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPConflict, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy import select
@@ -395,6 +395,8 @@ def turn_on_auto_run(context: RunResource, request: Request) -> Response:
 def prepare_zip(context: RunResource, request: Request) -> Response:
     """Let a job create the zip file of a run's images."""
     run = context.row
+    if state_of(run) in (RunState.PREPARING, RunState.RUNNING):
+        raise HTTPConflict(gettext("Wait until the run has finished, then prepare the zip"))
     if not _can_export(run, find_run_export(request.db, run)):
         return HTTPSeeOther(request.path_in("runs", run.id))
     with suppress(InvalidSettingsError):  # the run's connection was removed, so there is nothing to download

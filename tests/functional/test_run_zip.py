@@ -110,7 +110,9 @@ def test_zip_is_offered_once_the_run_has_finished(shop: Shop) -> None:
         db.execute(text("UPDATE runs SET finished_at = NULL, done = 1"))
     page = shop.app.get(shop.path)
     assert "Prepare zip" not in page.text
-    shop.app.post(f"{shop.path}/zip", {"csrf_token": page.forms[0]["csrf_token"].value}, status=303)
+    token = page.forms[0]["csrf_token"].value
+    refused = shop.app.post(f"{shop.path}/zip", {"csrf_token": token}, status=409)
+    assert "Wait until the run has finished" in refused.text
     assert shop.make.count(Export, shop.space.id) == 0
 
 
