@@ -34,7 +34,7 @@ def find_links(installation: Installation, email: str) -> list[str]:
 def test_link_of_the_email_signs_in_without_a_click(
     context: BrowserContext, installation: Installation, console_errors: list[str]
 ) -> None:
-    link = sign_up(context.new_page(), installation, "ada@example.org")
+    link = sign_up(context.new_page(), installation, "hedy@example.org")
     page = context.new_page()
     posts: list[str] = []
     page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)

@@ -20,7 +20,7 @@ def test_usage_and_request_of_a_template(app: TestApp, make: Factory) -> None:
     work(make, run)
     sign_in(app, make.member(space))
     here = f"/w/{space.slug}/templates/{template.id}"
-    usage = app.get(here).click("Usage").html
+    usage = app.get(here).click(href=f"{here}/usage").html
     assert [number.text.strip() for number in usage.select(".numbers dd")] == ["1", "3", "1"]
     assert usage.find("a", string="Autumn")["href"].endswith(str(feed.id))
     assert [tag.text.split(" (")[0] for tag in usage.select(".tags li")] == ["Test"]
