@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -133,7 +134,8 @@ def test_worker_runs_fails_and_retries_jobs_of_the_queue(
                 queues=["render"], wait=False, delete_jobs="successful", install_signal_handlers=False
             )
 
-    asyncio.run(work())
+    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop may run in this one
+        thread.submit(asyncio.run, work()).result()
     assert len(seen) == (2 if fails else 1)
     left = render_role.execute("SELECT status FROM procrastinate_jobs").fetchall()
     assert left == ([("failed",)] if fails else [])
