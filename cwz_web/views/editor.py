@@ -58,7 +58,7 @@ from cwz_web.storage.uploads import Uploads
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import MAX_ICONS, list_element_groups
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
-from cwz_web.web.design_forms import InvalidDesignError, Selection, complete_form
+from cwz_web.web.design_forms import MAX_FORM_FIELDS, InvalidDesignError, Selection, complete_form
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import SubmittedForm, empty_form, has_nul
 from cwz_web.web.problems import ProblemError, problem_document
@@ -76,6 +76,7 @@ PANELS = {
     "comments": ("message-square", gettext_noop("Comments")),
 }
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+FormFieldName = Annotated[str, Field(max_length=100)]
 
 
 class EditRequest(BaseModel):
@@ -101,8 +102,8 @@ class EditRequest(BaseModel):
     base: Digest
     change: Annotated[str, Field(max_length=100)] = ""
     operations: Operations = []
-    form: Annotated[dict[Annotated[str, Field(max_length=100)], str], Field(max_length=500)] = {}
-    changed: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=500)] | None = None
+    form: Annotated[dict[FormFieldName, str], Field(max_length=MAX_FORM_FIELDS)] = {}
+    changed: Annotated[list[FormFieldName], Field(max_length=MAX_FORM_FIELDS)] | None = None
     action: Literal["", "undo", "redo", "publish", "discard"] = ""
     layer: Annotated[str, Field(max_length=60)] = ""
     size: Annotated[str, Field(max_length=40)] = DEFAULT_SIZE

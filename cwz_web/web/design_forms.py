@@ -36,6 +36,7 @@ from cwz_web.web.layer_forms import NOT_IN_FORM, explain_error, find_bound_field
 
 __all__ = [
     "CHANGES",
+    "MAX_FORM_FIELDS",
     "PANEL_CHANGES",
     "InvalidDesignError",
     "Selection",
@@ -59,8 +60,12 @@ Pixels = Annotated[int, Field(ge=-100_000, le=100_000)]
 BOXES: TypeAdapter[dict[str, Box]] = TypeAdapter(
     Annotated[dict[str, tuple[Pixels, Pixels, Pixels, Pixels]], Field(max_length=MAX_LAYERS)]
 )
+# The form of a table has three for each entry: its key, the key that it had when it was rendered, and its value.
+MAX_FORM_FIELDS = 1000
 # The values of a form when it was rendered. What the page's script has seen the user change has none.
-SHOWN: TypeAdapter[dict[str, str | None]] = TypeAdapter(Annotated[dict[str, str | None], Field(max_length=1000)])
+SHOWN: TypeAdapter[dict[str, str | None]] = TypeAdapter(
+    Annotated[dict[str, str | None], Field(max_length=MAX_FORM_FIELDS)]
+)
 
 
 def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -> Change:

@@ -21,7 +21,7 @@ from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.i18n import load_language
-from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.documents import MAX_TABLE_ENTRIES, ImageTemplate
 from cwz_web.runs import stress_rows
 from cwz_web.views import editor
 from cwz_web.web.rate_limits import RateLimiter
@@ -227,6 +227,16 @@ def test_form_that_shows_old_values_changes_only_what_its_user_changed(desk: Des
     assert (title.text, title.underline, title.size) == ("Sale", True, 44)  # type: ignore[union-attr]
     desk.edit(form=shown, changed=["underline"], layer="Title")
     assert desk.draft.find_layer("Title").underline is False  # type: ignore[union-attr]
+
+
+def test_form_of_a_table_with_all_its_entries_changes_the_draft(desk: Desk) -> None:
+    entries = {f"key {number:03}": "old" for number in range(MAX_TABLE_ENTRIES)}
+    desk.replace("/tables", {"colors": entries}, op="add")
+    page = desk.app.get(f"{desk.here}/editor-properties")
+    form = next(each for each in page.forms.values() if "199.key" in each.fields)
+    values = {name: value for name, value in form.submit_fields() if name != "csrf_token"}
+    desk.edit(form=values | {"199.value": "new"}, changed=["199.value"])
+    assert desk.draft.tables["colors"] == entries | {"key 199": "new"}
 
 
 def test_page_without_the_script_changes_only_what_its_user_changed(desk: Desk) -> None:
