@@ -59,9 +59,9 @@ SUMMARIES = {
 }
 NEW = "new"
 
-_key = re.compile(r"(\d{1,3})\.key")
+_key = re.compile(r"(0|[1-9][0-9]{0,2})\.key")
 # The key that a row of a table had when its form was rendered.
-_old_key = re.compile(r"(\d{1,3})\.old")
+_old_key = re.compile(r"(0|[1-9][0-9]{0,2})\.old")
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,17 @@ def test_completed_table_has_the_rows_of_the_document(document: ImageTemplate) -
     assert tables["colors"] == {"red": "Rot", "blue": "Blau", "gray": "grau", "green": "grün"}
 
 
+@pytest.mark.parametrize("number", ["01", "\N{ARABIC-INDIC DIGIT ONE}"])
+def test_rows_of_a_table_whose_numbers_no_page_has_are_left_out(document: ImageTemplate, number: str) -> None:
+    form = {"do": "table", "old": "", "name": "colors", "1.key": "red", "1.value": "rot"}
+    form |= {f"{number}.key": "blue", f"{number}.old": "red", f"{number}.value": "blau"}
+    completed = complete_form(document, Selection(), form, {f"{number}.key"})
+    for each in (form, completed):
+        assert change_design(document, Selection(), each)[0].tables == {"colors": {"red": "rot"}}
+    del form["1.key"], form["1.value"]
+    assert change_design(document, Selection(), form)[0].tables == {"colors": {}}
+
+
 def test_completed_bound_property_has_the_default_of_the_document(document: ImageTemplate) -> None:
     selection = Selection(layer="Title")
     bound = {"do": "bind", "property": "color", "expression": "title", "default": "#ff0000"}
