@@ -195,7 +195,7 @@ def test_contents_in_english_say_so(app: TestApp, path: str, selector: str) -> N
     assert page.html.select(selector)
 
 
-@pytest.mark.parametrize("path", ["nothing", "feeds/00000000-0000-7000-8000-000000000000", "members/nobody"])
+@pytest.mark.parametrize("path", ["nothing", "feeds/00000000-0000-7000-8000-000000000000", "members/unknown"])
 def test_missing_page_of_a_workspace_is_in_the_locale_of_the_account(app: TestApp, make: Factory, path: str) -> None:
     space = make.workspace()
     sign_in(app, make.member(space, locale="de"))
