@@ -32,7 +32,7 @@ from cwz_web.resources.workspace import BrandResource
 from cwz_web.runs.rendered_images import RenderedImages, count_rendered
 from cwz_web.views.font_choices import FontGroup, list_font_groups
 from cwz_web.web.brand_forms import SECTIONS, BrandChange, EntryRow, read_brand, rows_of
-from cwz_web.web.forms import CSRF_FIELD, find_repeated_fields
+from cwz_web.web.forms import find_repeated_fields, typed_values
 from cwz_web.web.request import Request
 
 # Logos that can be chosen: the newest images.
@@ -107,7 +107,7 @@ def brand_page(context: BrandResource, request: Request) -> BrandPage:
 def change_brand(context: BrandResource, request: Request) -> BrandPlanPage | BrandPage | BrandUpdatedPage | Response:
     """Save the brand, or show first which templates the change concerns. Its rows are no fixed set of fields."""
     db, workspace_id = request.db, request.workspace.workspace_id
-    typed = {name: value for name, value in request.POST.items() if isinstance(value, str) and name != CSRF_FIELD}
+    typed = typed_values(request.POST)
     saved, change = load_brand(db, workspace_id), read_brand(typed)
     errors = {**change.errors, **find_repeated_fields(request.POST, typed)}
     if change.brand is None or errors:

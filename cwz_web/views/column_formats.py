@@ -9,7 +9,7 @@ from cwz_web.feeds.column_formats import FormatDetection
 from cwz_web.feeds.columns import Column, ColumnType, FeedSchema
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.records import Table
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.values.formats import UNKNOWN, DateOrder, DecimalSign, ValueFormat, load_formats
 from cwz_web.web.forms import error_messages
 
@@ -66,7 +66,7 @@ def format_controls(
             label=gettext(CONTROL_LABELS[name]),
             value=typed.get(f"{name}.{number}", "") if typed else getattr(column.format, name) or "",
             automatic=_automatic(name, detected),
-            options={key: gettext(label) for key, label in _OPTIONS.get(name, {}).items()},
+            options=translate_labels(_OPTIONS.get(name, {})),
         )
         for name in CONTROLS.get(column.type, ())
     )
