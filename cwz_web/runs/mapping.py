@@ -90,6 +90,8 @@ SALE_PRICES = [
 ]
 REGULAR_PRICES = ["price", "regularprice", "baseprice", "variantprice", "preis", "normalpreis", "prix", "precio"]
 FALLBACK = " | "
+# Among mapped values: the regular price, which finish_values compares a reduced one with. No field has such a name.
+COMPARED_PRICE = PRICE + FALLBACK
 # How many rows are examined.
 SAMPLE = 20
 # In a mapping: the field stays empty. A field that is not in the mapping shows the template's default.
@@ -150,19 +152,16 @@ def apply_mapping(
         row: a row of the feed.
         formats: of the feed's columns (formats_of).
     """
-    compared = with_regular_prices(mapping)
-    values = {name: _first_value(column, row) if column else "" for name, column in compared.items()}
+    columns = with_regular_price(mapping)
+    values = {name: _first_value(column, row) if column else "" for name, column in columns.items()}
     return finish_values(mapping, values, field_formats(mapping, formats))
 
 
-def with_regular_prices(mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return a mapping that also has the column of the regular price, for finish_values to compare a reduced one with.
-
-    No field has the name of such a value: `price | `.
-    """
-    columns = {name: column.split(FALLBACK) for name, column in mapping.items() if _meaning(name) == PRICE}
-    reduced = {name: parts for name, parts in columns.items() if len(parts) > 1 and _plain(parts[0]) in SALE_PRICES}
-    return {**mapping, **{name + FALLBACK: parts[-1] for name, parts in reduced.items()}}
+def with_regular_price(mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return a mapping with the column of COMPARED_PRICE as well, if the price can be a reduced one."""
+    first, *others = mapping.get(PRICE, EMPTY).split(FALLBACK)
+    regular = {COMPARED_PRICE: others[-1]} if others and _plain(first) in SALE_PRICES else {}
+    return {**mapping, **regular}
 
 
 def finish_values(
@@ -174,13 +173,14 @@ def finish_values(
 
     Args:
         mapping: the template's fields to the feed's columns.
-        values: by field, and those that with_regular_prices adds.
+        values: by field, and COMPARED_PRICE if with_regular_price has added it.
         formats: by field.
     """
     finished: dict[str, str] = {
-        name: with_format(text, formats.get(name.removesuffix(FALLBACK), UNKNOWN)) for name, text in values.items()
+        name: with_format(text, formats.get(PRICE if name == COMPARED_PRICE else name, UNKNOWN))
+        for name, text in values.items()
     }
-    regular = finished.pop(PRICE + FALLBACK, None)
+    regular = finished.pop(COMPARED_PRICE, None)
     if PRICE not in finished or FALLBACK not in mapping.get(PRICE, ""):
         return finished
     price, old = finished[PRICE], next((text for name, text in finished.items() if _meaning(name) == "old_price"), "")

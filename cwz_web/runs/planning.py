@@ -27,7 +27,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
 from cwz_web.imaging.processors import installed_processors
 from cwz_web.jobs import PREPARE_QUEUE, app
-from cwz_web.runs.mapping import field_formats, formats_of, used_mapping, with_regular_prices
+from cwz_web.runs.mapping import field_formats, formats_of, used_mapping, with_regular_price
 from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
@@ -543,7 +543,7 @@ def _parameters(run: Run, document: ImageTemplate, since: int) -> dict[str, Any]
         "run": run.id,
         "feed": run.feed_id,
         "since": since,
-        "mapping": with_regular_prices(mapping),
+        "mapping": with_regular_price(mapping),
         "formats": run.formats,
         "outputs": run.outputs,
         "outputs_per_row": len(run.outputs),
