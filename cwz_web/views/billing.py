@@ -12,7 +12,7 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.billing.models import BillingRecord, Subscription
-from cwz_web.billing.plans import PlanLimit, count_usage, find_plan
+from cwz_web.billing.plans import count_usage, find_plan
 from cwz_web.billing.stripe_api import GOOD, UNPAID, Price, PriceNotFoundError, StripeUnavailableError
 from cwz_web.billing.subscriptions import (
     enqueue_customer_sync,
@@ -21,12 +21,13 @@ from cwz_web.billing.subscriptions import (
     list_billing_entries,
 )
 from cwz_web.db.session import enter_workspace
-from cwz_web.generation.usage import month_of, next_month, usage_by_subject
+from cwz_web.generation.usage import month_of, monthly_usage, next_month
 from cwz_web.i18n import gettext, gettext_noop, long_date, money, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
 from cwz_web.views.usage_chart import DayUsage, find_day_usage
+from cwz_web.views.usage_meters import Meter, list_meters
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.rendering import template_values
 from cwz_web.web.request import Request
@@ -89,15 +90,6 @@ class PlanFragment:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Usage of one of a plan's limits; `limit` 0 is unlimited."""
-
-    label: str
-    used: int
-    limit: int
-
-
-@dataclass(frozen=True)
 class BillingRow:
     """An invoice or a dispute in the table of invoices."""
 
@@ -119,7 +111,7 @@ class BillingPage:
     """The view model of billing/page.jinja2."""
 
     panel: PlanPanel
-    usage: list[Usage]
+    meters: list[Meter]
     resets_on: date
     days: list[DayUsage]
     entries: list[BillingRow]
@@ -231,7 +223,7 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
     # Forms redirect to Stripe's pages, which the Content-Security-Policy has to name.
     request.form_targets = request.services.settings.billing.stripe_pages
     panel = _panel(request, since)
-    images = usage_by_subject(request.db, workspace_id).get(workspace_id, 0)
+    images = monthly_usage(request.db, workspace_id, workspace_id)
     counts = count_usage(request.db, workspace_id)
     days = find_day_usage(request.db, workspace_id)
     entries = list_billing_entries(request.db, workspace_id)
@@ -239,13 +231,7 @@ def _page(request: Request, since: int = 0, error_message: str | None = None) ->
     release_connection(request)
     return BillingPage(
         panel=panel,
-        usage=[
-            Usage(gettext("Images this month"), images, panel.plan.images),
-            Usage(gettext("Members"), counts[PlanLimit.MEMBERS], panel.plan.members),
-            Usage(gettext("Storage connections"), counts[PlanLimit.CONNECTIONS], panel.plan.connections),
-            Usage(gettext("Feeds"), counts[PlanLimit.FEEDS], panel.plan.feeds),
-            Usage(gettext("Uploads"), counts[PlanLimit.UPLOADS], panel.plan.uploads),
-        ],
+        meters=list_meters(images, panel.plan.images, counts, panel.plan),
         resets_on=next_month(month_of()),
         days=days,
         entries=[_billing_row(entry) for entry in entries],

@@ -7,23 +7,15 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import PlanLimit, count_usage
+from cwz_web.billing.plans import count_usage
 from cwz_web.generation.key_list import list_key_names
 from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.views.usage_chart import DayUsage, find_day_usage
+from cwz_web.views.usage_meters import Meter, list_meters
 from cwz_web.web.request import Request
-
-
-@dataclass(frozen=True)
-class Meter:
-    """What is used of something; `limit` 0 is unlimited."""
-
-    label: str
-    used: int
-    limit: int
 
 
 @dataclass(frozen=True)
@@ -62,13 +54,7 @@ def usage_page(context: WorkspaceResource, request: Request) -> UsagePage | Resp
     by_key = [(names.get(str(key_id), gettext("An older key")), images) for key_id, images in used.items() if images]
     others = total - sum(images for _, images in by_key)
     return UsagePage(
-        meters=[
-            Meter(gettext("Images this month"), total, quota.limit or 0),
-            Meter(gettext("Members"), counts[PlanLimit.MEMBERS], 0),
-            Meter(gettext("Storage connections"), counts[PlanLimit.CONNECTIONS], 0),
-            Meter(gettext("Feeds"), counts[PlanLimit.FEEDS], 0),
-            Meter(gettext("Uploads"), counts[PlanLimit.UPLOADS], 0),
-        ],
+        meters=list_meters(total, quota.limit or 0, counts, plan=None),
         sources=[
             *sorted(by_key, key=lambda source: -source[1]),
             *([(gettext("Runs, previews and signed URLs"), others)] if others > 0 else []),

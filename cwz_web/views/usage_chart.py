@@ -1,4 +1,4 @@
-"""The chart of images per day, on the overview and on the page of the plan."""
+"""The chart of images per day, on the overview and on the pages of usage and billing."""
 
 from dataclasses import dataclass
 from datetime import date
