@@ -131,8 +131,9 @@ def monthly_usage(db: Session, workspace_id: UUID, subject_id: UUID, month: date
 
 def usage_by_subject(db: Session, workspace_id: UUID) -> dict[UUID, int]:
     """Return this month's usage of the workspace, and of each of its keys, by id."""
-    counters = select(Usage).where(Usage.workspace_id == workspace_id, Usage.month == month_of())
-    return {usage.subject_id: usage.used for usage in db.scalars(counters)}
+    counters = select(Usage.subject_id, Usage.used)
+    rows = db.execute(counters.where(Usage.workspace_id == workspace_id, Usage.month == month_of()))
+    return {row.subject_id: row.used for row in rows}
 
 
 def usage_by_day(db: Session, workspace_id: UUID, days: int = 30) -> list[tuple[date, int]]:

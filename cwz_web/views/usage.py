@@ -24,7 +24,7 @@ class UsagePage:
 
     Attributes:
         meters: What is used of each limit.
-        sources: The images of the month by API key, most first, and those without a key.
+        sources: The images of the month by API key, most first, those of all older keys, and those without a key.
         resets_on: The first day of the next month.
         days: The images of the last days.
     """
@@ -51,14 +51,12 @@ def usage_page(context: WorkspaceResource, request: Request) -> UsagePage | Resp
     total = used.pop(workspace_id, 0)
     quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
     names = list_key_names(db, workspace_id)
-    by_key = [(names.get(str(key_id), gettext("An older key")), images) for key_id, images in used.items() if images]
-    others = total - sum(images for _, images in by_key)
+    by_key = [(names[str(key_id)], images) for key_id, images in used.items() if str(key_id) in names]
+    older = sum(used.values()) - sum(images for _, images in by_key)
+    rest = [(gettext("Older keys"), older), (gettext("Runs, previews and signed URLs"), total - sum(used.values()))]
     return UsagePage(
         meters=list_meters(total, quota.limit or 0, counts, plan=None),
-        sources=[
-            *sorted(by_key, key=lambda source: -source[1]),
-            *([(gettext("Runs, previews and signed URLs"), others)] if others > 0 else []),
-        ],
+        sources=[source for source in [*sorted(by_key, key=lambda source: -source[1]), *rest] if source[1] > 0],
         resets_on=next_month(month_of()),
         days=find_day_usage(db, workspace_id),
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from uuid_utils.compat import uuid7
 from webtest import TestApp
 
 from cwz_web.generation.api_keys import KeyTerms, create_key
@@ -25,7 +26,9 @@ def test_usage_is_shown_by_limit_and_by_source(app: TestApp, make: Factory, role
     with make.database.transaction(space.id) as db:
         shop, _ = create_key(db, space.id, "Shop", KeyTerms())
         count(db, Quota(space.id, key_id=shop.id), 1200)
-        count(db, Quota(space.id), 34)
+        for older_key in (uuid7(), uuid7()):
+            count(db, Quota(space.id, key_id=older_key), 5)
+        count(db, Quota(space.id), 24)
     page = app.get(here)
     assert texts(page, ".stack .ends")[:4] == [
         "Images this month 1,234 (unlimited)",
@@ -33,9 +36,10 @@ def test_usage_is_shown_by_limit_and_by_source(app: TestApp, make: Factory, role
         "Storage connections 1 (unlimited)",
         "Feeds 1 (unlimited)",
     ]
-    assert texts(page, "#sources + .table-wrap tbody td") == ["1,200", "34"]
+    assert texts(page, "#sources + .table-wrap tbody td") == ["1,200", "10", "24"]
     assert texts(page, "#sources + .table-wrap tbody th") == [
         f"Shop ({shop.prefix}…)",
+        "Older keys",
         "Runs, previews and signed URLs",
     ]
     assert app.get(f"/w/{space.slug}").html.select_one(f'nav a[href="{here}"]')
