@@ -39,6 +39,7 @@ PAGES = (
     (("webhooks",), gettext_noop("Webhooks"), "webhook", Permission.WEBHOOK_VIEW),
     (("members",), gettext_noop("Members"), "users", Permission.MEMBER_VIEW),
     (("audit",), gettext_noop("Activity"), "scroll-text", Permission.AUDIT_VIEW),
+    (("billing",), gettext_noop("Billing"), "credit-card", Permission.BILLING_MANAGE),
     (("usage",), gettext_noop("Usage"), "chart-column", Permission.VIEW),
     (("settings",), gettext_noop("Settings"), "settings", Permission.SETTINGS_MANAGE),
 )
@@ -109,10 +110,11 @@ def search(context: WorkspaceResource, request: Request) -> SearchPage:
 
 
 def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
+    missing = ("usage",) if request.services.settings.billing.enabled else ("billing",)
     for kind, pages in ((gettext("Action"), ACTIONS), (gettext("Page"), PAGES)):
         for segments, message, icon, permission in pages:
             label = gettext(message)
-            if text.lower() in label.lower() and request.has_permission(permission):
+            if segments != missing and text.lower() in label.lower() and request.has_permission(permission):
                 yield SearchResult(label, kind, icon, request.path_in(*segments))
 
 

@@ -261,7 +261,11 @@ def test_only_admins_see_billing(subscriber: StripeCustomer, app: TestApp, make:
     for role, status in ((Role.USER, 403), (Role.SUPPORT, 403), (Role.ADMIN, 200)):
         other = TestApp(app.app)
         sign_in(other, make.member(subscriber.space, role))
-        other.get(f"/w/{subscriber.space.slug}/billing", status=status)
+        here = f"/w/{subscriber.space.slug}"
+        other.get(f"{here}/billing", status=status)
+        found = [link["href"] for link in other.get(f"{here}/search?q=").html.select(".search-results a")]
+        assert f"{here}/usage" not in found, "it is a part of billing"
+        assert (f"{here}/billing" in found) == (status == 200)
 
 
 @pytest.mark.parametrize("order", range(3))
