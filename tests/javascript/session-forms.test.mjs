@@ -101,6 +101,29 @@ for (const [state, refused] of [["offline", OFFLINE], ["failed", FAILED], ["sign
   });
 }
 
+test("changes that could not be sent are sent again every five seconds, however many there are", async () => {
+  let requests = 0;
+  const session = start(() => {
+    requests++;
+    return OFFLINE();
+  });
+  async function wait(seconds) {
+    for (let second = 0; second < seconds; second++) {
+      mock.timers.tick(1000);
+      await session.queue;
+    }
+  }
+
+  for (const x of ["1", "12", "123"]) {
+    submit(session, { x });
+    await session.queue;
+    await wait(1);
+  }
+  requests = 0;
+  await wait(20);
+  assert.equal(requests, 4);
+});
+
 test("forms are sent in order with other changes, and a later one replaces an earlier one", async () => {
   const server = new Server();
   const session = start(OFFLINE);

@@ -40,7 +40,7 @@ import { readSampleRow } from "./sample-row.js";
  *   reject?: (error: unknown) => void}} Waiting before: the document as it was when the user chose it
  */
 /**
- * `changed` are the names of what the user has changed: the server knows the other values better.
+ * `changed` are the names of what the user has changed: the server takes the other values from the draft.
  * @typedef {{form: {[field: string]: string}, changed: string[], layer: string, size: string}} FormRequest
  */
 
@@ -101,6 +101,7 @@ export class Session extends EventTarget {
     /** @type {Waiting[]} */
     this.waiting = [];
     this.checkTimer = 0;
+    this.retryTimer = 0;
     // Those of another account in this browser are not this one's.
     this.storageKey = `editor:${start.account}:${start.operations}`;
     addEventListener("online", () => this.retry());
@@ -112,7 +113,7 @@ export class Session extends EventTarget {
     });
   }
 
-  /** Those that the server does not have yet. */
+  /** The forms that the server does not have yet. */
   get forms() {
     return this.waiting.filter((each) => each.form);
   }
@@ -470,7 +471,8 @@ export class Session extends EventTarget {
     this.failure = failure;
     this.setSaveState(saveState);
     this.store();
-    if (saveState !== "signed-out") setTimeout(() => this.retry(), RETRY_MS);
+    clearTimeout(this.retryTimer);
+    if (saveState !== "signed-out") this.retryTimer = setTimeout(() => this.retry(), RETRY_MS);
     return null;
   }
 
