@@ -55,22 +55,6 @@ class RequestRow:
 
 
 @dataclass(frozen=True)
-class RequestListPage:
-    """What api/requests.jinja2 and api/_requests.jinja2 show.
-
-    `days` is how long requests are kept; 0 if the operator keeps no log. At most `max_rows` are kept, and
-    `max_per_minute` are recorded.
-    """
-
-    requests: list[RequestRow]
-    list: ListControls
-    days: int
-    max_rows: int
-    max_per_minute: int
-    chart: "RequestChart | None"
-
-
-@dataclass(frozen=True)
 class RequestBar:
     """A minute of the chart; the heights are in percent of the highest minute."""
 
@@ -85,6 +69,22 @@ class RequestChart:
 
     bars: list[RequestBar]
     summary: str
+
+
+@dataclass(frozen=True)
+class RequestListPage:
+    """What api/requests.jinja2 and api/_requests.jinja2 show.
+
+    `days` is how long requests are kept; 0 if the operator keeps no log. At most `max_rows` are kept, and
+    `max_per_minute` are recorded. Only the first page of all requests has a chart.
+    """
+
+    requests: list[RequestRow]
+    list: ListControls
+    days: int
+    max_rows: int
+    max_per_minute: int
+    chart: RequestChart | None
 
 
 @page_view("api/requests.jinja2", "api/_requests.jinja2", context=RequestLog, permission=Permission.REQUEST_LOG_VIEW)
@@ -117,11 +117,11 @@ def list_requests(context: RequestLog, request: Request) -> RequestListPage:
     rows = [_request_row(found, keys) for found in page.rows]
     # Only the whole page shows it.
     is_first = page.rows and not controls.is_filtered and not form.after
-    chart = _draw_chart(count_requests_by_minute(db, workspace_id, datetime.now(UTC))) if is_first else None
+    chart = _describe_chart(count_requests_by_minute(db, workspace_id, datetime.now(UTC))) if is_first else None
     return RequestListPage(rows, controls, days, MAX_API_REQUESTS, MAX_PER_MINUTE, chart)
 
 
-def _draw_chart(minutes: list[RequestMinute]) -> RequestChart:
+def _describe_chart(minutes: list[RequestMinute]) -> RequestChart:
     highest = max(*(each.requests for each in minutes), 1)
     bars = [
         RequestBar(
