@@ -101,6 +101,11 @@ class RunState(StrEnum):
     def label(self) -> str:
         return gettext(STATE_LABELS[self])
 
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether images of the run are still to be rendered."""
+        return self in (RunState.PREPARING, RunState.RUNNING)
+
 
 STATE_LABELS = {
     RunState.PREPARING: gettext_noop("Preparing"),

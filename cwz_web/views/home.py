@@ -122,7 +122,7 @@ def favicon(context: Root, request: Request) -> Response:
 def show_latest_runs(context: WorkspaceResource, request: Request) -> RunsFragment:
     """Show the latest runs again, while one of them is running."""
     rows = run_rows(request, latest_runs(request.db, context.access.workspace_id, limit=LATEST_RUNS))
-    is_live = any(state_of(row.run) in (RunState.PREPARING, RunState.RUNNING) for row in rows)
+    is_live = any(state_of(row.run).is_in_progress for row in rows)
     return RunsFragment(rows, is_live)
 
 

@@ -55,6 +55,7 @@ from cwz_web.web.forms import Form, read_form
 from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import duration
 from cwz_web.web.request import Request
+from cwz_web.web.text import shorten
 from cwz_web.web.urls import after_position
 from cwz_web.workspaces.models import Workspace
 
@@ -395,7 +396,7 @@ def turn_on_auto_run(context: RunResource, request: Request) -> Response:
 def prepare_zip(context: RunResource, request: Request) -> Response:
     """Let a job create the zip file of a run's images."""
     run = context.row
-    if state_of(run) in (RunState.PREPARING, RunState.RUNNING):
+    if state_of(run).is_in_progress:
         raise HTTPConflict(gettext("Wait until the run has finished, then prepare the zip"))
     if not _can_export(run, find_run_export(request.db, run)):
         return HTTPSeeOther(request.path_in("runs", run.id))
@@ -431,7 +432,7 @@ def _can_change(request: Request, run: Run, progress: Progress) -> bool:
 
 def _can_export(run: Run, export: Export | None) -> bool:
     """Return whether a zip of the run can be requested: not while it is rendered, when the zip would lack images."""
-    if state_of(run) in (RunState.PREPARING, RunState.RUNNING) or not run.done + run.incomplete:
+    if state_of(run).is_in_progress or not run.done + run.incomplete:
         return False
     if export is None or export.state == ExportState.FAILED:
         return True
@@ -517,8 +518,8 @@ def _result_rows(run: Run, images: list[ResultImage]) -> list[ResultRow]:
 
 
 def _row_title(key: str, item: RunItem, field: str | None) -> str:
-    title = " ".join(item.data.get(field, "").split())[:MAX_TITLE] if field else ""
-    return title if title != key else ""
+    title = " ".join(item.data.get(field, "").split()) if field else ""
+    return shorten(title, MAX_TITLE) if title != key else ""
 
 
 def _tabs(request: Request, run: Run, current: RunTab) -> list[Tab]:
