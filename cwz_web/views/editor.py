@@ -341,6 +341,9 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
             is_expected = changed.canonical() == raw
             _save(request, db, template, document, changed, edit.change)
         elif edit.form:
+            # A form that waited must not change the default size in place of one that was removed meanwhile.
+            if edit.size not in document.size_names:
+                raise InvalidDesignError({"": gettext("The size “%(name)s” no longer exists", name=edit.size)})
             selection = edit.selection.within(document)
             form = edit.form
             if edit.changed is not None:

@@ -229,6 +229,14 @@ def test_form_that_shows_old_values_changes_only_what_its_user_changed(desk: Des
     assert desk.draft.find_layer("Title").underline is False  # type: ignore[union-attr]
 
 
+def test_form_of_a_size_that_was_removed_does_not_change_the_default_size(desk: Desk) -> None:
+    before = desk.draft
+    for form in ({"do": "canvas", "width": "640"}, {"do": "properties", "x": "5"}):
+        answer = desk.post(422, form=form, changed=[*form], layer="Title", size="story").json
+        assert answer["detail"] == "The size “story” no longer exists"
+    assert desk.draft == before
+
+
 def test_form_of_a_table_with_all_its_entries_changes_the_draft(desk: Desk) -> None:
     entries = {f"key {number:03}": "old" for number in range(MAX_TABLE_ENTRIES)}
     desk.replace("/tables", {"colors": entries}, op="add")
