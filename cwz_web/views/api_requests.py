@@ -21,7 +21,7 @@ from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.ops.retention import MAX_API_REQUESTS
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RequestLog
-from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
+from cwz_web.web.lists import Filter, ListControls, ListForm, filter_labels, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -147,8 +147,8 @@ def _describe_chart(minutes: list[RequestMinute]) -> RequestChart:
 
 
 def _filters(form: RequestListForm, keys: dict[str, str], days: int) -> tuple[Filter, ...]:
-    statuses = {name: gettext(label) for name, (label, _) in REQUEST_STATUSES.items()}
-    periods = {name: gettext(label) for name, (label, _) in PERIODS.items()}
+    statuses = filter_labels(REQUEST_STATUSES)
+    periods = filter_labels(PERIODS)
     methods = {name: name for name in METHODS}
     return (
         Filter("status", gettext("Status"), {"": gettext("All statuses"), **statuses}, form.status),

@@ -18,7 +18,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.views.members import initials
 from cwz_web.web.downloads import csv_download
-from cwz_web.web.lists import DateFilter, Filter, ListControls, ListForm, keep_url, read_list_form
+from cwz_web.web.lists import DateFilter, Filter, ListControls, ListForm, filter_labels, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.urls import after_position
@@ -204,7 +204,7 @@ def _list_filters(request: Request, form: AuditListForm) -> tuple[Filter | DateF
         **{value: name for name, value in names},
         OTHER: gettext("API keys and others"),
     }
-    areas = {"": gettext("All areas"), **{name: gettext(label) for name, (label, _) in AREAS.items()}}
+    areas = {"": gettext("All areas"), **filter_labels(AREAS)}
     return (
         Filter("person", gettext("Person"), people, str(form.person)),
         Filter("area", gettext("Area"), areas, form.area),

@@ -12,7 +12,16 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection
 from cwz_web.runs.run_list import newest_images_of_feeds
 from cwz_web.views.images import image_links
-from cwz_web.web.lists import Filter, ListControls, ListForm, choose_sort, keep_url, read_list_form, sort_labels
+from cwz_web.web.lists import (
+    Filter,
+    ListControls,
+    ListForm,
+    choose_sort,
+    filter_labels,
+    keep_url,
+    read_list_form,
+    sort_labels,
+)
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -84,8 +93,8 @@ def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
         sort=sort,
         after=form.after or None,
     )
-    sources = {"": gettext("All sources")} | {name: gettext(label) for name, (label, _) in FEED_SOURCES.items()}
-    states = {name: gettext(label) for name, (label, _) in FEED_STATES.items()}
+    sources = {"": gettext("All sources")} | filter_labels(FEED_SOURCES)
+    states = filter_labels(FEED_STATES)
     controls = ListControls(
         noun="feeds",
         search=form.search,

@@ -28,6 +28,7 @@ from cwz_web.web.lists import (
     ListControls,
     ListForm,
     choose_sort,
+    filter_labels,
     keep_url,
     list_path,
     read_list_form,
@@ -164,7 +165,7 @@ def list_keys_page(context: KeyCollection, request: Request) -> KeyListPage:
     form = read_list_form(KeyListForm, request)
     sort = choose_sort(KEY_SORTS, form.sort)
     page = find_keys(db, workspace_id, search=form.search, state=form.state, sort=sort, after=form.after or None)
-    states = {name: gettext(label) for name, (label, _) in KEY_STATES.items()}
+    states = filter_labels(KEY_STATES)
     controls = ListControls(
         noun="keys",
         search=form.search,

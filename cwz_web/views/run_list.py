@@ -12,7 +12,7 @@ from cwz_web.resources.workspace import RunCollection
 from cwz_web.runs.run_list import RUN_STATES, ListedRun, find_runs
 from cwz_web.views.images import image_links
 from cwz_web.views.runs import RunRow, run_row
-from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
+from cwz_web.web.lists import Filter, ListControls, ListForm, filter_labels, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -69,7 +69,7 @@ def list_runs(context: RunCollection, request: Request) -> RunListPage:
 
 def _run_filters(request: Request, form: RunListForm) -> tuple[Filter, ...]:
     db, workspace_id = request.db, request.workspace.workspace_id
-    states = {name: gettext(label) for name, (label, _) in RUN_STATES.items()}
+    states = filter_labels(RUN_STATES)
     feeds, templates = list_feed_names(db, workspace_id), list_template_names(db, workspace_id)
     return (
         Filter("state", gettext("State"), {"": gettext("All states"), **states}, form.state),

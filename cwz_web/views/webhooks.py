@@ -37,7 +37,7 @@ from cwz_web.notify.webhooks import (
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WebhookCollection, WebhookResource
 from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form, read_query
-from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
+from cwz_web.web.lists import Filter, ListControls, ListForm, filter_labels, keep_url, read_list_form
 from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -225,7 +225,7 @@ def show_webhook(context: WebhookResource, request: Request) -> WebhookPage:
     """Show a webhook and a page of its deliveries."""
     webhook, form = context.row, read_list_form(DeliveryListForm, request)
     page = find_deliveries(request.db, webhook, search=form.search, state=form.state, after=form.after or None)
-    states = {str(state): gettext(label) for state, (label, _) in DELIVERY_STATES.items()}
+    states = filter_labels(DELIVERY_STATES)
     controls = ListControls(
         noun="deliveries",
         search=form.search,

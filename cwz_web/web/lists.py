@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
@@ -289,6 +289,11 @@ def choose_sort(sorts: Mapping[str, Sort], name: str) -> str:
 def sort_labels(sorts: Mapping[str, Sort]) -> dict[str, str]:
     """Return the labels of the orders, as the toolbar shows them."""
     return {name: gettext(sort.label) for name, sort in sorts.items()}
+
+
+def filter_labels(choices: Mapping[Any, tuple[str, object]]) -> dict[str, str]:
+    """Return the labels of the choices of a filter by value; a choice is a label and what it stands for."""
+    return {str(value): gettext(label) for value, (label, _) in choices.items()}
 
 
 def keep_url(request: Request, controls: ListControls) -> None:
