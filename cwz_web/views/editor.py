@@ -344,11 +344,10 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
             # A form that waited must not change the default size in place of one that was removed meanwhile.
             if edit.size not in document.size_names:
                 raise InvalidDesignError({"": gettext("The size “%(name)s” no longer exists", name=edit.size)})
-            selection = edit.selection.within(document)
             form = edit.form
             if edit.changed is not None:
-                form = complete_form(document, selection, form, edit.changed)
-            changed, selection, change = change_with_brand(db, template, document, selection, form)
+                form = complete_form(document, edit.selection, form, edit.changed)
+            changed, selection, change = change_with_brand(db, template, document, edit.selection, form)
             layer = selection.layer
             _save(request, db, template, document, changed, change)
         else:

@@ -237,6 +237,14 @@ def test_form_of_a_size_that_was_removed_does_not_change_the_default_size(desk: 
     assert desk.draft == before
 
 
+def test_form_of_a_layer_that_was_removed_names_it(desk: Desk) -> None:
+    for form in ({"do": "properties", "x": "5"}, {"do": "bind", "property": "color", "expression": "title"}):
+        answer = desk.post(422, form=form, changed=[*form], layer="Old").json
+        assert answer["detail"] == "The layer “Old” no longer exists"
+    desk.edit(form={"do": "add", "type": "text"}, changed=[], layer="Old")
+    assert desk.draft.layers[-1].name == "Text"
+
+
 def test_form_of_a_table_with_all_its_entries_changes_the_draft(desk: Desk) -> None:
     entries = {f"key {number:03}": "old" for number in range(MAX_TABLE_ENTRIES)}
     desk.replace("/tables", {"colors": entries}, op="add")
