@@ -58,6 +58,7 @@ from cwz_web.web.design_forms import (
     InvalidDesignError,
     Selection,
     change_design,
+    check_size,
     is_in_stack,
     parse_selection,
     read_canvas_values,
@@ -252,8 +253,9 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     template = context.row
     typed = {name: value for name, value in request.POST.items() if isinstance(value, str) and name != CSRF_FIELD}
     draft = lock_draft(request.db, template)
-    selection = parse_selection(request.GET).within(draft)
+    selection = parse_selection(request.GET)
     try:
+        check_size(draft, selection)
         if twice := find_repeated_fields(request.POST, typed):
             raise InvalidDesignError(twice)
         form = read_posted_form(draft, selection, typed)

@@ -58,7 +58,7 @@ from cwz_web.storage.uploads import Uploads
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import MAX_ICONS, list_element_groups
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
-from cwz_web.web.design_forms import MAX_FORM_FIELDS, InvalidDesignError, Selection, complete_form
+from cwz_web.web.design_forms import MAX_FORM_FIELDS, InvalidDesignError, Selection, check_size, complete_form
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import SubmittedForm, empty_form, has_nul
 from cwz_web.web.problems import ProblemError, problem_document
@@ -341,9 +341,7 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
             is_expected = changed.canonical() == raw
             _save(request, db, template, document, changed, edit.change)
         elif edit.form:
-            # A form that waited must not change the default size in place of one that was removed meanwhile.
-            if edit.size not in document.size_names:
-                raise InvalidDesignError({"": gettext("The size “%(name)s” no longer exists", name=edit.size)})
+            check_size(document, edit.selection)
             form = edit.form
             if edit.changed is not None:
                 form = complete_form(document, edit.selection, form, edit.changed)

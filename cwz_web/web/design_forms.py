@@ -41,6 +41,7 @@ __all__ = [
     "InvalidDesignError",
     "Selection",
     "change_design",
+    "check_size",
     "complete_form",
     "is_in_stack",
     "parse_selection",
@@ -91,6 +92,16 @@ def change_design(document: ImageTemplate, selection: Selection, typed: Typed) -
     except ValidationError as error:
         messages = error_messages(error)
         raise InvalidDesignError({_form_field_of(path): explain_error(messages[path]) for path in messages}) from None
+
+
+def check_size(document: ImageTemplate, selection: Selection) -> None:
+    """Check that the size of a form exists: its values must not change the default size in place of a removed one.
+
+    Raises:
+        InvalidDesignError: the document does not have the size.
+    """
+    if selection.size not in document.size_names:
+        raise InvalidDesignError({"": gettext("The size “%(name)s” no longer exists", name=selection.size)})
 
 
 def complete_form(

@@ -234,6 +234,9 @@ def test_form_of_a_size_that_was_removed_does_not_change_the_default_size(desk: 
     for form in ({"do": "canvas", "width": "640"}, {"do": "properties", "x": "5"}):
         answer = desk.post(422, form=form, changed=[*form], layer="Title", size="story").json
         assert answer["detail"] == "The size “story” no longer exists"
+        url = f"{desk.here}/design?layer=Title&size=story"
+        page = desk.app.post(url, {"csrf_token": desk.token, **form}, status=422)
+        assert "The size “story” no longer exists" in page
     assert desk.draft == before
 
 
