@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -19,10 +18,10 @@ from sqlalchemy import ColumnElement, delete, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from webob.multidict import MultiDict
 
 from cwz_web.generation.api_keys import ApiKeyIdentity
 from cwz_web.generation.models import IdempotencyKey
+from cwz_web.web.fields import Fields
 from cwz_web.web.form_body import MULTIPART, read_multipart
 from cwz_web.web.problems import ProblemError, problem_response
 from cwz_web.web.request import Request
@@ -91,7 +90,7 @@ def _fingerprint(request: Request) -> str:
     return digest.hexdigest()
 
 
-def _hash_form(digest: "hashlib._Hash", fields: MultiDict[str, Any]) -> None:
+def _hash_form(digest: "hashlib._Hash", fields: Fields) -> None:
     """Add the fields of a form: their bytes differ in each attempt, by the boundary that a client chooses."""
     for name, value in fields.items():
         is_file = hasattr(value, "file")

@@ -187,7 +187,8 @@ def _posted_file(request: Request) -> _File:
     fields = read_multipart(request)
     errors = {name: "There is no field with this name" for name in fields if name not in FIELDS}
     errors |= {name: "Give this field once" for name in FIELDS if len(fields.getall(name)) > 1}
-    file, name = fields.get("file"), fields.get("name", "")
+    file: Any = fields.get("file")
+    name = fields.get("name", "")
     if not hasattr(file, "file"):
         errors.setdefault("file", "Send a file")
     if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):

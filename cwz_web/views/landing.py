@@ -11,7 +11,6 @@ from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
-from webob.multidict import MultiDict
 
 from cwz_web.demo.live_example import PRODUCTS, open_live_example
 from cwz_web.demo.starters import Starter, StarterUploads, list_starters, open_starter
@@ -36,6 +35,7 @@ from cwz_web.views.landing_facts import (
     speed_rows,
 )
 from cwz_web.views.sign_in import DemoCredentials, demo_credentials
+from cwz_web.web.fields import Fields
 from cwz_web.web.forms import Form, SubmittedForm, read_form, read_query
 from cwz_web.web.rate_limit_subjects import find_subjects
 from cwz_web.web.rendering import page_view
@@ -159,7 +159,7 @@ def landing(context: Root, request: Request) -> LandingPage | HTTPSeeOther:
     if isinstance(request.identity, SignedInUser):
         return HTTPSeeOther(_start_path(request, request.identity))
     typed = [(name, value) for name, value in request.GET.items() if name in LiveExample.model_fields]
-    form = read_form(LiveExample, MultiDict(typed))
+    form = read_form(LiveExample, Fields(typed))
     example = form.value or LiveExample()
     return LandingPage(
         demo=demo_credentials(request),

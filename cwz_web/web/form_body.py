@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 
 from multipart import MultipartParser, ParserLimitReached, parse_options_header
 from pyramid.httpexceptions import HTTPBadRequest, HTTPRequestEntityTooLarge
-from webob.multidict import MultiDict
 
 from cwz_web.i18n import gettext
 from cwz_web.web.fields import Fields
@@ -26,7 +25,7 @@ FILE_FIELD = "file"
 MAX_TEXT = 8 * 1024 * 1024
 
 
-def read_form_body(request: Request) -> MultiDict[str, Any]:
+def read_form_body(request: Request) -> Fields:
     """Return the fields of a form: text, and files with `filename` and `file`. Empty for API requests and other bodies.
 
     Raises:
@@ -46,7 +45,7 @@ def read_form_body(request: Request) -> MultiDict[str, Any]:
     return read_multipart(request) if content_type == MULTIPART else Fields()
 
 
-def read_multipart(request: Request) -> MultiDict[str, Any]:
+def read_multipart(request: Request) -> Fields:
     """Return the fields of a multipart body (RFC 7578), of a page or the API.
 
     Raises:
@@ -62,7 +61,7 @@ def read_multipart(request: Request) -> MultiDict[str, Any]:
         raise HTTPBadRequest(gettext("The form is invalid")) from None
 
 
-def _fields(request: Request) -> MultiDict[str, Any]:
+def _fields(request: Request) -> Fields:
     if (request.content_length or 0) > MAX_FORM:
         raise HTTPRequestEntityTooLarge(gettext("A form can have at most %(number)s MB", number=MAX_FORM // 1024**2))
     body = request.body
@@ -71,7 +70,7 @@ def _fields(request: Request) -> MultiDict[str, Any]:
     return Fields(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
 
 
-def _parts(request: Request, boundary: str) -> MultiDict[str, Any]:
+def _parts(request: Request, boundary: str) -> Fields:
     fields: list[tuple[str, Any]] = []
     remaining = MAX_TEXT
     length = -1 if request.content_length is None else request.content_length

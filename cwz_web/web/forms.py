@@ -9,12 +9,12 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pyramid.httpexceptions import HTTPBadRequest, HTTPUnprocessableEntity
 from pyramid.view import view_config
-from webob.multidict import MultiDict
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from cwz_web.accounts.registration import normalize_email
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.formats import CurrencyCode
+from cwz_web.web.fields import Fields
 from cwz_web.web.request import Request
 from cwz_web.workspaces.creation import validate_slug
 
@@ -101,12 +101,12 @@ class SubmittedForm(Generic[M]):
         return SubmittedForm(None, {**self.errors, field: message}, self.typed)
 
 
-def typed_values(sent: MultiDict[str, Any]) -> dict[str, str]:
+def typed_values(sent: Fields) -> dict[str, str]:
     """Return the texts of a form or of a query without the CSRF token, which must not get into a URL."""
     return {name: value for name, value in sent.items() if isinstance(value, str) and name != CSRF_FIELD}
 
 
-def read_form(model: type[M], posted: MultiDict[str, Any]) -> SubmittedForm[M]:
+def read_form(model: type[M], posted: Fields) -> SubmittedForm[M]:
     """Validate the fields of a request.
 
     Raises:
@@ -137,7 +137,7 @@ class FieldError(Exception):
         self.field, self.message = field, message
 
 
-def read_query(model: type[Q], query: MultiDict[str, Any]) -> Q:
+def read_query(model: type[Q], query: Fields) -> Q:
     """Return the query of a URL as a model.
 
     Raises:
@@ -193,7 +193,7 @@ def form_view(
     return decorate
 
 
-def find_repeated_fields(posted: MultiDict[str, Any], names: Iterable[str]) -> dict[str, str]:
+def find_repeated_fields(posted: Fields, names: Iterable[str]) -> dict[str, str]:
     """Return a message for each field that was sent twice: two readers could see two different values.
 
     Raises:

@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from webob.multidict import MultiDict
 
 from cwz_web.db.pagination import MAX_COUNT, Sort
 from cwz_web.i18n import gettext, gettext_noop, ngettext, number
+from cwz_web.web.fields import Fields
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.request import Request
 
@@ -277,7 +277,7 @@ def read_list_form(model: type[F], request: Request) -> F:
     if form.value is not None:
         return form.value
     invalid = {name.partition(".")[0] for name in form.errors}  # the rest is the alternative of a union
-    rest = MultiDict({name: value for name, value in form.typed.items() if name not in invalid})
+    rest = Fields((name, value) for name, value in form.typed.items() if name not in invalid)
     return read_form(model, rest).value or model()  # a repeated parameter hides the errors of others
 
 

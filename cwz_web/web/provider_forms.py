@@ -5,10 +5,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from webob.multidict import MultiDict
 
 from cwz_web.i18n import gettext
 from cwz_web.storage.contract import ASCII_BLANKS, StorageProvider, is_multiline_field
+from cwz_web.web.fields import Fields
 from cwz_web.web.forms import FORM_MESSAGES, Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
 
@@ -64,7 +64,7 @@ def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderFie
 
 
 def read_provider_form(
-    provider: StorageProvider[Any, Any], posted: MultiDict[str, Any], *, has_secrets: bool
+    provider: StorageProvider[Any, Any], posted: Fields, *, has_secrets: bool
 ) -> tuple[SubmittedForm[ConnectionForm], ConnectionInput | None]:
     """Validate a connection form.
 
@@ -78,7 +78,7 @@ def read_provider_form(
     """
     settings_names = list(provider.settings_model.model_fields)
     secret_names = list(provider.credentials_model.model_fields)
-    rest = MultiDict((name, value) for name, value in posted.items() if name not in (*settings_names, *secret_names))
+    rest = Fields((name, value) for name, value in posted.items() if name not in (*settings_names, *secret_names))
     form = read_form(ConnectionForm, rest)
     typed = {name: str(posted.get(name, "")).strip(ASCII_BLANKS) for name in settings_names}
     errors = form.errors | find_repeated_fields(posted, [*settings_names, *secret_names])

@@ -12,7 +12,6 @@ from pyramid.location import lineage
 from pyramid.response import Response
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
-from webob.multidict import MultiDict
 
 from cwz_web.accounts.sessions import is_recently_authenticated
 from cwz_web.billing.subscriptions import BillingService
@@ -92,12 +91,12 @@ class Request(pyramid.request.Request):
         return area_of(context) if isinstance(context, Resource) else find_area(Root, self.raw_path)
 
     @reify
-    def GET(self) -> MultiDict[str, Any]:  # noqa: N802 - as WebOb names it
+    def GET(self) -> Fields:  # noqa: N802 - as WebOb names it
         """The parameters of the query."""
         return Fields(super().GET.items())
 
     @reify
-    def POST(self) -> MultiDict[str, Any]:  # noqa: N802 - as WebOb names it
+    def POST(self) -> Fields:  # noqa: N802 - as WebOb names it
         """The fields of a form; empty until request validation has read it within our limits."""
         return Fields()
 

@@ -16,7 +16,7 @@ fields = st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=2)), max_si
 def test_fields_are_those_of_webob(sent: list[tuple[str, str]]) -> None:
     found, expected = Fields(sent), MultiDict(sent)
     assert (list(found.items()), list(found.keys()), len(found)) == (sent, list(expected.keys()), len(sent))
-    assert dict(found) == dict(expected) == dict(found.copy())
+    assert dict(found) == dict(expected)
     for name in "abcd":
         assert (name in found, found.get(name), found.getall(name)) == (
             name in expected, expected.get(name), expected.getall(name),
@@ -25,9 +25,10 @@ def test_fields_are_those_of_webob(sent: list[tuple[str, str]]) -> None:
 
 def test_fields_cannot_be_changed() -> None:
     found = Fields([("a", "1")])
-    for change in (lambda: found.add("a", "2"), lambda: found.__setitem__("b", "2"), lambda: found.pop("a")):
-        with pytest.raises((AttributeError, TypeError)):
-            change()
+    with pytest.raises(TypeError):
+        found["b"] = "2"  # type: ignore[index]
+    for name in ("add", "pop", "update"):
+        assert not hasattr(found, name)
     assert list(found.items()) == [("a", "1")]
 
 

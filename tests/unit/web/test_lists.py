@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 from pyramid.testing import DummyRequest
-from webob.multidict import MultiDict
 
 from cwz_web.db.pagination import MAX_COUNT
+from cwz_web.web.fields import Fields
 from cwz_web.web.lists import Filter, ListControls, ListForm, list_path, read_list_form, sent_place
 
 ROW = UUID("01936b0c-0000-7000-8000-000000000001")
@@ -20,7 +20,7 @@ class RunForm(ListForm):
 
 def read(query: dict[str, str] | list[tuple[str, str]]) -> RunForm:
     request: Any = DummyRequest()
-    request.GET = MultiDict(query)
+    request.GET = Fields(query.items() if isinstance(query, dict) else query)
     return read_list_form(RunForm, request)
 
 

@@ -2,14 +2,14 @@
 
 import pytest
 from pyramid.httpexceptions import HTTPUnprocessableEntity
-from webob.multidict import MultiDict
 
 from cwz_web.views.previews import PreviewQuery
+from cwz_web.web.fields import Fields
 from cwz_web.web.forms import read_query
 
 
 def test_valid_query() -> None:
-    assert read_query(PreviewQuery, MultiDict({"row": "3"})).row == 3
+    assert read_query(PreviewQuery, Fields([("row", "3")])).row == 3
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ def test_valid_query() -> None:
 )
 def test_refusal_names_the_parameter(query: dict[str, str], message: str) -> None:
     with pytest.raises(HTTPUnprocessableEntity, match=message):
-        read_query(PreviewQuery, MultiDict(query))
+        read_query(PreviewQuery, Fields(query.items()))
