@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from cwz_web.db.pagination import MAX_COUNT, AnySelect, Page, Sort, fetch_page
 from cwz_web.feeds.models import Feed
@@ -118,20 +118,22 @@ def first_images(db: Session, workspace_id: UUID, run_ids: Collection[UUID]) -> 
     return images
 
 
-def newest_images_of_feeds(db: Session, workspace_id: UUID, feed_ids: Collection[UUID]) -> dict[UUID, list[Image]]:
-    """Return the first images of the newest run of some feeds, by feed, with two queries."""
+def newest_runs_of_feeds(
+    db: Session, workspace_id: UUID, feed_ids: Collection[UUID]
+) -> dict[UUID, tuple[Run, list[Image]]]:
+    """Return the newest run of some feeds and its first images, by feed, with two queries."""
     newest = (
-        select(Run.id)
+        select(Run)
         .where(Run.workspace_id == Feed.workspace_id, Run.feed_id == Feed.id)
         .order_by(Run.id.desc())
         .limit(1)
         .lateral()
     )
-    rows = select(Feed.id, newest.c.id).join(newest, true())
+    rows = select(Feed.id, aliased(Run, newest)).join(newest, true())
     found = db.execute(rows.where(Feed.workspace_id == workspace_id, Feed.id.in_(feed_ids)))
     runs = {row[0]: row[1] for row in found}
-    images = first_images(db, workspace_id, runs.values())
-    return defaultdict(list, {feed_id: images[run_id] for feed_id, run_id in runs.items()})
+    images = first_images(db, workspace_id, [run.id for run in runs.values()])
+    return {feed_id: (run, images[run.id]) for feed_id, run in runs.items()}
 
 
 def images_of_feed(feed_id: UUID) -> ColumnElement[bool]:

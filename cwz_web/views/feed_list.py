@@ -4,14 +4,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from cwz_web.feeds.feed_list import FEED_SORTS, FEED_SOURCES, FEED_STATES, ListedFeed, find_feeds
+from cwz_web.feeds.feed_list import (
+    FEED_SORTS,
+    FEED_SOURCES,
+    FEED_STATES,
+    ListedFeed,
+    count_changed_rows,
+    find_feeds,
+)
 from cwz_web.feeds.models import IMPORT_STATE_LABELS, Feed, FeedImport, ImportState
 from cwz_web.feeds.schedules import schedule_of
-from cwz_web.i18n import gettext, ngettext
+from cwz_web.generation.models import Image
+from cwz_web.i18n import gettext, ngettext, number
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection
-from cwz_web.runs.run_list import newest_images_of_feeds
+from cwz_web.runs.models import Run
+from cwz_web.runs.run_list import newest_runs_of_feeds
 from cwz_web.views.images import image_links
+from cwz_web.views.runs import RunRow, RunTab, run_row
 from cwz_web.web.lists import (
     Filter,
     ListControls,
@@ -53,7 +63,10 @@ class FeedRow:
         last_fetch: When it was fetched last.
         is_paused: Whether its schedule is paused.
         can_pause: Whether it has a schedule.
-        thumbnails: The paths of the first images of its newest run.
+        history: How many rows each of the last imports has changed, oldest first; empty for less than two.
+        run: Its newest run.
+        run_path: The page of that run; its findings if it has some.
+        thumbnails: The paths of the first images of that run.
     """
 
     feed: Feed
@@ -67,7 +80,19 @@ class FeedRow:
     last_fetch: datetime | None
     is_paused: bool
     can_pause: bool
+    history: list[int]
+    run: RunRow | None
+    run_path: str
     thumbnails: tuple[str, ...]
+
+    @property
+    def history_text(self) -> str:
+        """The history in words."""
+        return gettext(
+            "Rows changed by the last %(count)s imports: %(numbers)s",
+            count=len(self.history),
+            numbers=", ".join(map(number, self.history)),
+        )
 
 
 @dataclass(frozen=True)
@@ -109,15 +134,19 @@ def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
         next_after=page.next_after,
     )
     keep_url(request, controls)
-    images = newest_images_of_feeds(request.db, workspace_id, [listed.feed.id for listed in page.rows])
+    feed_ids = [listed.feed.id for listed in page.rows]
+    history = count_changed_rows(request.db, workspace_id, feed_ids)
+    runs = newest_runs_of_feeds(request.db, workspace_id, feed_ids)
     rows = []
     for listed in page.rows:
-        links = image_links(request, images[listed.feed.id])
-        rows.append(_feed_row(listed, tuple(link.path for link in links)))
+        run, images = runs.get(listed.feed.id, (None, []))
+        rows.append(_feed_row(request, listed, history[listed.feed.id], run, images))
     return FeedListPage(rows, controls)
 
 
-def _feed_row(listed: ListedFeed, thumbnails: tuple[str, ...]) -> FeedRow:
+def _feed_row(
+    request: Request, listed: ListedFeed, history: list[int], run: Run | None, images: list[Image]
+) -> FeedRow:
     feed, source = listed.feed, listed.source
     state, badge = _state_of(listed)
     return FeedRow(
@@ -132,8 +161,16 @@ def _feed_row(listed: ListedFeed, thumbnails: tuple[str, ...]) -> FeedRow:
         last_fetch=source.fetched_at if source else None,
         is_paused=bool(source and source.paused_at),
         can_pause=bool(source and source.cron and not feed.deleted_at),
-        thumbnails=thumbnails,
+        history=history if len(history) > 1 else [],
+        run=run_row(run, feed.name, "") if run else None,
+        run_path=_run_path(request, run) if run else "",
+        thumbnails=tuple(link.path for link in image_links(request, images)),
     )
+
+
+def _run_path(request: Request, run: Run) -> str:
+    path = request.path_in("runs", run.id)
+    return f"{path}?tab={RunTab.FINDINGS}" if run.findings or run.failed else path
 
 
 def _state_of(listed: ListedFeed) -> tuple[str, str]:

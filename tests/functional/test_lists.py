@@ -140,7 +140,7 @@ def test_feeds(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytes
     assert count_queries(app, make, here) == few
     page = app.get(here)
     assert names(page, RUN) == ["Stores", "Addresses", "Events", "Products"]
-    assert names(page, ".badge") == ["Up to date", "Needs review", "Up to date", "Up to date"]
+    assert names(page, ".badge") == ["Up to date", "Needs review", "Up to date", "Up to date", "0%"]
     assert [text for text in names(page, ".sub.issue") if text] == ["1 invalid row"]
     assert "3 added" in page.text
     assert "secret" not in page.text
@@ -163,6 +163,26 @@ def test_feeds(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytes
     assert names(app.get(f"{here}?state=deleted"), RUN) == ["Products"]
     monkeypatch.setattr(feed_list, "FEED_PAGE", 2)
     assert names(app.get(f"{here}?sort=rows").click("Next page"), RUN) == ["Events"]
+
+
+def test_feeds_show_their_last_imports_and_their_last_run(app: TestApp, make: Factory, space: Workspace) -> None:
+    feed = make.feed(space, name="Products")
+    here, template = f"/w/{space.slug}/feeds", make.template(space)
+    assert not app.get(here).html.select(".sparkline"), "one import is no history"
+    make.import_with_invalid_row(feed, b"sku,title\n1,Uno\n2,Dos\n3,Three\n4,Four\n")
+    make.import_to_review(feed)
+    make.import_with_invalid_row(feed, b"sku,title\n1,Uno\n2,Dos\n3,Three\n4,Four\n")
+    make.run(feed, template)
+    last = make.run(feed, template)
+    with make.database.transaction(space.id) as db:
+        run = db.get_one(Run, (space.id, last.id))
+        run.done, run.findings, run.finished_at = run.total, 2, datetime.now(UTC)
+    page = app.get(here)
+    assert names(page, ".sparkline title") == ["Rows changed by the last 3 imports: 3, 3, 0"]
+    (link,) = page.html.select("a.last-run")
+    assert link.text.strip() == "Completed, 2 findings"
+    assert "2 findings" in app.get(link["href"]).text
+    assert link["href"].endswith(f"/runs/{last.id}?tab=findings")
 
 
 def test_selected_images(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
