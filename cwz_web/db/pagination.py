@@ -1,5 +1,6 @@
 """Keyset pagination: pages of rows that a workspace owns, in an order that ends with the id."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -27,11 +28,24 @@ class Sort:
         label: Its name in the interface.
         key: What is sorted by, never NULL; None for the id, which is the time of creation.
         is_descending: Whether the largest value comes first.
+        reverse_label: The name of the reverse order; empty if it is not offered.
     """
 
     label: str
     key: ColumnElement[Any] | None = None
     is_descending: bool = True
+    reverse_label: str = ""
+
+    def keys(self, id_column: ColumnElement[UUID]) -> list[ColumnElement[Any]]:
+        """Return what rows with these ids are sorted by."""
+        return [id_column] if self.key is None else [self.key, id_column]
+
+    def apply(self, query: AnySelect, keys: Sequence[ColumnElement[Any]], last: Sequence[Any] | None) -> AnySelect:
+        """Return the query in this order, after the row whose keys are `last`, or from the beginning."""
+        if last is not None:
+            bound = tuple_(*(literal(value, key.type) for value, key in zip(last, keys, strict=True)))
+            query = query.where(tuple_(*keys) < bound if self.is_descending else tuple_(*keys) > bound)
+        return query.order_by(*([key.desc() for key in keys] if self.is_descending else keys))
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,16 @@ class Page(Generic[T]):
     rows: list[T]
     count: int
     next_after: UUID | None
+
+
+def with_reverse(sorts: Mapping[str, Sort]) -> dict[str, Sort]:
+    """Return the orders, each followed by its reverse, whose name begins with a hyphen, if that is offered."""
+    both: dict[str, Sort] = {}
+    for name, sort in sorts.items():
+        both[name] = sort
+        if sort.reverse_label:
+            both[f"-{name}"] = Sort(sort.reverse_label, sort.key, is_descending=not sort.is_descending)
+    return both
 
 
 def fetch_page(
@@ -72,15 +96,12 @@ def fetch_page(
     """
     count = count_rows(db, query)
     id_column: ColumnElement[UUID] = model.__table__.c.id  # type: ignore[attr-defined]
-    keys = [id_column] if sort.key is None else [sort.key, id_column]
+    keys = sort.keys(id_column)
+    last = None
     if after is not None:
         own = model.__table__.c.workspace_id == workspace_id  # type: ignore[attr-defined]
         last = db.execute(select(*keys).where(own, id_column == after)).first()
-        if last is not None:
-            bound = tuple_(*(literal(value, key.type) for value, key in zip(last, keys, strict=True)))
-            query = query.where(tuple_(*keys) < bound if sort.is_descending else tuple_(*keys) > bound)
-    order = [key.desc() for key in keys] if sort.is_descending else keys
-    rows = list(db.execute(query.order_by(*order).limit(size + 1)))
+    rows = list(db.execute(sort.apply(query, keys, last).limit(size + 1)))
     is_last = len(rows) <= size
     return Page(rows[:size], count, None if is_last else rows[size - 1][0].id)
 

@@ -8,19 +8,30 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import NEVER, AnySelect, Page, Sort, fetch_page
+from cwz_web.db.pagination import NEVER, AnySelect, Page, Sort, fetch_page, with_reverse
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, FeedSource, ImportState
 from cwz_web.i18n import gettext_noop
 
 FEED_PAGE = 50
 # The changes of so many imports are shown, failed ones included.
 SHOWN_IMPORTS = 12
-FEED_SORTS = {
-    "newest": Sort(gettext_noop("Newest first")),
-    "name": Sort(gettext_noop("Name"), func.lower(Feed.name), is_descending=False),
-    "imported": Sort(gettext_noop("Last import"), func.coalesce(Feed.imported_at, NEVER)),
-    "rows": Sort(gettext_noop("Most rows"), Feed.item_count.expression),
-}
+FEED_SORTS = with_reverse(
+    {
+        "newest": Sort(gettext_noop("Newest first")),
+        "name": Sort(
+            gettext_noop("Name"),
+            func.lower(Feed.name),
+            is_descending=False,
+            reverse_label=gettext_noop("Name, Z to A"),
+        ),
+        "imported": Sort(
+            gettext_noop("Last import"),
+            func.coalesce(Feed.imported_at, NEVER),
+            reverse_label=gettext_noop("Last import, oldest first"),
+        ),
+        "rows": Sort(gettext_noop("Most rows"), Feed.item_count.expression, reverse_label=gettext_noop("Fewest rows")),
+    }
+)
 _is_active = Feed.deleted_at.is_(None)
 # The newest import and the source are outer joins: NULL compares as unknown, and is not found.
 FEED_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {

@@ -6,16 +6,27 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from cwz_web.db.pagination import NEVER, Page, Sort, fetch_page
+from cwz_web.db.pagination import NEVER, Page, Sort, fetch_page, with_reverse
 from cwz_web.generation.models import ApiKey
 from cwz_web.i18n import gettext_noop
 
 KEY_PAGE = 50
-KEY_SORTS = {
-    "newest": Sort(gettext_noop("Newest first")),
-    "name": Sort(gettext_noop("Name"), func.lower(ApiKey.name), is_descending=False),
-    "used": Sort(gettext_noop("Last used"), func.coalesce(ApiKey.last_used_at, NEVER)),
-}
+KEY_SORTS = with_reverse(
+    {
+        "newest": Sort(gettext_noop("Newest first")),
+        "name": Sort(
+            gettext_noop("Name"),
+            func.lower(ApiKey.name),
+            is_descending=False,
+            reverse_label=gettext_noop("Name, Z to A"),
+        ),
+        "used": Sort(
+            gettext_noop("Last used"),
+            func.coalesce(ApiKey.last_used_at, NEVER),
+            reverse_label=gettext_noop("Last used, oldest first"),
+        ),
+    }
+)
 _is_expired = and_(ApiKey.expires_at.is_not(None), ApiKey.expires_at <= func.now())
 _is_active = and_(ApiKey.revoked_at.is_(None), ~_is_expired)
 KEY_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {

@@ -5,21 +5,43 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from cwz_web.db.pagination import MAX_COUNT, AnySelect, Page, Sort, fetch_page
+from cwz_web.db.pagination import MAX_COUNT, AnySelect, Page, Sort, fetch_page, with_reverse
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
 from cwz_web.i18n import gettext, gettext_noop, short_day
 from cwz_web.runs.models import Run, RunItem
 
 RUN_PAGE = 30
-NEWEST = Sort(gettext_noop("Newest first"))
 FIRST_IMAGES = 3
 # The first images are looked for in so many items, since those of a large run may all have failed.
 MAX_ITEMS = 50
 
+
+def _run_name() -> ColumnElement[str]:
+    """Return the name of a run, ignoring case; the list's own joins are not part of the subquery."""
+    feed, template = aliased(Feed), aliased(Template)
+    names = select(func.lower(feed.name + " " + template.name)).where(
+        feed.workspace_id == Run.workspace_id,
+        feed.id == Run.feed_id,
+        template.workspace_id == Run.workspace_id,
+        template.id == Run.template_id,
+    )
+    return names.correlate(Run).scalar_subquery()
+
+
+RUN_SORTS = with_reverse(
+    {
+        "newest": Sort(gettext_noop("Newest first"), reverse_label=gettext_noop("Oldest first")),
+        "name": Sort(
+            gettext_noop("Name"), _run_name(), is_descending=False, reverse_label=gettext_noop("Name, Z to A")
+        ),
+        "images": Sort(gettext_noop("Most images"), Run.total.expression, reverse_label=gettext_noop("Fewest images")),
+        "findings": Sort(gettext_noop("Most findings"), Run.findings.expression),
+    }
+)
 _is_error = Run.error_message.is_not(None)
 _is_canceled = and_(~_is_error, Run.canceled_at.is_not(None))
 _is_complete = and_(Run.finished_at.is_not(None), ~_is_error, Run.canceled_at.is_(None), Run.failed == 0)
@@ -60,9 +82,10 @@ def find_runs(
     state: str = "",
     feed_id: UUID | None = None,
     template_id: UUID | None = None,
+    sort: str = "newest",
     after: UUID | None = None,
 ) -> Page[ListedRun]:
-    """Return a page of the runs over feeds, newest first.
+    """Return a page of the runs over feeds.
 
     Args:
         db: A transaction in the workspace.
@@ -71,6 +94,7 @@ def find_runs(
         state: Only runs in this state, one of RUN_STATES.
         feed_id: Only runs of this feed.
         template_id: Only runs with this template.
+        sort: The order, one of RUN_SORTS.
         after: Where the page begins.
     """
     conditions = [Run.workspace_id == workspace_id]
@@ -84,7 +108,8 @@ def find_runs(
     if template_id:
         conditions.append(Run.template_id == template_id)
     query = _with_names().where(*conditions)
-    page = fetch_page(db, query, Run, workspace_id=workspace_id, sort=NEWEST, after=after, size=RUN_PAGE)
+    order = RUN_SORTS[sort]
+    page = fetch_page(db, query, Run, workspace_id=workspace_id, sort=order, after=after, size=RUN_PAGE)
     images = first_images(db, workspace_id, [run.id for run, _, _ in page.rows])
     runs = [ListedRun(run, feed, template, images[run.id]) for run, feed, template in page.rows]
     return replace(page, rows=runs)

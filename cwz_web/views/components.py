@@ -11,6 +11,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
+from cwz_web.db.pagination import Sort, with_reverse
 from cwz_web.resources.application import DevelopmentRoot
 from cwz_web.web.forms import SubmittedForm
 from cwz_web.web.lists import Filter, ListControls
@@ -76,7 +77,7 @@ def components_page(context: DevelopmentRoot, request: Request) -> ComponentsPag
     """Show the design tokens and the components, in the theme of `?theme=`."""
     theme = request.GET.get("theme", request.theme)
     state = Filter("state", "State", {"": "All states", "failed": "With errors"}, "failed")
-    sorts = {"newest": "Newest first", "name": "Name"}
+    sorts = with_reverse({"newest": Sort("Newest first", reverse_label="Oldest first"), "name": Sort("Name")})
     shown = ListControls("runs", filters=(state,), sorts=sorts, sort="newest", count=41, next_after=UUID(int=1))
     return ComponentsPage(
         tokens=find_tokens(_read("tokens.css")),

@@ -30,7 +30,6 @@ from cwz_web.web.lists import (
     filter_labels,
     keep_url,
     read_list_form,
-    sort_labels,
 )
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -127,7 +126,7 @@ def feed_list(context: FeedCollection, request: Request) -> FeedListPage:
             Filter("state", gettext("State"), states, form.state),
             Filter("source", gettext("Source"), sources, form.source),
         ),
-        sorts=sort_labels(FEED_SORTS),
+        sorts=FEED_SORTS,
         sort=sort,
         count=page.count,
         after=str(form.after),

@@ -33,7 +33,6 @@ from cwz_web.web.lists import (
     list_path,
     read_list_form,
     sent_place,
-    sort_labels,
 )
 from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view, template_values
@@ -170,7 +169,7 @@ def list_keys_page(context: KeyCollection, request: Request) -> KeyListPage:
         noun="keys",
         search=form.search,
         filters=(Filter("state", gettext("State"), states, form.state),),
-        sorts=sort_labels(KEY_SORTS),
+        sorts=KEY_SORTS,
         sort=sort,
         count=page.count,
         after=str(form.after),

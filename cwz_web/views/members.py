@@ -17,7 +17,7 @@ from cwz_web.resources.application import Root
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, Permission
 from cwz_web.resources.workspace import InvitationResource, MemberCollection, MemberResource
 from cwz_web.web.forms import Email, FieldError, Form, SubmittedForm, empty_form, form_view
-from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, list_path, read_list_form
+from cwz_web.web.lists import Filter, ListControls, ListForm, choose_sort, keep_url, list_path, read_list_form
 from cwz_web.web.notices import add_notice, find_done_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
@@ -31,6 +31,7 @@ from cwz_web.workspaces.invitations import (
     revoke_invitation,
 )
 from cwz_web.workspaces.members import (
+    MEMBER_SORTS,
     LastAdminError,
     Member,
     change_role,
@@ -143,14 +144,22 @@ class InvitationPage:
 
 def _member_page(context: MemberCollection | MemberResource, request: Request, form: MemberPageForm) -> MemberListPage:
     workspace_id, filters = request.workspace.workspace_id, read_list_form(MemberListForm, request)
+    sort = choose_sort(MEMBER_SORTS, filters.sort)
     page = find_members(
-        request.db, workspace_id, search=filters.search, role=filters.role or None, after=filters.after or None
+        request.db,
+        workspace_id,
+        search=filters.search,
+        role=filters.role or None,
+        sort=sort,
+        after=filters.after or None,
     )
     roles = {"": gettext("All roles"), **{role.value: role.label for role in Role}}
     controls = ListControls(
         noun="members",
         search=filters.search,
         filters=(Filter("role", gettext("Role"), roles, str(filters.role)),),
+        sorts=MEMBER_SORTS,
+        sort=sort,
         count=page.count,
         after=str(filters.after),
         next_after=page.next_after,

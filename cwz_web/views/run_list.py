@@ -1,4 +1,4 @@
-"""The list of runs: search, filters and pages."""
+"""The list of runs: search, filters, order and pages."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,10 +9,10 @@ from cwz_web.generation.templates import list_template_names
 from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RunCollection
-from cwz_web.runs.run_list import RUN_STATES, ListedRun, find_runs
+from cwz_web.runs.run_list import RUN_SORTS, RUN_STATES, ListedRun, find_runs
 from cwz_web.views.images import image_links
 from cwz_web.views.runs import RunRow, run_row
-from cwz_web.web.lists import Filter, ListControls, ListForm, filter_labels, keep_url, read_list_form
+from cwz_web.web.lists import Filter, ListControls, ListForm, choose_sort, filter_labels, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
@@ -43,8 +43,9 @@ class RunListPage:
 
 @page_view("runs/list.jinja2", "runs/_list.jinja2", context=RunCollection, permission=Permission.VIEW)
 def list_runs(context: RunCollection, request: Request) -> RunListPage:
-    """Show a page of the runs, newest first, of all or of those that match the filters."""
+    """Show a page of the runs, of all or of those that match the filters."""
     form = read_list_form(RunListForm, request)
+    sort = choose_sort(RUN_SORTS, form.sort)
     page = find_runs(
         request.db,
         request.workspace.workspace_id,
@@ -52,12 +53,15 @@ def list_runs(context: RunCollection, request: Request) -> RunListPage:
         state=form.state,
         feed_id=form.feed or None,
         template_id=form.template or None,
+        sort=sort,
         after=form.after or None,
     )
     controls = ListControls(
         noun="runs",
         search=form.search,
         filters=_run_filters(request, form),
+        sorts=RUN_SORTS,
+        sort=sort,
         count=page.count,
         after=str(form.after),
         next_after=page.next_after,

@@ -48,7 +48,6 @@ from cwz_web.web.lists import (
     list_path,
     read_list_form,
     sent_place,
-    sort_labels,
 )
 from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
@@ -186,7 +185,7 @@ def list_templates_page(context: TemplateCollection, request: Request) -> Templa
             Filter("state", gettext("State"), {"": gettext("Active"), "deleted": gettext("Deleted")}, form.state),
             *_tag_filter(request, form.tag),
         ),
-        sorts=sort_labels(TEMPLATE_SORTS),
+        sorts=TEMPLATE_SORTS,
         sort=sort,
         count=page.count,
         after=str(form.after),

@@ -82,6 +82,19 @@ class ActiveFilter:
 
 
 @dataclass(frozen=True)
+class ColumnSort:
+    """The header of a column that a table can be sorted by.
+
+    Attributes:
+        query: The query string of the list sorted by it.
+        aria_sort: The direction of the order in use; empty for the order of another column.
+    """
+
+    query: str
+    aria_sort: str
+
+
+@dataclass(frozen=True)
 class ListTexts:
     """The messages with the noun of a list: languages inflect it.
 
@@ -182,7 +195,7 @@ class ListControls:
         noun: What the list holds, a key of NOUNS.
         search: The text searched for.
         filters: The filters.
-        sorts: The labels of the orders by value; the first is the default.
+        sorts: The orders by value; the first is the default.
         sort: The order in use.
         count: The number of all rows that match, at most MAX_COUNT + 1; None if it is not counted.
         after: Where this page begins; empty for the first page.
@@ -194,7 +207,7 @@ class ListControls:
     noun: str
     search: str = ""
     filters: tuple[Filter | DateFilter, ...] = ()
-    sorts: Mapping[str, str] = field(default_factory=dict)
+    sorts: Mapping[str, Sort] = field(default_factory=dict)
     sort: str = ""
     count: int | None = None
     after: str = ""
@@ -203,12 +216,26 @@ class ListControls:
     kept: tuple[tuple[str, str], ...] = ()
 
     @property
+    def sort_labels(self) -> dict[str, str]:
+        """The labels of the orders by value."""
+        return {name: gettext(sort.label) for name, sort in self.sorts.items()}
+
+    def column_sort(self, name: str) -> ColumnSort:
+        """Return what the header of a column shows that can be sorted by.
+
+        Args:
+            name: The order that the header begins with; pressed again, it reverses it.
+        """
+        reverse = f"-{name}" if f"-{name}" in self.sorts else name
+        is_sorted = self.sort in (name, reverse)
+        direction = "descending" if self.sorts[self.sort].is_descending else "ascending"
+        chosen = reverse if self.sort == name else name
+        return ColumnSort(self._encode(self._parameters_with(chosen)), direction if is_sorted else "")
+
+    @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the first page; defaults are left out, so that equal lists have equal URLs."""
-        values = {"search": self.search, **{choice.name: choice.value for choice in self.filters}}
-        if self.sort != next(iter(self.sorts), ""):
-            values["sort"] = self.sort
-        return {name: value for name, value in values.items() if value}
+        return self._parameters_with(self.sort)
 
     @property
     def query(self) -> str:
@@ -264,6 +291,12 @@ class ListControls:
         texts = NOUNS[self.noun]
         return gettext(texts.no_match if self.is_filtered else texts.no_more)
 
+    def _parameters_with(self, sort: str) -> dict[str, str]:
+        values = {"search": self.search, **{choice.name: choice.value for choice in self.filters}}
+        if sort != next(iter(self.sorts), ""):
+            values["sort"] = sort
+        return {name: value for name, value in values.items() if value}
+
     def _query_without(self, name: str) -> str:
         return self._encode({key: value for key, value in self.parameters.items() if key != name})
 
@@ -284,11 +317,6 @@ def read_list_form(model: type[F], request: Request) -> F:
 def choose_sort(sorts: Mapping[str, Sort], name: str) -> str:
     """Return the name of an order, or the first for an unknown one."""
     return name if name in sorts else next(iter(sorts))
-
-
-def sort_labels(sorts: Mapping[str, Sort]) -> dict[str, str]:
-    """Return the labels of the orders, as the toolbar shows them."""
-    return {name: gettext(sort.label) for name, sort in sorts.items()}
 
 
 def filter_labels(choices: Mapping[Any, tuple[str, object]]) -> dict[str, str]:

@@ -5,20 +5,40 @@ from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from cwz_web.accounts.models import Account
-from cwz_web.db.pagination import Page, count_rows
-from cwz_web.i18n import gettext, use_locale
+from cwz_web.db.pagination import Page, Sort, count_rows, with_reverse
+from cwz_web.i18n import gettext, gettext_noop, use_locale
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.tasks import enqueue_email
 from cwz_web.workspaces.models import Membership, Role, Workspace
 from cwz_web.workspaces.removed_members import remember_removal
 
 MEMBER_PAGE = 50
+MEMBER_SORTS = with_reverse(
+    {
+        "name": Sort(
+            gettext_noop("Name"),
+            func.lower(Account.name),
+            is_descending=False,
+            reverse_label=gettext_noop("Name, Z to A"),
+        ),
+        "joined": Sort(
+            gettext_noop("Newest first"), Membership.created_at.expression, reverse_label=gettext_noop("Oldest first")
+        ),
+        # In the order of Role.
+        "role": Sort(
+            gettext_noop("Admins first"),
+            Membership.role.expression,
+            is_descending=False,
+            reverse_label=gettext_noop("Users first"),
+        ),
+    }
+)
 
 
 class LastAdminError(Exception):
@@ -38,15 +58,22 @@ class Member(NamedTuple):
 
 
 def find_members(
-    db: Session, workspace_id: UUID, *, search: str = "", role: Role | None = None, after: UUID | None = None
+    db: Session,
+    workspace_id: UUID,
+    *,
+    search: str = "",
+    role: Role | None = None,
+    sort: str = "name",
+    after: UUID | None = None,
 ) -> Page[Member]:
-    """Return a page of members, by name.
+    """Return a page of members.
 
     Args:
         db: A transaction in the workspace.
         workspace_id: The workspace.
         search: Only members with this in their name or email address, ignoring case.
         role: Only members with this role.
+        sort: The order, one of MEMBER_SORTS.
         after: The account that the previous page ended with.
     """
     query = _members(workspace_id)
@@ -54,10 +81,12 @@ def find_members(
         query = query.where(or_(*(text.icontains(search, autoescape=True) for text in (Account.name, Account.email))))
     if role:
         query = query.where(Membership.role == role)
-    count, position = count_rows(db, query), (func.lower(Account.name), Account.id)
-    if after and (last := find_member(db, workspace_id, after)):
-        query = query.where(tuple_(*position) > tuple_(func.lower(last.account.name), last.account.id))
-    rows = db.execute(query.order_by(*position).limit(MEMBER_PAGE + 1))
+    count, order = count_rows(db, query), MEMBER_SORTS[sort]
+    keys = order.keys(Account.__table__.c.id)
+    last = None
+    if after:
+        last = db.execute(_members(workspace_id).with_only_columns(*keys).where(Account.id == after)).first()
+    rows = db.execute(order.apply(query, keys, last).limit(MEMBER_PAGE + 1))
     members = [Member(*row) for row in rows]
     is_last = len(members) <= MEMBER_PAGE
     return Page(members[:MEMBER_PAGE], count, None if is_last else members[MEMBER_PAGE - 1].account.id)

@@ -119,6 +119,13 @@ def test_runs(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest
     page = app.get(f"{here}?state=failed&feed={products.id}")
     assert "No runs match" in page.text
     assert names(page, ".chips a") == ["Remove filter State: With errors", "Remove filter Feed: Products"]
+    by_name = app.get(here).click("^Run$")
+    assert names(by_name, RUN) == ["Events with Poster", "Products with Card", "Products with Poster"]
+    assert by_name.html.find("th", {"aria-sort": "ascending"}).text.strip() == "Run"
+    monkeypatch.setattr(run_list, "RUN_PAGE", 2)
+    backwards = by_name.click("^Run$")
+    assert names(backwards, RUN) == ["Products with Poster", "Products with Card"]
+    assert names(backwards.click("Next page"), RUN) == ["Events with Poster"]
     monkeypatch.setattr(run_list, "RUN_PAGE", 1)
     page = app.get(f"{here}?template={poster.id}").click("Next page")
     assert names(page, RUN) == ["Products with Poster"]

@@ -10,6 +10,7 @@ from cwz_web.accounts.models import Account
 from cwz_web.feeds.imports import create_feed
 from cwz_web.generation.api_keys import create_key
 from cwz_web.i18n import long_date, use_locale
+from cwz_web.views.members import initials
 from cwz_web.workspaces.creation import RESERVED, SLUG
 from cwz_web.workspaces.invitations import LIFETIME
 from cwz_web.workspaces.models import AuditEntry, Invitation, Membership, Role, Workspace
@@ -325,6 +326,11 @@ def test_members_are_searched_filtered_and_paged(
     assert "No members match" in app.get(f"{at}?search=%25").text
     monkeypatch.setattr("cwz_web.workspaces.members.MEMBER_PAGE", 2)
     assert shown(app.get(f"{at}?role=user").click("Next page")) == ["CY"]
+    backwards = app.get(f"{at}?role=user").click("^Member$")
+    assert backwards.html.find("th", {"aria-sort": "descending"}).text.strip() == "Member"
+    assert (shown(backwards), shown(backwards.click("Next page"))) == (["CY", "B"], ["AL"])
+    assert shown(backwards.click("^Joined$")) == ["AL", "B"], "the newest member first"
+    assert shown(app.get(at).click("^Role$"))[0] == initials(admin.name)
 
 
 def test_last_admin_cannot_leave_or_be_removed(app: TestApp, make: Factory, space: Workspace, admin: Account) -> None:

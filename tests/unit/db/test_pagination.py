@@ -1,10 +1,12 @@
 """Pages of rows: complete and without repetition in each order, whatever changes between two pages."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import func, select
 
 from cwz_web.db import pagination
-from cwz_web.db.pagination import Sort, count_rows, fetch_page
+from cwz_web.db.pagination import Sort, count_rows, fetch_page, with_reverse
 from cwz_web.generation.models import Template
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory, record_queries
@@ -39,6 +41,7 @@ def read(make: Factory, space: Workspace, sort: Sort) -> list[str]:
         (Sort("Newest first"), ["a two", "B two", "c", "A", "b"]),
         (Sort("Oldest first", is_descending=False), ["b", "A", "c", "B two", "a two"]),
         (NAME, ["A", "a two", "b", "B two", "c"]),
+        (with_reverse({"name": replace(NAME, reverse_label="Z to A")})["-name"], ["c", "B two", "b", "a two", "A"]),
         (Sort("Same", func.length(Template.slug) * 0), ["a two", "B two", "c", "A", "b"]),
     ],
 )

@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 from pyramid.testing import DummyRequest
 
-from cwz_web.db.pagination import MAX_COUNT
+from cwz_web.db.pagination import MAX_COUNT, Sort, with_reverse
 from cwz_web.web.fields import Fields
 from cwz_web.web.lists import Filter, ListControls, ListForm, list_path, read_list_form, sent_place
 
 ROW = UUID("01936b0c-0000-7000-8000-000000000001")
-SORTS = {"newest": "Newest first", "name": "Name"}
+SORTS = with_reverse(
+    {"newest": Sort("Newest first", reverse_label="Oldest first"), "name": Sort("Name", is_descending=False)}
+)
 
 
 class RunForm(ListForm):
@@ -47,6 +49,27 @@ def test_next_page_keeps_search_filters_and_order() -> None:
 
 def test_defaults_are_not_in_the_url() -> None:
     assert ListControls(noun="runs", sorts=SORTS, sort="newest").query == ""
+
+
+@pytest.mark.parametrize(
+    ("sort", "started", "name"),
+    [
+        ("newest", ("sort=-newest", "descending"), ("sort=name", "")),
+        ("-newest", ("", "ascending"), ("sort=name", "")),
+        ("name", ("", ""), ("sort=name", "ascending")),
+    ],
+)
+def test_header_sorts_by_its_column_and_then_the_other_way(
+    sort: str, started: tuple[str, str], name: tuple[str, str]
+) -> None:
+    shown = ListControls(noun="runs", sorts=SORTS, sort=sort, after=str(ROW))
+    found = [(header.query, header.aria_sort) for header in map(shown.column_sort, ("newest", "name"))]
+    assert found == [started, name], "begins at the first page; an order without a reverse stays"
+    assert list(shown.sort_labels.values()) == ["Newest first", "Oldest first", "Name"]
+
+
+def test_header_keeps_search_and_filters() -> None:
+    assert controls().column_sort("name").query == "search=a+%26+b&state=failed&sort=name"
 
 
 def test_active_filters_can_be_removed_one_by_one() -> None:
