@@ -201,7 +201,7 @@ document.addEventListener("htmx:after:swap", () => {
 });
 
 // Menus close with Escape, which returns the focus to their button, and with a click elsewhere.
-const OPEN_MENUS = ".card-menu[open], .column-menu[open], .switcher[open]";
+const OPEN_MENUS = ".card-menu[open], .column-menu[open], .switcher[open], .disclosure[open]";
 addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.querySelector(OPEN_MENUS);
   if (!open) return;

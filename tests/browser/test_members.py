@@ -61,6 +61,11 @@ def test_sign_up_to_first_images(fresh: Page, console_errors: list[str]) -> None
     with fresh.expect_download():
         fresh.get_by_role("link", name="Download zip").click(timeout=60_000)
     fresh.goto("/w/blue-door/members")
+    place = fresh.locator("#list").bounding_box()
+    fresh.locator("summary", has_text="Invite member").click()
+    assert fresh.locator("#list").bounding_box() == place, "the form covers the list, and does not move it"
+    fresh.keyboard.press("Escape")
+    expect(fresh.get_by_label("Invite by email")).to_be_hidden()
     fresh.locator("summary", has_text="Invite member").click()
     fresh.get_by_label("Invite by email").fill("bob@example.org")
     fresh.get_by_role("button", name="Send invitation").click()
