@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { findOperations, isEqual, mergeDocuments } from "../../cwz_web/static/editor/changes.js";
+import { applyOperations, findOperations, isEqual, mergeDocuments } from "../../cwz_web/static/editor/changes.js";
 
 /** A generator of numbers from 0 to 1 that gives the same ones in each run (mulberry32). */
 function random(seed) {
@@ -55,8 +55,17 @@ test("operations turn a document into the other one", () => {
   const next = random(1);
   for (let round = 0; round < 300; round++) {
     const [from, to] = [makeDocument(next), makeDocument(next)];
-    assert.deepEqual(apply(from, findOperations(from, to)), to);
+    const operations = findOperations(from, to);
+    for (const each of [apply, applyOperations]) assert.deepEqual(each(from, operations), to);
   }
+});
+
+test("operations on a key __proto__ change the value of this key", () => {
+  const [none, one, two] = ["{}", '{"__proto__": {"x": 1}}', '{"__proto__": {"x": 2}}'].map((text) => JSON.parse(text));
+  for (const [from, to] of [[none, one], [one, two], [two, none]]) {
+    assert.deepEqual(Object.entries(applyOperations(from, findOperations(from, to))), Object.entries(to));
+  }
+  assert.equal({}.x, undefined);
 });
 
 test("equal documents differ by nothing", () => {

@@ -195,3 +195,22 @@ test("forms of a page that was closed are sent by the next one", async () => {
   assert.deepEqual(next.document.layers[0], { name: "Word", x: 80, size: 44 });
   assert.equal(stored.size, 0);
 });
+
+test("forms that wait are stored in order with other changes, and without copies of the document", async () => {
+  const server = new Server();
+  const session = start(OFFLINE);
+  const text = "a".repeat(10_000);
+  session.document = session.saved.document = server.document = { ...session.document, text };
+  for (let each = 0; each < 20; each++) session.submit({ do: "field", name: String(each) }, ["name"], "Word");
+  session.edit("x", moved(session, 80));
+  submit(session, { size: "44" });
+  await session.queue;
+  assert.ok([...stored.values()].join("").length < 3 * text.length);
+  const next = start(server.answer);
+  next.document = next.saved.document = server.document;
+  await next.open();
+  await until(() => next.saveState === "saved");
+  const sent = server.bodies.map(({ form, operations }) => form ? Object.values(form).join(" ") : operations);
+  assert.deepEqual(sent.slice(-3), ["field 19", [{ op: "replace", path: "/layers/0/x", value: 80 }], "properties 44"]);
+  assert.equal(sent.length, 22);
+});

@@ -99,6 +99,27 @@ function findListOperations(from, to, path) {
 }
 
 /**
+ * Return a document after operations that `findOperations` has found.
+ * @param {Json} document
+ * @param {Operation[]} operations
+ * @returns {Json}
+ */
+export function applyOperations(document, operations) {
+  /** @type {JsonObject} */
+  const root = { "": structuredClone(document) };
+  for (const { op, path, value } of operations) {
+    const keys = path.split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const last = /** @type {string} */ (keys.pop());
+    const target = keys.reduce((part, key) => part[key], root);
+    if (Array.isArray(target)) target.splice(Number(last), op === "add" ? 0 : 1, ...(op === "remove" ? [] : [value]));
+    else if (op === "remove") delete target[last];
+    // A name can be that of a property of all objects.
+    else Object.defineProperty(target, last, { value, writable: true, enumerable: true, configurable: true });
+  }
+  return root[""];
+}
+
+/**
  * Merge two documents that were made from the same one. Where both changed a value, mine is kept and named a conflict.
  * @param {JsonObject} base
  * @param {JsonObject} mine

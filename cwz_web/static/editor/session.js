@@ -2,7 +2,7 @@
 // at a time. Nothing is lost: what could not be sent is kept in the browser and sent later.
 
 import { _ } from "../i18n.js";
-import { findOperations, isEqual, mergeDocuments } from "./changes.js";
+import { applyOperations, findOperations, isEqual, mergeDocuments } from "./changes.js";
 import { readSampleRow } from "./sample-row.js";
 
 /** @typedef {import("./model.js").TemplateDocument} TemplateDocument */
@@ -42,6 +42,12 @@ import { readSampleRow } from "./sample-row.js";
 /**
  * `changed` are the names of what the user has changed: the server takes the other values from the draft.
  * @typedef {{form: {[field: string]: string}, changed: string[], layer: string, size: string}} FormRequest
+ */
+/**
+ * What the browser stores of a session that could not send all of it. `operations` are the changes of the document before
+ * a form, since the form before it.
+ * @typedef {{base: any, document: any, forms?: {form?: FormRequest, key?: string,
+ *   operations?: import("./changes.js").Operation[]}[]}} Kept
  */
 
 const RETRY_MS = 5000;
@@ -130,7 +136,11 @@ export class Session extends EventTarget {
       const merge = (/** @type {any} */ mine) => mergeDocuments(kept.base, mine, this.saved.document);
       const merged = merge(kept.document);
       this.document = /** @type {TemplateDocument} */ (merged.document);
-      this.waiting = (kept.forms ?? []).map((each) => ({ ...each, before: /** @type {any} */ (merge(each.before).document) }));
+      let before = kept.base;
+      this.waiting = (kept.forms ?? []).map(({ operations, ...each }) => {
+        before = applyOperations(before, operations ?? []);
+        return { ...each, before: /** @type {any} */ (merge(before).document) };
+      });
       this.edits = isEqual(kept.base, kept.document) ? 0 : 1;
       this.change = "changes made offline";
       if (merged.conflicts.length) this.emit("conflict", merged.conflicts);
@@ -479,7 +489,14 @@ export class Session extends EventTarget {
   /** Store what the server does not have yet in the browser. */
   store() {
     if (this.isSent) return;
-    const kept = { base: this.saved.document, document: this.document, forms: this.forms };
+    let last = this.saved.document;
+    const forms = this.forms.map(({ form, key, before }) => {
+      const operations = findOperations(last, before);
+      last = before;
+      return { form, key, operations };
+    });
+    /** @type {Kept} */
+    const kept = { base: this.saved.document, document: this.document, forms };
     try {
       localStorage.setItem(this.storageKey, JSON.stringify(kept));
     } catch {
@@ -487,7 +504,7 @@ export class Session extends EventTarget {
     }
   }
 
-  /** @returns {{base: any, document: any, forms?: Waiting[]} | null} */
+  /** @returns {Kept | null} */
   readKept() {
     try {
       return JSON.parse(localStorage.getItem(this.storageKey) ?? "null");
