@@ -61,6 +61,7 @@ export function installTopBar(editor) {
       failed: _("Not saved. %(reason)s", { reason: session.failure || _("Trying again") }),
     };
     save.textContent = texts[session.saveState];
+    save.title = texts[session.saveState];  // it can be cut
     save.dataset.state = session.saveState;
     if (session.saveState === "signed-out" && !signIn.open) signIn.showModal();
     if (session.saveState === "saved" && signIn.open) signIn.close();
