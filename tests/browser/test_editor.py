@@ -222,6 +222,25 @@ def test_changes_of_two_windows_are_both_kept(
     console_errors.clear()  # the browser's of the answer 409
 
 
+def test_changes_that_are_refused_can_be_discarded(make_editor: Any, console_errors: list[str]) -> None:
+    editor = make_editor(MIXED)
+    page = editor.page
+    page.route("**/operations", lambda route: route.fulfill(status=404))
+    page.locator("[data-name=Word]").click()
+    page.locator("#p-text").fill("Sale")
+    expect(page.locator("#save-state")).to_have_text("Not saved. The template no longer exists")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator("#discard-unsent")).to_be_visible()
+    page.get_by_role("button", name="Discard changes").click()
+    expect(page.locator("#toast")).to_have_text("Changes that were not saved are discarded.")
+    editor.is_saved()
+    page.unroute("**/operations")
+    page.reload()
+    editor.is_saved()
+    assert editor.layer("Word")["text"] == "Stage"
+    console_errors.clear()  # those of the requests that were refused
+
+
 def test_changes_made_offline_are_sent_later(
     make_editor: Any, context: BrowserContext, console_errors: list[str]
 ) -> None:

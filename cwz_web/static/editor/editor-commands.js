@@ -38,7 +38,7 @@ export function addEditorCommands(editor) {
     { id: "zoom-fit", label: _("Zoom to fit"), group: "View", keys: ["Shift+1"], run: () => editor.stage.fit() },
     { id: "zoom-selection", label: _("Zoom to selection"), group: "View", keys: ["Shift+2"], run: () => editor.stage.fitTo(editor.selection.flatMap((name) => editor.stage.find(name)?.frame ?? [])), isEnabled: hasSelection },
     { id: "publish", label: _("Publish"), group: "Template", keys: ["Mod+Enter"], run: () => editor.session.act("publish"), isEnabled: () => Boolean(editor.session.state?.hasDraft) },
-    { id: "discard", label: _("Discard changes"), group: "Template", run: () => discardDialog.showModal(), isEnabled: () => Boolean(editor.session.state?.hasDraft) },
+    { id: "discard", label: _("Discard changes"), group: "Template", run: () => discardDialog.showModal(), isEnabled: () => Boolean(editor.session.state?.hasDraft) || editor.session.canDrop },
   );
   for (const [key, x, y, label, largeLabel] of /** @type {const} */ ([
     ["ArrowLeft", -1, 0, _("Move left"), _("Move left by 10")], ["ArrowRight", 1, 0, _("Move right"), _("Move right by 10")],

@@ -135,10 +135,13 @@ export function installProperties(editor) {
     if (opacity >= 0 && opacity <= 1) editor.stage.mix(name, { opacity });
   }
 
-  editor.addEventListener("fonts", () => {
+  function reload() {
     loaded = "";
     load({ isForced: true });
-  });
+  }
+
+  editor.addEventListener("fonts", reload);
+  session.addEventListener("drop", reload);  // what was typed into the forms is not sent any more
   editor.addEventListener("select", () => load());
   session.addEventListener("state", () => load());
   load();

@@ -56,6 +56,10 @@ const CHECK_MS = 400;
 const PAUSE = 5;
 // The draft can change in another window between an answer and the next request.
 const MAX_ATTEMPTS = 5;
+// Answers that are the same for every change of this user now, but may be another one later.
+const DENIED = [402, 403, 404, 405, 410];
+// Answers below 500 to a change that can succeed in another attempt.
+const TEMPORARY = [401, 408, 409, 425, 429];
 const NO_CHANGE = { form: undefined, action: undefined };
 
 export class InvalidChangeError extends Error {
@@ -71,7 +75,8 @@ export class InvalidChangeError extends Error {
 
 /**
  * Events: "document" (it has changed, here or elsewhere), "state" (the server has answered), "save" (the state of
- * saving), "conflict" (detail: what both sides changed), "invalid" (detail: a message), "findings".
+ * saving), "conflict" (detail: what both sides changed), "invalid" (detail: a message), "findings",
+ * "drop" (changes that could not be sent are discarded).
  */
 export class Session extends EventTarget {
   /**
@@ -97,6 +102,8 @@ export class Session extends EventTarget {
     /** How many changes of the document the server does not have. */
     this.edits = 0;
     this.failure = "";
+    /** Whether the last attempt has failed, also while the next one is on its way. */
+    this.hasFailed = false;
     this.change = "";
     /** How often this page has moved layers: an answer to an earlier request shows them where they were. */
     this.moves = 0;
@@ -127,6 +134,11 @@ export class Session extends EventTarget {
   /** How many changes the server does not have. */
   get unsent() {
     return this.edits + this.forms.length;
+  }
+
+  /** Whether changes could not be sent, for another reason than the connection. */
+  get canDrop() {
+    return this.hasFailed && this.unsent > 0;
   }
 
   /** Show the draft; continue with changes that an earlier visit could not send. */
@@ -179,6 +191,7 @@ export class Session extends EventTarget {
   /**
    * Do something with the draft: undo, redo, publish or discard.
    * @param {string} action
+   * @returns {Promise<boolean>} whether the server has done it
    */
   act(action) {
     const waiting = { before: this.document };
@@ -186,8 +199,22 @@ export class Session extends EventTarget {
     this.isQueued = false;
     return this.enqueue(async () => {
       const isSent = await this.sendChanges({ isQuiet: true }).finally(() => this.remove(waiting));
-      if (isSent) await this.post({ action }, this.saved.document);
+      return isSent && Boolean(await this.post({ action }, this.saved.document));
     });
+  }
+
+  /**
+   * Discard the draft. What could not be sent would be refused again, and is dropped.
+   * @returns {Promise<boolean>} whether nothing is left
+   */
+  async discard() {
+    if (this.canDrop) {
+      for (const each of this.forms) each.resolve?.(undefined);
+      this.waiting = this.waiting.filter((each) => !each.form);
+      this.revert();
+      this.emit("drop");
+    }
+    return !this.state?.hasDraft || this.act("discard");
   }
 
   /**
@@ -252,10 +279,8 @@ export class Session extends EventTarget {
    * @returns {Promise<string>} why that is not possible, if so
    */
   async resume() {
-    const response = await fetch(this.start.page, { headers: { Accept: "text/html" } });
-    const page = await response.text();
-    const [token, account] = ["csrf", "account"].map((key) => new RegExp(`"${key}": "([0-9a-f-]+)"`).exec(page)?.[1]);
-    if (response.redirected || !token) return _("You are still signed out. Sign in first, in the other tab.");
+    const { token, account } = await readPage(this.start.page);
+    if (!token) return _("You are still signed out. Sign in first, in the other tab.");
     // The changes would be saved in the name of a user who has not made them.
     if (account !== this.start.account) return _("You signed in with another account. Sign in with the one that made the changes.");
     this.start.csrf = token;
@@ -368,9 +393,15 @@ export class Session extends EventTarget {
     } catch {
       return this.keep("offline");
     }
-    if (response.redirected) return this.keep("signed-out");
-    if (response.status === 422) return this.refuse(await response.json(), request);
-    if (response.status !== 200 && response.status !== 409) return this.keep("failed", await explain(response));
+    if (!response || response.redirected) return this.keep("signed-out");
+    const { status } = response;
+    if (status === 422) return this.refuse(await response.json(), request);
+    if (status !== 200 && (status !== 409 || isJson(response))) {
+      const detail = await explain(response);
+      const isTemporary = status < 400 || status >= 500 || TEMPORARY.includes(status);
+      if (isTemporary || DENIED.includes(status)) return this.keep("failed", detail, isTemporary);
+      return this.refuse({ detail }, request);
+    }
     const form = await response.formData();
     await this.tiles.add(form);
     const state = /** @type {State} */ (JSON.parse(await text(form.get("state"))));
@@ -379,8 +410,10 @@ export class Session extends EventTarget {
   }
 
   /**
-   * Send a request, again as long as there are too many of them. What is changed meanwhile follows with the next one.
+   * Send a request, again as long as there are too many of them, or with the token of a new session. What is changed
+   * meanwhile follows with the next one.
    * @param {Request} body
+   * @returns {Promise<Response | undefined>} undefined if the session is not that of the account any more
    */
   async request(body) {
     for (;;) {
@@ -389,6 +422,13 @@ export class Session extends EventTarget {
         headers: { "Content-Type": "application/json", "X-CSRF-Token": this.start.csrf },
         body: JSON.stringify(body),
       });
+      if (response.status === 400) {
+        const { token, account } = await readPage(this.start.page);
+        if (!token || account !== this.start.account) return undefined;
+        if (token === this.start.csrf) return response;
+        this.start.csrf = token;
+        continue;
+      }
       if (response.status !== 429) return response;
       const seconds = Number(response.headers.get("Retry-After")) || PAUSE;
       this.failure = _("Too many changes, next try in %(seconds)s s", { seconds });
@@ -422,6 +462,7 @@ export class Session extends EventTarget {
       return undefined;
     }
     this.state = state;
+    this.hasFailed = false;
     if (this.isSent) this.setSaveState("saved");
     if (isOther) this.emit("document");
     if (isCurrent) this.emit("state", state);
@@ -437,15 +478,20 @@ export class Session extends EventTarget {
    */
   refuse(problem, request) {
     if (request.form) throw new InvalidChangeError(problem.detail, problem.errors ?? {});
+    this.emit("invalid", problem.detail);
+    this.revert();
+    if (this.forms.length) this.refresh();
+    return null;
+  }
+
+  /** Show the document that the server has. */
+  revert() {
     this.document = this.saved.document;
     for (const each of this.waiting) each.before = this.document;
     this.edits = 0;
     this.showSaved();
-    this.emit("invalid", problem.detail);
     this.emit("document");
     if (this.state) this.emit("state", this.state);
-    if (this.forms.length) this.refresh();
-    return null;
   }
 
   /** Ask for the findings of the image once nothing has changed for a moment. */
@@ -475,14 +521,16 @@ export class Session extends EventTarget {
   /**
    * @param {SaveState} saveState
    * @param {string} failure
+   * @param {boolean} retries whether to send it again after a while, and not only with the next change
    * @returns {null}
    */
-  keep(saveState, failure = "") {
+  keep(saveState, failure = "", retries = saveState !== "signed-out") {
     this.failure = failure;
+    this.hasFailed = saveState === "failed";
     this.setSaveState(saveState);
     this.store();
     clearTimeout(this.retryTimer);
-    if (saveState !== "signed-out") this.retryTimer = setTimeout(() => this.retry(), RETRY_MS);
+    if (retries) this.retryTimer = setTimeout(() => this.retry(), RETRY_MS);
     return null;
   }
 
@@ -543,8 +591,29 @@ function text(part) {
 }
 
 /** @param {Response} response */
+function isJson(response) {
+  return (response.headers.get("Content-Type") ?? "").includes("json");
+}
+
+/** @param {Response} response */
 async function explain(response) {
-  const type = response.headers.get("Content-Type") ?? "";
-  if (type.includes("json")) return (await response.json()).detail ?? "";
-  return _("The server answered %(status)s", { status: response.status });
+  const { status } = response;
+  if (status === 402) return _("The workspace is read-only");
+  if (status === 403) return _("You may no longer edit this template");
+  if (status === 404) return _("The template no longer exists");
+  if (isJson(response)) return (await response.json()).detail ?? "";
+  return _("The server answered %(status)s", { status });
+}
+
+/**
+ * Read the token of the session, and its account, from the page as it is now.
+ * @param {string} url
+ * @returns {Promise<{token?: string, account?: string}>} nothing if the user is signed out
+ */
+async function readPage(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" } });
+  const page = await response.text();
+  if (response.redirected) return {};
+  const [token, account] = ["csrf", "account"].map((key) => new RegExp(`"${key}": "([0-9a-f-]+)"`).exec(page)?.[1]);
+  return { token, account };
 }

@@ -63,6 +63,7 @@ export function installTopBar(editor) {
     save.textContent = texts[session.saveState];
     save.title = texts[session.saveState];  // it can be cut
     save.dataset.state = session.saveState;
+    part("#discard-unsent").hidden = !session.canDrop;
     if (session.saveState === "signed-out" && !signIn.open) signIn.showModal();
     if (session.saveState === "saved" && signIn.open) signIn.close();
     showButtons();
@@ -107,8 +108,11 @@ export function installTopBar(editor) {
     const problem = await session.resume();
     if (problem) part("#sign-in-help").textContent = problem;
   });
-  discard.addEventListener("close", () => {
-    if (discard.returnValue === "discard") session.act("discard").then(() => editor.toast(_("Changes discarded. Undo brings them back.")));
+  discard.addEventListener("close", async () => {
+    if (discard.returnValue !== "discard") return;
+    const hadDraft = session.state?.hasDraft;
+    if (!(await session.discard())) return editor.toast(_("The draft could not be discarded. Try again later."));
+    editor.toast(hadDraft ? _("Changes discarded. Undo brings them back.") : _("Changes that were not saved are discarded."));
   });
   for (const type of ["state", "document"]) session.addEventListener(type, showButtons);
   session.addEventListener("state", showSizes);
