@@ -25,7 +25,7 @@ from cwz_web.accounts.sessions import start_session
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.feeds.fetch_job import FetchContext
 from cwz_web.feeds.imports import create_feed, import_file
-from cwz_web.feeds.models import Feed, FeedImport, FeedSource
+from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.api_keys import KeyTerms, Scope, create_key
 from cwz_web.generation.images import StoredImage, record_images
@@ -257,6 +257,14 @@ class Factory:
             feed = create_feed(db, workspace.id, name=name, file_name="feed.csv")
             import_file(db, feed, file_name="feed.csv", file=temporary_file(data))
             return feed
+
+    def import_rows(self, feed: Feed, data: bytes) -> FeedImport:
+        """Import a file that needs no review into a feed."""
+        with self.database.transaction(feed.workspace_id) as db:
+            feed = db.get_one(Feed, (feed.workspace_id, feed.id))
+            record = import_file(db, feed, file_name="feed.csv", file=temporary_file(data))
+            assert record.state == ImportState.APPLIED, record.review_reasons
+            return record
 
     def import_to_review(self, feed: Feed) -> FeedImport:
         """Import a file with one row, which needs a review since it would remove the others."""

@@ -97,6 +97,49 @@ class QuotaReachedEvent(WebhookEvent):
     data: QuotaInfo
 
 
+class PublicationEventInfo(ResponseModel):
+    """A publication of a campaign; the counts are numbers of rows, but `findings`."""
+
+    id: UUID
+    campaign: UUID
+    name: str
+    number: int
+    state: str
+    publish_at: datetime | None
+    published_at: datetime | None
+    rows: int
+    new: int
+    changed: int
+    removed: int
+    unchanged: int
+    updated: int
+    kept: int
+    missing: int
+    findings: int
+    reasons: list[str]
+
+
+class PublicationReadyEvent(WebhookEvent):
+    """A publication of a campaign is ready, and is published at its time without a decision."""
+
+    type: Literal[Event.PUBLICATION_READY]
+    data: PublicationEventInfo
+
+
+class PublicationHeldEvent(WebhookEvent):
+    """A publication of a campaign waits for a decision; `reasons` say why."""
+
+    type: Literal[Event.PUBLICATION_HELD]
+    data: PublicationEventInfo
+
+
+class PublicationPublishedEvent(WebhookEvent):
+    """A publication of a campaign is public."""
+
+    type: Literal[Event.PUBLICATION_PUBLISHED]
+    data: PublicationEventInfo
+
+
 WEBHOOK_EVENTS: dict[Event, type[WebhookEvent]] = {
     Event.RUN_FINISHED: RunFinishedEvent,
     Event.RUN_FAILED: RunFailedEvent,
@@ -104,4 +147,7 @@ WEBHOOK_EVENTS: dict[Event, type[WebhookEvent]] = {
     Event.IMAGE_FAILED: ImageFailedEvent,
     Event.FEED_FAILED: FeedFailedEvent,
     Event.QUOTA_REACHED: QuotaReachedEvent,
+    Event.PUBLICATION_READY: PublicationReadyEvent,
+    Event.PUBLICATION_HELD: PublicationHeldEvent,
+    Event.PUBLICATION_PUBLISHED: PublicationPublishedEvent,
 }

@@ -6,6 +6,7 @@ import os
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.billing.subscriptions import BillingService
+from cwz_web.campaigns import tasks as campaign_tasks
 from cwz_web.cli.processes import serve_metrics, stop_with_parent
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
@@ -34,6 +35,7 @@ from cwz_web.workspaces import tasks as workspace_tasks
 TASKS = (
     account_tasks,
     billing_tasks,
+    campaign_tasks,
     feed_tasks,
     notify_tasks,
     ops_tasks,

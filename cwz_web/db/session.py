@@ -99,9 +99,9 @@ def lock_name(session: Session, name: str) -> None:
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
-def execute_update(session: Session, statement: Executable) -> int:
+def execute_update(session: Session, statement: Executable, values: Mapping[str, object] | None = None) -> int:
     """Execute a statement that changes rows. Return the number of rows changed."""
-    return cast(CursorResult[Any], session.execute(statement)).rowcount
+    return cast(CursorResult[Any], session.execute(statement, values)).rowcount
 
 
 def raw_connection(session: Session) -> psycopg.Connection[tuple[object, ...]]:

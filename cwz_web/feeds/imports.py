@@ -417,6 +417,15 @@ def begin_revision(db: Session, feed: Feed, *, wait: int = 0) -> int:
         workspace_id=str(feed.workspace_id),
         feed_id=str(feed.id),
     )
+    defer_once(
+        db,
+        "campaigns.advance_for_feed",
+        queue=FEEDS_QUEUE,
+        queueing_lock=f"campaigns of {feed.id}",
+        wait=wait,
+        workspace_id=str(feed.workspace_id),
+        feed_id=str(feed.id),
+    )
     return feed.revision
 
 

@@ -46,6 +46,11 @@ _UNEXPECTED = {
 }
 
 
+def is_reserved(name: str) -> bool:
+    """Return whether no variable of an expression can have a name."""
+    return name in _RESERVED or name in _KEYWORDS
+
+
 class ExpressionError(ValueError):
     """An expression cannot be used; the message says where and why."""
 

@@ -31,6 +31,25 @@ _finished_run = {
     "started_at": "2026-11-30T09:40:58Z",
     "finished_at": "2026-11-30T09:41:11Z",
 }
+_PUBLICATION: dict[str, Any] = {
+    "id": "0198f5a2-7c1e-7d3b-9a64-2f0e8b1c5d77",
+    "campaign": "0198f5a2-7c1e-7d3b-9a64-2f0e8b1c5d78",
+    "name": "Product ads",
+    "number": 12,
+    "state": "held",
+    "publish_at": None,
+    "published_at": None,
+    "rows": 12000,
+    "new": 40,
+    "changed": 3100,
+    "removed": 12,
+    "unchanged": 8860,
+    "updated": 210,
+    "kept": 3,
+    "missing": 0,
+    "findings": 5,
+    "reasons": [],
+}
 _data: dict[Event, dict[str, Any]] = {
     Event.RUN_FINISHED: _finished_run,
     Event.RUN_FAILED: _finished_run | {"state": "failed", "done": 118, "failed": 2},
@@ -61,6 +80,9 @@ _data: dict[Event, dict[str, Any]] = {
         "failures": 3,
     },
     Event.QUOTA_REACHED: {"percent": 80, "used": 8000, "limit": 10000, "month": "2026-11-01"},
+    Event.PUBLICATION_READY: {**_PUBLICATION, "state": "scheduled", "publish_at": "2026-11-27T08:00:00Z"},
+    Event.PUBLICATION_HELD: {**_PUBLICATION, "state": "held", "reasons": ["changed"]},
+    Event.PUBLICATION_PUBLISHED: {**_PUBLICATION, "state": "published", "published_at": _TIME},
 }
 EVENT_EXAMPLES: dict[Event, dict[str, Any]] = {
     event: {"type": str(event), "timestamp": _TIME, "data": _data[event]} for event in Event

@@ -49,6 +49,9 @@ class Event(StrEnum):
     IMAGE_FAILED = "image.failed"
     FEED_FAILED = "feed.failed"
     QUOTA_REACHED = "quota.reached"
+    PUBLICATION_READY = "publication.ready"
+    PUBLICATION_HELD = "publication.held"
+    PUBLICATION_PUBLISHED = "publication.published"
 
 
 EVENT_LABELS = {
@@ -58,6 +61,9 @@ EVENT_LABELS = {
     Event.IMAGE_FAILED: gettext_noop("A requested image failed to render"),
     Event.FEED_FAILED: gettext_noop("A feed failed to fetch or import"),
     Event.QUOTA_REACHED: gettext_noop("80% or 100% of the monthly image quota is used"),
+    Event.PUBLICATION_READY: gettext_noop("A publication of a campaign is ready"),
+    Event.PUBLICATION_HELD: gettext_noop("A publication of a campaign waits for a decision"),
+    Event.PUBLICATION_PUBLISHED: gettext_noop("A publication of a campaign was published"),
 }
 
 

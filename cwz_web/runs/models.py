@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    SmallInteger,
     UniqueConstraint,
     false,
     func,
@@ -53,6 +54,8 @@ class Run(WorkspaceOwned, Base):
         rendering_seconds: how long render workers took, in sum.
         webhook: a URL that is notified when the run finishes.
         request_metadata: what the client sent to have it returned, such as the number of an order.
+        selection: which rows of the feed it has (`selection.RowSelection` as JSON); empty for all.
+        campaign_id: the campaign whose rows it renders, with its design of the number `design`.
     """
 
     __tablename__ = "runs"
@@ -84,6 +87,9 @@ class Run(WorkspaceOwned, Base):
     rendering_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     webhook: Mapped[str | None]
     request_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default="{}")
+    selection: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    campaign_id: Mapped[UUID | None]
+    design: Mapped[int | None] = mapped_column(SmallInteger)
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     finished_at: Mapped[datetime | None]
 
@@ -96,6 +102,13 @@ class Run(WorkspaceOwned, Base):
         Index("ix_runs_unfinished", "workspace_id", "id", postgresql_where=text("finished_at IS NULL")),
         Index("ix_runs_template", "workspace_id", "template_id", "id"),
         Index("ix_runs_feed", "workspace_id", "feed_id", "id"),
+        Index(
+            "ix_runs_campaign",
+            "workspace_id",
+            "campaign_id",
+            "id",
+            postgresql_where=text("campaign_id IS NOT NULL"),
+        ),
     )
 
     @property

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
 from cwz_web.i18n import gettext, ngettext, number
+from cwz_web.jobs import PREPARE_QUEUE, defer_once
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
@@ -18,6 +19,16 @@ def notify_run_finished(db: Session, run: Run) -> None:
 
     The messages are stored in the caller's transaction: for the workspace's webhooks, the run's own, and the account.
     """
+    if run.campaign_id:  # its publication notifies people, with the images of all designs
+        defer_once(
+            db,
+            "campaigns.advance",
+            queue=PREPARE_QUEUE,
+            queueing_lock=f"campaign {run.campaign_id}",
+            workspace_id=str(run.workspace_id),
+            campaign_id=str(run.campaign_id),
+        )
+        return
     event = Event.RUN_FAILED if run.failed else Event.RUN_FINISHED
     emit(db, run.workspace_id, event, describe_run(run), webhook=run.webhook)
     starter = db.get(Account, run.started_by) if run.started_by and run.feed_id else None

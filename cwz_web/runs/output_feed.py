@@ -46,6 +46,7 @@ _ROWS = text("""
               AND (image.id IS NOT NULL OR item.deleted_image_id IS NOT NULL)
               AND (item.state = 'done' OR (item.state = 'incomplete' AND run.on_missing_photo = 'replace'))
               AND run.feed_id = :feed AND run.template_id = :template AND run.outputs -> item.output = output.value
+              AND run.campaign_id IS NULL
             ORDER BY item.run_id DESC LIMIT 1
         ) AS newest ON true
     ) AS images
@@ -141,4 +142,5 @@ def _urls(signed_urls: SignedUrls, workspace_id: UUID, names: Sequence[str], ima
 
 
 def _runs(feed: Feed, template_id: UUID) -> tuple[Any, ...]:
-    return Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template_id
+    of_feed = Run.workspace_id == feed.workspace_id, Run.feed_id == feed.id, Run.template_id == template_id
+    return *of_feed, Run.campaign_id.is_(None)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, raw_connection
-from cwz_web.feeds.models import Feed, FeedImport, Item
+from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.generation.models import Template
 from cwz_web.generation.photo_processing import processing_cost
 from cwz_web.generation.templates import load_design
@@ -32,8 +32,9 @@ from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
 from cwz_web.runs.scheduling import chunk_size_of, delete_chunks_later, enqueue_chunks
+from cwz_web.runs.selection import ALL_ROWS, SELECTED, RowSelection
 from cwz_web.storage.connections import get_connection
-from cwz_web.values.formats import dump_formats, format_of
+from cwz_web.values.formats import ValueFormat, dump_formats, format_of
 
 MAX_OUTPUTS = 12
 # Removed rows are searched in this many earlier runs.
@@ -49,7 +50,7 @@ UNCHANGED_FEED = gettext_noop("No rows of this feed have changed")
 
 # The rows as the run renders them, mapped by the database as mapping.apply_mapping maps one row, once for each output.
 # `image_id` is the image that an earlier run rendered of the same row, output and values.
-_RENDERED_ROWS = """
+_RENDERED_ROWS = f"""
     SELECT rendered.*, earlier.image_id, earlier.findings, earlier.photos,
            earlier.image_id IS NOT NULL AND :refresh AND earlier.photos IS DISTINCT FROM '[]' AS is_checked
     FROM (
@@ -65,9 +66,9 @@ _RENDERED_ROWS = """
                              WHERE data -> c.name IS NOT NULL ORDER BY c.n LIMIT 1),
                             '""'))
                         FROM jsonb_each_text(:mapping) m),
-                       '{}'
+                       '{{}}'
                    ) AS data
-            FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since
+            FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since AND {SELECTED}
         ) AS rows
         CROSS JOIN jsonb_array_elements(:outputs) WITH ORDINALITY AS output (value, number)
     ) AS rendered
@@ -82,11 +83,11 @@ _RENDERED_ROWS = """
                    ELSE run.design_digests -> item.output = :design_digests -> CAST(rendered.output AS integer) END
         ORDER BY item.run_id DESC LIMIT 1
     ) AS earlier ON NOT :force
-"""
+"""  # noqa: S608 - composed of constants
 
 
 def _with_json(statement: str) -> TextClause:
-    parameters = ("mapping", "formats", "outputs", "design_digests")
+    parameters = ("mapping", "formats", "outputs", "design_digests", "selection")
     return text(statement).bindparams(*(bindparam(name, type_=JSONB) for name in parameters))
 
 
@@ -117,6 +118,11 @@ _COUNT_ITEMS = _with_json(f"""
            ) END) AS changed
     FROM ({_RENDERED_ROWS}) AS row
 """)  # noqa: S608 - composed of constants
+
+_COUNT_ROWS = text(f"""
+    SELECT count(*) FROM items
+    WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since AND {SELECTED}
+""").bindparams(bindparam("selection", type_=JSONB))  # noqa: S608 - composed of constants
 
 _COUNT_REMOVED = text("""
     SELECT count(*) FROM (
@@ -153,6 +159,8 @@ class RunSpec:
         refresh_photos: whether the photos of unchanged rows are compared with their hosts' current ones.
         on_missing_photo: what happens to an image whose photo is missing.
         metadata: returned to the client with the run.
+        selection: the rows of the feed that are rendered.
+        formats: how the values of columns are written; None for those of the feed.
     """
 
     feed: Feed
@@ -164,6 +172,8 @@ class RunSpec:
     refresh_photos: bool = False
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    selection: RowSelection = ALL_ROWS
+    formats: Mapping[str, ValueFormat] | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,15 @@ class RunPlan:
         return (self.to_render + self.checked) * (1 + self.processing_cost)
 
 
+def count_rows(db: Session, feed: Feed, selection: RowSelection, since: int = -1) -> int:
+    """Return how many rows of a feed a selection has, among those that changed after a revision."""
+    if since < 0 and not selection.parameter():
+        return feed.item_count
+    values = {"workspace": feed.workspace_id, "feed": feed.id, "since": since, "selection": selection.parameter()}
+    rows: int = db.execute(_COUNT_ROWS, values).scalar_one()
+    return rows
+
+
 def plan_takes_long(db: Session, spec: RunSpec) -> bool:
     """Return whether plan_run has to compare many rows."""
     is_large = spec.feed.item_count * len(spec.outputs) > MAX_IN_REQUEST
@@ -214,10 +233,11 @@ def plan_run(db: Session, spec: RunSpec) -> RunPlan:
     """Return what a run will do, without starting it. Errors as for start_run."""
     feed, template = spec.feed, spec.template
     _check_outputs(db, template, spec.outputs)
-    run = _new_run(db, spec)
-    images, unchanged, checked, changed = feed.item_count * len(spec.outputs), 0, 0, 0
+    run = new_run(db, spec)
+    rows = count_rows(db, feed, spec.selection)
+    images, unchanged, checked, changed = rows * len(spec.outputs), 0, 0, 0
     if _has_rendered(db, feed, template):  # else every image is new, without comparing rows
-        parameters = _parameters(run, load_design(db, template).document, since=-1)
+        parameters = run_parameters(run, load_design(db, template).document, since=-1)
         images, unchanged, checked, changed = db.execute(_COUNT_ITEMS, parameters).one()
     removed = {"workspace": feed.workspace_id, "template": template.id, "feed": feed.id, "runs": EARLIER_RUNS}
     last_import = select(FeedImport.invalid).where(
@@ -226,7 +246,7 @@ def plan_run(db: Session, spec: RunSpec) -> RunPlan:
         FeedImport.number == feed.import_number,
     )
     return RunPlan(
-        rows=feed.item_count,
+        rows=rows,
         images=images,
         new=images - unchanged - checked - changed,
         changed=changed,
@@ -266,15 +286,12 @@ def start_run(
         InvalidSettingsError: the workspace has no storage connection.
     """
     feed = spec.feed
-    newer = select(func.count()).where(
-        Item.workspace_id == feed.workspace_id, Item.feed_id == feed.id, Item.revision > since
-    )
     quota = quota or Quota(feed.workspace_id)
-    rows = feed.item_count if since < 0 else db.scalar(newer) or 0
+    rows = count_rows(db, feed, spec.selection, since)
     if not rows:
         raise EmptyFeedError(gettext(EMPTY_FEED if since < 0 else UNCHANGED_FEED))
     _check_outputs(db, spec.template, spec.outputs)
-    run = _new_run(db, spec)
+    run = new_run(db, spec)
     run.total = rows * len(spec.outputs)
     run.key_id, run.started_by, run.webhook, run.prepared = quota.key_id, started_by, webhook, False
     db.add(run)
@@ -332,6 +349,25 @@ def fail_unprepared_run(db: Session, run: Run, error_message: str) -> None:
         run.finished_at = db.scalar(select(func.clock_timestamp()))
         db.flush()
         notify_run_finished(db, run)
+
+
+def start_run_of_items(db: Session, run: Run, images: int, quota: Quota) -> None:
+    """Start a run whose pending items and their chunks the caller has written, in the caller's transaction.
+
+    Args:
+        db: the caller's transaction.
+        run: the run, with its items.
+        images: how many items it has.
+        quota: what they count against.
+
+    Raises:
+        QuotaExceededError: the quota does not allow so many images.
+    """
+    run.total, run.prepared, run.usage_month = images, True, month_of()
+    db.flush()
+    chunks = select(RunItem.chunk).where(*_items(run, "pending")).distinct().order_by(RunItem.chunk)
+    enqueue_chunks(db, run, db.scalars(chunks).all())
+    count(db, quota, run.reserved)
 
 
 def start_image_run(
@@ -469,13 +505,14 @@ def latest_runs(db: Session, workspace_id: UUID, limit: int = 50) -> list[Run]:
     return list(db.scalars(runs.order_by(Run.id.desc()).limit(limit)))
 
 
-def _new_run(db: Session, spec: RunSpec) -> Run:
+def new_run(db: Session, spec: RunSpec) -> Run:
     """Return a run over a feed that is not in the session yet."""
     run = _new_run_of(db, spec.template, spec.outputs, spec.connection_id)
     run.feed_id, run.mapping = spec.feed.id, dict(spec.mapping)
     document = load_design(db, spec.template).document
     mapping = _used_mapping(spec.mapping, document, spec.outputs)
-    run.formats = dump_formats(field_formats(mapping, formats_of(db, spec.feed)))
+    formats = formats_of(db, spec.feed) if spec.formats is None else spec.formats
+    run.formats, run.selection = dump_formats(field_formats(mapping, formats)), spec.selection.parameter()
     run.force, run.refresh_photos, run.on_missing_photo = spec.force, spec.refresh_photos, spec.on_missing_photo
     run.design_digests, run.request_metadata = _design_digests(document, spec.outputs), dict(spec.metadata)
     run.processing_cost = _processing_cost(document, spec.outputs)
@@ -531,12 +568,12 @@ def _insert_items(db: Session, run: Run, since: int) -> Row[Any]:
     """Write a run's items, and count them."""
     template = db.get_one(Template, (run.workspace_id, run.template_id))
     document = load_design(db, template, run.template_version).document
-    parameters = _parameters(run, document, since) | {"chunk_size": chunk_size_of(db, template)}
+    parameters = run_parameters(run, document, since) | {"chunk_size": chunk_size_of(db, template)}
     return db.execute(_INSERT_ITEMS, parameters).one()
 
 
-def _parameters(run: Run, document: ImageTemplate, since: int) -> dict[str, Any]:
-    """Return the parameters of _RENDERED_ROWS."""
+def run_parameters(run: Run, document: ImageTemplate, since: int) -> dict[str, Any]:
+    """Return the parameters of a query of rendered rows: what the run's images depend on, beside the rows."""
     mapping = _used_mapping(run.mapping, document, [Output.model_validate(output) for output in run.outputs])
     return {
         "workspace": run.workspace_id,
@@ -553,6 +590,7 @@ def _parameters(run: Run, document: ImageTemplate, since: int) -> dict[str, Any]
         "design_digests": run.design_digests,
         "force": run.force,
         "refresh": run.refresh_photos,
+        "selection": run.selection,
     }
 
 

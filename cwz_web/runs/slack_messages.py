@@ -20,6 +20,12 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.progress import count_text, results_after
 from cwz_web.workspaces.models import Workspace
 
+PUBLICATION_SENTENCES = {
+    Event.PUBLICATION_READY: "a publication is ready.",
+    Event.PUBLICATION_HELD: "a publication waits for a decision.",
+    Event.PUBLICATION_PUBLISHED: "a publication is public.",
+}
+
 log = structlog.get_logger()
 
 IMAGES = 3
@@ -113,6 +119,10 @@ def _message(
         case Event.FEED_FAILED:
             sentence = f"The feed {payload.get('name', '')} could not be imported: {payload.get('error', '')}"
             link = ("View feed", f"{base}/feeds/{payload.get('feed', '')}")
+        case Event.PUBLICATION_READY | Event.PUBLICATION_HELD | Event.PUBLICATION_PUBLISHED:
+            sentence = f"{payload['name']}: {PUBLICATION_SENTENCES[event]}"
+            sentence += f" {payload['new']:,} new, {payload['changed']:,} changed, {payload['removed']:,} removed."
+            link = ("View publication", f"{base}/campaigns/{payload['campaign']}/publications/{payload['id']}")
         case _:
             sentence = f"{payload.get('percent', '')} % of this month’s images are used."
             link = ("View usage", f"{base}/api#usage")

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account
 from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import BillingEntry
+from cwz_web.campaigns.editing import catch_all, create_campaign
+from cwz_web.campaigns.models import CampaignRow, Publication, PublicationChange, PublicationRow
 from cwz_web.db.base import Base
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import AddedRow, Feed, Item
@@ -24,6 +26,7 @@ from cwz_web.generation.template_links import create_link
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, count
 from cwz_web.imaging.brand import NO_BRAND
+from cwz_web.imaging.encoders import Output
 from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.ops.models import Export
@@ -188,7 +191,21 @@ def fill(make: Factory, space: Workspace) -> None:
         key = db.scalars(select(ApiKey.id)).one()
         db.add(ApiRequest(workspace_id=space.id, key_id=key, method="GET", path="/v1/runs", status=200, milliseconds=1))
         db.add(IdempotencyKey(workspace_id=space.id, lineage_id=space.id, key="k", fingerprint="f"))
+        add_campaign(db, feed, template)
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
+
+
+def add_campaign(db: Session, feed: Feed, template: Template) -> None:
+    rules = [catch_all(template.id, {}, "All rows")]
+    campaign = create_campaign(db, feed, name="Ads", rules=rules, outputs=[Output()])
+    ids = {"workspace_id": feed.workspace_id, "campaign_id": campaign.id}
+    publication = Publication(**ids, number=1, timeline=1, designs=[1], state="held", outputs=[], rules=[])
+    db.add(CampaignRow(**ids, key="1", designs=[1], plan=1, item_revision=1))
+    db.add(publication)
+    db.add(PublicationRow(**ids, key="1", since=1, data={}, designs=[1], images={}))
+    db.flush()
+    change = {"publication_id": publication.id, "position": 1, "key": "1", "kind": "new"}
+    db.add(PublicationChange(workspace_id=feed.workspace_id, **change))
 
 
 def add_single_sign_on(db: Session, space: Workspace, account: Account) -> None:
@@ -251,6 +268,7 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "workspace_of_template_link",
         "open_invitations_of",
         "all_connections",
+        "find_due_campaigns",
         "find_due_feeds",
         "feed_sources_with_secrets",
         "orphaned_chunks",

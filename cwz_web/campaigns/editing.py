@@ -1,0 +1,83 @@
+"""Creating campaigns and changing their rules."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from cwz_web.campaigns.matching import compile_condition
+from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.planning import campaign_fields
+from cwz_web.campaigns.rules import RULES, Design, DesignRule, check_rules
+from cwz_web.feeds.columns import ColumnType
+from cwz_web.feeds.models import Feed
+from cwz_web.imaging.encoders import Output
+
+
+def create_campaign(
+    db: Session,
+    feed: Feed,
+    *,
+    name: str,
+    rules: Sequence[DesignRule],
+    outputs: Sequence[Output],
+    started_by: UUID | None = None,
+    **settings: Any,
+) -> Campaign:
+    """Create a campaign, which prepares nothing yet.
+
+    Args:
+        db: the caller's transaction.
+        feed: the rows.
+        name: for people.
+        rules: the rules.
+        outputs: each row has an image for each.
+        started_by: the account that it belongs to.
+        settings: other attributes of the campaign.
+
+    Raises:
+        InvalidRulesError: the rules contradict each other.
+        InvalidConditionError: a condition cannot be evaluated for the feed.
+    """
+    campaign = Campaign(
+        workspace_id=feed.workspace_id,
+        id=uuid7(),
+        name=name,
+        feed_id=feed.id,
+        rules=[],
+        outputs=[output.model_dump(mode="json") for output in outputs],
+        started_by=started_by,
+        **{"joins": [], **settings},
+    )
+    db.add(campaign)
+    db.flush()
+    save_rules(db, campaign, rules)
+    return campaign
+
+
+def save_rules(db: Session, campaign: Campaign, rules: Sequence[DesignRule]) -> None:
+    """Replace the rules of a campaign, in the caller's transaction. Errors as for create_campaign."""
+    check_rules(rules)
+    fields = campaign_fields(db, campaign)
+    for rule in rules:
+        compile_condition(rule, fields)
+    campaign.rules = RULES.dump_python(list(rules), mode="json")
+    campaign.revision += 1
+    db.flush()
+
+
+def next_number(numbers: Iterable[int]) -> int:
+    """Return a number for a new rule or design."""
+    return max(numbers, default=0) + 1
+
+
+def catch_all(template: UUID | None, mapping: Mapping[str, str], name: str) -> DesignRule:
+    """Return the rule that takes all rows, of a campaign without other rules."""
+    return DesignRule(number=1, name=name, designs=[Design(number=1, template=template, mapping=dict(mapping))])
+
+
+def guess_photo_column(columns: Mapping[str, ColumnType]) -> str:
+    """Return the column of the original photos; "" if there is none."""
+    return next((name for name, column_type in columns.items() if column_type == ColumnType.IMAGE), "")

@@ -1,0 +1,324 @@
+"""Planning: which designs the rules give each row.
+
+Rows are read in a stream with only the cells that rules compare, and only rows whose designs or cells have changed are
+written. After an import only the changed rows are read again, unless the rules depend on the day or have changed.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from cwz_web.campaigns.joins import KEY, Join, feed_revisions, joined_feeds, load_columns
+from cwz_web.campaigns.matching import RowMatcher
+from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.row_fields import JOINED, RowField, Source, SourceKind, row_fields, today_in
+from cwz_web.campaigns.rules import DesignRule
+from cwz_web.db.session import raw_connection
+from cwz_web.feeds.imports import KEPT_REVISIONS
+from cwz_web.feeds.models import Feed
+from cwz_web.imaging.expression_functions import EvaluationContext
+from cwz_web.runs.selection import SELECTED
+from cwz_web.values.formats import DEFAULT_LOCALE
+from cwz_web.workspaces.models import Workspace
+
+BATCH = 10_000
+# How many keys are remembered for each design, and for each rule that could not be decided.
+SAMPLES = 5
+_STAGE = "CREATE TEMPORARY TABLE planned (key text, designs smallint[], joined jsonb, item_revision int) ON COMMIT DROP"
+_WRITE = text("""
+    INSERT INTO campaign_rows (workspace_id, campaign_id, key, designs, joined, plan, item_revision)
+    SELECT :workspace, :campaign, key, designs, joined, :plan, item_revision FROM planned
+    ON CONFLICT (workspace_id, campaign_id, key) DO UPDATE SET
+        designs = EXCLUDED.designs, joined = EXCLUDED.joined, plan = EXCLUDED.plan,
+        item_revision = EXCLUDED.item_revision
+""")
+_DELETE_REMOVED = text("""
+    DELETE FROM campaign_rows AS row
+    WHERE workspace_id = :workspace AND campaign_id = :campaign
+      AND NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = row.key)
+      AND (CAST(:since AS int) IS NULL OR key IN (
+          SELECT key FROM item_versions
+          WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since AND removed))
+    RETURNING designs
+""")
+_DELETE_KEYS = text("""
+    DELETE FROM campaign_rows WHERE workspace_id = :workspace AND campaign_id = :campaign AND key = ANY(:keys)
+    RETURNING designs
+""")
+
+# Called with the number of rows that were read.
+Progress = Callable[[int], None]
+
+
+@dataclass
+class _Plan:
+    """What a plan has found so far."""
+
+    counts: Counter[tuple[int, ...]]
+    samples: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unclear_count: Counter[int] = field(default_factory=Counter)
+    unclear_first: defaultdict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    changed: int = 0
+
+    def add(self, key: str, designs: tuple[int, ...]) -> None:
+        self.counts[designs] += 1
+        for design in designs:
+            if len(self.samples[design]) < SAMPLES:
+                self.samples[design].append(key)
+
+
+def is_planned(db: Session, campaign: Campaign) -> bool:
+    """Return whether the rows of a campaign are those of its rules and its feeds as they are now."""
+    return (
+        campaign.planned_revision == campaign.revision
+        and campaign.planned_feeds == feed_revisions(db, campaign)
+        and campaign.planned_on in (None, today_in(ZoneInfo(campaign.time_zone)))
+    )
+
+
+def campaign_fields(db: Session, campaign: Campaign) -> dict[str, RowField]:
+    """Return what the rules of a campaign can compare, by name."""
+    columns = load_columns(db, campaign)
+    return row_fields(columns.types, columns.formats, ZoneInfo(campaign.time_zone))
+
+
+def row_matcher(db: Session, campaign: Campaign, rules: Sequence[DesignRule] | None = None) -> RowMatcher:
+    """Return the matcher of a campaign's rules, or of others. Raises InvalidConditionError."""
+    workspace = db.get_one(Workspace, campaign.workspace_id)
+    feed = db.get_one(Feed, (campaign.workspace_id, campaign.feed_id))
+    today = today_in(ZoneInfo(campaign.time_zone))
+    currency = feed.currency or workspace.currency or ""
+    context = EvaluationContext(workspace.locale or DEFAULT_LOCALE, currency, today)
+    return RowMatcher(campaign.design_rules if rules is None else rules, campaign_fields(db, campaign), context, today)
+
+
+def plan_rows(db: Session, campaign: Campaign, progress: Progress | None = None) -> bool:
+    """Give each row of a campaign its designs, in the caller's transaction.
+
+    Args:
+        db: a transaction in the workspace, which nothing else plans the campaign in at the same time.
+        campaign: the campaign.
+        progress: called after each batch.
+
+    Returns:
+        Whether a row has changed.
+
+    Raises:
+        InvalidConditionError: a rule cannot be evaluated.
+    """
+    matcher = row_matcher(db, campaign)
+    revisions = feed_revisions(db, campaign)
+    today = today_in(ZoneInfo(campaign.time_zone)) if matcher.is_of_time else None
+    since = _changes_since(campaign, revisions, today)
+    plan = _Plan(Counter({tuple(designs): count for designs, count in campaign.counts} if since else {}))
+    if since:
+        plan.samples |= {int(design): keys for design, keys in campaign.samples.items()}
+    db.execute(text(_STAGE))
+    removed = _plan_changed(db, campaign, matcher, since, plan, progress)
+    values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
+    db.execute(_WRITE, {**values, "plan": campaign.plan + 1})
+    db.execute(text("DROP TABLE planned"))
+    main = None if since is None else since[str(campaign.feed_id)]
+    deleted = list(db.scalars(_DELETE_REMOVED, {**values, "feed": campaign.feed_id, "since": main}))
+    if removed:
+        deleted += db.scalars(_DELETE_KEYS, {**values, "keys": removed})
+    if since is not None:
+        plan.counts.subtract(map(tuple, deleted))
+    _store(campaign, plan, revisions, today, is_changed=bool(plan.changed or deleted), is_full=since is None)
+    db.flush()
+    return bool(plan.changed or deleted)
+
+
+def _changes_since(campaign: Campaign, revisions: Mapping[str, int], today: date | None) -> dict[str, int] | None:
+    """Return the revisions whose later changes have to be read; None if all rows have to be."""
+    if campaign.planned_revision != campaign.revision or campaign.planned_on != today:
+        return None
+    known = campaign.planned_feeds
+    if known.keys() != revisions.keys():
+        return None
+    if any(revisions[feed] - known[feed] > KEPT_REVISIONS or revisions[feed] < known[feed] for feed in revisions):
+        return None
+    return known
+
+
+def _plan_changed(
+    db: Session,
+    campaign: Campaign,
+    matcher: RowMatcher,
+    since: Mapping[str, int] | None,
+    plan: _Plan,
+    progress: Progress | None,
+) -> list[str]:
+    """Match the rows that can have changed, and stage those that have. Return the keys that no longer belong to it."""
+    joins = joined_feeds(db, campaign)
+    removed: list[str] = []
+    read = 0
+    connection = raw_connection(db)
+    query, parameters = _rows_query(campaign, matcher.sources, joins, since)
+    with connection.cursor("campaign_rows") as cursor:
+        cursor.execute(query, parameters)
+        for batch in _batches(cursor):
+            staged = []
+            for key, revision, is_selected, old, joined, is_joined_same, *values in batch:
+                if not is_selected:
+                    if old is not None:
+                        removed.append(key)
+                    continue
+                match = matcher.match(key, values)
+                for rule, unclear in match.unclear.items():
+                    plan.unclear_count[rule] += 1
+                    if len(plan.unclear_first[rule]) < SAMPLES:
+                        plan.unclear_first[rule].append((key, unclear.reason))
+                if since is not None and old is not None:
+                    plan.counts[tuple(old)] -= 1
+                plan.add(key, match.designs)
+                if old is None or tuple(old) != match.designs or not is_joined_same:
+                    staged.append((key, list(match.designs), joined, revision))
+            plan.changed += len(staged)
+            _copy(connection, staged)
+            read += len(batch)
+            if progress:
+                progress(read)
+    return removed
+
+
+def _batches(cursor: Any) -> Iterator[list[Any]]:
+    while batch := cursor.fetchmany(BATCH):
+        yield batch
+
+
+def _copy(connection: psycopg.Connection[Any], rows: Iterable[tuple[str, list[int], str | None, int]]) -> None:
+    with connection.cursor() as cursor, cursor.copy("COPY planned FROM STDIN") as copy:
+        for key, designs, joined, revision in rows:
+            copy.write_row((key, "{" + ",".join(map(str, designs)) + "}", joined, revision))
+
+
+def _rows_query(
+    campaign: Campaign,
+    sources: Sequence[Source],
+    joins: Sequence[tuple[Join, Feed]],
+    since: Mapping[str, int] | None,
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """Return the query of the rows that are matched: all, or those that a later revision of a feed concerns."""
+    parameters: dict[str, Any] = {
+        "workspace": campaign.workspace_id,
+        "campaign": campaign.id,
+        "feed": campaign.feed_id,
+        "selection": json.dumps(campaign.selection),
+    }
+    join_sql, joined_parts = [], []
+    for number, (join, feed) in enumerate(joins):
+        alias = sql.Identifier(f"joined_{number}")
+        value = sql.SQL("items.key") if join.column == KEY else sql.SQL("items.data ->> {}").format(join.column)
+        join_sql.append(
+            sql.SQL(
+                "LEFT JOIN items AS {alias} ON {alias}.workspace_id = %(workspace)s AND {alias}.feed_id = {feed}"
+                " AND {alias}.key = {value}"
+            ).format(alias=alias, feed=feed.id, value=value)
+        )
+        joined_parts.append(
+            sql.SQL(
+                "coalesce((SELECT jsonb_object_agg({name} || k, v) FROM jsonb_each({alias}.data) e(k, v)), '{{}}')"
+            ).format(name=f"{join.name}{JOINED}", alias=alias)
+        )
+    joined = sql.SQL(" || ").join(joined_parts) if joined_parts else sql.SQL("NULL::jsonb")
+    query = sql.SQL("""
+        SELECT items.key, items.revision, {selected}, old.designs, row.joined::text,
+               old.item_revision = items.revision AND old.joined IS NOT DISTINCT FROM row.joined{values}
+        FROM items
+        {joins}
+        CROSS JOIN LATERAL (SELECT {joined} AS joined) AS row
+        LEFT JOIN campaign_rows AS old
+               ON old.workspace_id = %(workspace)s AND old.campaign_id = %(campaign)s AND old.key = items.key
+        WHERE items.workspace_id = %(workspace)s AND items.feed_id = %(feed)s{changed}
+    """).format(
+        selected=sql.SQL(SELECTED.replace(":selection", "%(selection)s::jsonb")),
+        values=sql.SQL("").join(sql.SQL(", ") + _source_sql(source) for source in sources),
+        joins=sql.SQL(" ").join(join_sql),
+        joined=joined,
+        changed=sql.SQL("") if since is None else _changed_sql(campaign, joins, since),
+    )
+    return query, parameters
+
+
+def _changed_sql(campaign: Campaign, joins: Sequence[tuple[Join, Feed]], since: Mapping[str, int]) -> sql.Composed:
+    """Return the condition of rows that have changed since they were planned, or whose joined rows have."""
+    conditions = [sql.SQL("items.revision > {}").format(since[str(campaign.feed_id)])]
+    for join, feed in joins:
+        value = sql.SQL("items.key") if join.column == KEY else sql.SQL("items.data ->> {}").format(join.column)
+        conditions.append(
+            sql.SQL("""{value} IN (
+                SELECT key FROM items WHERE workspace_id = %(workspace)s AND feed_id = {feed} AND revision > {revision}
+                UNION SELECT key FROM item_versions
+                WHERE workspace_id = %(workspace)s AND feed_id = {feed} AND revision > {revision})
+            """).format(value=value, feed=feed.id, revision=since[str(feed.id)])
+        )
+    return sql.SQL(" AND ({})").format(sql.SQL(" OR ").join(conditions))
+
+
+def _source_sql(source: Source) -> sql.Composable:
+    cell = sql.SQL("(items.data || coalesce(row.joined, '{{}}') -> {})").format(source.column)
+    if JOINED not in source.column:
+        cell = sql.SQL("(items.data -> {})").format(source.column)
+    match source.kind:
+        case SourceKind.COLUMN:
+            return sql.SQL("{}::text").format(cell)
+        case SourceKind.ADDED:
+            return sql.SQL("to_json(items.created_at)::text")
+        case SourceKind.CHANGED:
+            return sql.SQL("to_json(coalesce(items.changed_at, items.created_at))::text")
+    return sql.SQL("""(
+        SELECT (version.data -> {column})::text FROM item_versions AS version
+        WHERE version.workspace_id = %(workspace)s AND version.feed_id = %(feed)s AND version.key = items.key
+          AND version.data -> {column} IS DISTINCT FROM items.data -> {column}
+        ORDER BY version.revision DESC LIMIT 1)
+    """).format(column=source.column)
+
+
+def read_sources(db: Session, campaign: Campaign, key: str, sources: Sequence[Source]) -> list[str | None] | None:
+    """Return what a matcher compares of one row; None if the feed has no such row."""
+    query, parameters = _rows_query(campaign, sources, joined_feeds(db, campaign), None)
+    with raw_connection(db).cursor() as cursor:
+        cursor.execute(query + sql.SQL(" AND items.key = {}").format(key), parameters)
+        row: Any = cursor.fetchone()
+    return list(row[6:]) if row else None
+
+
+def _store(
+    campaign: Campaign,
+    plan: _Plan,
+    revisions: Mapping[str, int],
+    today: date | None,
+    *,
+    is_changed: bool,
+    is_full: bool,
+) -> None:
+    campaign.planned_revision, campaign.planned_feeds, campaign.planned_on = campaign.revision, dict(revisions), today
+    campaign.plan += is_changed
+    campaign.counts = [[list(designs), count] for designs, count in sorted(plan.counts.items()) if count]
+    campaign.samples = {str(design): keys for design, keys in plan.samples.items()}
+    if is_full:
+        campaign.unclear = {
+            str(rule): {"rows": plan.unclear_count[rule], "first": plan.unclear_first[rule]}
+            for rule in sorted(plan.unclear_count)
+        }
+
+
+def count_by_design(campaign: Campaign, active: Iterable[int]) -> Counter[int]:
+    """Return how many rows each design gets while some designs count."""
+    counting = set(active)
+    counts: Counter[int] = Counter()
+    for designs, count in campaign.counts:
+        first = next((design for design in designs if design in counting), None)
+        if first is not None:
+            counts[first] += count
+    return counts

@@ -1,0 +1,179 @@
+"""Bringing a campaign up to date: plan its rows, render what is missing, and create publications.
+
+Each step looks at what there is and does what is missing, so that a step that was interrupted is repeated. The images
+of a campaign are rendered by runs; when the last of them has finished, the next step follows.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy.orm import Session
+
+from cwz_web.campaigns.matching import InvalidConditionError
+from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.campaigns.notifications import notify_held, notify_published, notify_ready
+from cwz_web.campaigns.planning import is_planned, plan_rows
+from cwz_web.campaigns.publications import (
+    compare,
+    create_publications,
+    delete_old,
+    evaluate_policy,
+    get_public,
+    list_waiting,
+    publish,
+)
+from cwz_web.campaigns.rendering import has_unfinished_runs, start_missing_runs
+from cwz_web.campaigns.rules import next_time
+from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets
+from cwz_web.campaigns.timeline import write_state
+from cwz_web.db.session import lock_name
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.usage import QuotaExceededError, Quotas
+from cwz_web.imaging.errors import UnknownSizeError
+from cwz_web.jobs import PREPARE_QUEUE, defer_once
+from cwz_web.storage.contract import InvalidSettingsError
+from cwz_web.workspaces.access import find_plan_status
+
+log = structlog.get_logger()
+
+
+def request_publication(db: Session, campaign: Campaign) -> None:
+    """Ask for a publication of the campaign as it is now, in the caller's transaction."""
+    campaign.is_requested, campaign.error_message = True, None
+    db.flush()
+    enqueue_advance(db, campaign)
+
+
+def enqueue_advance(db: Session, campaign: Campaign, wait: int = 0) -> None:
+    """Enqueue a job that brings a campaign up to date."""
+    defer_once(
+        db,
+        "campaigns.advance",
+        queue=PREPARE_QUEUE,
+        queueing_lock=f"campaign {campaign.id}",
+        wait=wait,
+        workspace_id=str(campaign.workspace_id),
+        campaign_id=str(campaign.id),
+    )
+
+
+def plan_campaign(db: Session, campaign: Campaign) -> None:
+    """Plan the rows of a campaign, unless they are planned, in the caller's transaction.
+
+    Raises:
+        CampaignStoppedError: a rule cannot be evaluated.
+    """
+    if not _lock(db, campaign) or is_planned(db, campaign):
+        return
+    try:
+        if plan_rows(db, campaign) and campaign.is_active:
+            campaign.is_requested = True
+    except InvalidConditionError as error:
+        raise CampaignStoppedError(str(error)) from error
+
+
+def advance(db: Session, campaign: Campaign, quotas: Quotas) -> None:
+    """Render what a planned campaign lacks, create its publications, and publish those that are due.
+
+    Args:
+        db: the caller's transaction, in the workspace.
+        campaign: the campaign.
+        quotas: the installation's quotas.
+
+    Raises:
+        CampaignStoppedError: it cannot be rendered as it is.
+    """
+    if not _lock(db, campaign):
+        campaign.next_at = None
+        return
+    if campaign.is_active or campaign.is_requested:
+        try:
+            _prepare(db, campaign, quotas)
+        except (InvalidSettingsError, MissingTemplateError, QuotaExceededError, UnknownSizeError) as error:
+            raise CampaignStoppedError(str(error)) from error
+        campaign.error_message = None
+    _compare_again(db, campaign)
+    publish_due(db, campaign)
+    campaign.next_at = find_next_time(db, campaign)
+    db.flush()
+
+
+def _lock(db: Session, campaign: Campaign) -> bool:
+    """Wait for other jobs of a campaign. Return whether the campaign and its feed still exist."""
+    lock_name(db, f"campaign {campaign.id}")
+    db.refresh(campaign)
+    feed = db.get(Feed, (campaign.workspace_id, campaign.feed_id))
+    return campaign.deleted_at is None and feed is not None and feed.deleted_at is None
+
+
+class CampaignStoppedError(Exception):
+    """A campaign cannot be brought up to date until people change something; the message says what."""
+
+
+def _prepare(db: Session, campaign: Campaign, quotas: Quotas) -> None:
+    if has_unfinished_runs(db, campaign):
+        return
+    targets = find_targets(db, campaign)
+    quota = quotas.of(campaign.workspace_id, find_plan_status(db, campaign.workspace_id))
+    runs = start_missing_runs(db, targets, quota)
+    if runs:
+        log.info("campaign is rendered", campaign=str(campaign.id), runs=len(runs))
+        if any(not run.finished_at for run in runs):
+            return
+    public = get_public(db, campaign)
+    write_state(db, targets, (public.timeline, public.designs) if public else None)
+    created = create_publications(db, campaign, targets.phases)
+    campaign.is_requested = False
+    for publication in created:
+        if publication.state == PublicationState.HELD:
+            notify_held(db, campaign, publication)
+        else:
+            notify_ready(db, campaign, publication)
+    delete_old(db, campaign)
+
+
+def _compare_again(db: Session, campaign: Campaign) -> None:
+    """Compare the publications of later phases after a decision about an earlier one."""
+    base = get_public(db, campaign)
+    for publication in list_waiting(db, campaign):
+        if publication.state == PublicationState.PREPARING:
+            compare(db, campaign, publication, base)
+            evaluate_policy(campaign, publication)
+        base = publication
+
+
+def publish_due(db: Session, campaign: Campaign) -> list[Publication]:
+    """Publish what is scheduled for now or earlier, the newest last. Returns what was published."""
+    now = datetime.now(UTC)
+    due = [
+        publication
+        for publication in list_waiting(db, campaign)
+        if publication.state == PublicationState.SCHEDULED and (publication.publish_at or now) <= now
+    ]
+    for publication in due:
+        publish(db, campaign, publication)
+        notify_published(db, campaign, publication)
+    return due
+
+
+def find_next_time(db: Session, campaign: Campaign) -> datetime | None:
+    """Return when a campaign has to be looked at again: for a window, for a scheduled publication, or the next day."""
+    now = datetime.now(UTC)
+    zone = ZoneInfo(campaign.time_zone)
+    scheduled = [publication.publish_at for publication in list_waiting(db, campaign)]
+    times = [moment for moment in scheduled if moment and moment > now]
+    if campaign.is_active:
+        window = next_time(campaign.design_rules, zone, now)
+        if window:
+            times += [window if window - LEAD <= now else window - LEAD]
+        if campaign.planned_on or any(rule.window for rule in campaign.design_rules):
+            tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+            times.append(datetime.combine(tomorrow, datetime.min.time(), zone).astimezone(UTC))
+    return min(times, default=None)
+
+
+def load_campaign(db: Session, workspace_id: UUID, campaign_id: UUID) -> Campaign | None:
+    """Return a campaign, unless it does not exist (any more)."""
+    return db.get(Campaign, (workspace_id, campaign_id))

@@ -1,0 +1,309 @@
+"""Publications: what readers of a campaign see, saw, or will see.
+
+The newest state of the timeline is compared with what is public, for the current phase and for those that begin soon.
+Each that differs becomes a publication, which is published at once or at its time, or waits for a decision. Publishing
+and going back change one row of the database.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
+from sqlalchemy.types import SmallInteger
+
+from cwz_web.campaigns.joins import load_columns
+from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.campaigns.policy import PublishPolicy, find_reasons
+from cwz_web.campaigns.rules import Phase
+from cwz_web.campaigns.timeline import SHOWN_ROWS
+from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.i18n import gettext
+
+# Publications beyond these, and states of the timeline that only they have, are deleted.
+KEPT_PUBLICATIONS = 50
+WAITING = (PublicationState.PREPARING, PublicationState.HELD, PublicationState.SCHEDULED)
+
+_COUNT = text(f"""
+    SELECT CAST(design AS smallint) AS design, count(*) AS rows,
+           count(*) FILTER (WHERE decision ->> 'v' IN ('kept', 'former')) AS kept,
+           count(*) FILTER (WHERE shown IS NULL) AS missing,
+           coalesce(sum(CASE WHEN decision IS NULL THEN (image ->> 'f')::bigint END), 0) AS findings
+    FROM ({SHOWN_ROWS}) AS row GROUP BY design
+""").bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
+
+# With the same designs, only the rows that another state has written can differ; others can still lack an image.
+_WRITTEN_BETWEEN = """
+    WHERE key IN (
+        SELECT key FROM publication_rows
+        WHERE workspace_id = :workspace AND campaign_id = :campaign
+          AND (since > :first AND since <= :last OR until > :first AND until <= :last OR is_faulty AND until IS NULL))
+"""
+_INSERT_CHANGES = """
+    INSERT INTO publication_changes (
+        workspace_id, publication_id, position, key, kind, design, base_design, images, base_images, state, differs,
+        findings)
+    SELECT :workspace, :publication, row_number() OVER (ORDER BY key), key,
+           CASE WHEN base_key IS NULL THEN 'new' WHEN new_key IS NULL THEN 'removed' ELSE 'changed' END,
+           CAST(design AS smallint), CAST(base_design AS smallint), image -> 'i', base_shown,
+           coalesce(decision ->> 'v', image ->> 's', 'missing'), new_key IS NULL OR base_key IS NULL OR differs,
+           coalesce((image ->> 'f')::int, 0)
+    FROM (
+        SELECT coalesce(new.key, base.key) AS key, new.key AS new_key, base.key AS base_key, new.design,
+               base.design AS base_design, base.shown AS base_shown, new.image, new.decision,
+               new.shown IS DISTINCT FROM base.shown AS differs
+        FROM ({rows}) AS new FULL JOIN ({base_rows}) AS base ON base.key = new.key
+        WHERE new.key IS NULL OR base.key IS NULL OR new.shown IS DISTINCT FROM base.shown
+           OR new.decision IS NOT NULL OR new.image ->> 's' <> 'ok'
+    ) AS row
+"""
+_COUNT_UPDATED = """
+    SELECT count(*) FROM ({rows}) AS new JOIN ({base_rows}) AS base ON base.key = new.key
+    WHERE new.data <> base.data AND new.shown IS NOT DISTINCT FROM base.shown
+"""
+_COUNT_CHANGES = text("""
+    SELECT kind, count(*) AS rows FROM publication_changes
+    WHERE workspace_id = :workspace AND publication_id = :publication AND differs GROUP BY kind
+""")
+_LOST_IMAGES = text(f"""
+    SELECT EXISTS (
+        SELECT FROM ({SHOWN_ROWS}) AS row CROSS JOIN LATERAL jsonb_array_elements_text(shown) AS image_id
+        WHERE NOT EXISTS (
+            SELECT FROM images WHERE workspace_id = :workspace AND id = CAST(image_id AS uuid)))
+""").bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
+_DELETE_ROWS = text("""
+    DELETE FROM publication_rows
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND until <= (
+        SELECT min(timeline) FROM publications WHERE workspace_id = :workspace AND campaign_id = :campaign)
+""")
+
+
+class NotPublishableError(Exception):
+    """A publication cannot be published (any more); the message says why."""
+
+
+def get_public(db: Session, campaign: Campaign) -> Publication | None:
+    """Return the publication that readers see."""
+    if campaign.public_id is None:
+        return None
+    return db.get_one(Publication, (campaign.workspace_id, campaign.public_id))
+
+
+def list_publications(db: Session, campaign: Campaign, limit: int = KEPT_PUBLICATIONS) -> list[Publication]:
+    """Return the publications of a campaign, newest first."""
+    return list(db.scalars(select(Publication).where(*_of(campaign)).order_by(Publication.number.desc()).limit(limit)))
+
+
+def list_waiting(db: Session, campaign: Campaign) -> list[Publication]:
+    """Return the publications that wait for a decision or for their time, the one for now first."""
+    waiting = select(Publication).where(*_of(campaign), Publication.state.in_(WAITING))
+    return list(db.scalars(waiting.order_by(Publication.publish_at.nulls_first(), Publication.number)))
+
+
+def create_publications(db: Session, campaign: Campaign, phases: Sequence[Phase]) -> list[Publication]:
+    """Create a publication for each phase that differs from what is public before it.
+
+    Those that wait are discarded, unless they are the same. Returns the new ones.
+    """
+    waiting = {(each.timeline, tuple(each.designs), each.publish_at): each for each in list_waiting(db, campaign)}
+    kept, created = [], []
+    base = get_public(db, campaign)
+    for phase in phases:
+        key = (campaign.timeline, phase.designs, phase.begin)
+        if key in waiting:
+            publication = waiting[key]
+        elif base and (base.timeline, tuple(base.designs)) == key[:2]:
+            continue
+        else:
+            publication = _create(db, campaign, phase, base)
+            created.append(publication)
+        kept.append(publication.id)
+        base = publication
+    for publication in waiting.values():
+        if publication.id not in kept:
+            publication.state = PublicationState.DISCARDED
+    db.flush()
+    return created
+
+
+def _create(db: Session, campaign: Campaign, phase: Phase, base: Publication | None) -> Publication:
+    number = db.scalar(select(func.coalesce(func.max(Publication.number), 0)).where(*_of(campaign))) or 0
+    publication = Publication(
+        workspace_id=campaign.workspace_id,
+        campaign_id=campaign.id,
+        number=number + 1,
+        timeline=campaign.timeline,
+        designs=list(phase.designs),
+        state=PublicationState.PREPARING,
+        publish_at=phase.begin,
+        columns=load_columns(db, campaign).names,
+        outputs=campaign.outputs,
+        rules=campaign.rules,
+    )
+    db.add(publication)
+    db.flush()
+    compare(db, campaign, publication, base)
+    evaluate_policy(campaign, publication)
+    return publication
+
+
+def compare(db: Session, campaign: Campaign, publication: Publication, base: Publication | None) -> None:
+    """Write the changes of a publication against another one, and count its rows."""
+    values: dict[str, Any] = {
+        "workspace": campaign.workspace_id,
+        "campaign": campaign.id,
+        "publication": publication.id,
+        "state": publication.timeline,
+        "active": publication.designs,
+        "base_state": base.timeline if base else -1,
+        "base_active": base.designs if base else [],
+    }
+    rows = SHOWN_ROWS
+    if base and base.designs == publication.designs:
+        values |= {
+            "first": min(base.timeline, publication.timeline),
+            "last": max(base.timeline, publication.timeline),
+        }
+        rows = f"SELECT * FROM ({rows}) AS row {_WRITTEN_BETWEEN}"  # noqa: S608 - composed of constants
+    base_rows = rows.replace(":state", ":base_state").replace(":active", ":base_active")
+    db.execute(
+        text("DELETE FROM publication_changes WHERE workspace_id = :workspace AND publication_id = :publication"),
+        values,
+    )
+    db.execute(_bind(_INSERT_CHANGES.format(rows=rows, base_rows=base_rows)), values)
+    publication.base_id = base.id if base else None
+    publication.updated = db.execute(_bind(_COUNT_UPDATED.format(rows=rows, base_rows=base_rows)), values).scalar_one()
+    recount(db, campaign, publication)
+
+
+def recount(db: Session, campaign: Campaign, publication: Publication) -> None:
+    """Count the rows of a publication, and its changes."""
+    values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
+    counts = db.execute(_COUNT, values | {"state": publication.timeline, "active": publication.designs}).all()
+    publication.design_counts = {str(row.design): row.rows for row in counts}
+    publication.rows = sum(row.rows for row in counts)
+    publication.kept, publication.missing = sum(row.kept for row in counts), sum(row.missing for row in counts)
+    publication.findings = int(sum(row.findings for row in counts))
+    count_changes(db, publication)
+
+
+def count_changes(db: Session, publication: Publication) -> None:
+    """Count the rows of a publication that differ from its base."""
+    values = {"workspace": publication.workspace_id, "publication": publication.id}
+    changes = {row.kind: row.rows for row in db.execute(_COUNT_CHANGES, values)}
+    publication.new, publication.changed = changes.get("new", 0), changes.get("changed", 0)
+    publication.removed = changes.get("removed", 0)
+    publication.unchanged = publication.rows - publication.new - publication.changed
+    db.flush()
+
+
+def evaluate_policy(campaign: Campaign, publication: Publication) -> None:
+    """Let a publication wait for its time, or for a decision if the policy asks for one."""
+    unclear = sum(each["rows"] for each in campaign.unclear.values())
+    policy = PublishPolicy.model_validate(campaign.policy)
+    names = ("rows", "new", "changed", "removed", "kept", "missing", "findings")
+    counts = {name: getattr(publication, name) for name in names}
+    reasons = find_reasons(policy, counts, is_first=publication.base_id is None, unclear=unclear)
+    publication.reasons = [reason.model_dump() for reason in reasons]
+    publication.state = PublicationState.HELD if reasons else PublicationState.SCHEDULED
+
+
+def approve(db: Session, campaign: Campaign, publication: Publication, account_id: UUID) -> bool:
+    """Approve a publication that waits for a decision. Return whether it has all approvals that it needs.
+
+    Raises:
+        NotPublishableError: it does not wait for a decision (any more).
+    """
+    db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+    if publication.state != PublicationState.HELD:
+        raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
+    publication.approvals = list(dict.fromkeys([*publication.approvals, str(account_id)]))
+    if len(publication.approvals) < PublishPolicy.model_validate(campaign.policy).approvals:
+        db.flush()
+        return False
+    publication.state = PublicationState.SCHEDULED
+    db.flush()
+    return True
+
+
+def discard(db: Session, campaign: Campaign, publication: Publication) -> None:
+    """Discard a publication that waits, so that what is public stays. Raises NotPublishableError."""
+    db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+    if publication.state not in WAITING:
+        raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
+    publication.state = PublicationState.DISCARDED
+    db.flush()
+
+
+def publish(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None = None) -> None:
+    """Make a publication public, in the caller's transaction.
+
+    Args:
+        db: the caller's transaction.
+        campaign: the campaign.
+        publication: the publication; one that was public before is published again as it was.
+        account_id: who publishes it; None if a job does.
+
+    Raises:
+        NotPublishableError: it was discarded, or images of it were deleted since.
+    """
+    db.refresh(campaign, with_for_update=FOR_NO_KEY_UPDATE)
+    db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+    if publication.state in (PublicationState.DISCARDED, PublicationState.PREPARING):
+        raise NotPublishableError(gettext("Another publication has taken the place of this one. Review the newest one"))
+    publication.state = PublicationState.PUBLISHED
+    publication.published_at, publication.published_by = datetime.now(UTC), account_id
+    campaign.public_id = publication.id
+    db.flush()
+
+
+def check_images(db: Session, campaign: Campaign, publication: Publication) -> None:
+    """Check that all images of an earlier publication still exist. Raises NotPublishableError."""
+    values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
+    if db.scalar(_LOST_IMAGES, values | {"state": publication.timeline, "active": publication.designs}):
+        raise NotPublishableError(gettext("Images of this publication were deleted since, so it cannot be restored"))
+
+
+def roll_back(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None = None) -> None:
+    """Make an earlier publication public again, and stop following the feed until people resume it.
+
+    Nothing is rendered. Arguments and errors as for publish.
+    """
+    if publication.published_at is None:
+        raise NotPublishableError(gettext("This publication was never public"))
+    check_images(db, campaign, publication)
+    publish(db, campaign, publication, account_id)
+    campaign.is_active = campaign.is_requested = False
+    db.execute(
+        update(Publication)
+        .where(*_of(campaign), Publication.state.in_(WAITING), Publication.id != publication.id)
+        .values(state=PublicationState.DISCARDED)
+    )
+    db.flush()
+
+
+def delete_old(db: Session, campaign: Campaign) -> None:
+    """Delete the publications beyond KEPT_PUBLICATIONS, and the rows that only they have."""
+    numbers = select(Publication.number).where(*_of(campaign)).order_by(Publication.number.desc())
+    oldest = db.scalar(numbers.offset(KEPT_PUBLICATIONS).limit(1))
+    if oldest is None:
+        return
+    old = select(Publication).where(*_of(campaign), Publication.number <= oldest)
+    for publication in db.scalars(old):
+        if publication.id != campaign.public_id and publication.state not in WAITING:
+            db.delete(publication)
+    db.flush()
+    db.execute(_DELETE_ROWS, {"workspace": campaign.workspace_id, "campaign": campaign.id})
+
+
+def _of(campaign: Campaign) -> tuple[Any, ...]:
+    return Publication.workspace_id == campaign.workspace_id, Publication.campaign_id == campaign.id
+
+
+def _bind(statement: str) -> Any:
+    return text(statement).bindparams(
+        *(bindparam(name, type_=ARRAY(SmallInteger)) for name in ("active", "base_active"))
+    )

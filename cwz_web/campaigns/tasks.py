@@ -1,0 +1,63 @@
+"""The jobs of campaigns."""
+
+from functools import partial
+from uuid import UUID
+
+import structlog
+from procrastinate import JobContext
+from sqlalchemy import select, text
+
+from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.progress import CampaignStoppedError, advance, enqueue_advance, load_campaign, plan_campaign
+from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, LongRetry, app
+
+log = structlog.get_logger()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="campaigns.enqueue_due", queueing_lock="campaigns_due", pass_context=True)
+def enqueue_due(context: JobContext, timestamp: int) -> None:
+    """Enqueue the campaigns of which a window begins or ends, or a publication is due."""
+    database = context.additional_context["database"]
+    with database.transaction() as db:
+        due = db.execute(text("SELECT workspace_id, campaign_id FROM find_due_campaigns()")).all()
+    for row in due:
+        with database.transaction(row.workspace_id) as db:
+            campaign = load_campaign(db, row.workspace_id, row.campaign_id)
+            if campaign:
+                enqueue_advance(db, campaign)
+
+
+@app.task(
+    name="campaigns.advance", queue=PREPARE_QUEUE, retry=LongRetry(max_wait=60, max_attempts=150), pass_context=True
+)
+def advance_campaign(context: JobContext, workspace_id: str, campaign_id: str) -> None:
+    """Bring a campaign up to date."""
+    extra, key = context.additional_context, (UUID(workspace_id), UUID(campaign_id))
+    try:
+        for step in (plan_campaign, partial(advance, quotas=extra["quotas"])):
+            with extra["database"].transaction(key[0]) as db:
+                campaign = load_campaign(db, *key)
+                if campaign:
+                    step(db, campaign)
+    except CampaignStoppedError as error:
+        log.info("campaign stopped", campaign=campaign_id)
+        with extra["database"].transaction(key[0]) as db:
+            campaign = db.get_one(Campaign, key)
+            campaign.error_message, campaign.is_requested, campaign.next_at = str(error), False, None
+
+
+@app.task(name="campaigns.advance_for_feed", queue=FEEDS_QUEUE, pass_context=True)
+def advance_for_feed(context: JobContext, workspace_id: str, feed_id: str) -> None:
+    """Enqueue the active campaigns of a feed whose rows have changed, or that are joined with it."""
+    workspace = UUID(workspace_id)
+    with context.additional_context["database"].transaction(workspace) as db:
+        joined = Campaign.joins.contains([{"feed": feed_id}])
+        campaigns = select(Campaign).where(
+            Campaign.workspace_id == workspace,
+            (Campaign.feed_id == UUID(feed_id)) | joined,
+            Campaign.is_active,
+            Campaign.deleted_at.is_(None),
+        )
+        for campaign in db.scalars(campaigns):
+            enqueue_advance(db, campaign)

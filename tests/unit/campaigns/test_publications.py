@@ -1,0 +1,183 @@
+"""Campaigns: from rules to what is public, with real rendering."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from cwz_web.campaigns.decisions import Verdict, decide
+from cwz_web.campaigns.editing import create_campaign
+from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
+from cwz_web.campaigns.output_feed import write_campaign_feed
+from cwz_web.campaigns.planning import count_by_design
+from cwz_web.campaigns.progress import advance, plan_campaign, request_publication
+from cwz_web.campaigns.publications import approve, get_public, list_publications, publish, roll_back
+from cwz_web.campaigns.rules import Design, DesignRule, Window
+from cwz_web.feeds.models import Feed
+from cwz_web.generation.models import Template
+from cwz_web.imaging.encoders import Output
+from cwz_web.runs.models import Run
+from tests.factories import Factory, small_document
+from tests.rendering import SIGNED_URLS, count_of, work
+
+ROWS = b"sku,title,brand,price\n1,Red,Acme,10\n2,Blue,Zenith,20\n3,Green,Acme,30\n4,Gray,Other,40\n"
+
+
+class Setting:
+    """A feed with a campaign of three rules: Acme in a window, Zenith, and all others."""
+
+    def __init__(self, make: Factory, *, window: Window | None = None, **settings: Any) -> None:
+        self.make, self.space = make, make.workspace()
+        self.feed: Feed = make.feed(self.space, ROWS)
+        self.templates: list[Template] = [
+            make.template(self.space, small_document(canvas={"width": 300, "height": 200, "background": color}), name)
+            for name, color in (("Sale", "#aa0000"), ("Brand", "#00aa00"), ("Plain", "#ffffff"))
+        ]
+        rules = [
+            self.rule(1, "Acme", 'brand == "Acme"', window),
+            self.rule(2, "Zenith", 'brand == "Zenith"'),
+            self.rule(3, "All others"),
+        ]
+        with make.database.transaction(self.space.id) as db:
+            self.campaign = create_campaign(
+                db, db.merge(self.feed), name="Ads", rules=rules, outputs=[Output()], **settings
+            )
+            request_publication(db, self.campaign)
+
+    def rule(self, number: int, name: str, condition: str = "", window: Window | None = None) -> DesignRule:
+        mapping = {"title": "title", "image": ""}
+        design = Design(number=number, template=self.templates[number - 1].id, mapping=mapping)
+        return DesignRule(number=number, name=name, condition=condition, window=window, designs=[design])
+
+    def advance(self) -> list[Run]:
+        """Bring the campaign up to date, and return the runs that it has started, rendered."""
+        with self.make.database.transaction(self.space.id) as db:
+            plan_campaign(db, db.get_one(Campaign, (self.space.id, self.campaign.id)))
+        with self.make.database.transaction(self.space.id) as db:
+            self.campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
+            advance(db, self.campaign, self.make.services.quotas)
+            runs = list(
+                db.scalars(
+                    select(Run).where(
+                        Run.workspace_id == self.space.id, Run.campaign_id.is_not(None), Run.finished_at.is_(None)
+                    )
+                )
+            )
+        return [work(self.make, run) for run in runs]
+
+    def settle(self) -> int:
+        """Bring the campaign up to date until nothing is left to render. Return how many images were rendered."""
+        rendered = 0
+        while runs := self.advance():
+            rendered += sum(run.total for run in runs)
+        return rendered
+
+    def publications(self) -> list[Publication]:
+        with self.make.database.transaction(self.space.id) as db:
+            return list_publications(db, self.make.reload(self.campaign))
+
+    def publish(self, publication: Publication) -> None:
+        with self.make.database.transaction(self.space.id) as db:
+            campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
+            publish(db, campaign, db.merge(publication))
+
+    def changes(self, publication: Publication) -> dict[str, PublicationChange]:
+        with self.make.database.transaction(self.space.id) as db:
+            changes = select(PublicationChange).where(
+                PublicationChange.workspace_id == self.space.id, PublicationChange.publication_id == publication.id
+            )
+            return {change.key: change for change in db.scalars(changes)}
+
+    def output_feed(self) -> dict[str, dict[str, str]]:
+        """Return the public rows by key."""
+        with self.make.database.transaction(self.space.id) as db:
+            campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
+            public = get_public(db, campaign)
+            assert public
+            with write_campaign_feed(db, campaign, public, "", SIGNED_URLS) as file:
+                header, *lines = file.read().decode().splitlines()
+        rows: Iterable[dict[str, str]] = (dict(zip(header.split(","), line.split(","), strict=True)) for line in lines)
+        return {row["sku"]: row for row in rows}
+
+    def import_rows(self, data: bytes) -> None:
+        self.make.import_rows(self.feed, data)
+
+
+def test_rows_get_the_design_of_the_first_rule_that_takes_them(make: Factory) -> None:
+    setting = Setting(make)
+    assert setting.settle() == 4
+    assert count_of(make, setting.space.id) == 4
+    (publication,) = setting.publications()
+    assert publication.state == PublicationState.HELD
+    assert publication.design_counts == {"1": 2, "2": 1, "3": 1}
+    assert (publication.rows, publication.new, publication.missing) == (4, 4, 0)
+    assert dict(count_by_design(setting.campaign, [1, 2, 3])) == {1: 2, 2: 1, 3: 1}
+    setting.publish(publication)
+    feed = setting.output_feed()
+    assert [row["design_rule"] for row in feed.values()] == ["Acme", "Zenith", "Acme", "All others"]
+    assert all(row["image_url"] for row in feed.values())
+    assert setting.settle() == 0
+    assert len(setting.publications()) == 1
+
+
+def test_import_renders_only_changed_rows_and_publication_switches_whole(make: Factory) -> None:
+    setting = Setting(make, is_active=True)
+    setting.settle()
+    setting.publish(setting.publications()[0])
+    before = setting.output_feed()
+    setting.import_rows(ROWS.replace(b"Red", b"Rose").replace(b"4,Gray,Other,40\n", b"5,Black,Acme,50\n"))
+    assert setting.settle() == 2
+    assert setting.output_feed() == before
+    publication = setting.publications()[0]
+    assert (publication.new, publication.changed, publication.removed, publication.unchanged) == (1, 1, 1, 2)
+    assert {key: change.kind for key, change in setting.changes(publication).items()} == {
+        "1": "changed",
+        "4": "removed",
+        "5": "new",
+    }
+    setting.publish(publication)
+    after = setting.output_feed()
+    assert after["1"]["title"] == "Rose"
+    assert after["1"]["image_url"] != before["1"]["image_url"]
+    assert after["2"] == before["2"]
+    assert "4" not in after
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        roll_back(db, campaign, db.merge(setting.publications()[1]))
+    assert setting.output_feed() == before
+    assert setting.settle() == 0
+    assert not setting.campaign.is_active
+
+
+def test_window_is_rendered_before_it_begins_and_switches_without_rendering(make: Factory) -> None:
+    now = datetime.now(UTC)
+    window = Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2))
+    setting = Setting(make, window=window, is_active=True)
+    assert setting.settle() == 6  # the two rows of the window with both designs
+    end, begin, current = setting.publications()
+    assert current.design_counts == {"2": 1, "3": 3}
+    assert (begin.publish_at, begin.design_counts) == (window.begin, {"1": 2, "2": 1, "3": 1})
+    assert (begin.changed, begin.unchanged) == (2, 2)
+    assert (end.publish_at, end.design_counts, end.timeline) == (window.end, {"2": 1, "3": 3}, current.timeline)
+    assert setting.settle() == 0
+
+
+def test_rejected_row_keeps_what_is_public(make: Factory) -> None:
+    setting = Setting(make, is_active=True)
+    setting.settle()
+    setting.publish(setting.publications()[0])
+    before = setting.output_feed()
+    setting.import_rows(ROWS.replace(b"Red", b"Rose").replace(b"Green", b"Lime"))
+    setting.settle()
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        publication = list_publications(db, campaign)[0]
+        assert decide(db, campaign, publication, Verdict.FORMER, account_id=None, column="title", value="rose") == 1
+        assert (publication.changed, publication.kept, publication.unchanged) == (1, 1, 3)
+        assert approve(db, campaign, publication, setting.space.id)
+        publish(db, campaign, publication)
+    after = setting.output_feed()
+    assert after["1"]["image_url"] == before["1"]["image_url"]
+    assert after["3"]["image_url"] != before["3"]["image_url"]
+    assert setting.settle() == 0
