@@ -8,6 +8,8 @@ from cwz_web.api.on_demand import StoredImageInfo
 from cwz_web.api.pagination import ResponseModel
 from cwz_web.api.request_body import Metadata
 from cwz_web.api.runs import RunInfo
+from cwz_web.campaigns.models import PublicationState
+from cwz_web.campaigns.policy import ReasonCode
 from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event
 
@@ -104,7 +106,7 @@ class PublicationEventInfo(ResponseModel):
     campaign: UUID
     name: str
     number: int
-    state: str
+    state: PublicationState
     publish_at: datetime | None
     published_at: datetime | None
     rows: int
@@ -116,7 +118,7 @@ class PublicationEventInfo(ResponseModel):
     kept: int
     missing: int
     findings: int
-    reasons: list[str]
+    reasons: list[ReasonCode]
 
 
 class PublicationReadyEvent(WebhookEvent):

@@ -82,6 +82,7 @@ def test_other_policies_are_for_the_owner_only(services: Services) -> None:
         "subscriptions",
         "slack_links",
         "billing_records",
+        "campaigns",
         "exports",
         "identity_providers",
         "email_domains",
