@@ -47,23 +47,27 @@ DEFAULT = "en"
 # The scripts: pages contain the messages of theirs.
 SCRIPTS = "cwz_web/static/"
 EDITOR_SCRIPTS = f"{SCRIPTS}editor/"
+# The packages whose messages are stored, which `stored_messages` recognizes.
+STORED = tuple(f"cwz_web/{name}/" for name in ("feeds", "generation", "imaging", "net", "runs", "storage", "values"))
 
 _current: ContextVar[str] = ContextVar("locale", default=DEFAULT)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Language:
-    """The translations of a language.
+    """The translations of a language. It can be a key of a cache.
 
     Attributes:
         translations: The gettext catalog.
         scripts: The messages of the scripts of every page; a message with a plural has the list of its forms.
         editor_scripts: The same, of the editor.
+        stored: The messages that are stored in English, each with its plural, which is empty if it has none.
     """
 
     translations: NullTranslations
     scripts: Mapping[str, str | list[str]]
     editor_scripts: Mapping[str, str | list[str]]
+    stored: tuple[tuple[str, str], ...] = ()
 
 
 @contextmanager
@@ -279,7 +283,14 @@ def load_language(language: str) -> Language:
         Translations(compiled),
         _messages_of(catalog, lambda path: path.startswith(SCRIPTS) and not path.startswith(EDITOR_SCRIPTS)),
         _messages_of(catalog, lambda path: path.startswith(EDITOR_SCRIPTS)),
+        tuple(_ids_of(catalog, STORED)),
     )
+
+
+def _ids_of(catalog: Catalog, folders: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for message in catalog:
+        if message.string and not message.fuzzy and any(path.startswith(folders) for path, _ in message.locations):
+            yield (message.id, "") if isinstance(message.id, str) else (message.id[0], message.id[1])
 
 
 def _messages_of(catalog: Catalog, is_source: Callable[[str], bool]) -> dict[str, str | list[str]]:

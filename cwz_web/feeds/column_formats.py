@@ -14,6 +14,7 @@ from typing import TypeVar
 from cwz_web.feeds.columns import COLUMN_TYPE_NOUNS, MIN_MATCH_PERCENT, ColumnType, FeedSchema, is_price_name
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.records import InvalidEntry, Row
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.values.currencies import currencies_of
 from cwz_web.values.dates import scan_date
 from cwz_web.values.formats import (
@@ -229,7 +230,7 @@ class FormatDetection:
             if is_text and isinstance(profile, NumberProfile) and not profile.is_mostly_readable:
                 continue
             format = self._chosen[name].with_defaults(profile.format())
-            noun = COLUMN_TYPE_NOUNS[self._types[name]]
+            noun = gettext(COLUMN_TYPE_NOUNS[self._types[name]])
             notes += [_note(name, noun, values) for values in profile.unclear(format)]
         return notes
 
@@ -274,8 +275,15 @@ def _most(votes: Counter[Choice]) -> Choice | None:
 
 def _note(name: str, noun: str, values: UnclearValues) -> str:
     line, text = values.first[0]
-    more = ", ".join(str(line) for line, _ in values.first[1:])
-    where = f"line {line} (“{text}”)" + (f", {more}" if more else "")
-    if values.count == 1:
-        return f"A value of “{name}” cannot be read as a {noun} with certainty: {where}"
-    return f"{values.count:,} values of “{name}” cannot be read as a {noun} with certainty: {where}"
+    others = "".join(f", {other}" for other, _ in values.first[1:])
+    return ngettext(
+        "A value of “%(name)s” cannot be read as a %(type)s with certainty: line %(line)s (“%(text)s”)%(others)s",
+        "%(count)s values of “%(name)s” cannot be read as a %(type)s with certainty: line %(line)s (“%(text)s”)"
+        "%(others)s",
+        values.count,
+        name=name,
+        type=noun,
+        line=line,
+        text=text,
+        others=others,
+    )

@@ -76,18 +76,18 @@ COLUMN_TYPE_LABELS = {
     ColumnType.TEXT: gettext_noop("Text"),
     ColumnType.NUMBER: gettext_noop("Number"),
     ColumnType.PRICE: gettext_noop("Price"),
-    ColumnType.URL: "URL",
+    ColumnType.URL: gettext_noop("URL"),
     ColumnType.IMAGE: gettext_noop("Image"),
     ColumnType.DATE: gettext_noop("Date"),
 }
 
 COLUMN_TYPE_NOUNS = {
-    ColumnType.TEXT: "text",
-    ColumnType.NUMBER: "number",
-    ColumnType.PRICE: "price",
-    ColumnType.URL: "URL",
-    ColumnType.IMAGE: "image URL",
-    ColumnType.DATE: "date",
+    ColumnType.TEXT: gettext_noop("text"),
+    ColumnType.NUMBER: gettext_noop("number"),
+    ColumnType.PRICE: gettext_noop("price"),
+    ColumnType.URL: gettext_noop("URL"),
+    ColumnType.IMAGE: gettext_noop("image URL"),
+    ColumnType.DATE: gettext_noop("date"),
 }
 
 
@@ -240,9 +240,14 @@ class FeedSchema(BaseModel):
                 continue
             value = row.get(source, "")
             if not value:
-                return f"“{column.name}” is empty"
+                return gettext("“%(name)s” is empty", name=column.name)
             if not VALUE_CHECKS[column.type](value):
-                return f"“{column.name}” is not a valid {COLUMN_TYPE_NOUNS[column.type]}: {value[:80]}"
+                return gettext(
+                    "“%(name)s” is not a valid %(type)s: %(value)s",
+                    name=column.name,
+                    type=gettext(COLUMN_TYPE_NOUNS[column.type]),
+                    value=value[:80],
+                )
         return None
 
 

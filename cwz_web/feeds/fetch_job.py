@@ -25,11 +25,12 @@ from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
 from cwz_web.feeds.schedules import next_time
 from cwz_web.feeds.sources import FetchResult, decrypt_secret, fetch_source, find_source, source_spec
-from cwz_web.i18n import gettext, ngettext
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.net.client import Fetcher, FetchError
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
+from cwz_web.stored_messages import translate_stored
 from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Workspace
 
@@ -87,10 +88,10 @@ def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_
         source = find_source(db, workspace_id, feed_id)
         feed = db.get(Feed, (workspace_id, feed_id))
         if source is None or feed is None:
-            _fail_import(db, workspace_id, import_id, "The feed no longer has a URL")
+            _fail_import(db, workspace_id, import_id, gettext_noop("The feed no longer has a URL"))
             return
         if feed.deleted_at:
-            _fail_import(db, workspace_id, import_id, "The feed was deleted")
+            _fail_import(db, workspace_id, import_id, gettext_noop("The feed was deleted"))
             schedule_next_fetch(source)
             return
         if source.paused_at and import_id is None:  # paused after the job was enqueued
@@ -114,7 +115,7 @@ def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -
             return
         feed = db.get_one(Feed, (workspace_id, record.feed_id))
         if feed.deleted_at:
-            fail_import(db, record, "The feed was deleted")
+            fail_import(db, record, gettext_noop("The feed was deleted"))
             return
         file = open_file(db, record)
     if file is None:
@@ -220,7 +221,7 @@ def _describe_failures(error_message: str, names: Mapping[str, str]) -> tuple[st
         NOTIFY_AFTER_FAILURES,
         **names,
     )
-    return gettext("%(feed)s cannot be fetched", **names), f"{failed} {error_message}."
+    return gettext("%(feed)s cannot be fetched", **names), f"{failed} {translate_stored(error_message)}."
 
 
 def _fail_import(db: Session, workspace_id: UUID, import_id: UUID | None, error_message: str) -> None:
@@ -248,7 +249,7 @@ def _hold_fetched(db: Session, context: FetchContext, feed: Feed, record: FeedIm
     """Email the workspace's admins why an import needs a review, and fetch the file in any case next time."""
     if source := db.get(FeedSource, (feed.workspace_id, feed.id), with_for_update=True):
         source.etag = source.last_modified = None  # a cut-off file has the validators of the whole one
-    reasons = [f"{ReviewReason.model_validate(reason)}." for reason in record.review_reasons]
+    reasons = [ReviewReason.model_validate(reason) for reason in record.review_reasons]
     _email_admins(
         db,
         context,
@@ -260,7 +261,7 @@ def _hold_fetched(db: Session, context: FetchContext, feed: Feed, record: FeedIm
                 " apply or discard the import.",
                 **names,
             ),
-            *reasons,
+            *map(str, reasons),
         ),
     )
 

@@ -12,6 +12,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from cwz_web.i18n import gettext, number
+from cwz_web.stored_messages import translate_stored
+
 # A file whose length the server did not state is held if it lost more than this share of its bytes or rows.
 MAX_UNSTATED_LOSS_PERCENT = 25
 # Names of columns in a message.
@@ -40,11 +43,12 @@ class TemplateUse(BaseModel):
     automatic: bool = False
 
     def __str__(self) -> str:
-        return f"“{self.name}” (automatic run)" if self.automatic else f"“{self.name}”"
+        name = f"“{self.name}”"
+        return gettext("%(template)s (automatic run)", template=name) if self.automatic else name
 
 
 class ReviewReason(BaseModel):
-    """A reason for a review: a sentence with numbers, and the column and its templates if it concerns a column."""
+    """A reason for a review: a sentence in English, and the column and its templates if it concerns a column."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,8 +58,11 @@ class ReviewReason(BaseModel):
     templates: list[TemplateUse] = []
 
     def __str__(self) -> str:
-        used_by = f". The column is used by {', '.join(map(str, self.templates))}" if self.templates else ""
-        return f"{self.message}{used_by}"
+        message = f"{translate_stored(self.message)}."
+        if not self.templates:
+            return message
+        templates = ", ".join(map(str, self.templates))
+        return f"{message} {gettext('The column is used by %(templates)s.', templates=templates)}"
 
 
 class ColumnFill(BaseModel):
@@ -208,24 +215,41 @@ def _row_reasons(baseline: Baseline, file: FileFigures, keys: KeyChanges, max_pe
     # With another key all rows differ, so that only their number tells something.
     is_same_key = _has_same_key(baseline, file)
     if is_same_key and keys.removed * 100 > keys.before * max_percent:
-        removal = f"The import would remove {keys.removed:,} of {keys.before:,} rows"
+        removed, before = number(keys.removed), number(keys.before)
         if keys.added * 2 >= keys.removed:
-            message = f"{removal} and add {keys.added:,} with other keys: the values of the key have changed"
+            message = gettext(
+                "The import would remove %(removed)s of %(before)s rows and add %(added)s with other keys: the values"
+                " of the key have changed",
+                removed=removed,
+                before=before,
+                added=number(keys.added),
+            )
             yield ReviewReason(code=ReasonCode.KEYS_CHANGED, message=message)
         else:
-            message = f"{removal}, more than {max_percent}%"
+            message = gettext(
+                "The import would remove %(removed)s of %(before)s rows, more than %(max)s%%",
+                removed=removed,
+                before=before,
+                max=max_percent,
+            )
             yield ReviewReason(code=ReasonCode.ROWS_REMOVED, message=message)
     elif (baseline.rows - file.rows) * 100 > baseline.rows * max_percent:
-        message = (
-            f"The import would leave {file.rows:,} of the {baseline.rows:,} rows of the last good import, and so "
-            f"remove more than {max_percent}% since then"
+        message = gettext(
+            "The import would leave %(rows)s of the %(before)s rows of the last good import, and so remove more than"
+            " %(max)s%% since then",
+            rows=number(file.rows),
+            before=number(baseline.rows),
+            max=max_percent,
         )
         yield ReviewReason(code=ReasonCode.ROWS_REMOVED, message=message)
     # An empty feed has no rows to protect: they were deleted through the API.
     elif is_same_key and keys.before and (baseline.first_rows - keys.kept) * 100 > baseline.first_rows * max_percent:
-        message = (
-            f"The import would leave {keys.kept:,} of the {baseline.first_rows:,} rows of the last good import: the "
-            f"values of the key have changed in more than {max_percent}% of them since then"
+        message = gettext(
+            "The import would leave %(rows)s of the %(before)s rows of the last good import: the values of the key"
+            " have changed in more than %(max)s%% of them since then",
+            rows=number(keys.kept),
+            before=number(baseline.first_rows),
+            max=max_percent,
         )
         yield ReviewReason(code=ReasonCode.KEYS_CHANGED, message=message)
 
@@ -241,30 +265,46 @@ def _column_reasons(
         # The rows that would have a value if as many were filled as before, in units of 1 / best.rows.
         emptied = best.filled * file.counted_rows - filled * best.rows
         is_emptied = emptied * 100 > file.counted_rows * best.rows * max_percent
-        before = f"in the last good import it had a value in {best.filled:,} of {best.rows:,} rows"
         # Without a header a column is absent when all its values are: that is no renaming unless another appears.
         if name not in file.columns and (file.has_header or new_columns or is_emptied):
-            appeared = f"; the file has the new {_list_columns(new_columns)}" if new_columns else ""
-            code, message = ReasonCode.COLUMN_GONE, f"The column “{name}” is gone{appeared}; {before}"
+            code, message = ReasonCode.COLUMN_GONE, _describe_lost_column(name, new_columns, best)
         elif is_emptied:
-            empty = file.counted_rows - filled
             code = ReasonCode.COLUMN_EMPTIED
-            message = f"The column “{name}” is empty in {empty:,} of {file.counted_rows:,} rows; {before}"
+            message = gettext(
+                "The column “%(name)s” is empty in %(empty)s of %(rows)s rows; in the last good import it had a value"
+                " in %(filled)s of %(before)s rows",
+                name=name,
+                empty=number(file.counted_rows - filled),
+                rows=number(file.counted_rows),
+                filled=number(best.filled),
+                before=number(best.rows),
+            )
         else:
             continue
         yield ReviewReason(code=code, message=message, column=name, templates=list(uses[name]))
 
 
 def _file_reasons(baseline: Baseline, file: FileFigures) -> Iterator[ReviewReason]:
-    rows = f"{file.rows:,} of the {baseline.rows:,} rows of the last good import"
+    rows, before = number(file.rows), number(baseline.rows)
     is_shorter = file.rows < baseline.rows
     if file.cut_off:
-        yield ReviewReason(code=ReasonCode.CUT_OFF, message=f"The file looks cut off: {file.cut_off}")
+        message = gettext("The file looks cut off: %(reason)s", reason=file.cut_off)
+        yield ReviewReason(code=ReasonCode.CUT_OFF, message=message)
     elif is_shorter and baseline.has_line_end and not file.has_line_end:
-        message = f"The file looks cut off: it ends without a line end, unlike the last one, and has {rows}"
+        message = gettext(
+            "The file looks cut off: it ends without a line end, unlike the last one, and has %(rows)s of the"
+            " %(before)s rows of the last good import",
+            rows=rows,
+            before=before,
+        )
         yield ReviewReason(code=ReasonCode.CUT_OFF, message=message)
     elif is_shorter and not file.is_length_known and _lost_much(baseline, file):
-        message = f"The server did not state the length of the file, which may be cut off: it has {rows}"
+        message = gettext(
+            "The server did not state the length of the file, which may be cut off: it has %(rows)s of the %(before)s"
+            " rows of the last good import",
+            rows=rows,
+            before=before,
+        )
         yield ReviewReason(code=ReasonCode.FILE_SHRUNK, message=message)
 
 
@@ -273,7 +313,40 @@ def _lost_much(baseline: Baseline, file: FileFigures) -> bool:
     return file.size * 100 < baseline.size * kept or file.rows * 100 < baseline.rows * kept
 
 
-def _list_columns(names: Sequence[str]) -> str:
-    listed = ", ".join(f"“{name}”" for name in names[:LISTED_COLUMNS])
-    more = f" and {len(names) - LISTED_COLUMNS} more" if len(names) > LISTED_COLUMNS else ""
-    return f"{'column' if len(names) == 1 else 'columns'} {listed}{more}"
+def _describe_lost_column(name: str, new_columns: Sequence[str], best: ColumnFill) -> str:
+    listed = ", ".join(f"“{new}”" for new in new_columns[:LISTED_COLUMNS])
+    filled, rows = number(best.filled), number(best.rows)
+    if not new_columns:
+        return gettext(
+            "The column “%(name)s” is gone; in the last good import it had a value in %(filled)s of %(rows)s rows",
+            name=name,
+            filled=filled,
+            rows=rows,
+        )
+    if len(new_columns) == 1:
+        return gettext(
+            "The column “%(name)s” is gone; the file has the new column %(columns)s; in the last good import it had a"
+            " value in %(filled)s of %(rows)s rows",
+            name=name,
+            columns=listed,
+            filled=filled,
+            rows=rows,
+        )
+    if len(new_columns) <= LISTED_COLUMNS:
+        return gettext(
+            "The column “%(name)s” is gone; the file has the new columns %(columns)s; in the last good import it had a"
+            " value in %(filled)s of %(rows)s rows",
+            name=name,
+            columns=listed,
+            filled=filled,
+            rows=rows,
+        )
+    return gettext(
+        "The column “%(name)s” is gone; the file has the new columns %(columns)s and %(more)s more; in the last good"
+        " import it had a value in %(filled)s of %(rows)s rows",
+        name=name,
+        columns=listed,
+        more=number(len(new_columns) - LISTED_COLUMNS),
+        filled=filled,
+        rows=rows,
+    )

@@ -297,7 +297,10 @@ def _is_held(db: Session, feed: Feed, record: FeedImport, figures: FileFigures, 
             return True
         lost = find_lost_columns(baseline, figures)
         # A new list: the queries above have written the notes, and a change of the same list is not noticed.
-        record.notes = [*record.notes, *(f"No row has a value in “{name}” any more" for name in lost)]
+        record.notes = [
+            *record.notes,
+            *(gettext("No row has a value in “%(name)s” any more", name=name) for name in lost),
+        ]
     renewed = next_baseline(baseline, figures, uses.keys(), is_reviewed=record.confirmed)
     feed.baseline = renewed.model_dump(mode="json")
     return False

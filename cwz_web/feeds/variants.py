@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from cwz_web.feeds.columns import FeedSchema, normalize_name
 from cwz_web.feeds.records import Entry, InvalidEntry, Row
+from cwz_web.i18n import gettext, ngettext
 
 MAX_KEY = 400
 # A longer key is cut and gets a hash of all of it, so that two keys with the same beginning differ.
@@ -53,7 +54,7 @@ def keyed_rows(
         line, row = entry
         key = _key_of(row, schema.key) if schema.key else f"row {number}"
         if not key:
-            yield InvalidEntry(line, f"The key “{' / '.join(schema.key_names)}” is empty", row)
+            yield InvalidEntry(line, gettext("The key “%(name)s” is empty", name=" / ".join(schema.key_names)), row)
         elif has_required and (error := schema.find_error(row)):
             yield InvalidEntry(line, error, row)
         else:
@@ -91,10 +92,20 @@ def _fill_variants(entries: Iterable[Entry], group: str, notes: list[str]) -> It
             variants = _variants_of(product, kinds)
             skipped += len(product) - len(variants)
             yield from variants
-    notes.append(f"Rows with the same “{group}” are variants of one product; empty cells are filled from the row above")
+    notes.append(
+        gettext(
+            "Rows with the same “%(name)s” are variants of one product; empty cells are filled from the row above",
+            name=group,
+        )
+    )
     if skipped:
-        rows = "row that only adds a photo is" if skipped == 1 else "rows that only add a photo are"
-        notes.append(f"{skipped} {rows} skipped")
+        notes.append(
+            ngettext(
+                "%(count)s row that only adds a photo is skipped",
+                "%(count)s rows that only add a photo are skipped",
+                skipped,
+            )
+        )
 
 
 def _products(entries: Iterable[Entry], group: str) -> Iterator[list[tuple[int, Row]] | InvalidEntry]:

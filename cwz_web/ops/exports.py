@@ -41,6 +41,7 @@ from cwz_web.storage.connections import get_connection, get_default_connection, 
 from cwz_web.storage.contract import InvalidSettingsError, ObjectNotFoundError, StorageError
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
+from cwz_web.stored_messages import translate_stored
 from cwz_web.workspaces.members import email_member
 from cwz_web.workspaces.models import Membership, Workspace
 
@@ -451,7 +452,7 @@ def _export_email(workspace: Workspace, export: Export, url: str) -> EmailMessag
         body = gettext("Download the zip file before it expires in a few days.")
     else:
         subject = gettext("The export of %(workspace)s failed", workspace=workspace.name)
-        body = f"{export.error_message}."
+        body = f"{translate_stored(export.error_message or '')}."
     reason = gettext("You receive this email because you requested the export.")
     return _result_email(export, subject, body, (gettext("View export"), f"{url}/exports"), reason)
 
@@ -462,7 +463,7 @@ def _run_zip_email(workspace: Workspace, export: Export, url: str) -> EmailMessa
         body = gettext("Download the zip file before it expires in a few days.")
     else:
         subject = gettext("The zip file of a run of %(workspace)s failed", workspace=workspace.name)
-        body = f"{export.error_message}."
+        body = f"{translate_stored(export.error_message or '')}."
     reason = gettext("You receive this email because you requested the zip file of a run.")
     return _result_email(export, subject, body, (gettext("View run"), f"{url}/runs/{export.run_id}"), reason)
 

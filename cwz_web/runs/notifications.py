@@ -10,6 +10,7 @@ from cwz_web.notify.topics import Topic
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.models import Run
 from cwz_web.runs.progress import RunState, describe_run, state_of
+from cwz_web.stored_messages import translate_stored
 from cwz_web.workspaces.members import email_member
 from cwz_web.workspaces.models import Workspace
 
@@ -46,7 +47,7 @@ def _email(workspace: Workspace, run: Run) -> EmailMessage:
         else:
             subject = gettext("%(workspace)s: a run could not start", workspace=name)
         text = [
-            f"{run.error_message}.",
+            f"{translate_stored(run.error_message)}.",
             gettext("Images that were not rendered do not count. You can retry the run."),
         ]
     elif state_of(run) == RunState.COMPLETED_WITH_FINDINGS:

@@ -18,6 +18,7 @@ import structlog
 
 from cwz_web.generation.image_service import ImageService, PreparedImage
 from cwz_web.generation.image_sources import PhotoState
+from cwz_web.i18n import gettext_noop
 from cwz_web.imaging.errors import ImagingError, SourceMissingError
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.net.guard import OutboundPolicy
@@ -45,7 +46,10 @@ MAX_REPORTED_RESULTS = 100
 MAX_REPORTED_FINDINGS = 10
 # A cloud storage takes tens of milliseconds for an upload; an image is rendered in less.
 CONCURRENT_ITEMS = 8
-STORAGE_FAILED = "The storage did not accept the image. Check the connection, then retry the failed images"
+STORAGE_FAILED = gettext_noop(
+    "The storage did not accept the image. Check the connection, then retry the failed images"
+)
+INTERNAL_ERROR = gettext_noop("An internal error occurred. We have recorded it")
 
 BucketOpener = Callable[[DelegatedConnection], ReadWriteBucket]
 
@@ -200,7 +204,7 @@ class _Chunk:
         except Exception:
             # One row must not fail the others. The traceback is logged; the user gets a sentence.
             log.exception("item failed", workspace=str(self.workspace_id), position=item.position)
-            return ItemResult(position=item.position, error="An internal error occurred. We have recorded it")
+            return ItemResult(position=item.position, error=INTERNAL_ERROR)
 
     def _prepare(self, item: RenderItem, known: Sequence[PhotoState] = ()) -> PreparedImage:
         specification = self.specification

@@ -19,6 +19,7 @@ from cwz_web.generation.photo_processing import Processing, record_processings
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import refund
+from cwz_web.i18n import gettext_noop
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import Finding
@@ -40,6 +41,7 @@ from cwz_web.runs.protocol import (
 from cwz_web.runs.scheduling import requeue_chunk
 from cwz_web.storage.connections import image_key, list_connections_first
 from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.stored_messages import translate_stored
 from cwz_web.values.formats import ValueFormat, is_json_number, load_formats
 
 # One statement for all items: one each would cost a round trip, and its part of a report's time under the run's lock.
@@ -61,17 +63,20 @@ _POSTPONE_ITEMS = text("""
 """)
 # The run's lock is held while the items of orphaned chunks are failed, so only so many at once.
 MAX_ORPHANED_ITEMS = 500
-ORPHANED = "Rendering failed repeatedly. Retry the run"
+ORPHANED = gettext_noop("Rendering failed repeatedly. Retry the run")
 FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 
 
 def finding_texts(item: RunItem) -> list[str]:
-    """Return the findings of an item in words."""
-    return [f"{each.layer} {each.message}".strip() for each in FINDINGS.validate_python(item.findings or ())]
+    """Return the findings of an item in words, in the current language."""
+    return [
+        f"{each.layer} {translate_stored(each.message)}".strip()
+        for each in FINDINGS.validate_python(item.findings or ())
+    ]
 
 
-NO_IMAGE = "The image could not be rendered"
-OTHER_IMAGE = "The render worker reported an image that is not this row’s"
+NO_IMAGE = gettext_noop("The image could not be rendered")
+OTHER_IMAGE = gettext_noop("The render worker reported an image that is not this row’s")
 
 
 def record_message_id(db: Session, message_id: str) -> None:

@@ -15,6 +15,7 @@ from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import Bucket, StorageError
 from cwz_web.storage.models import Connection
+from cwz_web.stored_messages import translate_stored
 
 log = structlog.get_logger()
 
@@ -82,7 +83,7 @@ def first_error(steps: list[Step]) -> str | None:
 
 def translate_step(step: Step) -> Step:
     """Return a step with its texts in the current locale."""
-    message = gettext(step.error_message) if step.error_message else None
+    message = translate_stored(step.error_message) if step.error_message else None
     return replace(step, label=gettext(step.label), error_message=message)
 
 

@@ -37,7 +37,7 @@ from cwz_web.generation.drafts import (
     undo,
 )
 from cwz_web.generation.models import Template, Upload
-from cwz_web.i18n import gettext, gettext_noop, translate
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.brand import Brand, offer_brand
 from cwz_web.imaging.brand_references import PREFIX
 from cwz_web.imaging.document_patches import InvalidPatchError, Operations, patch_document
@@ -55,6 +55,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import MAX_ICONS, list_element_groups
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
@@ -424,7 +425,7 @@ def _render_draft(
             findings = tuple(image_service.lint(image_service.prepare(uploads, document, values, output)))
         return RenderedDraft(shown, dict(prepared.values), prepared.plan.render_background_tile(), layers, findings)
     except (ImagingError, StorageError) as error:
-        return RenderedDraft(shown, values, error=translate(str(error)))
+        return RenderedDraft(shown, values, error=translate_stored(str(error)))
 
 
 def _state(draft: Draft, size: str, rendered: RenderedDraft) -> dict[str, Any]:
@@ -464,7 +465,7 @@ def _describe_layer(tiled: TiledLayer, shown: ImageTemplate) -> dict[str, Any]:
         "rotation": tiled.rotation,
         "opacity": tiled.opacity,
         "blend": tiled.blend,
-        "problem": translate(tiled.problem),
+        "problem": translate_stored(tiled.problem),
         "tile": _describe_tile(tiled.tile),
         "own": _own_box(designed),
     }
@@ -486,7 +487,7 @@ def _describe_tile(tile: Tile | None) -> dict[str, Any] | None:
 
 
 def _describe_finding(finding: Finding) -> dict[str, str]:
-    return {"layer": finding.layer, "message": translate(finding.message), "code": finding.code}
+    return {"layer": finding.layer, "message": translate_stored(finding.message), "code": finding.code}
 
 
 def _answer(state: dict[str, Any], tiles: Iterable[Tile], have: frozenset[str], status: int) -> Response:

@@ -15,7 +15,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import RowQuery, find_items, list_items
 from cwz_web.generation.drafts import load_draft
 from cwz_web.generation.models import Template
-from cwz_web.i18n import gettext, translate
+from cwz_web.i18n import gettext
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import ImagingError
@@ -26,6 +26,7 @@ from cwz_web.runs.feed_fields import propose_fields
 from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, formats_of, guess_mapping
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
 from cwz_web.storage.contract import StorageError
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
 from cwz_web.web.forms import read_query
 from cwz_web.web.request import Request
@@ -184,8 +185,8 @@ def _check(
     try:
         findings = image_service.lint(image_service.prepare(uploads, document, values, Output(size=size)))
     except (ImagingError, StorageError) as error:
-        return [translate(str(error))]
-    return [f"{finding.layer} {translate(finding.message)}".strip() for finding in findings]
+        return [translate_stored(str(error))]
+    return [f"{finding.layer} {translate_stored(finding.message)}".strip() for finding in findings]
 
 
 def _find_feed(request: Request, feed_id: UUID) -> Feed:

@@ -20,6 +20,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import FeedCollection
 from cwz_web.runs.models import Run
 from cwz_web.runs.run_list import newest_runs_of_feeds
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.images import image_links
 from cwz_web.views.runs import RunRow, RunTab, run_row
 from cwz_web.web.lists import (
@@ -203,9 +204,9 @@ def _describe_findings(listed: ListedFeed) -> str:
     """Return why the feed needs attention: the error, or the number of invalid rows."""
     newest, source = listed.newest, listed.source
     if newest and newest.state == ImportState.FAILED and newest.error_message:
-        return newest.error_message
+        return translate_stored(newest.error_message)
     if source and source.failures and source.error_message:
-        return source.error_message
+        return translate_stored(source.error_message)
     if newest and newest.invalid:
         return ngettext("%(count)s invalid row", "%(count)s invalid rows", newest.invalid)
     return ""

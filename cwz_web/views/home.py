@@ -22,7 +22,9 @@ from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import latest_runs
 from cwz_web.runs.progress import RunState, state_of
+from cwz_web.storage.connection_test import error_text
 from cwz_web.storage.models import Connection
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.audit import EntryRow, entry_row
 from cwz_web.views.images import ImageLink, image_links
 from cwz_web.views.runs import RunRow, run_rows
@@ -245,7 +247,7 @@ def _feed_problems(request: Request, workspace_id: UUID) -> list[Problem]:
             for row in request.db.execute(imports)
         ),
         *(
-            Problem(_problem_text(row.name, row.error_message), request.path_in("feeds", row.id))
+            Problem(_problem_text(row.name, translate_stored(row.error_message)), request.path_in("feeds", row.id))
             for row in request.db.execute(sources)
         ),
     ]
@@ -266,13 +268,13 @@ def _storage_problems(request: Request, workspace_id: UUID) -> list[Problem]:
     if not request.has_permission(Permission.STORAGE_VIEW):
         return []
     broken = (
-        select(Connection.name, Connection.error_message)
+        select(Connection)
         .where(Connection.workspace_id == workspace_id, Connection.error_message.is_not(None))
         .limit(MAX_PROBLEMS)
     )
     return [
-        Problem(_problem_text(row.name, row.error_message), request.path_in("storage"))
-        for row in request.db.execute(broken)
+        Problem(_problem_text(connection.name, error_text(connection)), request.path_in("storage"))
+        for connection in request.db.scalars(broken)
     ]
 
 

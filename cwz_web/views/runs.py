@@ -49,6 +49,7 @@ from cwz_web.runs.progress import (
 from cwz_web.runs.reports import finding_texts
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.downloads import download_zip
 from cwz_web.views.images import image_links
 from cwz_web.web.forms import Form, read_form
@@ -338,7 +339,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         is_exporting=is_exporting,
         has_actions=(shows_images or shows_findings)
         and (is_exporting or can_download or can_export or _can_change(request, run, progress)),
-        export_error=export.error_message if export is not None and export.state == ExportState.FAILED else None,
+        export_error=_export_error(export),
         can_download=can_download,
         can_export=can_export,
         is_outdated=export is not None and is_outdated(export, run),
@@ -353,7 +354,7 @@ def show_results(context: RunResource, request: Request) -> ResultsFragment:
         incomplete=incomplete,
         more_incomplete=run.incomplete - len(incomplete),
         findings=[_finding_link(each) for each in findings_of(request.db, run)] if shows_findings else [],
-        finding=f"{form.layer} {form.message}".strip(),
+        finding=f"{form.layer} {translate_stored(form.message)}".strip(),
         postponed=_postponed_text(postponed),
         filters=_state_filters(run, form.state, count_images_with_findings(request.db, run) if shows_images else 0),
         query=_results_query(**form.model_dump(), after=position),
@@ -430,6 +431,13 @@ def _can_change(request: Request, run: Run, progress: Progress) -> bool:
     return bool((run.failed or run.incomplete) and request.has_permission(Permission.RUN_RETRY))
 
 
+def _export_error(export: Export | None) -> str | None:
+    """Return why the zip file could not be created, if so."""
+    if export is None or export.state != ExportState.FAILED or export.error_message is None:
+        return None
+    return translate_stored(export.error_message)
+
+
 def _can_export(run: Run, export: Export | None) -> bool:
     """Return whether a zip of the run can be requested: not while it is rendered, when the zip would lack images."""
     if state_of(run).is_in_progress or not run.done + run.incomplete:
@@ -489,7 +497,7 @@ def _reason(item: RunItem) -> str:
     if item.state == "pending":
         return gettext(RUN_CANCELED)
     if item.error:
-        return item.error
+        return translate_stored(item.error)
     return "; ".join(finding_texts(item))
 
 
@@ -547,7 +555,7 @@ def _shown_results(request: Request, run: Run, form: ResultsForm, position: int)
 
 def _finding_link(finding: FindingCount) -> FindingLink:
     query = _results_query(code=finding.code, layer=finding.layer, message=finding.message)
-    return FindingLink(f"{finding.layer} {finding.message}".strip(), finding.images, query)
+    return FindingLink(f"{finding.layer} {translate_stored(finding.message)}".strip(), finding.images, query)
 
 
 def _failed_images(run: Run) -> int:

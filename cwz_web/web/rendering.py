@@ -32,6 +32,7 @@ from cwz_web.i18n import (
     time_ago,
 )
 from cwz_web.notify.emails import PRODUCT
+from cwz_web.stored_messages import translate_stored
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Role
 
@@ -215,6 +216,7 @@ def includeme(config: Configurator) -> None:
         "number": number,
         "role_label": lambda role: Role(role).label,
         "short_day": short_day,
+        "translate_stored": translate_stored,
     }
     environment.filters |= {name: at_render_time(function) for name, function in filters.items()}
     environment.globals |= {"icon": Icons(node_modules), "product": PRODUCT, "page_keys": PAGE_KEYS}

@@ -10,8 +10,10 @@ from webtest.response import TestResponse
 
 from cwz_web.accounts.models import Account
 from cwz_web.i18n import load_language
+from cwz_web.runs.models import RunItem
 from tests.factories import Factory, sign_in
 from tests.mailbox import Mailbox
+from tests.rendering import work
 
 # The date of the title of each `time` element, as English, German and French write it.
 DATES = {"en": r"\d+ [A-Z]\w+ \d{4},", "de": r"\d+\. [A-Z]\w+ \d{4},", "fr": r"\d+ [a-zéû]+ \d{4},"}
@@ -201,3 +203,39 @@ def test_missing_page_of_a_workspace_is_in_the_locale_of_the_account(app: TestAp
     sign_in(app, make.member(space, locale="de"))
     page = app.get(f"/w/{space.slug}/{path}", headers={"Accept-Language": "fr"}, status=404)
     assert language_of(page) == "de"
+
+
+@pytest.mark.parametrize(
+    ("tag", "finding", "filtered"),
+    [
+        ("de", "Image hat kein Bild: Der Wert ist ein Pfad ohne Host.", "Image hat kein Bild"),
+        ("en", "Image has no image: the value is a path without a host.", "Image has no image"),
+    ],
+)
+def test_findings_of_a_run_are_in_the_language_of_the_reader(
+    app: TestApp, make: Factory, tag: str, finding: str, filtered: str
+) -> None:
+    space = make.workspace()
+    feed = make.feed(space, b"sku,title,photo\n1,One,/photos/1.jpg\n")
+    run = work(make, make.run(feed, make.template(space), {"title": "title", "image": "photo"}), last_try=True)
+    with make.database.transaction(space.id) as db:
+        [[stored]] = db.scalars(select(RunItem.findings))
+    assert stored["message"].startswith("has no image: the value is a path without a host.")
+    sign_in(app, make.member(space, locale=tag))
+    path = f"/w/{space.slug}/runs/{run.id}"
+    page = app.get(f"{path}?tab=findings")
+    assert finding in page.html.main.get_text(" ", strip=True)
+    assert filtered in page.click(href="code=photo_missing").html.find(class_="chips").text
+    assert finding in app.get(f"/w/{space.slug}/feeds/{feed.id}/row?key=1").html.main.get_text(" ", strip=True)
+
+
+def test_import_is_explained_in_the_language_of_the_reader(app: TestApp, make: Factory) -> None:
+    space = make.workspace()
+    feed = make.feed(space, b"# shop\nsku,title\n" + b"".join(b"%d,One\n" % number for number in range(1500)))
+    assert make.reload(feed).notes == ["1 line above the header was skipped"]
+    sign_in(app, make.member(space, locale="de"))
+    path = f"/w/{space.slug}/feeds/{feed.id}"
+    assert "1 Zeile über der Kopfzeile wurde übersprungen" in app.get(path).html.find(class_="notes").text
+    make.import_to_review(feed)
+    text = app.get(path).html.find(class_="problem").text
+    assert "Der Import würde 1.499 von 1.500 Zeilen entfernen, mehr als 50 %." in text

@@ -125,7 +125,7 @@ def test_reason_names_numbers_and_templates() -> None:
     assert (reason.column, reason.templates) == ("title", [BANNER, CARD])
     assert str(reason) == (
         "The column “title” is gone; the file has the new column “Title”; in the last good import it had a value in "
-        "100 of 100 rows. The column is used by “Banner”, “Card” (automatic run)"
+        "100 of 100 rows. The column is used by “Banner”, “Card” (automatic run)."
     )
 
 

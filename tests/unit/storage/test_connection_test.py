@@ -66,27 +66,43 @@ def test_failed_step_is_named_and_a_written_probe_is_deleted(denied: str) -> Non
         assert bucket.objects == {}
 
 
+GERMAN = {
+    "Write": "Schreiben",
+    "The storage rejects these credentials; enter valid ones": "Der Speicher weist die Zugangsdaten ab",
+    "The storage has an internal error (HTTP %(status)s); try again later": "Interner Fehler (HTTP %(status)s)",
+}
+
+
 class GermanWords(NullTranslations):
-    """A catalog of two messages."""
+    """A catalog of some messages."""
 
     def gettext(self, message: str) -> str:
-        credentials = "The storage rejects these credentials; enter valid ones"
-        return {"Write": "Schreiben", credentials: "Der Speicher weist die Zugangsdaten ab"}.get(message, message)
+        return GERMAN.get(message, message)
 
 
-def test_result_is_stored_in_english_and_translated_when_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    german, english = Language(GermanWords(), {}, {}), Language(NullTranslations(), {}, {})
+@pytest.mark.parametrize(
+    ("status", "stored", "shown"),
+    [
+        (401, "The storage rejects these credentials; enter valid ones", "Der Speicher weist die Zugangsdaten ab"),
+        (500, "The storage has an internal error (HTTP 500); try again later", "Interner Fehler (HTTP 500)"),
+    ],
+)
+def test_result_is_stored_in_english_and_translated_when_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch, status: int, stored: str, shown: str
+) -> None:
+    german = Language(GermanWords(), {}, {}, tuple((message, "") for message in GERMAN))
+    english = Language(NullTranslations(), {}, {})
     monkeypatch.setattr(i18n, "load_language", lambda language: german if language == "de" else english)
 
     class RejectingBucket(MemoryBucket):
         def put(self, key: str, body: Any, **options: Any) -> None:
-            raise error_for_status(401)
+            raise error_for_status(status)
 
     connection = Connection()
     with use_locale("de"):
         save_result(connection, run_connection_test(RejectingBucket, WORKSPACE_ID))
-        assert error_text(connection) == "Schreiben: Der Speicher weist die Zugangsdaten ab"
-    assert connection.error_message == "Write: The storage rejects these credentials; enter valid ones"
+        assert error_text(connection) == f"Schreiben: {shown}"
+    assert connection.error_message == f"Write: {stored}"
     assert error_text(connection) == connection.error_message
 
 
