@@ -22,6 +22,8 @@ from cwz_web.accounts.devices import PURPOSE, KnownDevice
 from cwz_web.accounts.models import Account
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import start_session
+from cwz_web.campaigns.editing import catch_all, create_campaign
+from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.feeds.fetch_job import FetchContext
 from cwz_web.feeds.imports import create_feed, import_file
@@ -296,6 +298,28 @@ class Factory:
         with self.database.transaction(feed.workspace_id) as db:
             spec = RunSpec(feed, template, {"title": "title"} if mapping is None else mapping, outputs or [Output()])
             return start_run(db, spec, started_by=None)
+
+    def campaign(self, feed: Feed, template: Template, **settings: Any) -> Campaign:
+        """Create a campaign with a single rule."""
+        with self.database.transaction(feed.workspace_id) as db:
+            rules = [catch_all(template.id, {"title": "title"}, "All rows")]
+            return create_campaign(db, db.merge(feed), name="Ads", rules=rules, outputs=[Output()], **settings)
+
+    def publication(self, campaign: Campaign, state: PublicationState = PublicationState.HELD) -> Publication:
+        """Create a publication of a campaign, without rows."""
+        publication = Publication(
+            workspace_id=campaign.workspace_id,
+            campaign_id=campaign.id,
+            number=1,
+            timeline=campaign.timeline,
+            designs=[1],
+            state=state,
+            outputs=campaign.outputs,
+            rules=campaign.rules,
+        )
+        with self.database.transaction(campaign.workspace_id) as db:
+            db.add(publication)
+        return publication
 
     def image_run(self, template: Template, webhook: str | None = None, **data: str) -> Run:
         """Start a run of a single image."""

@@ -24,6 +24,8 @@ class Permission(StrEnum):
     TEMPLATE_EDIT = "template.edit"
     COMMENT = "template.comment"
     COMMENT_MANAGE = "template.comment_manage"
+    CAMPAIGN_EDIT = "campaign.edit"
+    CAMPAIGN_APPROVE = "campaign.approve"
     RUN_START = "run.start"
     RUN_RETRY = "run.retry"
     IMAGE_DELETE = "image.delete"
@@ -60,6 +62,8 @@ PERMISSION_LABELS: dict[Permission, str] = {
     P.COMMENT: gettext_noop("Comment on templates"),
     P.COMMENT_MANAGE: gettext_noop("Delete comments of other members"),
     P.RUN_START: gettext_noop("Start runs"),
+    P.CAMPAIGN_EDIT: gettext_noop("Add and edit campaigns"),
+    P.CAMPAIGN_APPROVE: gettext_noop("Approve, publish and restore publications"),
     P.IMAGE_DELETE: gettext_noop("Delete images"),
     P.RUN_RETRY: gettext_noop("Retry failed runs and imports"),
     P.MEMBER_VIEW: gettext_noop("View members"),
@@ -89,7 +93,18 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
             P.WEBHOOK_VIEW,
         }
     ),
-    Role.USER: frozenset({P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.IMAGE_DELETE}),
+    Role.USER: frozenset(
+        {
+            P.VIEW,
+            P.COMMENT,
+            P.FEED_EDIT,
+            P.TEMPLATE_EDIT,
+            P.RUN_START,
+            P.IMAGE_DELETE,
+            P.CAMPAIGN_EDIT,
+            P.CAMPAIGN_APPROVE,
+        }
+    ),
 }
 # What remains when a plan is unpaid: view, pay, export and delete.
 READ_ONLY_PERMISSIONS = frozenset(

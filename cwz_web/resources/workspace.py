@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyramid.authorization import DENY_ALL, Allow
 
+from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
@@ -91,6 +92,35 @@ class ExportResource(WorkspaceItem):
 
 class MemberResource(WorkspaceItem):
     row: Member
+
+
+class PublicationResource(WorkspaceItem):
+    row: Publication
+
+
+class PublicationCollection(Resource):
+    """The publications of a campaign, by id."""
+
+    def __getitem__(self, name: str) -> PublicationResource:
+        campaign = self.__parent__
+        assert isinstance(campaign, CampaignResource)
+        publication = self.request.db.get(Publication, (campaign.row.workspace_id, parse_uuid(name)))
+        if publication is None or publication.campaign_id != campaign.row.id:
+            raise KeyError(name)
+        return PublicationResource(self.request, self, name, publication)
+
+
+class CampaignResource(WorkspaceItem):
+    row: Campaign
+    children: ClassVar[dict[str, type[Resource]]] = {"publications": PublicationCollection}
+
+
+class CampaignCollection(WorkspaceItemCollection):
+    model, item_class = Campaign, CampaignResource
+
+    def includes(self, row: Campaign) -> bool:
+        """Return whether the campaign was not deleted."""
+        return row.deleted_at is None
 
 
 class FeedCollection(WorkspaceItemCollection):
@@ -186,6 +216,7 @@ class WorkspaceResource(Resource):
         "feeds": FeedCollection,
         "templates": TemplateCollection,
         "runs": RunCollection,
+        "campaigns": CampaignCollection,
         "images": ImageCollection,
         "keys": KeyCollection,
         "requests": RequestLog,

@@ -61,6 +61,8 @@ from cwz_web.resources.signed_urls import (
 from cwz_web.resources.workspace import (
     MemberCollection,
     MemberResource,
+    PublicationCollection,
+    PublicationResource,
     WorkspaceCollection,
     WorkspaceItem,
     WorkspaceItemCollection,
@@ -153,6 +155,8 @@ class SampleWorkspace:
             connection,
             make.webhook(self.space),
             export,
+            campaign := make.campaign(feed, template),
+            make.publication(campaign),
         )
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
@@ -169,6 +173,7 @@ class SampleWorkspace:
             below[rows[resource_class.model.__tablename__]] = resource_class.item_class
         below |= {
             WorkspaceCollection: {self.space.slug: WorkspaceResource},
+            PublicationCollection: {rows["publications"]: PublicationResource},
             MemberCollection: {str(self.member.id): MemberResource},
             ApiFeedCollection: {rows["feeds"]: ApiFeed},
             ApiTemplateCollection: {rows["templates"]: ApiTemplate},

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account
 from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import BillingEntry
-from cwz_web.campaigns.editing import catch_all, create_campaign
-from cwz_web.campaigns.models import CampaignRow, Publication, PublicationChange, PublicationRow
+from cwz_web.campaigns.models import CampaignRow, PublicationChange, PublicationRow
 from cwz_web.db.base import Base
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import AddedRow, Feed, Item
@@ -26,7 +25,6 @@ from cwz_web.generation.template_links import create_link
 from cwz_web.generation.templates import load_design
 from cwz_web.generation.usage import Quota, count
 from cwz_web.imaging.brand import NO_BRAND
-from cwz_web.imaging.encoders import Output
 from cwz_web.notify.models import SlackLink, Webhook
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.ops.models import Export
@@ -164,7 +162,8 @@ def fill(make: Factory, space: Workspace) -> None:
     make.import_to_review(feed)
     make.import_with_invalid_row(feed)
     make.source(feed)
-    run = make.run(feed, template)
+    run, campaign = make.run(feed, template), make.campaign(feed, template)
+    publication = make.publication(campaign)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), load_design(db, template).document, "nothing")
@@ -192,21 +191,12 @@ def fill(make: Factory, space: Workspace) -> None:
         key = db.scalars(select(ApiKey.id)).one()
         db.add(ApiRequest(workspace_id=space.id, key_id=key, method="GET", path="/v1/runs", status=200, milliseconds=1))
         db.add(IdempotencyKey(workspace_id=space.id, lineage_id=space.id, key="k", fingerprint="f"))
-        add_campaign(db, feed, template)
+        row = {"workspace_id": space.id, "campaign_id": campaign.id, "key": "1"}
+        db.add(CampaignRow(**row, designs=[1], plan=1, item_revision=1))
+        db.add(PublicationRow(**row, since=1, data={}, designs=[1], images={}))
+        change = {"publication_id": publication.id, "position": 1, "key": "1", "kind": "new"}
+        db.add(PublicationChange(workspace_id=space.id, **change))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
-
-
-def add_campaign(db: Session, feed: Feed, template: Template) -> None:
-    rules = [catch_all(template.id, {}, "All rows")]
-    campaign = create_campaign(db, feed, name="Ads", rules=rules, outputs=[Output()])
-    ids = {"workspace_id": feed.workspace_id, "campaign_id": campaign.id}
-    publication = Publication(**ids, number=1, timeline=1, designs=[1], state="held", outputs=[], rules=[])
-    db.add(CampaignRow(**ids, key="1", designs=[1], plan=1, item_revision=1))
-    db.add(publication)
-    db.add(PublicationRow(**ids, key="1", since=1, data={}, designs=[1], images={}))
-    db.flush()
-    change = {"publication_id": publication.id, "position": 1, "key": "1", "kind": "new"}
-    db.add(PublicationChange(workspace_id=feed.workspace_id, **change))
 
 
 def add_single_sign_on(db: Session, space: Workspace, account: Account) -> None:
