@@ -1,4 +1,4 @@
-// The script of all pages: theme, copy buttons, the API key in code examples, menus, toasts, search and shortcuts.
+// The script of all pages: theme, density of tables, copy buttons, the API key in code examples, menus, toasts, search and shortcuts.
 import { _ } from "./i18n.js";
 
 const narrow = matchMedia("(max-width: 56rem)");
@@ -13,6 +13,13 @@ function switchTheme() {
   const dark = root.dataset.theme === "dark" || (root.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
   root.dataset.theme = dark ? "light" : "dark";
   remember("theme", root.dataset.theme);
+}
+
+function switchDensity() {
+  const root = document.documentElement, isCompact = root.dataset.density !== "compact";
+  root.dataset.density = isCompact ? "compact" : "comfortable";
+  for (const button of document.querySelectorAll("[data-density-switch]")) button.ariaPressed = String(isCompact);
+  remember("density", root.dataset.density);
 }
 
 function remember(name, value) {
@@ -66,9 +73,11 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     copyUrls(urls);
   }
-  const button = event.target.closest("[data-theme-switch], [data-copy]");
+  const button = event.target.closest("[data-theme-switch], [data-density-switch], [data-copy]");
   if (!button) return;
-  if ("themeSwitch" in button.dataset) switchTheme(); else copy(button);
+  if ("themeSwitch" in button.dataset) switchTheme();
+  else if ("densitySwitch" in button.dataset) switchDensity();
+  else copy(button);
 });
 
 const search = document.getElementById("search-dialog");

@@ -112,6 +112,11 @@ class Request(pyramid.request.Request):
         return theme if theme in ("light", "dark") else "auto"
 
     @property
+    def density(self) -> str:
+        """The density of tables that the user has chosen: comfortable or compact."""
+        return "compact" if self.cookies.get("density") == "compact" else "comfortable"
+
+    @property
     def uses_transaction(self) -> bool:
         """Whether one transaction spans the request."""
         return self.area.uses_transaction

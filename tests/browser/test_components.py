@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 
@@ -43,3 +43,17 @@ def test_components_look_as_they_were_seen(page: Page) -> None:
         SNAPSHOT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     assert len(found) > 80
     assert found == json.loads(SNAPSHOT.read_text())
+
+
+def test_density_of_tables_is_remembered(page: Page) -> None:
+    page.set_viewport_size(WIDE)
+    page.goto("/dev/components")
+    switch, cell = page.locator("[data-density-switch]"), page.locator("[data-sample=table] td").first
+    height = cell.evaluate("cell => cell.getBoundingClientRect().height")
+    switch.click()
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    assert cell.evaluate("cell => cell.getBoundingClientRect().height") < height
+    page.reload()
+    expect(switch).to_have_attribute("aria-pressed", "true")
+    switch.click()
+    expect(switch).to_have_attribute("aria-pressed", "false")

@@ -19,7 +19,7 @@ from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.views import image_selection
 from cwz_web.workspaces.models import Role, Workspace
-from tests.factories import Factory, local_bucket, record_queries, sign_in
+from tests.factories import Factory, local_bucket, put_cookie, record_queries, sign_in
 
 
 @pytest.fixture
@@ -190,6 +190,17 @@ def test_feeds_show_their_last_imports_and_their_last_run(app: TestApp, make: Fa
     assert link.text.strip() == "Completed, 2 findings"
     assert "2 findings" in app.get(link["href"]).text
     assert link["href"].endswith(f"/runs/{last.id}?tab=findings")
+
+
+@pytest.mark.parametrize(("cookie", "density"), [("compact", "compact"), ("tiny", "comfortable")])
+def test_density_of_tables(app: TestApp, make: Factory, space: Workspace, cookie: str, density: str) -> None:
+    make.feed(space)
+    make.template(space)
+    put_cookie(app, "density", cookie)
+    page = app.get(f"/w/{space.slug}/feeds")
+    assert page.html.html["data-density"] == density
+    assert page.html.find(class_="density")["aria-pressed"] == str(density == "compact").lower()
+    assert not app.get(f"/w/{space.slug}/templates").html.find(class_="density"), "cards have no density"
 
 
 def test_selected_images(app: TestApp, make: Factory, space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
