@@ -7,7 +7,7 @@ import math
 import time
 from functools import cache
 from io import SEEK_END
-from typing import Annotated
+from typing import Annotated, BinaryIO
 from uuid import UUID
 
 from pydantic import Field, ValidationError
@@ -19,6 +19,9 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.on_demand import OnDemandRendering, add_findings, cacheable_response
 from cwz_web.api.request_body import problems_with
+from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.output_feed import version_of_campaign, write_campaign_feed
+from cwz_web.campaigns.publications import get_public
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
@@ -27,7 +30,7 @@ from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.imaging.decoding import thumbnail
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Encoding, Format, Output
-from cwz_web.resources.signed_urls import OnDemandImage, SignedFeed, SignedImage
+from cwz_web.resources.signed_urls import OnDemandImage, SignedCampaignFeed, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
 from cwz_web.storage.models import Connection
 from cwz_web.values.formats import with_format
@@ -131,6 +134,31 @@ def show_output_feed(context: SignedFeed, request: Request) -> Response:
         services.limiter.reserve("output-feed", {"feed": str(feed.id), "network": _network(request)})
         with services.slow_requests.slot(context.workspace_id, when=feed.item_count > FEW_ROWS):
             file = write_output_feed(db, feed, run, column, services.signed_urls)
+    return _csv_response(request, file, version)
+
+
+@view_config(context=SignedCampaignFeed, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
+def show_campaign_feed(context: SignedCampaignFeed, request: Request) -> Response:
+    """Return the rows of a campaign's public publication with the URLs of their images, as CSV."""
+    services, parameters = request.services, _parameters(request)
+    path = f"campaigns/{context.workspace_id}/{context.__name__}"
+    column = parameters.get("column", "")
+    with services.database.transaction(context.workspace_id) as db:
+        _check_workspace_signature(request, db, context.workspace_id, path, parameters)
+        campaign = db.get(Campaign, (context.workspace_id, context.id))
+        publication = get_public(db, campaign) if campaign and not campaign.deleted_at else None
+        if campaign is None or publication is None:
+            raise ProblemError(404, "not_found", "There is no such campaign, or nothing of it is public yet")
+        version = version_of_campaign(db, campaign, publication, column)
+        if version in request.if_none_match:
+            return _not_modified(version, REVALIDATE_ALWAYS)
+        services.limiter.reserve("output-feed", {"feed": str(campaign.id), "network": _network(request)})
+        with services.slow_requests.slot(context.workspace_id, when=publication.rows > FEW_ROWS):
+            file = write_campaign_feed(db, campaign, publication, column, services.signed_urls)
+    return _csv_response(request, file, version)
+
+
+def _csv_response(request: Request, file: BinaryIO, version: str) -> Response:
     size = file.seek(0, SEEK_END)
     file.seek(0)
     # The server's own file wrapper does not occupy a thread.

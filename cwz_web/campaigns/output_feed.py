@@ -1,6 +1,7 @@
 """The output feed of a campaign: the rows of its public publication with their images' URLs, as CSV (RFC 4180)."""
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -17,7 +18,7 @@ from cwz_web.feeds.row_data import load_row
 from cwz_web.feeds.temporary_files import IN_MEMORY
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.imaging.encoders import Output
-from cwz_web.runs.output_feed import image_columns
+from cwz_web.runs.output_feed import digest_of_deleted_images, image_columns
 from cwz_web.spreadsheets import csv_record
 
 PAGE = 1000
@@ -33,6 +34,20 @@ _ROWS = text(f"""
     FROM ({SHOWN_ROWS.replace("> :state)", "> :state) AND row.key > :after ORDER BY row.key LIMIT :page")}) AS page
     ORDER BY page.key
 """).bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
+
+
+def version_of_campaign(db: Session, campaign: Campaign, publication: Publication, column: str) -> str:
+    """Return an ETag value, which changes whenever the output feed does.
+
+    Args:
+        db: a transaction in the workspace.
+        campaign: the campaign.
+        publication: its public publication.
+        column: the column for the first image's URL.
+    """
+    deleted = digest_of_deleted_images(db, campaign.workspace_id)
+    parts = (publication.id, publication.timeline, deleted, campaign.photo_column, column)
+    return sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
 def write_campaign_feed(

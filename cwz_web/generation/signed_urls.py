@@ -91,10 +91,20 @@ class SignedUrls:
             template_id: the template whose images it contains.
             column: the column for the first image's URL; a new one by default.
         """
-        path, number = f"feeds/{workspace.id}/{feed_id}.csv", workspace.signing_key_number
-        parameters = {"template": str(template_id), KEY: str(number)} | ({"column": column} if column else {})
-        key = self.key(workspace.id, number).encode()
-        return self._url + _with_signature(key, path, parameters)
+        path = f"feeds/{workspace.id}/{feed_id}.csv"
+        parameters = {"template": str(template_id)} | ({"column": column} if column else {})
+        return self._with_newest_key(workspace, path, parameters)
+
+    def campaign_feed(self, workspace: Workspace, campaign_id: UUID, column: str = "") -> str:
+        """Return the URL of a campaign's output feed; valid until the newest signing key is retired.
+
+        Args:
+            workspace: the workspace.
+            campaign_id: the campaign.
+            column: the column for the first image's URL; a new one by default.
+        """
+        path = f"campaigns/{workspace.id}/{campaign_id}.csv"
+        return self._with_newest_key(workspace, path, {"column": column} if column else {})
 
     def describe(self, image: Image) -> dict[str, Any]:
         """Return a stored image as the API and webhooks describe it."""
@@ -138,6 +148,11 @@ class SignedUrls:
         expiry = parameters.get(EXPIRY)
         if expiry is not None and not (_number.fullmatch(expiry) and time.time() < int(expiry)):
             raise InvalidSignedUrlError("This URL has expired")
+
+    def _with_newest_key(self, workspace: Workspace, path: str, parameters: Mapping[str, str]) -> str:
+        number = workspace.signing_key_number
+        key = self.key(workspace.id, number).encode()
+        return self._url + _with_signature(key, path, {**parameters, KEY: str(number)})
 
     def _image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
         extension = key.rpartition(".")[2]

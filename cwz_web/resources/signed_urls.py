@@ -48,6 +48,12 @@ class SignedFeed(SignedFile):
     extensions = ("csv",)
 
 
+class SignedCampaignFeed(SignedFile):
+    """`/i/campaigns/{workspace}/{campaign}.csv`: the rows of a campaign's public publication."""
+
+    extensions = ("csv",)
+
+
 class WorkspaceSignedFiles(Resource):
     """Signed files of one class, in one workspace."""
 
@@ -63,6 +69,10 @@ class WorkspaceSignedImages(WorkspaceSignedFiles):
 
 class WorkspaceSignedFeeds(WorkspaceSignedFiles):
     file_class = SignedFeed
+
+
+class WorkspaceSignedCampaigns(WorkspaceSignedFiles):
+    file_class = SignedCampaignFeed
 
 
 class SignedFileCollection(Resource):
@@ -82,11 +92,19 @@ class SignedFeedCollection(SignedFileCollection):
     workspace_class = WorkspaceSignedFeeds
 
 
+class SignedCampaignCollection(SignedFileCollection):
+    workspace_class = WorkspaceSignedCampaigns
+
+
 class SignedUrlRoot(Resource):
     """`/i`: images and feeds for clients with a signed URL."""
 
     area = Area(is_api=True, uses_transaction=False, is_embeddable=True)
-    children: ClassVar[dict[str, type[Resource]]] = {"images": SignedImageCollection, "feeds": SignedFeedCollection}
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "images": SignedImageCollection,
+        "feeds": SignedFeedCollection,
+        "campaigns": SignedCampaignCollection,
+    }
 
     def __getitem__(self, name: str) -> Resource:
         if name in self.children:

@@ -71,13 +71,21 @@ def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
     """
     sums = select(func.sum(Run.done + Run.incomplete), func.sum(Run.done)).where(*_runs(feed, latest.template_id))
     images, done = db.execute(sums).one()
-    # Which images are deleted, and not how many: some can be restored, and as many others deleted.
-    ids = func.sum(func.hashtextextended(cast(RunItem.deleted_image_id, Text), 0))
-    deleted = db.scalar(
-        select(ids).where(RunItem.workspace_id == feed.workspace_id, RunItem.deleted_image_id.is_not(None))
-    )
+    deleted = digest_of_deleted_images(db, feed.workspace_id)
     parts = (feed.revision, latest.id, images, done, deleted, feed.columns, column)
     return sha256(" ".join(map(str, parts)).encode()).hexdigest()
+
+
+def digest_of_deleted_images(db: Session, workspace_id: UUID) -> int | None:
+    """Return a number that changes whenever an image of a run is deleted or restored.
+
+    It is about which images are deleted, and not how many: some can be restored, and as many others deleted.
+    """
+    ids = func.sum(func.hashtextextended(cast(RunItem.deleted_image_id, Text), 0))
+    digest: int | None = db.scalar(
+        select(ids).where(RunItem.workspace_id == workspace_id, RunItem.deleted_image_id.is_not(None))
+    )
+    return digest
 
 
 def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_urls: SignedUrls) -> BinaryIO:

@@ -47,6 +47,8 @@ from cwz_web.resources.base import Resource
 from cwz_web.resources.permissions import PERMISSION_LABELS, ROLE_PERMISSIONS, SCOPE_PERMISSIONS, Permission
 from cwz_web.resources.signed_urls import (
     OnDemandImage,
+    SignedCampaignCollection,
+    SignedCampaignFeed,
     SignedFeed,
     SignedFeedCollection,
     SignedFile,
@@ -54,6 +56,7 @@ from cwz_web.resources.signed_urls import (
     SignedImage,
     SignedImageCollection,
     SignedUrlRoot,
+    WorkspaceSignedCampaigns,
     WorkspaceSignedFeeds,
     WorkspaceSignedFiles,
     WorkspaceSignedImages,
@@ -191,6 +194,8 @@ class SampleWorkspace:
             WorkspaceSignedImages: {f"{rows['images']}.jpg": SignedImage},
             SignedFeedCollection: {str(self.space.id): WorkspaceSignedFeeds},
             WorkspaceSignedFeeds: {f"{rows['feeds']}.csv": SignedFeed},
+            SignedCampaignCollection: {str(self.space.id): WorkspaceSignedCampaigns},
+            WorkspaceSignedCampaigns: {f"{rows['campaigns']}.csv": SignedCampaignFeed},
         }.get(resource_class, {})
         for name, child in below.items():
             yield from self._walk(child, f"{path}/{name}", rows)
@@ -328,6 +333,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SignInRoot/passkey-challenge",
         "SignedImage/",
         "SignedFeed/",
+        "SignedCampaignFeed/",
         "OnDemandImage/",
     }
 
