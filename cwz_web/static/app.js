@@ -244,5 +244,11 @@ if (single) {
     isGoing = pressKey(event.key);
   });
 }
+
+// Tabs that do not fit scroll: the current one is in sight.
+for (const current of document.querySelectorAll(".tabs [aria-current]")) {
+  const tabs = current.closest(".tabs"), place = tabs.getBoundingClientRect(), own = current.getBoundingClientRect();
+  tabs.scrollLeft += own.left + own.width / 2 - place.left - place.width / 2;
+}
 narrow.addEventListener("change", fitMenu);
 fitMenu();

@@ -57,3 +57,13 @@ def test_density_of_tables_is_remembered(page: Page) -> None:
     expect(switch).to_have_attribute("aria-pressed", "true")
     switch.click()
     expect(switch).to_have_attribute("aria-pressed", "false")
+
+
+def test_tabs_that_do_not_fit_scroll_to_the_current_one(page: Page) -> None:
+    page.set_viewport_size(PHONE)
+    page.goto("/dev/components")
+    tabs = page.locator("[data-sample=tabs-scrolled] .tabs")
+    tabs.scroll_into_view_if_needed()
+    expect(tabs.get_by_role("link", name="Settings")).to_be_in_viewport(ratio=1)
+    expect(tabs.get_by_role("link", name="Images")).not_to_be_in_viewport()
+    assert tabs.evaluate("tabs => tabs.clientHeight < 2 * tabs.querySelector('a').clientHeight")
