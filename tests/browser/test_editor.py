@@ -222,6 +222,27 @@ def test_changes_of_two_windows_are_both_kept(
     console_errors.clear()  # the browser's of the answer 409
 
 
+def test_changes_of_a_closed_window_are_sent_by_another(
+    make_editor: Any, context: BrowserContext, console_errors: list[str]
+) -> None:
+    editor = make_editor(MIXED)
+    other = Editor(context.new_page(), editor.path)
+    other.page.route("**/operations", lambda route: route.abort())
+    other.page.locator("[data-name=Word]").click()
+    other.page.locator("#p-text").fill("Sale")
+    expect(other.page.locator("#save-state")).to_contain_text("Offline")
+    editor.page.reload()
+    editor.is_saved()
+    assert editor.layer("Word")["text"] == "Stage"
+    other.page.close()
+    editor.page.wait_for_function(
+        "() => document.getElementById('editor').editor.session.document.layers.some((layer) => layer.text === 'Sale')"
+    )
+    editor.is_saved()
+    assert editor.page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('editor:'))") == []
+    console_errors.clear()  # those of the requests that failed
+
+
 def test_changes_that_are_refused_can_be_discarded(make_editor: Any, console_errors: list[str]) -> None:
     editor = make_editor(MIXED)
     page = editor.page

@@ -8,9 +8,28 @@ Object.assign(globalThis, {
   addEventListener: (type, listener) => listeners.set(type, listener),
   document: { addEventListener() {} },
   localStorage: {
+    get length() { return stored.size; }, key: (at) => [...stored.keys()][at],
     getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => stored.set(key, value), removeItem: (key) => stored.delete(key),
   },
 });
+/** The locks of a browser: a page has its own until it is closed. */
+class Locks {
+  queues = new Map();
+  releases = new Map();
+
+  request(name, work) {
+    const closed = () => new Promise((resolve) => this.releases.set(name, resolve));
+    this.queues.set(name, (this.queues.get(name) ?? Promise.resolve()).then(() => Promise.race([work(), closed()])));
+    return this.queues.get(name);
+  }
+
+  close(session) {
+    this.releases.get(session.storageKey)();
+  }
+}
+
+let locks;
+Object.defineProperty(globalThis, "navigator", { get: () => ({ locks }), configurable: true });
 const { Session } = await import("../../cwz_web/static/editor/session.js");
 
 const LAYER = { name: "Word", x: 1, size: 20 };
@@ -23,6 +42,7 @@ const SIGNED_OUT = async () => ({ status: 200, redirected: true, headers: new He
 
 beforeEach(() => {
   stored.clear();
+  locks = new Locks();
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
 });
@@ -183,16 +203,59 @@ test("an undo comes after the forms that were sent before it", async () => {
   assert.deepEqual(server.bodies.map(({ action, form }) => action ?? form.x), ["5", "undo", "6"]);
 });
 
-test("forms of a page that was closed are sent by the next one", async () => {
+for (const has of ["", "out"]) {
+  test(`forms of a page that was closed are sent by the next one, with${has} locks`, async () => {
+    if (has) locks = undefined;
+    const server = new Server();
+    const session = start(OFFLINE);
+    await session.open();
+    submit(session, { size: "44" });
+    session.edit("x", moved(session, 80));
+    await session.queue;
+    if (!has) locks.close(session);
+    const next = start(server.answer);
+    await next.open();
+    await until(() => next.saveState === "saved" && next.document.layers[0].size === 44);
+    assert.deepEqual(next.document.layers[0], { name: "Word", x: 80, size: 44 });
+    assert.equal(stored.size, 0);
+  });
+}
+
+test("forms of a page that is open are sent by this page only", async () => {
   const server = new Server();
   const session = start(OFFLINE);
-  submit(session, { size: "44" });
+  await session.open();
+  session.submit({ do: "add" }, [], "Word");
+  await session.queue;
+  const other = start(server.answer);
+  await other.open();
+  globalThis.fetch = OFFLINE;
+  submit(other, { size: "44" });
+  await other.queue;
+  assert.equal(stored.size, 2);
+  globalThis.fetch = server.answer;
+  session.retry();
+  other.retry();
+  await until(() => session.saveState === "saved" && other.saveState === "saved");
+  locks.close(session);
+  await until(() => !stored.size);
+  assert.deepEqual(server.bodies.map(({ form }) => form.do).sort(), ["add", "properties"]);
+});
+
+test("forms of a page that is closed later are sent by one of the others", async () => {
+  const server = new Server();
+  const session = start(OFFLINE);
+  await session.open();
+  session.submit({ do: "add" }, [], "Word");
   session.edit("x", moved(session, 80));
   await session.queue;
-  const next = start(server.answer);
-  await next.open();
-  await until(() => next.saveState === "saved");
-  assert.deepEqual(next.document.layers[0], { name: "Word", x: 80, size: 44 });
+  const others = [start(server.answer), start(server.answer)];
+  for (const each of others) await each.open();
+  others[0].edit("size", { ...START.document, layers: [{ ...LAYER, size: 30 }] });
+  locks.close(session);
+  await until(() => others[0].document.layers[0].x === 80 && others.every((each) => each.saveState === "saved"));
+  assert.deepEqual(server.document.layers, [{ name: "Word", x: 80, size: 30 }]);
+  assert.equal(server.bodies.filter(({ form }) => form).length, 1);
   assert.equal(stored.size, 0);
 });
 

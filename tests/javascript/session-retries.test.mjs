@@ -10,6 +10,7 @@ Object.assign(globalThis, {
     getItem: (key) => stored.get(key) ?? null, setItem: (key, value) => stored.set(key, value), removeItem: (key) => stored.delete(key),
   },
 });
+Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
 const { Session } = await import("../../cwz_web/static/editor/session.js");
 
 const START = { operations: "/operations", page: "/editor", account: "1", csrf: "x", base: "a", document: { layers: [], fields: [] } };

@@ -116,7 +116,9 @@ export class Session extends EventTarget {
     this.checkTimer = 0;
     this.retryTimer = 0;
     // Those of another account in this browser are not this one's.
-    this.storageKey = `editor:${start.account}:${start.operations}`;
+    this.storagePrefix = `editor:${start.account}:${start.operations}`;
+    // Of each page, so that two of them do not send the same change. Locks need HTTPS: without it, pages share a key.
+    this.storageKey = navigator.locks ? `${this.storagePrefix}:${crypto.randomUUID()}` : this.storagePrefix;
     addEventListener("online", () => this.retry());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.refresh();
@@ -143,21 +145,41 @@ export class Session extends EventTarget {
 
   /** Show the draft; continue with changes that an earlier visit could not send. */
   async open() {
-    const kept = this.readKept();
-    if (kept) {
-      const merge = (/** @type {any} */ mine) => mergeDocuments(kept.base, mine, this.saved.document);
-      const merged = merge(kept.document);
-      this.document = /** @type {TemplateDocument} */ (merged.document);
-      let before = kept.base;
-      this.waiting = (kept.forms ?? []).map(({ operations, ...each }) => {
-        before = applyOperations(before, operations ?? []);
-        return { ...each, before: /** @type {any} */ (merge(before).document) };
-      });
-      this.edits = isEqual(kept.base, kept.document) ? 0 : 1;
-      this.change = "changes made offline";
-      if (merged.conflicts.length) this.emit("conflict", merged.conflicts);
+    const { locks } = navigator;
+    locks?.request(this.storageKey, () => new Promise(() => {}));
+    for (const key of this.findKept()) {
+      const takeOver = () => this.takeOver(key);
+      // A page has the lock of its key until it is closed.
+      if (locks) locks.request(key, takeOver);
+      else takeOver();
     }
     await this.refresh();
+  }
+
+  /**
+   * Make the changes that a closed page has stored those of this one.
+   * @param {string} key
+   */
+  takeOver(key) {
+    const kept = this.readKept(key);
+    if (!kept) return;
+    const shown = this.document;
+    const merge = (/** @type {any} */ mine) => mergeDocuments(kept.base, mine, /** @type {any} */ (shown));
+    const merged = merge(kept.document);
+    this.document = /** @type {TemplateDocument} */ (merged.document);
+    let before = kept.base;
+    for (const { operations, ...each } of kept.forms ?? []) {
+      before = applyOperations(before, operations ?? []);
+      this.waiting.push({ ...each, before: /** @type {any} */ (merge(before).document) });
+    }
+    if (!isEqual(kept.base, kept.document)) this.edits++;
+    this.change = "changes made offline";
+    this.removeKept(key);
+    this.store();
+    if (this.saveState === "saved") this.setSaveState("saving");
+    if (merged.conflicts.length) this.emit("conflict", merged.conflicts);
+    this.emit("document");
+    this.refresh();
   }
 
   /**
@@ -552,10 +574,23 @@ export class Session extends EventTarget {
     }
   }
 
-  /** @returns {Kept | null} */
-  readKept() {
+  /** Return the keys of what pages of this editor have stored. */
+  findKept() {
     try {
-      return JSON.parse(localStorage.getItem(this.storageKey) ?? "null");
+      const keys = Array.from({ length: localStorage.length }, (_, at) => localStorage.key(at) ?? "");
+      return keys.filter((key) => key === this.storagePrefix || key.startsWith(`${this.storagePrefix}:`));
+    } catch {
+      return [];
+    }
+  }
+
+  /**
+   * @param {string} key
+   * @returns {Kept | null}
+   */
+  readKept(key) {
+    try {
+      return JSON.parse(localStorage.getItem(key) ?? "null");
     } catch {
       return null;
     }
@@ -563,10 +598,15 @@ export class Session extends EventTarget {
 
   forget() {
     this.edits = 0;
+    this.removeKept(this.storageKey);
+  }
+
+  /** @param {string} key */
+  removeKept(key) {
     try {
-      localStorage.removeItem(this.storageKey);
+      localStorage.removeItem(key);
     } catch {
-      // There is nothing to forget without storage.
+      // There is nothing to remove without storage.
     }
   }
 
