@@ -44,11 +44,13 @@ def lock_draft(db: Session, template: Template) -> ImageTemplate:
     return load_draft(db, template).document
 
 
-def save_draft(db: Session, template: Template, document: ImageTemplate, change: str) -> bool:
+def save_draft(db: Session, template: Template, document: ImageTemplate, change: str, *, merges: bool = True) -> bool:
     """Store a changed document as the next step of the draft, which `lock_draft` has locked.
 
     Args:
         change: Names what was changed; quick successive changes of the same name are merged.
+        merges: Whether it can be merged with the step before it; a change that replaces that of another window is not,
+            so that undo brings the other one back.
 
     Returns:
         Whether this step started the draft.
@@ -64,7 +66,7 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
         _store_published(db, template, now)
     last = _get_step(db, template, template.step)
     before = last.document
-    if not is_first and last.change == change and now - last.changed_at < MERGE_WITHIN:
+    if merges and not is_first and last.change == change and now - last.changed_at < MERGE_WITHIN:
         last.document, last.changed_at = canonical, now
     else:
         _add_step(db, template, canonical, change, now)

@@ -64,10 +64,12 @@ from cwz_web.web.design_forms import (
     read_canvas_values,
     read_current_values,
     read_posted_form,
+    replaces_other_condition,
 )
 from cwz_web.web.design_selection import Change, Typed
 from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer, translate_group
+from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -94,6 +96,8 @@ LAYER_TYPES = {
 }
 ZOOM_LABELS = {"fit": gettext_noop("Fit"), "50": "50%", "100": "100%", "200": "200%"}
 ZOOM_SCALES = {"fit": 1.0, "50": 0.5, "100": 1.0, "200": 2.0}
+
+REPLACED = gettext_noop("Another window had changed this condition. Your change has replaced it.")
 
 
 @dataclass(frozen=True)
@@ -263,8 +267,12 @@ def change_draft(context: TemplateResource, request: Request) -> DesignerPage | 
     except InvalidDesignError as error:
         request.response.status = 422
         return designer_page(request, template, error.errors, typed)
-    if changed != draft and save_draft(request.db, template, changed, change):
+    replaces = replaces_other_condition(draft, changed, selection.layer, form)
+    if changed != draft and save_draft(request.db, template, changed, change, merges=not replaces):
         request.audit("template.draft", template.name)
+    if replaces:
+        undo_path = f"{request.path_in('templates', template.id, 'undo')}?{selection.query()}"
+        add_notice(request, gettext(REPLACED), undo=undo_path, step=str(template.step))
     return HTTPSeeOther(design_path(request, template, selection))
 
 

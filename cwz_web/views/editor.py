@@ -6,7 +6,7 @@ nothing is changed and the answer is the new document: the script merges its cha
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -59,7 +59,15 @@ from cwz_web.stored_messages import translate_stored
 from cwz_web.views.designer import LAYER_ICONS, DesignerPage, change_with_brand, designer_page
 from cwz_web.views.editor_elements import MAX_ICONS, list_element_groups
 from cwz_web.views.previews import MAX_ROW, sample_values, uploads_of
-from cwz_web.web.design_forms import MAX_FORM_FIELDS, InvalidDesignError, Selection, check_size, complete_form
+from cwz_web.web.design_forms import (
+    MAX_FORM_FIELDS,
+    InvalidDesignError,
+    Selection,
+    check_size,
+    complete_form,
+    read_condition,
+    replaces_other_condition,
+)
 from cwz_web.web.document_errors import document_errors
 from cwz_web.web.forms import SubmittedForm, empty_form, has_nul
 from cwz_web.web.problems import ProblemError, problem_document
@@ -139,6 +147,8 @@ class Draft:
 
     Attributes:
         layer: the layer that a form has selected.
+        condition: its condition after the form of one.
+        replaced: whether this has replaced a condition that the form has not shown.
         is_expected: whether the document is what the script has after its operations.
     """
 
@@ -148,6 +158,8 @@ class Draft:
     can_undo: bool
     can_redo: bool
     layer: str = ""
+    condition: str | None = None
+    replaced: bool = False
     is_expected: bool = False
 
 
@@ -335,7 +347,7 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
         document = load_draft(db, template).document
         if digest_of(document) != edit.base:
             raise ConflictError
-        layer, is_expected = "", False
+        layer, condition, replaced, is_expected = "", None, False, False
         if edit.operations:
             raw = patch_document(document, edit.operations)
             changed = _validate(raw, edit.refers_to_brand and load_brand(db, workspace_id).brand)
@@ -348,11 +360,14 @@ def _change(request: Request, template_id: UUID, edit: EditRequest) -> Draft:
                 form = complete_form(document, edit.selection, form, edit.changed)
             changed, selection, change = change_with_brand(db, template, document, edit.selection, form)
             layer = selection.layer
-            _save(request, db, template, document, changed, change)
+            replaced = replaces_other_condition(document, changed, layer, form)
+            condition = read_condition(changed, layer) if form.get("do") == "condition" else None
+            _save(request, db, template, document, changed, change, merges=not replaced)
         else:
             _act(request, db, template, edit.action)
             changed = load_draft(db, template).document
-        return _describe_draft(db, template, changed, layer, is_expected=is_expected)
+        draft = _describe_draft(db, template, changed)
+        return replace(draft, layer=layer, condition=condition, replaced=replaced, is_expected=is_expected)
 
 
 def _read(request: Request, template_id: UUID) -> Draft:
@@ -364,11 +379,9 @@ def _read(request: Request, template_id: UUID) -> Draft:
         return _describe_draft(db, template, document)
 
 
-def _describe_draft(
-    db: Session, template: Template, document: ImageTemplate, layer: str = "", *, is_expected: bool = False
-) -> Draft:
+def _describe_draft(db: Session, template: Template, document: ImageTemplate) -> Draft:
     undoable, redoable = find_undo_and_redo(db, template)
-    return Draft(template, document, count_open_comments(db, template), undoable, redoable, layer, is_expected)
+    return Draft(template, document, count_open_comments(db, template), undoable, redoable)
 
 
 def _validate(raw: Any, brand: Brand | Literal[False]) -> ImageTemplate:
@@ -391,9 +404,16 @@ def _validate(raw: Any, brand: Brand | Literal[False]) -> ImageTemplate:
 
 
 def _save(
-    request: Request, db: Session, template: Template, old: ImageTemplate, new: ImageTemplate, change: str
+    request: Request,
+    db: Session,
+    template: Template,
+    old: ImageTemplate,
+    new: ImageTemplate,
+    change: str,
+    *,
+    merges: bool = True,
 ) -> None:
-    if new != old and save_draft(db, template, new, change):
+    if new != old and save_draft(db, template, new, change, merges=merges):
         record(db, template.workspace_id, request.actor, "template.draft", template.name, {})
 
 
@@ -441,6 +461,8 @@ def _state(draft: Draft, size: str, rendered: RenderedDraft) -> dict[str, Any]:
         "canUndo": draft.can_undo,
         "canRedo": draft.can_redo,
         "layer": draft.layer,
+        "condition": draft.condition,
+        "replaced": draft.replaced,
         "size": size,
         "width": shown.canvas.width,
         "height": shown.canvas.height,

@@ -65,6 +65,7 @@ class ConditionPanel:
 
     Attributes:
         layer: the name of the layer.
+        was: the condition in CEL, as the user has seen it: that of the draft can be another one when the form is sent.
         groups: the rows; none if the layer is always shown, or the condition is only a text.
         match: how the groups are joined.
         expression: the condition in CEL.
@@ -75,6 +76,7 @@ class ConditionPanel:
     """
 
     layer: str
+    was: str
     groups: list[GroupForm]
     match: Match
     expression: str
@@ -101,6 +103,31 @@ def change_condition(document: ImageTemplate, selection: Selection, typed: Typed
     return changed, selection, f"{layer.name}: condition"
 
 
+def replaces_other_condition(document: ImageTemplate, changed: ImageTemplate, layer: str, typed: Typed) -> bool:
+    """Return whether a form has replaced a condition that is not the one that it has shown.
+
+    Args:
+        document: the draft.
+        changed: the draft after the form.
+        layer: the name of the layer.
+        typed: the form; `was` is the condition that it has shown.
+    """
+    if typed.get("do") != "condition" or "was" not in typed:
+        return False
+    current = read_condition(document, layer)
+    return current not in (_with_line_feeds(typed["was"]), read_condition(changed, layer))
+
+
+def read_condition(document: ImageTemplate, layer: str) -> str:
+    """Return the condition of a layer in CEL; empty if it is always shown."""
+    found = document.find_layer(layer)
+    return _with_line_feeds(_shown_condition(found, field_types(document, layer))[0]) if found else ""
+
+
+def _with_line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n")  # browsers send line breaks as CRLF
+
+
 def condition_panel(
     document: ImageTemplate, layer: AnyLayer, values: Mapping[str, str], typed: Typed, errors: Mapping[str, str]
 ) -> ConditionPanel:
@@ -115,6 +142,7 @@ def condition_panel(
     """
     types = field_types(document, layer.name)
     source, tree = _shown_condition(layer, types)
+    was = typed.get("was", source)
     if errors and "expression" in typed:
         source, tree = typed["expression"], None
     elif errors:
@@ -124,6 +152,7 @@ def condition_panel(
     row_errors = {f"{row.key}.value" for group in groups for row in group.rows}
     return ConditionPanel(
         layer=layer.name,
+        was=was,
         groups=groups,
         match=tree.match if tree else "all",
         expression=source,

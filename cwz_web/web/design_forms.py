@@ -28,7 +28,7 @@ from cwz_web.imaging.editing import (
 from cwz_web.imaging.layers import MAX_LAYERS, StackLayer
 from cwz_web.imaging.styles import Fill
 from cwz_web.web.bound_forms import change_bound, read_bound_values
-from cwz_web.web.condition_forms import change_condition
+from cwz_web.web.condition_forms import change_condition, read_condition, replaces_other_condition
 from cwz_web.web.data_forms import change_computed, change_field, change_table, merge_rows, read_data_values
 from cwz_web.web.design_selection import Change, InvalidDesignError, Selection, Typed, parse_selection
 from cwz_web.web.forms import error_messages
@@ -46,8 +46,10 @@ __all__ = [
     "is_in_stack",
     "parse_selection",
     "read_canvas_values",
+    "read_condition",
     "read_current_values",
     "read_posted_form",
+    "replaces_other_condition",
 ]
 
 # The key of an error that names a field which a layer uses and the template lacks: the page offers to add it.

@@ -218,6 +218,21 @@ def test_changes_of_two_windows_are_both_kept(
     expect(other.page.locator("#toast")).to_contain_text("changed in another window")
     other.is_saved()
     assert (other.layer("Word")["text"], other.layer("Word")["size"]) == ("Sale", 30)
+    # A condition is replaced as a whole, and the later window says so.
+    for window in (other, editor):
+        window.page.locator("#condition-expression summary").click()
+        expect(window.page.locator("#condition\\.expression")).to_have_value("")
+    for window, text in ((other, "1 < 2"), (editor, "1 < 3"), (editor, "1 < 4")):
+        with window.page.expect_response(lambda each, text=text: text in str(each.request.post_data) and each.ok):
+            window.page.locator("#condition\\.expression").fill(text)
+            window.page.get_by_role("button", name="Save expression").click()
+        toast = window.page.locator("#toast", has_text="Your change has replaced it")
+        expect(toast).to_be_visible(visible=text == "1 < 3")
+        if text == "1 < 3":
+            toast.get_by_role("button", name="Undo").click()
+            expect(window.page.locator("#condition\\.expression")).to_have_value("1 < 2")
+    editor.is_saved()
+    assert editor.layer("Word")["show_if"] == "1 < 4"
     other.page.close()
     console_errors.clear()  # the browser's of the answer 409
 

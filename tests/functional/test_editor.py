@@ -274,6 +274,42 @@ def test_page_without_the_script_changes_only_what_its_user_changed(desk: Desk) 
     desk.app.post(f"{desk.here}/design", {"csrf_token": desk.token, "do": "canvas", "shown": "{"}, status=422)
 
 
+def test_condition_that_replaces_that_of_another_window_says_so(desk: Desk) -> None:
+    page = desk.app.get(f"{desk.here}/editor-properties?layer=Title")
+    form = next(each for each in page.forms.values() if "expression" in each.fields)
+    values = {name: form[name].value for name in ("do", "was", "expression")}
+    state = desk.edit(form=values | {"expression": "filled(title)"}, layer="Title")
+    assert (state["condition"], state["replaced"]) == ("filled(title)", False)
+    state = desk.edit(form=values | {"expression": "empty(title)"}, layer="Title")
+    assert (state["condition"], state["replaced"]) == ("empty(title)", True)
+    state = desk.edit(form=values | {"was": state["condition"], "expression": "title == ''"}, layer="Title")
+    assert not state["replaced"]
+    desk.edit(action="undo")
+    title = desk.draft.find_layer("Title")
+    assert title is not None
+    assert title.show_if == "filled(title)"
+    assert desk.edit(form=values | {"expression": "filled(title)"}, layer="Title")["replaced"] is False
+
+
+def test_condition_that_replaces_that_of_another_page_is_undone_by_its_notice(desk: Desk) -> None:
+    page = desk.app.get(f"{desk.here}/design?layer=Title")
+    for text in ("filled(title)", "empty(title)"):
+        form = next(each for each in page.forms.values() if "expression" in each.fields)
+        form["expression"] = text
+        answer = form.submit(status=303).follow()
+        assert bool(answer.html.select("[data-notice]")) == (text == "empty(title)")
+    undo = next(
+        form
+        for form in answer.forms.values()
+        if form.action.partition("?")[0].endswith("/undo") and "step" in form.fields
+    )
+    assert "replaced" in answer.html.select_one("[data-notice]").text
+    undo.submit(status=303)
+    title = desk.draft.find_layer("Title")
+    assert title is not None
+    assert title.show_if == "filled(title)"
+
+
 def test_change_after_a_size_is_for_the_stored_document(desk: Desk) -> None:
     """PostgreSQL reorders the keys of a size's overrides, which are the names of layers."""
     layer = small_document()["layers"][0]

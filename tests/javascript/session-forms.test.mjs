@@ -52,6 +52,7 @@ class Server {
   bodies = [];
   document = START.document;
   revision = 0;
+  condition = "old";
 
   answer = async (url, options) => {
     if (!options.body) return { redirected: false, text: async () => '{"account": "1", "csrf": "ff"}' };
@@ -71,6 +72,8 @@ class Server {
 
   state(body) {
     const state = { base: String(this.revision), document: this.document, layers: [], layer: body.form ? this.document.layers[0].name : "" };
+    if (body.form?.do === "condition") Object.assign(state, { condition: body.form.expression, replaced: body.form.was !== this.condition });
+    this.condition = state.condition ?? this.condition;
     return { status: 200, ok: true, redirected: false, headers: new Headers(), formData: async () => new Map([["state", JSON.stringify(state)]]) };
   }
 }
@@ -276,4 +279,16 @@ test("forms that wait are stored in order with other changes, and without copies
   const sent = server.bodies.map(({ form, operations }) => form ? Object.values(form).join(" ") : operations);
   assert.deepEqual(sent.slice(-3), ["field 19", [{ op: "replace", path: "/layers/0/x", value: 80 }], "properties 44"]);
   assert.equal(sent.length, 22);
+});
+
+test("a condition that replaces that of another window is named once", async () => {
+  const server = new Server();
+  const session = start(server.answer);
+  let replaced = 0;
+  session.addEventListener("replaced", () => replaced++);
+  server.condition = "theirs";
+  for (const expression of ["a", "ab"]) session.submit({ do: "condition", was: "old", expression }, ["expression"], "Word");
+  await session.queue;
+  assert.deepEqual(server.bodies.map(({ form }) => form.was), ["old", "a"]);
+  assert.equal(replaced, 1);
 });

@@ -104,6 +104,9 @@ export class Editor extends EventTarget {
     this.session.addEventListener("document", () => this.keepSelection());
     this.session.addEventListener("invalid", (event) => this.toast(/** @type {CustomEvent} */ (event).detail));
     this.session.addEventListener("conflict", (event) => this.explainConflict(/** @type {CustomEvent} */ (event).detail));
+    this.session.addEventListener("replaced", () => {
+      this.toast(_("Another window had changed this condition. Your change has replaced it."), "undo");
+    });
     this.stage.addEventListener("missing", () => this.session.refresh());
     this.stage.addEventListener("transformed", (event) => this.resize(/** @type {CustomEvent} */ (event).detail));
     addEventListener("keydown", (event) => this.commands.handleKey(event));
@@ -373,11 +376,22 @@ export class Editor extends EventTarget {
       : _("This template was changed in another window. Your changes were kept."));
   }
 
-  /** @param {string} message */
-  toast(message) {
+  /**
+   * @param {string} message
+   * @param {string} command that the user may want now
+   */
+  toast(message, command = "") {
     const toast = /** @type {HTMLElement} */ (this.root.querySelector("#toast"));
     toast.textContent = message;
     toast.hidden = false;
+    if (command) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.command = command;
+      button.textContent = this.commands.get(command).label;
+      button.addEventListener("click", () => { toast.hidden = true; });
+      toast.append(" ", button);
+    }
     clearTimeout(Number(toast.dataset.timer));
     toast.dataset.timer = String(setTimeout(() => { toast.hidden = true; }, TOAST_MS));
   }

@@ -158,11 +158,11 @@ function showApplicable(panel) {
 }
 
 /**
- * Return what no other form of the panel has: its URL and its hidden fields.
+ * Return what no other form of the panel has: its URL and its hidden fields, but for what it has shown.
  * @param {HTMLFormElement} form
  */
 export function keyOf(form) {
-  const hidden = /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll("input[type=hidden]:not([name=csrf_token])")]);
+  const hidden = /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll("input[type=hidden]:not([name=csrf_token], [name=was])")]);
   return [form.getAttribute("action"), ...hidden.map((each) => each.value)].join(" ");
 }
 

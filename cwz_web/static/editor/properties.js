@@ -72,6 +72,10 @@ export function installProperties(editor) {
       if (!answer) return;
       const { layer: renamed } = answer;
       if (key === keyOf(form)) state.accept(form, fields, changed, session.forms);
+      const isCondition = fields.do === "condition" && state.subject === subject;
+      /** @type {NodeListOf<HTMLInputElement>} */
+      const shown = panel.querySelectorAll("input[name=was]");
+      if (isCondition) for (const was of shown) was.value = answer.condition ?? "";
       if (fields.do === "add-size") session.show({ size: editor.document.sizes.at(-1)?.name });
       if (renamed && state.subject === subject) state.subject = renamed;
       // Unless another layer was selected meanwhile.

@@ -21,9 +21,11 @@ import { readSampleRow } from "./sample-row.js";
  */
 /** @typedef {{layer: string, message: string, code: string}} Finding */
 /**
- * What the server answers.
+ * What the server answers. `condition` is that of the layer after a form of one, and `replaced` whether this form had not
+ * shown the one before it.
  * @typedef {{base: string, document: TemplateDocument | null, version: number, hasDraft: boolean,
  *   openComments: {[layer: string]: number}, canUndo: boolean, canRedo: boolean, layer: string, size: string,
+ *   condition: string | null, replaced: boolean,
  *   width: number, height: number, values: {[name: string]: string},
  *   background: Tile | null, layers: ShownLayer[], absent: {name: string, own: OwnBox}[], findings: Finding[] | null,
  *   error: string}} State
@@ -76,7 +78,7 @@ export class InvalidChangeError extends Error {
 /**
  * Events: "document" (it has changed, here or elsewhere), "state" (the server has answered), "save" (the state of
  * saving), "conflict" (detail: what both sides changed), "invalid" (detail: a message), "findings",
- * "drop" (changes that could not be sent are discarded).
+ * "replaced" (a form has replaced the condition of another window), "drop" (changes that could not be sent are discarded).
  */
 export class Session extends EventTarget {
   /**
@@ -347,8 +349,14 @@ export class Session extends EventTarget {
         if (state === null) return false;
         if (!state) continue;
         // The following forms of the layer are about it by its new name.
-        const isRename = form.form.do === "properties";
-        for (const { form: other } of this.forms) if (isRename && other !== form && other?.layer === form.layer) other.layer = state.layer;
+        const { do: change } = form.form;
+        for (const { form: other } of this.forms) {
+          if (!other || other === form || other.layer !== form.layer) continue;
+          if (change === "properties") other.layer = state.layer;
+          // It has shown the condition before this one.
+          if (change === "condition" && other.form.do === change) other.form.was = state.condition ?? "";
+        }
+        if (state.replaced) this.emit("replaced");
         waiting.resolve?.(state);
       } catch (error) {
         if (waiting.reject) waiting.reject(error);
