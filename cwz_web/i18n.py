@@ -48,7 +48,9 @@ DEFAULT = "en"
 SCRIPTS = "cwz_web/static/"
 EDITOR_SCRIPTS = f"{SCRIPTS}editor/"
 # The packages whose messages are stored, which `stored_messages` recognizes.
-STORED = tuple(f"cwz_web/{name}/" for name in ("feeds", "generation", "imaging", "net", "runs", "storage", "values"))
+STORED = tuple(
+    f"cwz_web/{name}/" for name in ("feeds", "generation", "imaging", "net", "notify", "runs", "storage", "values")
+)
 
 _current: ContextVar[str] = ContextVar("locale", default=DEFAULT)
 

@@ -36,7 +36,7 @@ RETRY_DELAYS = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 SEND_SECONDS = 10.0
 MAX_WEBHOOKS = 20
 GONE = 410
-DISABLED_BY_GONE = "The endpoint responded 410 Gone, so the webhook was disabled"
+DISABLED_BY_GONE = gettext_noop("The endpoint responded 410 Gone, so the webhook was disabled")
 _SIGNING = text("SELECT oldest_signing_key_number, signing_key_number FROM workspaces WHERE id = :workspace")
 
 
@@ -184,7 +184,7 @@ class WebhookSender:
             secrets = self._secrets(db, workspace_id, webhook)
         status, outcome, milliseconds = 0, "", None
         if webhook is not None and not webhook.active:
-            last_try, outcome = True, "The webhook is disabled"
+            last_try, outcome = True, gettext("The webhook is disabled")
         else:
             started = time.perf_counter()
             status, outcome = self._send(delivery, secrets)
@@ -225,7 +225,7 @@ class WebhookSender:
             status = self.fetcher.post(delivery.url, delivery.body.encode(), headers, seconds=SEND_SECONDS)
         except FetchError as error:
             return 0, str(error)
-        return status, f"Responded with status {status}"
+        return status, gettext("Responded with status %(status)s", status=status)
 
 
 def _enqueue(db: Session, workspace_id: UUID, deliveries: Iterable[UUID]) -> None:

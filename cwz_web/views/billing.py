@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from time import time
 
 import structlog
@@ -270,6 +270,11 @@ def _describe_status(subscription: Subscription | None, read_only_from: datetime
         if read_only_from is None:
             return gettext(
                 "The last payment failed. Until it is paid, the workspace can become read-only. Nothing is deleted."
+            )
+        if read_only_from <= datetime.now(UTC):
+            return gettext(
+                "The last payment failed, so the workspace has been read-only since %(day)s. Nothing is deleted.",
+                day=long_date(read_only_from),
             )
         return gettext(
             "The last payment failed. Everything keeps working until %(day)s. After that, the workspace is read-only."

@@ -36,6 +36,7 @@ from cwz_web.resources.workspace import UploadCollection, UploadResource
 from cwz_web.storage.connections import has_storage, list_connections
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.uploads import Uploads
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.images import before_id
 from cwz_web.web.forms import Form, Name, SubmittedForm, read_form
 from cwz_web.web.notices import add_notice
@@ -331,7 +332,7 @@ def purge_upload_view(context: UploadResource, request: Request) -> UploadDetail
         kept = gettext("A version of a template or a row of a feed still shows this file, so it is kept")
         message = "" if is_purged else kept
     except StorageError as error:
-        message = gettext(str(error))
+        message = translate_stored(str(error))
     enter_workspace(request.db, upload.workspace_id)
     if message:
         request.response.status = 409
@@ -416,6 +417,6 @@ def _store_file(request: Request, file: Any, *, is_first: bool = True) -> Upload
         data = file.file.read(MAX_UPLOAD_BYTES + 1)
         return store_upload(request, workspace_id, data, file.filename, created_by=request.user.account.id)[0]
     except UPLOAD_ERRORS as error:
-        return FileError(file.filename, str(error))
+        return FileError(file.filename, translate_stored(str(error)))
     except RateLimitedError:
         return FileError(file.filename, gettext("Too many uploads. Try again later"))

@@ -218,6 +218,10 @@ def test_failed_payment_makes_workspace_read_only_after_grace_period(
     subscriber.process()
     page = app.get(f"/w/{subscriber.space.slug}/feeds/{feed.id}")
     assert "read-only until it is paid" in page.text
+    assert page.html.find("a", string="Open billing") is not None
+    billing = app.get(f"/w/{subscriber.space.slug}/billing")
+    assert "The last payment failed, so the workspace has been read-only since" in billing.text
+    assert billing.html.find("a", string="Open billing") is None, "it is this page"
     assert app.get(f"/w/{subscriber.space.slug}/feeds/new", status=402).html.find("a", string="View plans")
     token = page.html.find("input", {"name": "csrf_token"})["value"]
     app.post(f"/w/{subscriber.space.slug}/feeds/{feed.id}/delete", {"csrf_token": token}, status=402)

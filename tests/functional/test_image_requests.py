@@ -197,6 +197,8 @@ def test_support_resends_deliveries_but_sees_no_secret(app: TestApp, make: Facto
     sign_in(app, make.member(space, Role.SUPPORT))
     page = app.get(f"/w/{space.slug}/webhooks/{hook.id}")
     assert "Responded with status 500" in page.text
+    german = app.get(page.request.path, headers={"Accept-Language": "de"})
+    assert german.html.find("td", {"data-label": "Antwort"}).text == "Mit dem Status 500 geantwortet"
     both = page.text + app.get(f"/w/{space.slug}/webhooks").text
     assert "https://shop.example/hook" in both
     assert "whsec_" not in both

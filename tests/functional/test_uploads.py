@@ -202,6 +202,9 @@ def test_single_file_for_scripts(library: Library) -> None:
     assert (new["id"], new["reference"], new["width"]) == (str(upload.id), upload.reference, 60)
     assert "PDF" in library.send(("a.pdf", b"%PDF-1.7"), path="/file", status=422).json["error"]
     assert library.send(path="/file", status=422).json["error"] == "Choose a file"
+    library.app.extra_environ["HTTP_ACCEPT_LANGUAGE"] = "de"
+    error = library.send(("a.pdf", b"%PDF-1.7"), path="/file", status=422).json["error"]
+    assert error.startswith("Die Datei ist ein PDF-Dokument und wird nicht unterstützt")
 
 
 def test_support_agent_sees_only(app: TestApp, make: Factory) -> None:
