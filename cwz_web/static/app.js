@@ -67,6 +67,12 @@ document.addEventListener("error", (event) => {
 document.addEventListener("input", (event) => {
   if (event.target.matches("[data-key-placeholder]")) fillKey(event.target);
 });
+// A select that is narrower than what is chosen says it whole under the pointer.
+document.addEventListener("pointerover", ({ target }) => {
+  if (!(target instanceof HTMLSelectElement) || (target.title && !("chosen" in target.dataset))) return;
+  target.dataset.chosen = "";
+  target.title = target.selectedOptions[0]?.label ?? "";
+});
 document.addEventListener("click", (event) => {
   const urls = event.target.closest("[data-copy-urls]");
   if (urls && navigator.clipboard) {

@@ -67,3 +67,14 @@ def test_tabs_that_do_not_fit_scroll_to_the_current_one(page: Page) -> None:
     expect(tabs.get_by_role("link", name="Settings")).to_be_in_viewport(ratio=1)
     expect(tabs.get_by_role("link", name="Images")).not_to_be_in_viewport()
     assert tabs.evaluate("tabs => tabs.clientHeight < 2 * tabs.querySelector('a').clientHeight")
+
+
+def test_select_shows_what_is_chosen_under_the_pointer(page: Page) -> None:
+    page.goto("/dev/components")
+    select = page.locator("[data-sample=select] select")
+    select.hover()
+    expect(select).to_have_attribute("title", select.locator("option:checked").inner_text())
+    select.select_option(index=1)
+    page.locator("h1").hover()
+    select.hover()
+    expect(select).to_have_attribute("title", select.locator("option:checked").inner_text())
