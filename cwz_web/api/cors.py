@@ -10,7 +10,7 @@ from cwz_web.web.request import Handler, Request
 
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Prefer",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, Prefer",
     "Access-Control-Max-Age": "7200",
     "Vary": "Origin",
 }

@@ -14,6 +14,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.api.brand import BrandRequest
+from cwz_web.api.campaigns import CampaignChangeRequest, CampaignRequest
 from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.feeds import (
     ColumnFormatsRequest,
@@ -25,6 +26,7 @@ from cwz_web.api.feeds import (
 )
 from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
+from cwz_web.api.publications import DecisionRequest
 from cwz_web.api.runs import RunRequest
 from cwz_web.api.uploads import UploadUrlRequest
 from cwz_web.feeds.queries import list_feeds
@@ -192,8 +194,21 @@ def _example_data(request: Request) -> ExampleData:
 
 def _body(operation: Operation, data: ExampleData) -> Any:
     row = {"title": "Stoneware mug", "price": "24.00"}
+    design = {"template": data.template}
+    rules: list[Any] = [
+        {
+            "name": "Sale",
+            "condition": "price < 20",
+            "window": {"weekly": {"from_day": 4, "from_time": "18:00", "until_day": 0, "until_time": "06:00"}},
+            "designs": [design],
+        },
+        {"name": "All others", "designs": [{}]},
+    ]
     bodies: dict[Any, Any] = {
         ImageRequest: {"template": data.template, "data": dict(data.data)},
+        CampaignRequest: {"name": "Autumn", "feed": data.feed_id, "rules": rules},
+        CampaignChangeRequest: {"rules": rules},
+        DecisionRequest: {"verdict": "former", "keys": ["mug-1"], "comment": "The price is wrong"},
         RunRequest: {"feed": data.feed_id, "template": data.template, "outputs": [{"format": "jpg"}]},
         FeedRequest: {"name": "Products"},
         ItemRequest: {"data": row},

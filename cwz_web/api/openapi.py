@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
@@ -11,7 +11,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api import brand, feeds, image_requests, images, runs, templates, uploads, usage
+from cwz_web.api import brand, campaigns, feeds, image_requests, images, publications, runs, templates, uploads, usage
 from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGE_TYPES
 from cwz_web.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, POSITION_PATTERN
@@ -23,7 +23,9 @@ from cwz_web.api.problem_codes import (
     WITH_JSON_BODY,
     codes_by_status,
 )
+from cwz_web.api.publications import ChangeState
 from cwz_web.api.webhook_events import WEBHOOK_EVENTS
+from cwz_web.campaigns.models import ChangeKind
 from cwz_web.feeds.encodings import ENCODING_LABELS
 from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE, MAX_HEADER_ROW, QUOTE_LABELS
 from cwz_web.generation.api_keys import SCOPE_LABELS, Scope
@@ -109,6 +111,7 @@ TAGS = {
     "templates": "Templates",
     "feeds": "Feeds",
     "runs": "Runs",
+    "campaigns": "Campaigns",
     "uploads": "Uploads",
     "brand": "Brand",
     "usage": "Usage",
@@ -117,6 +120,8 @@ TEMPLATE = ("template_not_allowed", "unknown_template")
 RUN = (*TEMPLATE, "cannot_render", "nothing_to_render", "unknown_feed")
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
 UPLOADS_WRITE, BRAND_WRITE, IMAGES_WRITE = Scope.UPLOADS_WRITE, Scope.BRAND_WRITE, Scope.IMAGES_WRITE
+CAMPAIGNS_WRITE = Scope.CAMPAIGNS_WRITE
+PUBLICATIONS, PUBLICATION = "/campaigns/{id}/publications", "/campaigns/{id}/publications/{number}"
 OPERATIONS = (
     Operation(
         "post",
@@ -252,6 +257,119 @@ OPERATIONS = (
         {200: runs.RunInfo},
         problems=("quota_exceeded",),
     ),
+    Operation("get", "/campaigns", "List campaigns", READ, {200: campaigns.CampaignPage}, is_paginated=True),
+    Operation(
+        "post",
+        "/campaigns",
+        "Create a campaign",
+        CAMPAIGNS_WRITE,
+        {201: campaigns.CampaignDetails},
+        campaigns.CampaignRequest,
+        problems=("template_not_allowed", "unknown_feed"),
+        description="The errors name the rule and the field, such as `rules.0.condition`.",
+    ),
+    Operation(
+        "get",
+        "/campaigns/{id}",
+        "Get a campaign",
+        READ,
+        {200: campaigns.CampaignDetails},
+        description="The ETag of the response is for If-Match.",
+    ),
+    Operation(
+        "patch",
+        "/campaigns/{id}",
+        "Change a campaign",
+        CAMPAIGNS_WRITE,
+        {200: campaigns.CampaignDetails},
+        campaigns.CampaignChangeRequest,
+        problems=("approval_required", "precondition_failed", "template_not_allowed"),
+        description="If the campaign is active, a publication with the change is prepared.",
+    ),
+    Operation(
+        "delete",
+        "/campaigns/{id}",
+        "Delete a campaign",
+        CAMPAIGNS_WRITE,
+        {204: None},
+        description="The URL of its output feed is not found from then on.",
+    ),
+    Operation(
+        "get",
+        "/campaigns/{id}/plan",
+        "Get which rows get which design, and how many images would be rendered",
+        READ,
+        {200: campaigns.CampaignPlan},
+    ),
+    Operation(
+        "post",
+        "/campaigns/{id}/prepare",
+        "Prepare a publication",
+        CAMPAIGNS_WRITE,
+        {200: campaigns.CampaignInfo},
+        description="What is missing is rendered; then the publication is in the list, and webhooks are notified.",
+    ),
+    Operation(
+        "post",
+        "/campaigns/{id}/pause",
+        "Pause a campaign",
+        CAMPAIGNS_WRITE,
+        {200: campaigns.CampaignInfo},
+        description="Changes of its feed prepare nothing until it is resumed; what is public stays.",
+    ),
+    Operation("post", "/campaigns/{id}/resume", "Resume a campaign", CAMPAIGNS_WRITE, {200: campaigns.CampaignInfo}),
+    Operation(
+        "get",
+        PUBLICATIONS,
+        "List a campaign's publications",
+        READ,
+        {200: publications.PublicationPage},
+        is_paginated=True,
+    ),
+    Operation("get", PUBLICATION, "Get a publication", READ, {200: publications.PublicationInfo}),
+    Operation(
+        "get",
+        f"{PUBLICATION}/changes",
+        "List the changes of a publication",
+        READ,
+        {200: publications.PublicationChangePage},
+        is_paginated=True,
+    ),
+    Operation(
+        "post",
+        f"{PUBLICATION}/decisions",
+        "Decide about changes of a publication",
+        CAMPAIGNS_WRITE,
+        {200: publications.DecisionInfo},
+        publications.DecisionRequest,
+        problems=("not_publishable",),
+    ),
+    Operation(
+        "post",
+        f"{PUBLICATION}/publish",
+        "Publish a publication",
+        CAMPAIGNS_WRITE,
+        {200: publications.PublicationInfo},
+        problems=("approval_required", "not_publishable"),
+        description="It is public at once, or at `publish_at` if that is later; then its state is `scheduled`.",
+    ),
+    Operation(
+        "post",
+        f"{PUBLICATION}/discard",
+        "Discard a publication",
+        CAMPAIGNS_WRITE,
+        {200: publications.PublicationInfo},
+        problems=("not_publishable",),
+    ),
+    Operation(
+        "post",
+        f"{PUBLICATION}/rollback",
+        "Roll back to a publication",
+        CAMPAIGNS_WRITE,
+        {200: publications.PublicationInfo},
+        problems=("not_publishable",),
+        description="It is public again as it was, nothing is rendered, and the campaign is paused.",
+    ),
     Operation("get", "/uploads", "List uploads", READ, {200: uploads.UploadPage}, is_paginated=True),
     Operation(
         "post",
@@ -372,7 +490,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         parameters.append(_parameter("path", "number", {"type": "integer", "minimum": 1, "maximum": 999_999_999}))
     if operation.is_paginated:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-        pattern = POSITION_PATTERN if operation.path.endswith("/items") else f"({UUID_PATTERN})?"
+        by_position = operation.path.endswith(("/items", "/changes"))
+        pattern = POSITION_PATTERN if by_position else f"({UUID_PATTERN})?"
         after = {"type": "string", "pattern": f"^{pattern}$"}
         parameters += [_parameter("query", "limit", limit), _parameter("query", "after", after)]
     if operation.method == "post":
@@ -389,6 +508,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         name = {"type": "string", "maxLength": MAX_NAME}
         parameters.append(_parameter("query", "name", name) | {"description": "A text in the name, in any case"})
         parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(UploadKind)}))
+    if operation.body is campaigns.CampaignChangeRequest:
+        etag = _parameter("header", "If-Match", {"type": "string", "maxLength": 200})
+        parameters.append(etag | {"description": "The ETag that the campaign must have"})
+    if operation.path.endswith("/changes"):
+        parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(ChangeKind)}))
+        parameters.append(_parameter("query", "state", {"type": "string", "enum": list(get_args(ChangeState))}))
+        parameters.append(_parameter("query", "design", {"type": "integer", "minimum": 1, "maximum": 32_000}))
     if operation.path == "/runs/{id}/items":
         parameters.append(_parameter("query", "state", {"type": "string", "enum": list(runs.ITEM_STATES)}))
     return parameters

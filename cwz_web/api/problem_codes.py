@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 # The statuses of each code that a client of the API can get. A test finds the codes in the sources.
 PROBLEM_STATUSES = {
+    "approval_required": 403,
     "bad_request": 400,
     "body_too_large": 413,
     "busy": 503,
@@ -26,10 +27,12 @@ PROBLEM_STATUSES = {
     "not_acceptable": 406,
     "not_found": 404,
     "not_implemented": 501,
+    "not_publishable": 409,
     "nothing_to_render": 422,
     "origin_not_allowed": 403,
     "photo_missing": 422,
     "plan_limit_reached": 402,
+    "precondition_failed": 412,
     "quota_exceeded": 402,
     "read_only": 402,
     "repeated_parameter": 400,

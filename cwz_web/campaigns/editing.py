@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from cwz_web.campaigns.matching import compile_condition
-from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.planning import campaign_fields
 from cwz_web.campaigns.rules import RULES, Design, DesignRule, check_rules
 from cwz_web.feeds.columns import ColumnType
@@ -81,3 +82,12 @@ def catch_all(template: UUID | None, mapping: Mapping[str, str], name: str) -> D
 def guess_photo_column(columns: Mapping[str, ColumnType]) -> str:
     """Return the column of the original photos; "" if there is none."""
     return next((name for name, column_type in columns.items() if column_type == ColumnType.IMAGE), "")
+
+
+def used_designs(db: Session, campaign: Campaign) -> set[int]:
+    """Return the numbers of the designs that the rules of a campaign or of its publications have."""
+    publications = select(Publication.rules).where(
+        Publication.workspace_id == campaign.workspace_id, Publication.campaign_id == campaign.id
+    )
+    stored = [campaign.rules, *db.scalars(publications)]
+    return {design["number"] for rules in stored for rule in rules for design in rule["designs"]}

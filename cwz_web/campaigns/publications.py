@@ -81,6 +81,10 @@ _DELETE_ROWS = text("""
 """)
 
 
+class ApprovalRequiredError(Exception):
+    """A publication needs the approval of two members."""
+
+
 class NotPublishableError(Exception):
     """A publication cannot be published (any more); the message says why."""
 
@@ -211,17 +215,28 @@ def evaluate_policy(campaign: Campaign, publication: Publication) -> None:
     publication.state = PublicationState.HELD if reasons else PublicationState.SCHEDULED
 
 
-def approve(db: Session, campaign: Campaign, publication: Publication, account_id: UUID) -> bool:
+def approve(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None) -> bool:
     """Approve a publication that waits for a decision. Return whether it has all approvals that it needs.
+
+    Args:
+        db: the caller's transaction.
+        campaign: the campaign.
+        publication: the publication.
+        account_id: who approves it; None for an API key, which counts as one member.
 
     Raises:
         NotPublishableError: it does not wait for a decision (any more).
+        ApprovalRequiredError: it needs two members, and an API key approves it.
     """
+    needed = PublishPolicy.model_validate(campaign.policy).approvals
+    if account_id is None and needed > 1:
+        raise ApprovalRequiredError
     db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
     if publication.state != PublicationState.HELD:
         raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
-    publication.approvals = list(dict.fromkeys([*publication.approvals, str(account_id)]))
-    if len(publication.approvals) < PublishPolicy.model_validate(campaign.policy).approvals:
+    if account_id is not None:
+        publication.approvals = list(dict.fromkeys([*publication.approvals, str(account_id)]))
+    if account_id is not None and len(publication.approvals) < needed:
         db.flush()
         return False
     publication.state = PublicationState.SCHEDULED

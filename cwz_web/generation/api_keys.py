@@ -41,16 +41,18 @@ class Scope(StrEnum):
     IMAGES_WRITE = "images.write"
     UPLOADS_WRITE = "uploads.write"
     BRAND_WRITE = "brand.write"
+    CAMPAIGNS_WRITE = "campaigns.write"
     ADMIN = "admin"
 
 
 SCOPE_LABELS = {
     Scope.GENERATE: gettext_noop("Create images and start runs"),
-    Scope.READ: gettext_noop("Read feeds, templates, runs, images, uploads, the brand and usage"),
+    Scope.READ: gettext_noop("Read feeds, templates, runs, campaigns, images, uploads, the brand and usage"),
     Scope.FEEDS_WRITE: gettext_noop("Write feed items and start imports"),
     Scope.IMAGES_WRITE: gettext_noop("Delete images"),
     Scope.UPLOADS_WRITE: gettext_noop("Add and delete uploads"),
     Scope.BRAND_WRITE: gettext_noop("Change the brand, and drafts of templates that use it"),
+    Scope.CAMPAIGNS_WRITE: gettext_noop("Change campaigns, decide about publications, publish and restore them"),
     Scope.ADMIN: gettext_noop("Full access to the API"),
 }
 

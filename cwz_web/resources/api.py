@@ -8,6 +8,7 @@ from pyramid.location import lineage
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template, Upload
@@ -132,6 +133,51 @@ class ApiRun(WorkspaceItem):
     row: Run
 
 
+class ApiPublication(Resource):
+    """`/v1/campaigns/{id}/publications/{number}`."""
+
+    def __init__(self, request: "Request", parent: Resource, name: str, publication: Publication) -> None:
+        super().__init__(request, parent, name)
+        self.publication = publication
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign that the publication is of."""
+        return _campaign_of(self)
+
+
+class ApiPublicationCollection(Resource):
+    """`/v1/campaigns/{id}/publications`."""
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign that the publications are of."""
+        return _campaign_of(self)
+
+    def __getitem__(self, name: str) -> ApiPublication:
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            raise KeyError(name)
+        campaign = self.campaign
+        with self.request.services.database.transaction(campaign.workspace_id) as db:
+            publication = db.scalar(
+                select(Publication).where(
+                    Publication.workspace_id == campaign.workspace_id,
+                    Publication.campaign_id == campaign.id,
+                    Publication.number == int(name),
+                )
+            )
+        if publication is None:
+            raise KeyError(name)
+        return ApiPublication(self.request, self, name, publication)
+
+
+class ApiCampaign(WorkspaceItem):
+    """`/v1/campaigns/{id}`."""
+
+    children: ClassVar[dict[str, type[Resource]]] = {"publications": ApiPublicationCollection}
+    row: Campaign
+
+
 class ApiImageRequest(WorkspaceItem):
     """`/v1/image-requests/{id}`: an image that was requested with `Prefer: respond-async`."""
 
@@ -182,6 +228,16 @@ class ApiRunCollection(ApiCollection):
         return row.feed_id is not None
 
 
+class ApiCampaignCollection(ApiCollection):
+    model, item_class = Campaign, ApiCampaign
+
+    def includes(self, row: Campaign) -> bool:
+        """Return whether it was not deleted, and the API key may use the templates of all its rules."""
+        allowed = getattr(self.request.identity, "templates", None)
+        templates = {design["template"] for rule in row.rules for design in rule["designs"]} - {None}
+        return super().includes(row) and (not allowed or templates <= allowed)
+
+
 class ApiImageRequestCollection(ApiCollection):
     model, item_class = Run, ApiImageRequest
 
@@ -211,6 +267,7 @@ class ApiRoot(Resource):
         "feeds": ApiFeedCollection,
         "templates": ApiTemplateCollection,
         "runs": ApiRunCollection,
+        "campaigns": ApiCampaignCollection,
         "image-requests": ApiImageRequestCollection,
         "images": ApiImageCollection,
         "uploads": ApiUploadCollection,
@@ -231,6 +288,10 @@ class ApiRoot(Resource):
         """Whether an unpaid plan leaves the key's workspace read-only."""
         owner = self.request.identity
         return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing.enabled
+
+
+def _campaign_of(resource: Resource) -> Campaign:
+    return next(above.row for above in lineage(resource) if isinstance(above, ApiCampaign))
 
 
 def _feed_of(resource: Resource) -> Feed:

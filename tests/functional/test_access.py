@@ -16,6 +16,8 @@ from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope, create_key
 from cwz_web.resources.api import (
+    ApiCampaign,
+    ApiCampaignCollection,
     ApiCollection,
     ApiFeed,
     ApiFeedCollection,
@@ -27,6 +29,8 @@ from cwz_web.resources.api import (
     ApiImageCollection,
     ApiImageRequest,
     ApiImageRequestCollection,
+    ApiPublication,
+    ApiPublicationCollection,
     ApiRun,
     ApiRunCollection,
     ApiTemplate,
@@ -78,7 +82,7 @@ from tests.factories import Factory, api, sign_in
 
 P = Permission
 # Permissions of API keys; no session has them.
-API = {P.GENERATE, P.API_READ, P.API_FEEDS_WRITE, P.API_IMAGES_WRITE, P.API_UPLOADS_WRITE, P.API_BRAND_WRITE}
+API = frozenset(SCOPE_PERMISSIONS.values())
 # Query strings that views require.
 QUERIES = {
     "invalid-rows": "?number=1",
@@ -182,6 +186,8 @@ class SampleWorkspace:
             ApiTemplateCollection: {rows["templates"]: ApiTemplate},
             ApiImageRequestCollection: {self.image_run_id: ApiImageRequest},
             ApiRunCollection: {rows["runs"]: ApiRun},
+            ApiCampaignCollection: {rows["campaigns"]: ApiCampaign},
+            ApiPublicationCollection: {"1": ApiPublication},
             ApiImageCollection: {rows["images"]: ApiImage},
             ApiUploadCollection: {rows["uploads"]: ApiUpload},
             ApiFeedItemCollection: {"1": ApiFeedItem},

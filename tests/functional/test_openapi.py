@@ -100,7 +100,14 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
     """Call every operation with a valid body, with an invalid one, and without."""
     key = place.make.key(place.space, Scope.ADMIN)
     feed, template = place.feed_id, place.rows["templates"]
-    ids = {"/feeds": feed, "/templates": template, "/runs": place.rows["runs"], "/images": place.rows["images"]}
+    campaign = place.rows["campaigns"]
+    ids = {
+        "/campaigns": campaign,
+        "/feeds": feed,
+        "/templates": template,
+        "/runs": place.rows["runs"],
+        "/images": place.rows["images"],
+    }
     bodies: dict[str, Any] = {
         "/images": {"template": template},
         "/feeds": {"name": "New"},
@@ -109,6 +116,9 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
         "/feeds/{id}/items/{key}": {"data": {"title": "X"}},
         "/feeds/{id}/formats": {"formats": {"title": {"decimal": "comma"}}},
         "/runs": {"feed": feed, "template": template},
+        "/campaigns": {"name": "New", "feed": feed, "rules": [{"name": "All", "designs": [{"template": template}]}]},
+        "/campaigns/{id}": {"name": "Other"},
+        "/campaigns/{id}/publications/{number}/decisions": {"verdict": "accept"},
     }
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Content-Type": "application/json"}
     statuses = set()
