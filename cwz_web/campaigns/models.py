@@ -44,6 +44,7 @@ class Campaign(WorkspaceOwned, Base):
         public_id: the publication that readers see.
         next_at: when a window begins or ends, or the rules have to be evaluated again.
         error_message: why no publication can be prepared.
+        notified_at: when people were last emailed that a publication waits for a decision.
     """
 
     __tablename__ = "campaigns"
@@ -75,6 +76,7 @@ class Campaign(WorkspaceOwned, Base):
     public_id: Mapped[UUID | None]
     next_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
+    notified_at: Mapped[datetime | None]
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     deleted_at: Mapped[datetime | None]
 
@@ -153,6 +155,7 @@ class Publication(WorkspaceOwned, Base):
         kept: how many rows keep an earlier image, since theirs is incomplete or was rejected.
         missing: how many rows have no image.
         findings: how many findings its images have.
+        photo_column: the column of the original photos.
         reasons: why it needs a decision (`policy.Reason` as JSON).
         approvals: the accounts that have approved it.
         images_deleted: whether images of it were deleted since, so that it cannot be published again.
@@ -180,6 +183,7 @@ class Publication(WorkspaceOwned, Base):
     reasons: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     approvals: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     columns: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
+    photo_column: Mapped[str] = mapped_column(default="", server_default="")
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
     rules: Mapped[list[Any]] = mapped_column(JSONB)
     published_at: Mapped[datetime | None]

@@ -46,7 +46,7 @@ def version_of_campaign(db: Session, campaign: Campaign, publication: Publicatio
         column: the column for the first image's URL.
     """
     deleted = digest_of_deleted_images(db, campaign.workspace_id)
-    parts = (publication.id, publication.timeline, deleted, campaign.photo_column, column)
+    parts = (publication.id, deleted, column)
     return sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
@@ -96,7 +96,7 @@ def _rows(
         for row in page:
             data = load_row(row.data)
             if row.shown == []:  # the original photo
-                images = dict.fromkeys(names, data.get(campaign.photo_column, ""))
+                images = dict.fromkeys(names, data.get(publication.photo_column, ""))
             else:
                 images = {
                     name: signed_urls.url_of_image(campaign.workspace_id, UUID(image), key)

@@ -144,6 +144,7 @@ def _create(db: Session, campaign: Campaign, phase: Phase, base: Publication | N
         state=PublicationState.PREPARING,
         publish_at=phase.begin,
         columns=load_columns(db, campaign).names,
+        photo_column=campaign.photo_column,
         outputs=campaign.outputs,
         rules=campaign.rules,
     )

@@ -22,6 +22,7 @@ class Topic(StrEnum):
     STORAGE = "storage"
     USAGE = "usage"
     RUNS = "runs"
+    PUBLICATIONS = "publications"
 
 
 TOPIC_LABELS = {
@@ -29,6 +30,7 @@ TOPIC_LABELS = {
     Topic.STORAGE: gettext_noop("A storage connection fails, or recovers"),
     Topic.USAGE: gettext_noop("80% or 100% of the monthly image quota is used"),
     Topic.RUNS: gettext_noop("A run you started ends"),
+    Topic.PUBLICATIONS: gettext_noop("A publication of a campaign waits for a decision"),
 }
 
 

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import structlog
 from procrastinate import JobContext
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
-from cwz_web.generation.models import Template
+from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.jobs import SLACK_QUEUE, LongRetry, app
 from cwz_web.notify.slack import Slack, SlackRejectedError, decrypt_slack_token, find_slack_link
@@ -25,6 +25,14 @@ PUBLICATION_SENTENCES = {
     Event.PUBLICATION_HELD: "a publication waits for a decision.",
     Event.PUBLICATION_PUBLISHED: "a publication is public.",
 }
+
+# The first images of rows that show another one. The tables of campaigns are those of a higher layer.
+_CHANGED_IMAGES = text("""
+    SELECT key, CAST(images ->> 0 AS uuid) AS image FROM publication_changes
+    WHERE workspace_id = :workspace AND publication_id = CAST(:publication AS uuid) AND differs AND kind <> 'removed'
+      AND images ->> 0 IS NOT NULL
+    ORDER BY position LIMIT :limit
+""")
 
 log = structlog.get_logger()
 
@@ -73,16 +81,19 @@ def post_event(
         link = find_slack_link(db, workspace_id)
         if link is None or link.channel_id is None or link.error_message:
             return
-        channel, text, blocks = link.channel_id, *_message(db, signed_urls, slack.site, workspace_id, event, payload)
+        channel, sentence, blocks = (
+            link.channel_id,
+            *_message(db, signed_urls, slack.site, workspace_id, event, payload),
+        )
     try:
         token = decrypt_slack_token(link, ring)
         try:
-            slack.post(token, channel, text, blocks)
+            slack.post(token, channel, sentence, blocks)
         except SlackRejectedError as error:
             if error.code != "invalid_blocks":
                 raise
             # Slack could not fetch an image, perhaps because of a firewall: the text matters more.
-            slack.post(token, channel, text, [block for block in blocks if block["type"] != "image"])
+            slack.post(token, channel, sentence, [block for block in blocks if block["type"] != "image"])
     except SlackRejectedError as error:
         log.warning("slack rejected a message", workspace=str(workspace_id), reason=error.code)
         if error.user_message is None:
@@ -123,11 +134,18 @@ def _message(
             sentence = f"{payload['name']}: {PUBLICATION_SENTENCES[event]}"
             sentence += f" {payload['new']:,} new, {payload['changed']:,} changed, {payload['removed']:,} removed."
             link = ("View publication", f"{base}/campaigns/{payload['campaign']}/publications/{payload['id']}")
+            for row in db.execute(
+                _CHANGED_IMAGES, {"workspace": workspace_id, "publication": payload["id"], "limit": IMAGES}
+            ).all():
+                changed = db.get(Image, (workspace_id, row.image))
+                if changed is not None:
+                    url = site + signed_urls.image(changed)
+                    images.append({"type": "image", "image_url": url, "alt_text": _plain(row.key) or "Image"})
         case _:
             sentence = f"{payload.get('percent', '')} % of this month’s images are used."
             link = ("View usage", f"{base}/api#usage")
-    text = f"*{_plain(workspace.name)}* {_plain(sentence)}"
-    section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
+    said = f"*{_plain(workspace.name)}* {_plain(sentence)}"
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": said[:MAX_TEXT]}}
     button = {"type": "button", "text": {"type": "plain_text", "text": link[0]}, "url": link[1], "action_id": "open"}
     return _plain(f"{workspace.name}: {sentence}")[:MAX_TEXT], [
         section,

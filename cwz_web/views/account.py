@@ -94,6 +94,7 @@ class MailsForm(Form):
     storage: Literal["on", ""] = ""
     usage: Literal["on", ""] = ""
     runs: Literal["on", ""] = ""
+    publications: Literal["on", ""] = ""
 
 
 class PasswordForm(Form):

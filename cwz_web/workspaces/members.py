@@ -106,12 +106,17 @@ def email_admins(db: Session, workspace_id: UUID, write: Callable[[], EmailMessa
         workspace_id: The workspace.
         write: Returns the message, in the current locale.
     """
-    admins = (
+    email_members(db, workspace_id, [Role.ADMIN], write)
+
+
+def email_members(db: Session, workspace_id: UUID, roles: Iterable[Role], write: Callable[[], EmailMessage]) -> None:
+    """Email every member with one of some roles, as email_admins does."""
+    members = (
         select(Account)
         .join(Membership, Membership.account_id == Account.id)
-        .where(Membership.workspace_id == workspace_id, Membership.role == Role.ADMIN)
+        .where(Membership.workspace_id == workspace_id, Membership.role.in_(list(roles)))
     )
-    for account in db.scalars(admins):
+    for account in db.scalars(members):
         email_member(db, account, write)
 
 

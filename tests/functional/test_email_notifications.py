@@ -58,6 +58,7 @@ def test_topics_are_chosen_on_the_account_page(
         "storage": True,
         "usage": True,
         "runs": False,
+        "publications": True,
     }
     form["feeds"], form["runs"] = False, True
     form.submit(status=303)

@@ -15,6 +15,8 @@ from webtest import TestApp
 
 from cwz_web.accounts.models import Account
 from cwz_web.app import create_app
+from cwz_web.campaigns.models import PublicationChange
+from cwz_web.campaigns.notifications import notify_held
 from cwz_web.cli import keys as keys_command
 from cwz_web.crypto import KeyRing
 from cwz_web.jobs import SLACK_QUEUE
@@ -189,6 +191,33 @@ def test_run_post_shows_first_images_and_link(
         notify_run_finished(db, db.get_one(Run, (space.id, run.id)))
     work(shared_slack_services)
     assert [block["type"] for block in server.posts()[-1]["blocks"]] == ["section", "actions"]
+
+
+@pytest.mark.usefixtures("admin")
+def test_publication_post_shows_images_of_changed_rows(
+    app: TestApp, make: Factory, server: SlackServer, space: Workspace, shared_slack_services: Services
+) -> None:
+    connect(app, space)
+    template = make.template(space)
+    campaign = make.campaign(make.feed(space), template)
+    publication = make.publication(campaign)
+    images = [str(make.image(template).id) for _ in range(5)]
+    kinds = ("removed", "changed", "new", "changed", "new")
+    with make.database.transaction(space.id) as db:
+        for position, (kind, image) in enumerate(zip(kinds, images, strict=True)):
+            change = PublicationChange(position=position, key=f"row {position}", kind=kind, images=[image])
+            change.workspace_id, change.publication_id = space.id, publication.id
+            db.add(change)
+        notify_held(db, campaign, publication)
+    work(shared_slack_services)
+    [post] = server.posts()
+    blocks = post["blocks"]
+    assert [block["type"] for block in blocks] == ["section", "image", "image", "image", "actions"]
+    assert [block["alt_text"] for block in blocks[1:4]] == ["row 1", "row 2", "row 3"]
+    assert images[1] in blocks[1]["image_url"]
+    assert "a publication waits for a decision. 0 new, 0 changed, 0 removed." in blocks[0]["text"]["text"]
+    url = f"http://localhost/w/{space.slug}/campaigns/{campaign.id}/publications/{publication.id}"
+    assert blocks[-1]["elements"][0]["url"] == url
 
 
 @pytest.mark.usefixtures("admin")
