@@ -147,7 +147,8 @@ def show_campaign_feed(context: SignedCampaignFeed, request: Request) -> Respons
         _check_workspace_signature(request, db, context.workspace_id, path, parameters)
         campaign = db.get(Campaign, (context.workspace_id, context.id))
         publication = get_public(db, campaign) if campaign and not campaign.deleted_at else None
-        if campaign is None or publication is None:
+        feed = db.get(Feed, (context.workspace_id, campaign.feed_id)) if campaign else None
+        if campaign is None or publication is None or feed is None or feed.deleted_at:
             raise ProblemError(404, "not_found", "There is no such campaign, or nothing of it is public yet")
         version = version_of_campaign(db, campaign, publication, column)
         if version in request.if_none_match:

@@ -48,7 +48,7 @@ from cwz_web.workspaces.models import Membership, Workspace
 log = structlog.get_logger()
 
 # Tables of secrets, or of what is computed from other tables.
-EXCLUDED_TABLES = ("exports", "file_parts", "idempotency_keys", "sort_index")
+EXCLUDED_TABLES = ("campaign_rows", "exports", "file_parts", "idempotency_keys", "publication_changes", "sort_index")
 # Digests of secrets. Columns of bytes are never exported: they hold encrypted secrets.
 EXCLUDED_COLUMNS = {
     "api_keys": ("digest",),

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, exists, func, select, text
+from sqlalchemy import delete, exists, func, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
+from cwz_web.campaigns.models import Campaign
 from cwz_web.db.pagination import first_id
 from cwz_web.db.session import Database, execute_update
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemVersion, SortIndexEntry
@@ -137,9 +138,17 @@ def _delete_in_workspace(db: Session, workspace_id: UUID, policy: RetentionPolic
         model.__tablename__: execute_update(db, delete(model).where(model.workspace_id == workspace_id, *conditions))
         for model, conditions in criteria.items()
     }
+    deleted["campaigns"] = _delete_campaigns(db, workspace_id, now - timedelta(days=policy.deleted))
     deleted["items"] = _empty_deleted_feeds(db, workspace_id, now - timedelta(days=policy.deleted))
     deleted["audit_entries"] = db.scalar(select(func.delete_audit_entries(now - timedelta(days=policy.audit)))) or 0
     return deleted
+
+
+def _delete_campaigns(db: Session, workspace_id: UUID, before: datetime) -> int:
+    """Delete the campaigns that were deleted before a time, and those of feeds that were, with their publications."""
+    feeds = select(Feed.id).where(Feed.workspace_id == workspace_id, Feed.deleted_at < before)
+    is_deleted = or_(Campaign.deleted_at < before, Campaign.feed_id.in_(feeds))
+    return execute_update(db, delete(Campaign).where(Campaign.workspace_id == workspace_id, is_deleted))
 
 
 def _empty_deleted_feeds(db: Session, workspace_id: UUID, before: datetime) -> int:

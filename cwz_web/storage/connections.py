@@ -42,6 +42,11 @@ REFERENCES: dict[str, Callable[[int], str]] = {
         "This connection cannot be deleted: %(count)s templates use it",
         count,
     ),
+    "campaigns": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s campaign uses it",
+        "This connection cannot be deleted: %(count)s campaigns use it",
+        count,
+    ),
     "auto_runs": lambda count: ngettext(
         "This connection cannot be deleted: %(count)s automatic run uses it",
         "This connection cannot be deleted: %(count)s automatic runs use it",

@@ -13,6 +13,7 @@ from webtest import TestApp
 from cwz_web.campaigns.decisions import Verdict, decide
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.publications import discard, list_publications, roll_back
+from cwz_web.feeds.models import Feed
 from cwz_web.runs.image_deletion import delete_images, restore_images
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
@@ -62,9 +63,21 @@ def test_nothing_is_found_before_anything_is_public(reader: Reader, make: Factor
     assert reader.app.get(f"{parts.path}?{parts.query}").body.startswith(b"\xff\xd8")
     assert list(reader.rows("title")[0]) == ["sku", "title", "brand", "price", "design_rule", "design_label"]
     reader.app.get(reader.url(campaign=uuid4()), status=404)
+    for model in (Campaign, Feed):
+        with make.database.transaction(reader.setting.space.id) as db:
+            db.execute(update(model).values(deleted_at="2026-01-01T00:00:00Z"))
+        reader.app.get(reader.url(), status=404)
+        with make.database.transaction(reader.setting.space.id) as db:
+            db.execute(update(model).values(deleted_at=None))
+        reader.app.get(reader.url())
+
+
+def test_changed_photo_column_is_not_public(reader: Reader, make: Factory) -> None:
+    reader.publish_next()
+    tag = {"If-None-Match": reader.app.get(reader.url()).headers["ETag"]}
     with make.database.transaction(reader.setting.space.id) as db:
-        db.execute(update(Campaign).values(deleted_at="2026-01-01T00:00:00Z"))
-    reader.app.get(reader.url(), status=404)
+        db.execute(update(Campaign).values(photo_column="title"))
+    reader.app.get(reader.url(), headers=tag, status=304)
 
 
 def test_feed_switches_whole_and_back_to_the_same_bytes(reader: Reader, make: Factory) -> None:

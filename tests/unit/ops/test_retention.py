@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
+from cwz_web.campaigns.models import Campaign, PublicationChange, PublicationRow
 from cwz_web.db.pagination import first_id
 from cwz_web.feeds.models import Feed, FeedImport, Item, ItemVersion
 from cwz_web.generation.models import ApiKey, ApiRequest, UsageDay
@@ -176,6 +177,31 @@ def test_rows_of_deleted_feeds_are_deleted_after_a_month(make: Factory, services
         assert db.get(Feed, (space.id, old.id)) is not None  # the feed itself stays for its runs
         assert db.scalar(text("SELECT count(*) FROM runs WHERE id = :id"), {"id": run.id}) == 1
     assert left == {young.id, there.id}
+
+
+def test_deleted_campaigns_and_those_of_deleted_feeds_are_purged_after_a_month(
+    make: Factory, services: Services
+) -> None:
+    space = make.workspace()
+    template, gone = make.template(space), make.feed(space)
+    young, old, there = (make.campaign(make.feed(space), template) for _ in range(3))
+    of_gone = make.campaign(gone, template)
+    kept = [make.publication(campaign) for campaign in (young, old, there, of_gone)]
+    with make.database.transaction(space.id) as db:
+        for campaign, days in ((young, 29), (old, 31)):
+            db.merge(campaign).deleted_at = days_ago(days)
+        db.merge(gone).deleted_at = days_ago(31)
+        for campaign, publication in zip((young, old, there, of_gone), kept, strict=True):
+            row = PublicationRow(key="1", since=0, data={}, designs=[1], images={})
+            row.workspace_id, row.campaign_id = space.id, campaign.id
+            change = PublicationChange(position=1, key="1", kind="new")
+            change.workspace_id, change.publication_id = space.id, publication.id
+            db.add_all([row, change])
+    assert delete_expired_records(services.database, policy())["campaigns"] == 2
+    with make.database.transaction(space.id) as db:
+        assert set(db.scalars(select(Campaign.id))) == {young.id, there.id}
+        assert set(db.scalars(select(PublicationRow.campaign_id))) == {young.id, there.id}
+        assert set(db.scalars(select(PublicationChange.publication_id))) == {kept[0].id, kept[2].id}
 
 
 def test_api_requests_are_deleted_by_age_and_number(

@@ -65,3 +65,10 @@ def test_upload_of_an_unknown_connection_keeps_all(make: Factory, space: Workspa
         db.get_one(Upload, (space.id, upload.id)).connection_id = None
     with pytest.raises(ConnectionInUseError, match="1 upload could be stored in it"):
         delete(make, former)
+
+
+def test_connection_of_a_campaign_is_kept(make: Factory, space: Workspace, former: Connection) -> None:
+    make.campaign(make.feed(space), make.template(space), connection_id=former.id)
+    change_default(make, space)
+    with pytest.raises(ConnectionInUseError, match="1 campaign uses it"):
+        delete(make, former)
