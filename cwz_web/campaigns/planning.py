@@ -27,7 +27,7 @@ from cwz_web.feeds.imports import KEPT_REVISIONS
 from cwz_web.feeds.models import Feed
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.runs.selection import SELECTED
-from cwz_web.values.formats import DEFAULT_LOCALE
+from cwz_web.values.formats import DEFAULT_LOCALE, Unclear
 from cwz_web.workspaces.models import Workspace
 
 BATCH = 10_000
@@ -74,6 +74,11 @@ class _Plan:
         for design in designs:
             if len(self.samples[design]) < SAMPLES:
                 self.samples[design].append(key)
+
+    def add_unclear(self, rule: int, key: str, unclear: Unclear) -> None:
+        self.unclear_count[rule] += 1
+        if len(self.unclear_first[rule]) < SAMPLES:
+            self.unclear_first[rule].append((key, unclear.reason))
 
 
 def is_planned(db: Session, campaign: Campaign) -> bool:
@@ -159,41 +164,52 @@ def _plan_changed(
     progress: Progress | None,
 ) -> list[str]:
     """Match the rows that can have changed, and stage those that have. Return the keys that no longer belong to it."""
-    joins = joined_feeds(db, campaign)
     removed: list[str] = []
     read = 0
-    connection = raw_connection(db)
-    query, parameters = _rows_query(campaign, matcher.sources, joins, since)
-    with connection.cursor("campaign_rows") as cursor:
-        cursor.execute(query, parameters)
-        for batch in _batches(cursor):
-            staged = []
-            for key, revision, is_selected, old, joined, is_joined_same, *values in batch:
-                if not is_selected:
-                    if old is not None:
-                        removed.append(key)
-                    continue
-                match = matcher.match(key, values)
-                for rule, unclear in match.unclear.items():
-                    plan.unclear_count[rule] += 1
-                    if len(plan.unclear_first[rule]) < SAMPLES:
-                        plan.unclear_first[rule].append((key, unclear.reason))
-                if since is not None and old is not None:
-                    plan.counts[tuple(old)] -= 1
-                plan.add(key, match.designs)
-                if old is None or tuple(old) != match.designs or not is_joined_same:
-                    staged.append((key, list(match.designs), joined, revision))
-            plan.changed += len(staged)
-            _copy(connection, staged)
-            read += len(batch)
-            if progress:
-                progress(read)
+    for batch in scan_rows(db, campaign, matcher.sources, since):
+        staged = []
+        for key, revision, is_selected, old, joined, is_same, *values in batch:
+            if not is_selected:
+                if old is not None:
+                    removed.append(key)
+                continue
+            match = matcher.match(key, values)
+            for rule, unclear in match.unclear.items():
+                plan.add_unclear(rule, key, unclear)
+            if since is not None and old is not None:
+                plan.counts[tuple(old)] -= 1
+            plan.add(key, match.designs)
+            if old is None or tuple(old) != match.designs or not is_same:
+                staged.append((key, list(match.designs), joined, revision))
+        plan.changed += len(staged)
+        _copy(raw_connection(db), staged)
+        read += len(batch)
+        if progress:
+            progress(read)
     return removed
 
 
-def _batches(cursor: Any) -> Iterator[list[Any]]:
-    while batch := cursor.fetchmany(BATCH):
-        yield batch
+def scan_rows(
+    db: Session, campaign: Campaign, sources: Sequence[Source], since: Mapping[str, int] | None = None
+) -> Iterator[list[Any]]:
+    """Yield batches of a campaign's rows: all, or those that later revisions of its feeds concern.
+
+    Args:
+        db: a transaction in the workspace.
+        campaign: the campaign.
+        sources: what is compared of them.
+        since: the revisions by the ids of the feeds; None for all rows.
+
+    Yields:
+        Batches of rows: the key, the revision, whether the campaign has the row, its earlier designs, its joined cells,
+        whether neither its cells nor its joined ones have changed, and the values of the sources as JSON.
+    """
+    query, parameters = _rows_query(campaign, sources, joined_feeds(db, campaign), since)
+    with raw_connection(db).cursor("campaign_rows") as cursor:
+        cursor.execute(query, parameters)
+        batch: list[Any]
+        while batch := list(cursor.fetchmany(BATCH)):
+            yield batch
 
 
 def _copy(connection: psycopg.Connection[Any], rows: Iterable[tuple[str, list[int], str | None, int]]) -> None:

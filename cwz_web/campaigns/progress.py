@@ -26,7 +26,7 @@ from cwz_web.campaigns.publications import (
 )
 from cwz_web.campaigns.rendering import has_unfinished_runs, start_missing_runs
 from cwz_web.campaigns.rules import next_time
-from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets
+from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets, staged_rows
 from cwz_web.campaigns.timeline import write_state
 from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
@@ -117,13 +117,13 @@ def _prepare(db: Session, campaign: Campaign, quotas: Quotas) -> None:
         return
     targets = find_targets(db, campaign)
     quota = quotas.of(campaign.workspace_id, find_plan_status(db, campaign.workspace_id))
-    runs = start_missing_runs(db, targets, quota)
-    if runs:
-        log.info("campaign is rendered", campaign=str(campaign.id), runs=len(runs))
-        if any(not run.finished_at for run in runs):
+    with staged_rows(db, targets):
+        runs = start_missing_runs(db, targets, quota)
+        if runs:
+            log.info("campaign is rendered", campaign=str(campaign.id), runs=len(runs))
             return
-    public = get_public(db, campaign)
-    write_state(db, targets, (public.timeline, public.designs) if public else None)
+        public = get_public(db, campaign)
+        write_state(db, targets, (public.timeline, public.designs) if public else None)
     created = create_publications(db, campaign, targets.phases)
     campaign.is_requested = False
     for publication in created:

@@ -19,6 +19,7 @@ from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy, find_reasons
 from cwz_web.campaigns.rules import Phase
+from cwz_web.campaigns.targets import hash_joins
 from cwz_web.campaigns.timeline import SHOWN_ROWS
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.i18n import gettext
@@ -178,9 +179,11 @@ def compare(db: Session, campaign: Campaign, publication: Publication, base: Pub
         text("DELETE FROM publication_changes WHERE workspace_id = :workspace AND publication_id = :publication"),
         values,
     )
-    db.execute(_bind(_INSERT_CHANGES.format(rows=rows, base_rows=base_rows)), values)
     publication.base_id = base.id if base else None
-    publication.updated = db.execute(_bind(_COUNT_UPDATED.format(rows=rows, base_rows=base_rows)), values).scalar_one()
+    with hash_joins(db):
+        db.execute(_bind(_INSERT_CHANGES.format(rows=rows, base_rows=base_rows)), values)
+        updated = db.execute(_bind(_COUNT_UPDATED.format(rows=rows, base_rows=base_rows)), values)
+    publication.updated = updated.scalar_one()
     recount(db, campaign, publication)
 
 

@@ -27,7 +27,7 @@ _INSERT_ITEMS = bind_wanted(f"""
 
 
 def start_missing_runs(db: Session, targets: Targets, quota: Quota) -> list[Run]:
-    """Start a run for each design with images that do not exist, in the caller's transaction.
+    """Start a run for each design with images of staged rows that do not exist, in the caller's transaction.
 
     Raises:
         QuotaExceededError: the quota does not allow so many images; then none of the runs may start.

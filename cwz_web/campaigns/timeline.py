@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import SmallInteger
 
-from cwz_web.campaigns.targets import CHANGED_ROWS, WANTED_IMAGES, Targets, bind_wanted
+from cwz_web.campaigns.targets import WANTED_IMAGES, Targets, bind_wanted, hash_joins
 from cwz_web.db.session import execute_update
 from cwz_web.runs.missing_photos import OnMissingPhoto
 
@@ -33,26 +33,26 @@ SHOWN_ROWS = f"""
 # The results that count as an image of the row, by the state of the item.
 _COMPLETE, _ALSO_INCOMPLETE = ["done"], ["done", "incomplete"]
 
-_STAGE = bind_wanted(f"""
-    CREATE TEMPORARY TABLE prepared_rows ON COMMIT DROP AS
-    WITH results AS (
-        SELECT key, design,
-               CASE WHEN template IS NULL THEN '[]' ELSE jsonb_agg(image_id ORDER BY output) END AS ids,
-               CASE WHEN bool_or(template IS NOT NULL AND state IS NULL) THEN 'missing'
-                    WHEN bool_or(state = 'failed') THEN 'failed'
-                    WHEN bool_or(state <> ALL(:complete)) THEN 'incomplete'
-                    ELSE 'ok' END AS state,
-               coalesce(sum(findings), 0) AS findings
-        FROM ({WANTED_IMAGES}) AS image GROUP BY key, design, template
-    )
-    SELECT row.key, row.data, row.designs,
-           coalesce(
-               (SELECT jsonb_object_agg(results.design,
-                    jsonb_build_object('i', ids, 's', results.state, 'f', results.findings))
-                FROM results WHERE results.key = row.key), '{{}}') AS images,
-           CAST(NULL AS jsonb) AS decisions
-    FROM ({CHANGED_ROWS}) AS row
+_STAGE_RESULTS = bind_wanted(f"""
+    CREATE TEMPORARY TABLE target_results ON COMMIT DROP AS
+    SELECT key, design,
+           CASE WHEN template IS NULL THEN '[]' ELSE jsonb_agg(image_id ORDER BY output) END AS ids,
+           CASE WHEN bool_or(template IS NOT NULL AND state IS NULL) THEN 'missing'
+                WHEN bool_or(state = 'failed') THEN 'failed'
+                WHEN bool_or(state <> ALL(:complete)) THEN 'incomplete'
+                ELSE 'ok' END AS state,
+           coalesce(sum(findings), 0) AS findings
+    FROM ({WANTED_IMAGES}) AS image GROUP BY key, design, template
 """)  # noqa: S608 - composed of constants
+_STAGE = text("""
+    CREATE TEMPORARY TABLE prepared_rows ON COMMIT DROP AS
+    SELECT row.key, row.data, row.designs, coalesce(own.images, '{}') AS images, CAST(NULL AS jsonb) AS decisions
+    FROM target_rows AS row
+    LEFT JOIN (
+        SELECT key, jsonb_object_agg(design, jsonb_build_object('i', ids, 's', state, 'f', findings)) AS images
+        FROM target_results GROUP BY key
+    ) AS own ON own.key = row.key
+""")
 
 # Images of other phases, and decisions about images that are the same, stay.
 _KEEP_EARLIER = text("""
@@ -107,7 +107,7 @@ _INSERT = text("""
 
 
 def write_state(db: Session, targets: Targets, public: tuple[int, list[int]] | None) -> bool:
-    """Write the next state of a campaign's timeline, in the caller's transaction.
+    """Write the next state of a campaign's timeline for the staged rows, in the caller's transaction.
 
     Args:
         db: the caller's transaction, in which nothing else writes the campaign's timeline.
@@ -121,14 +121,18 @@ def write_state(db: Session, targets: Targets, public: tuple[int, list[int]] | N
     keeps = campaign.on_missing_photo != OnMissingPhoto.REPLACE
     parameters = targets.parameters() | {"complete": _COMPLETE if keeps else _ALSO_INCOMPLETE}
     values = {"workspace": campaign.workspace_id, "campaign": campaign.id, "state": campaign.timeline + 1}
-    db.execute(_STAGE, parameters)
+    db.execute(_STAGE_RESULTS, parameters)
+    db.execute(text("ANALYZE target_results"))
+    db.execute(_STAGE)
     db.execute(text("ANALYZE prepared_rows"))
-    db.execute(_KEEP_EARLIER, {**values, "stale": targets.stale})
-    if public:
-        db.execute(_KEEP_PUBLIC, {**values, "state": public[0], "active": public[1]})
-    db.execute(_DELETE_SAME, values)
-    closed, inserted = execute_update(db, _CLOSE, values), execute_update(db, _INSERT, values)
-    db.execute(text("DROP TABLE prepared_rows"))
+    with hash_joins(db):
+        db.execute(_KEEP_EARLIER, {**values, "stale": targets.stale})
+        if public:
+            db.execute(_KEEP_PUBLIC, {**values, "state": public[0], "active": public[1]})
+        db.execute(_DELETE_SAME, values)
+        closed = execute_update(db, _CLOSE, values)
+    inserted = execute_update(db, _INSERT, values)
+    db.execute(text("DROP TABLE prepared_rows, target_results"))
     campaign.prepared_plan, campaign.prepared_designs = campaign.plan, targets.fingerprints
     if closed or inserted:
         campaign.timeline += 1

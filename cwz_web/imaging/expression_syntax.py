@@ -182,6 +182,21 @@ def read_tokens(source: str) -> list[Token]:
     return list(_join_parts(list(_join_members(tokens))))
 
 
+def split_operands(source: str, sign: str) -> list[str]:
+    """Return the operands of an expression that && or || joins as a whole; the expression alone if it does not."""
+    operands, depth, start = [], 0, 0
+    for token in read_tokens(source):
+        if token.kind != "sign":
+            continue
+        depth += (token.text in _brackets) - (token.text in _brackets.values())
+        if depth == 0 and (token.text in ("?", ":") or (sign == "&&" and token.text == "||")):
+            return [source]
+        if depth == 0 and token.text == sign:
+            operands.append(source[start : token.start])
+            start = token.start + len(sign)
+    return [*operands, source[start:]]
+
+
 def _split(source: str) -> Iterator[Token]:
     position = 0
     while position < len(source):
