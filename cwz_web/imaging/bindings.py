@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cwz_web.i18n import gettext
-from cwz_web.imaging.filters import FILTERS, currency, decode_html, raw
+from cwz_web.imaging.filters import FILTERS, decode_html, raw
 from cwz_web.values.formats import Unclear
 
 # The locale of the image among the values of a row, if one was asked for. No field or expression has this name.
@@ -66,11 +66,6 @@ class Binding:
     field: str
     filters: tuple["BoundFilter", ...]
 
-    @property
-    def formats_money(self) -> bool:
-        """Whether a filter formats the value as an amount of money."""
-        return any(each.function is currency for each in self.filters)
-
     def resolve(self, values: Mapping[str, str]) -> tuple[str, Unclear | None]:
         """Return the text for a row, and why a filter left it as it was.
 
@@ -97,11 +92,6 @@ class BoundText:
     @property
     def fields(self) -> frozenset[str]:
         return frozenset(part.field for part in self.parts if isinstance(part, Binding))
-
-    @property
-    def money_fields(self) -> tuple[str, ...]:
-        """The fields whose values are formatted as amounts of money."""
-        return tuple(part.field for part in self.parts if isinstance(part, Binding) and part.formats_money)
 
     def resolve(self, values: Mapping[str, str]) -> tuple[str, tuple[tuple[str, Unclear], ...]]:
         """Return the text for a row, and the field of each value that a filter left as it was, with the reason.

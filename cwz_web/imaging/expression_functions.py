@@ -54,6 +54,12 @@ class UnclearError(Exception):
         super().__init__(reason)
 
 
+class ZeroPrice(str):
+    """A text with an amount of 0 that `money` has formatted, for the finding of a price of 0."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class EvaluationContext:
     """What an expression depends on beside the values of a row.
@@ -78,6 +84,7 @@ class Evaluation:
     Attributes:
         context: what it depends on beside the values.
         texts: the row's texts with their formats, which do not survive the library.
+        zero_amounts: the amounts of 0 that were formatted.
         currencies: the currencies of the amounts that were used; more than one is an error.
         unclear: why a function failed.
         is_empty: whether an empty value was used.
@@ -86,6 +93,7 @@ class Evaluation:
 
     context: EvaluationContext
     texts: Mapping[str, str]
+    zero_amounts: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
     unclear: Unclear | None = None
     is_empty: bool = False
@@ -278,7 +286,10 @@ def money(evaluation: Evaluation, amount: Value, currency: str = "", locale: str
     code = currency or value.currency or context.currency
     if not code:
         raise UnclearError(NO_CURRENCY)
-    return _certain(as_text(amount), filters.show_money(Money(value.amount, code), locale))
+    text = _certain(as_text(amount), filters.show_money(Money(value.amount, code), locale))
+    if not value.amount:
+        evaluation.zero_amounts.add(text)
+    return text
 
 
 def number(evaluation: Evaluation, value: Value, locale: str = "") -> str | None:

@@ -21,6 +21,7 @@ from cwz_web.imaging.expression_functions import (
     Function,
     UnclearError,
     Value,
+    ZeroPrice,
     as_decimal,
     as_text,
 )
@@ -126,7 +127,8 @@ class Expression:
 
         Returns:
             A text, a finite number, a boolean, a date (midnight in UTC) or a list of texts; None if it is empty; or the
-            reason why it is not certain, which continues a sentence that begins with the expression.
+            reason why it is not certain, which continues a sentence that begins with the expression. A text with an
+            amount of 0 that `money` has formatted is a ZeroPrice.
         """
         used = {name: values[name] for name in self.fields}
         used |= {part: values.get(part, unknown_part(part)) for part in self.photo_parts}
@@ -141,7 +143,7 @@ class Expression:
             result = self._execute(used, evaluation)
             # An error of a function can be left out by && and ||, but not that there was too much to do.
             evaluation.charge(0)
-            return _check_result(result)
+            return _mark_zero_price(_check_result(result), evaluation, used)
         except UnclearError as error:
             return error.unclear
 
@@ -347,6 +349,14 @@ def _check_result(value: object) -> Value:
     if not isinstance(value, str):
         raise UnclearError(gettext_lazy("is neither a text, a number, a date nor a list"))
     return _check_length([value])[0]
+
+
+def _mark_zero_price(result: Value, evaluation: Evaluation, used: Mapping[str, FieldValue]) -> Value:
+    """Return a result, a text with an amount of 0 as a ZeroPrice."""
+    if not isinstance(result, str):
+        return result
+    zeros = {*evaluation.zero_amounts, *(value for value in used.values() if isinstance(value, ZeroPrice))}
+    return ZeroPrice(result) if any(zero in result for zero in zeros) else result
 
 
 def _check_length(texts: list[str]) -> list[str]:

@@ -133,7 +133,7 @@ class PlannedLayer:
 
     def _zero_prices(self, values: Mapping[str, str]) -> Iterator[Finding]:
         """Yield the prices of 0 that the layer shows. The message has no value: 0 and 0.00 are the same image."""
-        for field in dict.fromkeys(field for bound in self.bound_texts for field in bound.money_fields):
+        for field in sorted(frozenset().union(*(bound.fields for bound in self.bound_texts))):
             if is_zero_price(field, values[field]):
                 message = gettext_lazy("shows a price of 0, the value of the field “%(field)s”", field=field)
                 yield Finding(FindingCode.VALUE_UNCLEAR, cut_message(message, MAX_MESSAGE_LENGTH), self.layer.name)

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from cwz_web.i18n import gettext_lazy
+from cwz_web.imaging.expression_functions import ZeroPrice
 from cwz_web.imaging.field_values import FieldText
 from cwz_web.imaging.filters import decode_html
 from cwz_web.values.formats import Unclear
@@ -58,8 +59,14 @@ def hide_old_prices(values: Mapping[str, str]) -> dict[str, HiddenPrice]:
 
 
 def is_zero_price(field: str, text: str) -> bool:
-    """Return whether a price is 0, as exports write what is not known: of a field for prices, or of type money."""
-    is_price = field == PRICE or (isinstance(text, FieldText) and isinstance(text.value, Money))
+    """Return whether a price is 0, as exports write what is not known: of a field for prices, or of type money.
+
+    It is that of a computed field, too, if `money` has formatted it there.
+    """
+    value = text.value if isinstance(text, FieldText) else None
+    if isinstance(value, ZeroPrice):
+        return True
+    is_price = field == PRICE or isinstance(value, Money)
     return is_price and read_number(decode_html(text)) == 0
 
 

@@ -6,11 +6,12 @@ Everything is evaluated once for a row, before anything is rendered, so that all
 from collections.abc import Mapping, Sequence
 
 from cwz_web.imaging.documents import ImageTemplate
-from cwz_web.imaging.expression_functions import EvaluationContext
+from cwz_web.imaging.expression_functions import EvaluationContext, ZeroPrice
 from cwz_web.imaging.expressions import parse_expression
 from cwz_web.imaging.field_values import computed_text, fit_field, result_key, value_of
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.imaging.photo_facts import PhotoFacts
+from cwz_web.imaging.prices import is_zero_price
 from cwz_web.imaging.repeats import repeated_expressions, row_expressions
 
 
@@ -53,7 +54,11 @@ class RowReader:
         for name, facts in photos.items():
             known |= facts.parts(name)
         for name, expression in self._computed:
-            text = computed_text(expression.evaluate(known, context), expression.source)
+            result = expression.evaluate(known, context)
+            uses_zero_price = any(is_zero_price(each, results[each]) for each in expression.fields)
+            if isinstance(result, ZeroPrice) and not uses_zero_price:
+                result = str(result)  # a difference, such as what is saved
+            text = computed_text(result, expression.source)
             results[name], known[name] = text, text.value
         for expression in self._expressions:
             result = expression.evaluate(known, context)

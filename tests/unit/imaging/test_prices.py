@@ -123,7 +123,35 @@ def test_price_of_zero_is_a_finding(field: dict[str, str], text: str, is_found: 
     for findings in (plan.compose(values, {}).findings, plan.lint(values, {})):
         found = [(each.layer, each.message) for each in findings if each.code == "value_unclear"]
         message = f"shows a price of 0, the value of the field “{name}”"
-        assert found == ([("Formatted", message)] if is_found else [])
+        assert found == ([("Formatted", message), ("Plain", message)] if is_found else [])
+
+
+@pytest.mark.parametrize(
+    ("expression", "price", "is_found"),
+    [
+        ('money(price, "EUR")', "0", True),
+        ('"from " + money(amount, "EUR")', "0", True),
+        ('money(price, "EUR")', "5", False),
+        ('amount > 0 ? money(amount, "EUR") : "Free"', "0", False),
+        ('money(price, "EUR") == "" ? "x" : "y"', "0", False),
+        ('money(amount - 5, "EUR")', "5", False),
+        ("string(title)", "0", False),
+    ],
+)
+def test_price_of_zero_in_a_computed_field_is_a_finding(expression: str, price: str, is_found: bool) -> None:
+    fields = [{"name": name, "label": name, "type": kind} for name, kind in [("price", "text"), ("amount", "money")]]
+    document = {
+        "canvas": {"width": 200, "height": 40},
+        "fields": [*fields, {"name": "title", "label": "Title", "type": "text"}],
+        "computed": [{"name": "shown", "value": expression}, {"name": "longer", "value": '"Now " + shown'}],
+        "layers": [{"type": "text", "name": each, "text": f"{{{{ {each} }}}}", **BOX} for each in ("shown", "longer")],
+    }
+    plan = Engine().plan(ImageTemplate.model_validate(document))
+    values = plan.fill_values({"price": price, "amount": price, "title": "0"})
+    for findings in (plan.compose(values, {}).findings, plan.lint(values, {})):
+        found = [each.message for each in findings if each.code == "value_unclear"]
+        message = "shows a price of 0, the value of the field “{}”"
+        assert found == ([message.format("shown"), message.format("longer")] if is_found else [])
 
 
 def test_old_price_without_a_field_for_the_price_is_shown() -> None:
