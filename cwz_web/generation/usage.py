@@ -219,7 +219,7 @@ def _warn(db: Session, quota: Quota, before: int, used: int, limit: int) -> None
         workspace = db.get_one(Workspace, quota.workspace_id)
         payload = {"percent": percent, "used": used, "limit": limit, "month": month_of().isoformat()}
         emit(db, quota.workspace_id, Event.QUOTA_REACHED, payload)
-        write = partial(_usage_email, workspace, percent, used, limit, f"{quota.url}/w/{workspace.slug}/api#usage")
+        write = partial(_usage_email, workspace, percent, used, limit, f"{quota.url}/w/{workspace.slug}/usage")
         email_admins(db, quota.workspace_id, write)
 
 

@@ -143,7 +143,7 @@ def _message(
                     images.append({"type": "image", "image_url": url, "alt_text": _plain(row.key) or "Image"})
         case _:
             sentence = f"{payload.get('percent', '')} % of this month’s images are used."
-            link = ("View usage", f"{base}/api#usage")
+            link = ("View usage", f"{base}/usage")
     said = f"*{_plain(workspace.name)}* {_plain(sentence)}"
     section = {"type": "section", "text": {"type": "mrkdwn", "text": said[:MAX_TEXT]}}
     button = {"type": "button", "text": {"type": "plain_text", "text": link[0]}, "url": link[1], "action_id": "open"}

@@ -110,7 +110,8 @@ def search(context: WorkspaceResource, request: Request) -> SearchPage:
 
 
 def _find_pages(request: Request, text: str) -> Iterator[SearchResult]:
-    missing = ("usage",) if request.services.settings.billing.enabled else ("billing",)
+    has_billing = request.services.settings.billing.enabled and request.has_permission(Permission.BILLING_MANAGE)
+    missing = ("usage",) if has_billing else ("billing",)
     for kind, pages in ((gettext("Action"), ACTIONS), (gettext("Page"), PAGES)):
         for segments, message, icon, permission in pages:
             label = gettext(message)

@@ -1,4 +1,4 @@
-"""The usage of a workspace, where the installation has no plans; with plans, the page "Billing" shows it."""
+"""The usage of a workspace. Where there are plans, those who manage billing see it on the page "Billing"."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -7,7 +7,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.billing.plans import count_usage
+from cwz_web.billing.plans import count_usage, find_plan
 from cwz_web.generation.key_list import list_key_names
 from cwz_web.generation.usage import month_of, next_month, usage_by_subject
 from cwz_web.i18n import gettext
@@ -44,10 +44,12 @@ class UsagePage:
 )
 def usage_page(context: WorkspaceResource, request: Request) -> UsagePage | Response:
     """Show what the workspace has used."""
-    if request.services.billing is not None:
+    has_plans = request.services.billing is not None
+    if has_plans and request.has_permission(Permission.BILLING_MANAGE):
         return HTTPSeeOther(request.path_in("billing"))
     db, workspace_id = request.db, context.access.workspace_id
     used, counts = usage_by_subject(db, workspace_id), count_usage(db, workspace_id)
+    plan = find_plan(request.services.settings, request.workspace.plan_status.plan) if has_plans else None
     total = used.pop(workspace_id, 0)
     quota = request.services.quotas.of(workspace_id, request.workspace.plan_status)
     names = list_key_names(db, workspace_id)
@@ -55,7 +57,7 @@ def usage_page(context: WorkspaceResource, request: Request) -> UsagePage | Resp
     older = sum(used.values()) - sum(images for _, images in by_key)
     rest = [(gettext("Older keys"), older), (gettext("Runs, previews and signed URLs"), total - sum(used.values()))]
     return UsagePage(
-        meters=list_meters(total, quota.limit or 0, counts, plan=None),
+        meters=list_meters(total, quota.limit or 0, counts, plan),
         sources=[source for source in [*sorted(by_key, key=lambda source: -source[1]), *rest] if source[1] > 0],
         resets_on=next_month(month_of()),
         days=find_day_usage(db, workspace_id),

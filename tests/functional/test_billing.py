@@ -268,8 +268,14 @@ def test_only_admins_see_billing(subscriber: StripeCustomer, app: TestApp, make:
         here = f"/w/{subscriber.space.slug}"
         other.get(f"{here}/billing", status=status)
         found = [link["href"] for link in other.get(f"{here}/search?q=").html.select(".search-results a")]
-        assert f"{here}/usage" not in found, "it is a part of billing"
         assert (f"{here}/billing" in found) == (status == 200)
+        assert (f"{here}/usage" in found) == (status != 200), "it is a part of billing"
+        usage = other.get(f"{here}/usage", status=303 if status == 200 else 200)
+        page = usage if status != 200 else usage.follow(status=200)
+        assert [each["max"] for each in page.html.find_all("progress")][:1] == ["1"], "the images of the plan"
+        assert bool(page.html.find("section", {"aria-labelledby": "plans"})) == (status == 200)
+        link = f"{here}/{'billing' if status == 200 else 'usage'}"
+        assert page.html.select_one(f'nav a[href="{link}"]')
 
 
 @pytest.mark.parametrize("order", range(3))

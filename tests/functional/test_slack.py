@@ -141,6 +141,7 @@ def test_admin_connects_slack_and_channel_receives_posts(
     [post] = server.posts()
     assert post["channel"] == "C1"
     assert "80 %" in post["text"]
+    assert f"/w/{space.slug}/usage" in str(post["blocks"])
     form = choice(app, space)
     assert form["channel"].value == "C1"
     form["event.quota.reached"] = False

@@ -133,6 +133,7 @@ def test_admins_get_one_email_at_80_and_one_at_100_percent(make: Factory, mailbo
         "80 % of this month's images used",
     ]
     assert any("8 of its 10 images" in text_of(email) for email in emails)
+    assert all(f"/w/{counter.space.slug}/usage" in text_of(email) for email in emails)
 
 
 @given(st.dates(max_value=date(9999, 11, 30)))
