@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import Literal
 from uuid import UUID
 
+from pyramid.view import view_config
+
 from cwz_web.generation.api_request_list import (
     METHODS,
     PERIODS,
@@ -22,7 +24,6 @@ from cwz_web.ops.retention import MAX_API_REQUESTS
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import RequestLog
 from cwz_web.web.lists import Filter, ListControls, ListForm, filter_labels, keep_url, read_list_form
-from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 
 FIRST_SERVER_ERROR = 500
@@ -72,23 +73,35 @@ class RequestChart:
 
 
 @dataclass(frozen=True)
-class RequestListPage:
-    """What api/requests.jinja2 and api/_requests.jinja2 show.
+class RequestListPart:
+    """What api/_requests.jinja2 shows."""
+
+    requests: list[RequestRow]
+    list: ListControls
+
+
+@dataclass(frozen=True)
+class RequestListPage(RequestListPart):
+    """What api/requests.jinja2 shows.
 
     `days` is how long requests are kept; 0 if the operator keeps no log. At most `max_rows` are kept, and
     `max_per_minute` are recorded. Only the first page of all requests has a chart.
     """
 
-    requests: list[RequestRow]
-    list: ListControls
     days: int
     max_rows: int
     max_per_minute: int
     chart: RequestChart | None
 
 
-@page_view("api/requests.jinja2", "api/_requests.jinja2", context=RequestLog, permission=Permission.REQUEST_LOG_VIEW)
-def list_requests(context: RequestLog, request: Request) -> RequestListPage:
+@view_config(
+    context=RequestLog,
+    request_method="GET",
+    renderer="api/_requests.jinja2",
+    permission=Permission.REQUEST_LOG_VIEW,
+    partial=True,
+)
+def list_requests(context: RequestLog, request: Request) -> RequestListPart:
     """Show a page of the requests, newest first, of all or of those that match the filters."""
     db, workspace_id = request.db, request.workspace.workspace_id
     form = read_list_form(RequestListForm, request)
@@ -103,22 +116,41 @@ def list_requests(context: RequestLog, request: Request) -> RequestListPage:
             period=form.period,
             after=form.after or None,
         )
-    keys, days = list_key_names(db, workspace_id), request.services.settings.retention.request_days
+    keys = list_key_names(db, workspace_id)
     controls = ListControls(
         noun="requests",
         search=form.search,
-        filters=_filters(form, keys, days),
+        filters=_filters(form, keys, request.services.settings.retention.request_days),
         count=page.count,
         after=str(form.after),
         next_after=page.next_after,
         placeholder=gettext("Search by path or request ID…"),
     )
     keep_url(request, controls)
-    rows = [_request_row(found, keys) for found in page.rows]
-    # Only the whole page shows it.
-    is_first = page.rows and not controls.is_filtered and not form.after
-    chart = _describe_chart(count_requests_by_minute(db, workspace_id, datetime.now(UTC))) if is_first else None
-    return RequestListPage(rows, controls, days, MAX_API_REQUESTS, MAX_PER_MINUTE, chart)
+    return RequestListPart([_request_row(found, keys) for found in page.rows], controls)
+
+
+@view_config(
+    context=RequestLog,
+    request_method="GET",
+    renderer="api/requests.jinja2",
+    permission=Permission.REQUEST_LOG_VIEW,
+    partial=False,
+)
+def request_log(context: RequestLog, request: Request) -> RequestListPage:
+    """Show the requests, with a chart of the last hour above all of them."""
+    part = list_requests(context, request)
+    chart = None
+    if part.requests and not part.list.is_filtered and not part.list.after:
+        minutes = count_requests_by_minute(request.db, request.workspace.workspace_id, datetime.now(UTC))
+        chart = _describe_chart(minutes)
+    return RequestListPage(
+        **vars(part),
+        days=request.services.settings.retention.request_days,
+        max_rows=MAX_API_REQUESTS,
+        max_per_minute=MAX_PER_MINUTE,
+        chart=chart,
+    )
 
 
 def _describe_chart(minutes: list[RequestMinute]) -> RequestChart:
