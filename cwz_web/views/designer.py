@@ -67,7 +67,7 @@ from cwz_web.web.design_forms import (
     replaces_other_condition,
 )
 from cwz_web.web.design_selection import Change, Typed
-from cwz_web.web.forms import CSRF_FIELD, Form, find_repeated_fields, read_form
+from cwz_web.web.forms import Form, find_repeated_fields, read_form, typed_values
 from cwz_web.web.layer_forms import FieldGroup, is_open, list_groups, serialize_layer, translate_group
 from cwz_web.web.notices import add_notice
 from cwz_web.web.rendering import page_view
@@ -255,7 +255,7 @@ def design_page(context: TemplateResource, request: Request) -> DesignerPage:
 def change_draft(context: TemplateResource, request: Request) -> DesignerPage | Response:
     """Change the draft. The forms of the page are one open set of fields, so they are no form models."""
     template = context.row
-    typed = {name: value for name, value in request.POST.items() if isinstance(value, str) and name != CSRF_FIELD}
+    typed = typed_values(request.POST)
     draft = lock_draft(request.db, template)
     selection = parse_selection(request.GET)
     try:

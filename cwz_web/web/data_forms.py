@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.documents import MAX_COMPUTED_FIELDS, MAX_TABLE_ENTRIES, MAX_TABLES, ImageTemplate
 from cwz_web.imaging.expression_functions import FUNCTIONS
@@ -168,8 +170,7 @@ def read_data_values(document: ImageTemplate, typed: Typed) -> dict[str, str]:
             values |= {f"{number}.key": key, f"{number}.value": value}
         return values if old in document.tables else {}
     parts = document.fields if typed.get("do") == "field" else document.computed
-    part = next((each.model_dump(mode="json") for each in parts if each.name == old), {})
-    return {name: str(value or "") for name, value in part.items()}
+    return next((_form_values(each) for each in parts if each.name == old), {})
 
 
 def merge_rows(document: ImageTemplate, typed: Typed, changed: Collection[str]) -> dict[str, str]:
@@ -226,6 +227,11 @@ def list_functions() -> Sequence[FunctionHelp]:
     )
 
 
+def _form_values(part: BaseModel) -> dict[str, str]:
+    """Return the values of a field or a computed field as its form has them."""
+    return {name: str(value or "") for name, value in part.model_dump(mode="json").items()}
+
+
 def _replaced(parts: Iterable[dict[str, object]], old: str, new: Mapping[str, object]) -> list[dict[str, object]]:
     """Return parts with one of them replaced, or with a new one behind them."""
     replaced = [{**part, **new} if old and part["name"] == old else part for part in parts]
@@ -253,10 +259,7 @@ def _read_table(typed: Typed) -> dict[str, str]:
 
 
 def _field_forms(document: ImageTemplate, refused: Typed | None, error: str) -> list[FieldForm]:
-    forms = [
-        FieldForm(field.name, {key: str(value or "") for key, value in field.model_dump(mode="json").items()})
-        for field in document.fields
-    ]
+    forms = [FieldForm(field.name, _form_values(field)) for field in document.fields]
     forms.append(FieldForm("", {}))
     if refused is None:
         return forms
