@@ -22,10 +22,11 @@ from cwz_web.billing.subscriptions import (
 )
 from cwz_web.db.session import enter_workspace
 from cwz_web.generation.usage import month_of, monthly_usage, next_month
-from cwz_web.i18n import gettext, gettext_noop, long_date, money, ngettext
+from cwz_web.i18n import gettext, gettext_noop, long_date, money
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import BillingResource
 from cwz_web.settings import Plan
+from cwz_web.views.plan_features import list_plan_features
 from cwz_web.views.usage_chart import DayUsage, find_day_usage
 from cwz_web.views.usage_meters import Meter, list_meters
 from cwz_web.web.forms import Form, read_form
@@ -99,10 +100,10 @@ class BillingRow:
 
 @dataclass(frozen=True)
 class Offer:
-    """A paid plan: its name, its limits, and its prices by lookup key."""
+    """A paid plan: its name, what it includes, and its prices by lookup key."""
 
     label: str
-    limits: list[str]
+    features: list[str]
     prices: dict[str, str]
 
 
@@ -299,28 +300,15 @@ def _offers(request: Request) -> list[Offer]:
     except StripeUnavailableError as error:
         log.warning("stripe prices unavailable", reason=str(error))
         prices = {}
-    plans = [plan for plan in request.services.settings.plan.values() if plan.prices]
+    settings = request.services.settings
+    plans = [plan for plan in settings.plan.values() if plan.prices]
     return [
         Offer(
-            plan.label, _describe_limits(plan), {key: _price_text(prices[key]) for key in plan.prices if key in prices}
+            plan.label,
+            list_plan_features(plan, settings.retention.history_days),
+            {key: _price_text(prices[key]) for key in plan.prices if key in prices},
         )
         for plan in plans
-    ]
-
-
-def _describe_limits(plan: Plan) -> list[str]:
-    """Return the limits of a plan in words; 0 is unlimited."""
-    images = ngettext("%(count)s image a month", "%(count)s images a month", plan.images)
-    members = ngettext("%(count)s member", "%(count)s members", plan.members)
-    connections = ngettext("%(count)s storage connection", "%(count)s storage connections", plan.connections)
-    feeds = ngettext("%(count)s feed", "%(count)s feeds", plan.feeds)
-    uploads = ngettext("%(count)s upload", "%(count)s uploads", plan.uploads)
-    return [
-        images if plan.images else gettext("Unlimited images a month"),
-        members if plan.members else gettext("Unlimited members"),
-        connections if plan.connections else gettext("Unlimited storage connections"),
-        feeds if plan.feeds else gettext("Unlimited feeds"),
-        uploads if plan.uploads else gettext("Unlimited uploads"),
     ]
 
 

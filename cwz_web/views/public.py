@@ -14,10 +14,11 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.billing.stripe_api import Price, StripeUnavailableError
-from cwz_web.i18n import gettext, long_date, ngettext
+from cwz_web.i18n import gettext, long_date
 from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security_claims import SecurityClaims, load_claims
-from cwz_web.settings import PRICING, Operator, Plan, Settings
+from cwz_web.settings import PRICING, Operator, Settings
+from cwz_web.views.plan_features import list_plan_features
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -206,25 +207,9 @@ def _plan_cards(request: Request) -> list[PlanCard]:
             plan.label,
             [prices[key] for key in plan.prices if key in prices],
             is_free=not plan.prices,
-            features=_plan_features(plan, settings.retention.history_days),
+            features=list_plan_features(plan, settings.retention.history_days),
         )
         for plan in settings.plan.values()
-    ]
-
-
-def _plan_features(plan: Plan, history_days: int) -> list[str]:
-    images, members, connections, feeds = plan.images, plan.members, plan.connections, plan.feeds
-    days = min(plan.history_days or history_days, history_days)
-    return [
-        ngettext("%(count)s image per month", "%(count)s images per month", images)
-        if images
-        else gettext("Unlimited images per month"),
-        ngettext("%(count)s member", "%(count)s members", members) if members else gettext("Unlimited members"),
-        ngettext("%(count)s storage connection", "%(count)s storage connections", connections)
-        if connections
-        else gettext("Unlimited storage connections"),
-        ngettext("%(count)s feed", "%(count)s feeds", feeds) if feeds else gettext("Unlimited feeds"),
-        ngettext("%(count)s day of history", "%(count)s days of history", days),
     ]
 
 

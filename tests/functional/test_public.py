@@ -171,6 +171,7 @@ def test_pricing_shows_plans_with_prices_of_stripe(
     page = app_with(shared_paid_services).get("/pricing")
     text = " ".join(page.html.find("main").text.split())
     assert "3 images per month" in text  # as SMALL_PLANS has it
+    assert "2 uploads" in text
     assert re.search(r"€ ?\d|\d ?€|\$\d", text), text
     assert "Free" in text
     assert "after 7 days the workspace becomes read-only" in text
