@@ -134,11 +134,9 @@ def context(browser: Browser, installation: Installation, console_errors: list[s
 
 @pytest.fixture
 def page(context: BrowserContext, demo_session: StorageState) -> Page:
-    """The demo workspace in a browser that is signed in to it."""
+    """An empty page of a browser that is signed in to the demo workspace."""
     context.add_cookies(demo_session["cookies"])
-    page = context.new_page()
-    page.goto("/w/demo")
-    return page
+    return context.new_page()
 
 
 @pytest.fixture
@@ -166,6 +164,8 @@ def find_defects(
             viewport=DESKTOP,
             reduced_motion="reduce",  # no color is in transition
         )
+        # Not evaluated in each page: the browser compiles an init script once.
+        context.add_init_script(AXE)
         page, defects = context.new_page(), []
 
         def run_axe(theme: str, options: dict[str, object]) -> None:
@@ -177,7 +177,6 @@ def find_defects(
             response = page.goto(path)
             if response is None or response.status not in (200, 404):
                 defects.append((path, "not shown"))
-            page.evaluate(AXE)
             for step in steps:
                 step(page)
                 run_axe("light", {})

@@ -90,7 +90,7 @@ def test_ad_is_built_from_blank_and_rendered_as_shown(designer: Designer, instal
     assert editor.layer("Badge")["show_if"]["field"] == "discount"
     answer = httpx.post(
         f"{installation.url}/v1/images",
-        headers={"Authorization": f"Bearer {installation.demo()['api_key']}", "Accept": "image/png"},
+        headers={"Authorization": f"Bearer {installation.demo_details['api_key']}", "Accept": "image/png"},
         json={"template": designer.path.rpartition("/")[2], "format": "png"},
     )
     image = pyvips.Image.new_from_buffer(answer.content, "").numpy()

@@ -14,6 +14,7 @@ from tests.stripe_server import StripeServer, signed
 
 
 def test_subscribing_activates_plan(page: Page, stripe: StripeServer, installation: Installation) -> None:
+    page.goto("/w/demo")
     page.get_by_role("link", name="Billing").click()
     expect(page.get_by_text("of 100", exact=False).first).to_be_visible()
     page.get_by_role("button", name=re.compile("a month")).first.click()
@@ -34,6 +35,7 @@ def test_worker_and_render_worker_expose_metrics(installation: Installation) -> 
 
 
 def test_operator_reaches_operations_page(page: Page) -> None:
+    page.goto("/w/demo")
     page.get_by_role("link", name="Demo user").click()
     page.get_by_role("link", name="Operations").click()
     expect(page.get_by_text("Active queue consumers")).to_be_visible()
@@ -42,7 +44,7 @@ def test_operator_reaches_operations_page(page: Page) -> None:
 def test_slack_is_connected_configured_and_disconnected(
     page: Page, slack: SlackServer, find_defects: Callable[..., list[object]]
 ) -> None:
-    page.get_by_role("link", name="Settings").click()
+    page.goto("/w/demo/settings")
     page.get_by_role("link", name="Slack").click()
     page.get_by_role("link", name="Add to Slack").click()
     expect(page.get_by_role("heading", name="Harbour Goods")).to_be_visible()

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, StorageState, expect
+
+from tests.installation import Installation
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def designer(page: Page) -> Page:
 
 
 @pytest.fixture(autouse=True)
-def no_more_templates(page: Page) -> Iterator[None]:
+def no_more_templates(page: Page, installation: Installation) -> Iterator[None]:
     """The demo is left as other tests expect it: the templates that were made are deleted again."""
     yield
     for path in set(re.findall(r"/w/demo/templates/[0-9a-f-]{36}", page.request.get("/w/demo/templates").text())):
@@ -29,8 +31,7 @@ def no_more_templates(page: Page) -> Iterator[None]:
             continue
         token = re.search(r'name="csrf_token" value="([^"]+)"', shown)
         assert token is not None
-        origin = page.url.partition("/w/")[0]
-        page.request.post(f"{path}/delete", form={"csrf_token": token[1]}, headers={"Origin": origin})
+        page.request.post(f"{path}/delete", form={"csrf_token": token[1]}, headers={"Origin": installation.url})
 
 
 def layers(page: Page) -> list[str]:
@@ -163,9 +164,11 @@ def test_late_response_does_not_overwrite_newer_change(designer: Page) -> None:
     expect(page.locator("#p-text")).to_have_value("Second and last")
 
 
-def test_designer_works_without_javascript(context: BrowserContext, page: Page) -> None:
-    still = context.browser.new_context(  # type: ignore[union-attr]
-        java_script_enabled=False, storage_state=context.storage_state(), base_url=page.url.partition("/w/")[0]
+def test_designer_works_without_javascript(
+    browser: Browser, demo_session: StorageState, installation: Installation
+) -> None:
+    still = browser.new_context(
+        java_script_enabled=False, storage_state=demo_session, base_url=installation.url
     ).new_page()
     still.goto("/w/demo/templates/new")
     still.get_by_role("link", name=re.compile("^Quote")).click()

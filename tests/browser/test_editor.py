@@ -160,7 +160,7 @@ def read_pixels(editor: Editor) -> Any:
 
 def test_stage_at_100_percent_is_the_rendered_image(make_editor: Any, installation: Installation) -> None:
     editor = make_editor(MIXED)
-    demo = installation.demo()
+    demo = installation.demo_details
     answer = httpx.post(
         f"{installation.url}/v1/images",
         headers={"Authorization": f"Bearer {demo['api_key']}", "Accept": "image/png"},

@@ -4,7 +4,9 @@ import re
 import zipfile
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, StorageState, expect
+
+from tests.installation import Installation
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -16,6 +18,7 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
         urls.append(request.url)
 
     page.on("request", record)
+    page.goto("/w/demo")
     page.get_by_role("link", name="Feeds", exact=True).first.click()
     page.get_by_role("link", name="Upload feed").click()
     page.get_by_label("Drop your product export here").set_input_files(DATA / "shopify-apparel.csv")  # sent at once
@@ -76,7 +79,7 @@ def test_file_chosen_before_the_script_has_loaded_is_sent(page: Page) -> None:
 
 
 def test_preview_follows_typing(page: Page) -> None:
-    page.get_by_role("link", name="Templates", exact=True).first.click()
+    page.goto("/w/demo/templates")
     page.get_by_role("link", name="Product card").click()
     page.wait_for_url("**/templates/*")
     page.wait_for_load_state()
@@ -87,11 +90,10 @@ def test_preview_follows_typing(page: Page) -> None:
     expect(page.get_by_label("Title title")).to_be_focused()
 
 
-def test_runs_and_templates_work_without_javascript(context: BrowserContext, page: Page) -> None:
-    state = context.storage_state()
-    plain = context.browser.new_context(
-        java_script_enabled=False, storage_state=state, base_url=page.url.partition("/w/")[0]
-    )  # type: ignore[union-attr]
+def test_runs_and_templates_work_without_javascript(
+    browser: Browser, demo_session: StorageState, installation: Installation
+) -> None:
+    plain = browser.new_context(java_script_enabled=False, storage_state=demo_session, base_url=installation.url)
     still = plain.new_page()
     still.goto("/w/demo/runs/new")
     still.get_by_role("button", name=re.compile("Continue with .* rows")).click()
@@ -108,6 +110,7 @@ def test_runs_and_templates_work_without_javascript(context: BrowserContext, pag
 def test_injected_markup_is_inert(page: Page, console_errors: list[str]) -> None:
     """What an attacker could smuggle into a page has no nonce: htmx does nothing with it, and no script runs."""
     asked: list[str] = []
+    page.goto("/w/demo")
     page.on("request", lambda request: asked.append(request.url))
     page.evaluate(
         """() => {
@@ -168,6 +171,7 @@ def test_search_by_keyboard_and_ended_session(page: Page) -> None:
 
 def test_theme_is_switched_and_remembered(page: Page) -> None:
     page.emulate_media(color_scheme="light")
+    page.goto("/w/demo/feeds")
     page.get_by_role("button", name="Theme").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.reload()
