@@ -1,5 +1,6 @@
 """A real Chromium against a real installation. The machine's Chromium is found by scripts/get_chromium.py."""
 
+import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
@@ -107,6 +108,15 @@ def demo_session(browser: Browser, installation: Installation) -> StorageState:
         page.get_by_role("button", name="Explore the demo").click()
         page.wait_for_url("**/w/demo")
         return context.storage_state()
+
+
+@pytest.fixture(scope="session")
+def csrf_token(browser: Browser, installation: Installation, demo_session: StorageState) -> str:
+    """The token of the forms of that session."""
+    with browser.new_context(base_url=installation.url, storage_state=demo_session) as context:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', context.request.get("/w/demo/webhooks").text())
+    assert token is not None
+    return token[1]
 
 
 @pytest.fixture

@@ -129,15 +129,15 @@ def walk(layers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def make_editor(page: Page, installation: Installation) -> Iterator[Callable[[dict[str, Any]], Editor]]:
+def make_editor(
+    page: Page, installation: Installation, csrf_token: str
+) -> Iterator[Callable[[dict[str, Any]], Editor]]:
     """Creates templates in the demo, which are deleted again, and opens them in the editor."""
     made: list[str] = []
 
     def post(path: str, **fields: Any) -> APIResponse:
-        token = re.search(r'name="csrf_token" value="([^"]+)"', page.request.get("/w/demo").text())
-        assert token is not None
         headers = {"Origin": installation.url}
-        return page.request.post(path, multipart={"csrf_token": token[1], **fields}, headers=headers)
+        return page.request.post(path, multipart={"csrf_token": csrf_token, **fields}, headers=headers)
 
     def make(document: dict[str, Any]) -> Editor:
         file = {"name": "template.json", "mimeType": "application/json", "buffer": json.dumps(document).encode()}
