@@ -57,6 +57,7 @@ _STAGE = text("""
       AND (CAST(:column AS text) = '' OR strpos(lower(row.data ->> :column), lower(:text)) > 0)
       AND (:verdict <> 'accept' OR row.images -> CAST(change.design AS text) -> 'i' <> '[]'
            AND NOT jsonb_path_exists(row.images -> CAST(change.design AS text) -> 'i', '$[*] ? (@ == null)'))
+      AND (:verdict <> 'former' OR change.base_images IS NOT NULL)
 """).bindparams(bindparam("designs", type_=ARRAY(SmallInteger)))
 _INSERT = text("""
     INSERT INTO publication_rows (
@@ -116,7 +117,8 @@ def decide(
         db: the caller's transaction.
         campaign: the campaign.
         publication: the publication.
-        verdict: what is decided. Only complete or incomplete images can be accepted.
+        verdict: what is decided. Only complete or incomplete images can be accepted, and only a row that is public can
+            keep its public image.
         account_id: who decides; None for an API key.
         keys: only rows with these keys.
         designs: only rows with these designs.

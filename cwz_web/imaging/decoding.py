@@ -231,6 +231,19 @@ def _examined_pixels(data: bytes, header: pyvips.Image, side: int = EXAMINED_SID
     return _to_srgb_pixels(image, grayscale=False)[0]
 
 
+def decode_pixels(data: bytes, side: int) -> tuple[Pixels, bool]:
+    """Return an image in sRGB with alpha, at most `side` pixels long, and whether it is opaque.
+
+    Raises:
+        InvalidImageError: the image cannot be decoded.
+    """
+    header = _read_header(data)
+    try:
+        return _examined_pixels(data, header, side), not header.hasalpha()
+    except pyvips.Error:
+        raise InvalidImageError(gettext_lazy("The image is damaged and cannot be decoded")) from None
+
+
 def _adjusted_pixels(layer: ImageLayer, image: pyvips.Image) -> tuple[Pixels, bool]:
     """Return an image in sRGB with the layer's adjustments, and whether it is opaque. Raises pyvips.Error."""
     pixels, opaque = _to_srgb_pixels(image, grayscale=layer.grayscale)

@@ -11,10 +11,13 @@ import numpy as np
 
 from cwz_web.imaging.compositing import RGB, WHITE, Pixels, flatten, new_canvas
 from cwz_web.imaging.composition import Composition
+from cwz_web.imaging.decoding import decode_pixels
 from cwz_web.imaging.effects import shrink
 
 # Larger images are reduced before they are compared, which takes four arrays of this many pixels.
 MAX_COMPARED_PIXELS = 4_000_000
+# Files are reduced to this side first: of an image that is much longer than wide, many pixels are left.
+MAX_SIDE = 4_000
 BLACK: RGB = (0, 0, 0)
 # The colors of the smallest and of the largest difference.
 SMALL, LARGE = np.array((255, 176, 0)), np.array((196, 0, 40))
@@ -42,8 +45,31 @@ class PixelDifference:
         return self.changed / self.total
 
 
-def compare_images(before: Composition, after: Composition) -> PixelDifference:
-    """Compare two images, which can have different sizes; their upper left corners are on one another."""
+def compare_files(before: bytes, after: bytes, *, threshold: int = 0, side: int = MAX_SIDE) -> PixelDifference:
+    """Compare two image files.
+
+    Args:
+        before: the older file.
+        after: the newer one.
+        threshold: as in `compare_images`; files of lossy formats differ slightly where they show the same.
+        side: they are compared at most so many pixels long.
+
+    Raises:
+        InvalidImageError: a file cannot be decoded.
+    """
+    decoded = [decode_pixels(data, side) for data in (before, after)]
+    old, new = (Composition(pixels, has_alpha=not is_opaque) for pixels, is_opaque in decoded)
+    return compare_images(old, new, threshold)
+
+
+def compare_images(before: Composition, after: Composition, threshold: int = 0) -> PixelDifference:
+    """Compare two images, which can have different sizes; their upper left corners are on one another.
+
+    Args:
+        before: the older image.
+        after: the newer one.
+        threshold: by how much a channel of a pixel may differ, of 255, before the pixel counts as changed.
+    """
     grounds = (WHITE, BLACK) if before.has_alpha or after.has_alpha else (WHITE,)
     scale = _scale(before, after)
     pairs = [(_opaque(before, ground, scale), _opaque(after, ground, scale)) for ground in grounds]
@@ -51,6 +77,7 @@ def compare_images(before: Composition, after: Composition) -> PixelDifference:
     amount = _amount(old, new)
     for pair in pairs[1:]:
         np.maximum(amount, _amount(*pair), out=amount)
+    amount[amount <= threshold] = 0
     common = min(old.shape[0], new.shape[0]) * min(old.shape[1], new.shape[1])
     total = old.shape[0] * old.shape[1] + new.shape[0] * new.shape[1] - common
     return PixelDifference(int(np.count_nonzero(amount)), total, _draw_heat(old, new, amount))

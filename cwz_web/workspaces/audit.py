@@ -76,6 +76,7 @@ AUDIT_LABELS = {
     "member.leave": gettext_noop("Left the workspace"),
     "member.remove": gettext_noop("Removed {target} from the workspace"),
     "member.role": gettext_noop("Changed the role of {target} from {previous_role} to {role}"),
+    "publication.approve": gettext_noop("Approved publication {number} of {target}"),
     "publication.decide": gettext_noop("Decided about {rows} rows of publication {number} of {target}"),
     "publication.discard": gettext_noop("Discarded publication {number} of {target}"),
     "publication.publish": gettext_noop("Published publication {number} of {target}"),

@@ -6,7 +6,9 @@ import pytest
 from cwz_web.imaging import pixel_difference
 from cwz_web.imaging.compositing import RGB, Pixels, new_canvas
 from cwz_web.imaging.composition import Composition
-from cwz_web.imaging.pixel_difference import compare_images
+from cwz_web.imaging.encoders import Format, Output, encode
+from cwz_web.imaging.errors import InvalidImageError
+from cwz_web.imaging.pixel_difference import compare_files, compare_images
 
 GRAY: RGB = (120, 120, 120)
 
@@ -73,3 +75,16 @@ def test_large_images_are_reduced(monkeypatch: pytest.MonkeyPatch) -> None:
     found = compare_images(opaque(200, 100), opaque(200, 100, (0, 0, 0)))
     assert found.heat.shape == (50, 100, 4)
     assert found.share == 1
+
+
+def test_files_are_compared_with_a_threshold() -> None:
+    old, new = new_canvas(40, 20, (100, 100, 100)), new_canvas(40, 20, (100, 100, 100))
+    new[:, :10, 0] = 110
+    new[:5, 30:, 1] = 200
+    files = [encode(pixels, Output(format=Format.PNG)) for pixels in (old, new)]
+    assert compare_files(*files).changed == 250
+    difference = compare_files(*files, threshold=16)
+    assert (difference.changed, difference.total) == (50, 800)
+    assert np.ptp(difference.heat[10, 5, :3]) == 0, "a pixel below the threshold is gray"
+    with pytest.raises(InvalidImageError):
+        compare_files(files[0], b"\x89PNG")
