@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session
 from sqlalchemy.types import SmallInteger
 
+from cwz_web.campaigns.checks import enqueue_check
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.publications import WAITING, NotPublishableError, count_changes
 from cwz_web.campaigns.timeline import SHOWN_ROWS
@@ -170,6 +171,7 @@ def decide(
         publication.findings += int(after.findings - before.findings)
         publication.approvals = []
         count_changes(db, publication)
+        enqueue_check(db, publication)
     db.execute(text("DROP TABLE decided"))
     return rows
 

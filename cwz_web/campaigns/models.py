@@ -158,6 +158,7 @@ class Publication(WorkspaceOwned, Base):
         photo_column: the column of the original photos.
         reasons: why it needs a decision (`policy.Reason` as JSON).
         approvals: the accounts that have approved it.
+        checks: what was found in its images, grouped (`checks.FindingGroup` as JSON); NULL before that is known.
         images_deleted: whether images of it were deleted since, so that it cannot be published again.
     """
 
@@ -182,6 +183,7 @@ class Publication(WorkspaceOwned, Base):
     design_counts: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default="{}")
     reasons: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     approvals: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
+    checks: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     columns: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     photo_column: Mapped[str] = mapped_column(default="", server_default="")
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
@@ -232,7 +234,8 @@ class PublicationRow(Base):
             "ix_publication_rows_faulty",
             "workspace_id",
             "campaign_id",
-            postgresql_where=text("is_faulty AND until IS NULL"),
+            "key",
+            postgresql_where=text("is_faulty"),
         ),
         Index("ix_publication_rows_since", "workspace_id", "campaign_id", "since"),
         Index(
@@ -289,4 +292,12 @@ class PublicationChange(Base):
         Index("ix_publication_changes_state", "workspace_id", "publication_id", "state", "position"),
         Index("ix_publication_changes_design", "workspace_id", "publication_id", "design", "position"),
         Index("ix_publication_changes_key", "workspace_id", "publication_id", "key"),
+        Index(
+            "ix_publication_changes_difference",
+            "workspace_id",
+            "publication_id",
+            "difference",
+            "position",
+            postgresql_where=text("difference IS NOT NULL"),
+        ),
     )

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import SmallInteger
 
+from cwz_web.campaigns.checks import enqueue_check
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy, find_reasons
@@ -185,6 +186,7 @@ def compare(db: Session, campaign: Campaign, publication: Publication, base: Pub
         updated = db.execute(_bind(_COUNT_UPDATED.format(rows=rows, base_rows=base_rows)), values)
     publication.updated = updated.scalar_one()
     recount(db, campaign, publication)
+    enqueue_check(db, publication)
 
 
 def recount(db: Session, campaign: Campaign, publication: Publication) -> None:

@@ -7,7 +7,8 @@ import structlog
 from procrastinate import JobContext
 from sqlalchemy import select, text
 
-from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.checks import group_findings, measure_differences
+from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.progress import CampaignStoppedError, advance, enqueue_advance, load_campaign, plan_campaign
 from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, LongRetry, app
 
@@ -45,6 +46,19 @@ def advance_campaign(context: JobContext, workspace_id: str, campaign_id: str) -
         with extra["database"].transaction(key[0]) as db:
             campaign = db.get_one(Campaign, key)
             campaign.error_message, campaign.is_requested, campaign.next_at = str(error), False, None
+
+
+@app.task(name="campaigns.check_publication", queue=PREPARE_QUEUE, pass_context=True)
+def check_publication(context: JobContext, workspace_id: str, publication_id: str) -> None:
+    """Group what was found in the images of a publication, and measure how much its rows changed."""
+    extra, key = context.additional_context, (UUID(workspace_id), UUID(publication_id))
+    database = extra["database"]
+    with database.transaction(key[0]) as db:
+        publication = db.get(Publication, key)
+        if publication is None:
+            return
+        group_findings(db, publication)
+    measure_differences(database.transaction, extra["providers"], *key)
 
 
 @app.task(name="campaigns.advance_for_feed", queue=FEEDS_QUEUE, pass_context=True)

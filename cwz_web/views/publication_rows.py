@@ -16,6 +16,7 @@ from pyramid.view import view_config
 from sqlalchemy import select
 
 from cwz_web.campaigns.changes import find_change, find_rows, load_images, load_rows, neighbors
+from cwz_web.campaigns.checks import FAULTS, read_groups
 from cwz_web.campaigns.decisions import VERDICT_LABELS, Verdict
 from cwz_web.campaigns.matching import InvalidConditionError, compile_condition
 from cwz_web.campaigns.matching import Verdict as RuleVerdict
@@ -29,6 +30,7 @@ from cwz_web.generation.models import Image
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.encoders import Format, Output, encode
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.imaging.findings import FindingCode
 from cwz_web.imaging.pixel_difference import compare_files
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import CampaignResource, PublicationResource
@@ -69,6 +71,22 @@ ROW_STATES = {
     "incomplete": gettext_noop("Incomplete"),
     "failed": gettext_noop("Failed"),
     "missing": gettext_noop("Without image"),
+}
+FINDING_LABELS = {
+    "failed": gettext_noop("Image failed"),
+    "missing": gettext_noop("No image"),
+    "incomplete": gettext_noop("Image incomplete"),
+    FindingCode.PHOTO_MISSING: gettext_noop("Photo missing"),
+    FindingCode.ROW_EMPTY: gettext_noop("Value missing"),
+    FindingCode.PHOTO_CUT_OFF: gettext_noop("Photo cut off"),
+    FindingCode.PHOTO_UNPROCESSED: gettext_noop("Photo not processed"),
+    FindingCode.OVERFLOW: gettext_noop("Text does not fit"),
+    FindingCode.BELOW_MINIMUM: gettext_noop("Text below its minimum size"),
+    FindingCode.TOO_HIGH: gettext_noop("Content too high"),
+    FindingCode.MISSING_GLYPH: gettext_noop("Letters missing in the font"),
+    FindingCode.UNSCANNABLE: gettext_noop("Code cannot be scanned"),
+    FindingCode.BAD_CODE: gettext_noop("Invalid code"),
+    FindingCode.VALUE_UNCLEAR: gettext_noop("Unclear value"),
 }
 # The decision that the product makes itself: a row without a complete image keeps the public one.
 AUTOMATIC = "kept"
@@ -129,6 +147,36 @@ class SheetPageModel:
     total: int | None
     next_query: str | None
     searched: int
+
+
+@dataclass(frozen=True)
+class ShownGroup:
+    """Rows of a design in which the same was found.
+
+    Attributes:
+        label: what was found.
+        is_fault: whether the rows have no complete image.
+        message: what was found in one of them.
+        examples: the first rows.
+        list_path: the path of all rows, if they can be listed.
+    """
+
+    label: str
+    layer: str
+    design: str
+    message: str
+    is_fault: bool
+    rows: int
+    examples: list[SheetCell]
+    list_path: str
+
+
+@dataclass(frozen=True)
+class CheckPage:
+    """What publications/check.jinja2 shows; `groups` is None before the images were checked."""
+
+    head: PublicationHead
+    groups: list[ShownGroup] | None
 
 
 @dataclass(frozen=True)
@@ -328,6 +376,44 @@ def _shown(row: PublicationRow, design: int) -> list[Any] | None:
     if decision:
         return decision["i"]
     return image["i"] if image and image["s"] == "ok" else None
+
+
+@view_config(
+    context=PublicationResource,
+    name="check",
+    request_method="GET",
+    renderer="publications/check.jinja2",
+    permission=Permission.VIEW,
+)
+def show_check(context: PublicationResource, request: Request) -> CheckPage:
+    """Show what was found in all images of a publication, grouped, the worst first."""
+    publication = context.row
+    head, groups = describe_head(request, publication, "check"), read_groups(publication)
+    if groups is None:
+        return CheckPage(head, None)
+    names, active = design_names(publication.rules), set(publication.designs)
+    rows = load_rows(request.db, head.campaign, publication.timeline, {key for group in groups for key in group.keys})
+    designs = {key: next((each for each in row.designs if each in active), 0) for key, row in rows.items()}
+    cells = _sheet_cells(request, head, [(row, designs[key]) for key, row in rows.items()], names)
+    examples = {cell.key: cell for cell in cells}
+    return CheckPage(
+        head,
+        [
+            ShownGroup(
+                label=gettext(FINDING_LABELS[group.code]) if group.code in FINDING_LABELS else group.code,
+                layer=group.layer,
+                design=names.get(group.design or 0, ""),
+                message=group.message,
+                is_fault=group.code in FAULTS,
+                rows=group.rows,
+                examples=[examples[key] for key in group.keys if key in examples],
+                list_path=f"{head.here}/sheet?{urlencode({'faulty': '1', 'design': group.design or ''})}"
+                if group.code in FAULTS
+                else "",
+            )
+            for group in groups
+        ],
+    )
 
 
 @view_config(

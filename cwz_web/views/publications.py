@@ -274,7 +274,7 @@ def describe_head(request: Request, publication: Publication, page: str = "") ->
     can_approve = request.has_permission(Permission.CAMPAIGN_APPROVE)
     waits = publication.state in WAITING
     base = request.db.get(Publication, (publication.workspace_id, publication.base_id)) if publication.base_id else None
-    tabs = {"": gettext("Difference"), "sheet": gettext("All rows")}
+    tabs = {"": gettext("Difference"), "sheet": gettext("All rows"), "check": gettext("Check")}
     return PublicationHead(
         campaign=campaign,
         publication=publication,
@@ -327,7 +327,7 @@ def _counts(publication: Publication, here: str) -> list[Count]:
         Count(gettext("Other cells"), publication.updated),
         Count(gettext("Image kept"), publication.kept, f"{here}?kind={KEPT}" if publication.kept else ""),
         Count(gettext("Without image"), publication.missing, f"{here}/sheet?faulty=1" if publication.missing else ""),
-        Count(gettext("Findings"), publication.findings),
+        Count(gettext("Findings"), publication.findings, f"{here}/check"),
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from webtest import TestApp
 
 from cwz_web.campaigns.changes import find_rows
+from cwz_web.campaigns.checks import group_findings, measure_differences
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy
 from cwz_web.views import publications
@@ -42,6 +43,12 @@ class Pages(Setting):
     def post(self, name: str, publication: Publication | None = None, status: int = 303, **fields: Any) -> Any:
         token = self.app.get(f"/w/{self.space.slug}/feeds").html.find("input", {"name": "csrf_token"})["value"]
         return self.app.post(f"{self.path(publication)}/{name}", {"csrf_token": token, **fields}, status=status)
+
+    def check(self) -> None:
+        """Check the images of the newest publication, as the job does."""
+        with self.make.database.transaction(self.space.id) as db:
+            group_findings(db, db.merge(self.newest))
+        measure_differences(self.make.database.transaction, self.make.services.providers, self.space.id, self.newest.id)
 
     def approve(self, publication: Publication | None = None, status: int = 303) -> Any:
         publication = publication or self.newest
@@ -110,6 +117,11 @@ def test_difference_has_filters_and_pages(app: TestApp, make: Factory, monkeypat
     assert keys(pages.get(search="5")) == ["5"]
     assert keys(pages.get(design="1", kind="changed")) == ["1", "3"]
     assert keys(pages.get(state="failed")) == []
+    assert keys(pages.get(sort="difference")) == [], "nothing was measured yet"
+    pages.check()
+    measured = pages.get(sort="difference")
+    assert sorted(keys(measured)) == ["1", "3"]
+    assert "of the pixels" in measured.text
     assert keys(pages.get(kind="nonsense", design="x", after="-1", sort="1")) == ["1", "3", "4", "5"]
     monkeypatch.setattr(publications.find_changes, "__defaults__", ((0, 0), 3))
     first = pages.get()
@@ -278,6 +290,28 @@ def test_contact_sheet_has_all_rows(app: TestApp, make: Factory, monkeypatch: py
     assert cells(app.get(first.html.select_one(".more a")["href"])) == ["4"]
     link = page.html.select_one(".sheet a")["href"]
     assert "Takes the row" in app.get(link).text
+
+
+def test_check_groups_findings_of_all_rows(app: TestApp, make: Factory) -> None:
+    pages = Pages(app, make, is_active=True)
+    assert "are being checked" in pages.get("check").text
+    pages.check()
+    assert "Image: Photo missing" in pages.get("check").text
+    pages.import_rows(ROWS.replace(b"Red", b"Word " * 80).replace(b"Blue", b"Word " * 80))
+    pages.settle()
+    pages.check()
+    page = pages.get("check")
+    groups = [[each.h2.text, each.select_one(".badge").text] for each in page.html.select(".finding-groups > li")]
+    assert groups == [
+        ["Image: Photo missing", "2 rows"],
+        ["Title: Text does not fit", "1 row"],
+        ["Title: Text does not fit", "1 row"],
+        ["Image: Photo missing", "1 row"],
+        ["Image: Photo missing", "1 row"],
+    ]
+    first = page.html.select(".finding-groups > li")[1]
+    assert [link.text.strip() for link in first.select(".sheet a")] == ["1"]
+    assert counts(page)["Findings"] == "6"
 
 
 def test_row_says_which_rule_took_it_and_why(app: TestApp, make: Factory) -> None:
