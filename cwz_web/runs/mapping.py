@@ -96,6 +96,7 @@ COMPARED_PRICE = PRICE + FALLBACK
 SAMPLE = 20
 # In a mapping: the field stays empty. A field that is not in the mapping shows the template's default.
 EMPTY = ""
+TITLE = TemplateField(name="title", label="Title")
 _image_url = re.compile(r"\Ahttps?://\S+\.(?:jpe?g|png|webp|gif|avif)(?:\?\S*)?\Z", re.IGNORECASE)
 
 
@@ -209,6 +210,11 @@ def used_mapping(mapping: Mapping[str, str], used: Collection[str]) -> dict[str,
     prices = {name for name in mapping if _meaning(name) in ("price", "old_price")}
     needed = {*used, *prices} if prices.intersection(used) else set(used)
     return {name: column for name, column in mapping.items() if name in needed}
+
+
+def find_title_column(columns: Sequence[str]) -> str:
+    """Return the column of a feed that names a row for people; EMPTY if none does."""
+    return guess_mapping([TITLE], columns, ())[TITLE.name]
 
 
 def title_field(mapping: Mapping[str, str]) -> str | None:

@@ -23,7 +23,7 @@ from cwz_web.imaging.template_parts import TemplateField
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateResource
 from cwz_web.runs.feed_fields import propose_fields
-from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, formats_of, guess_mapping
+from cwz_web.runs.mapping import EMPTY, SAMPLE, apply_mapping, find_title_column, formats_of, guess_mapping
 from cwz_web.runs.stress_rows import StressRow, find_stress_rows, scan_items
 from cwz_web.storage.contract import StorageError
 from cwz_web.stored_messages import translate_stored
@@ -33,7 +33,6 @@ from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
 FOUND_ROWS = 20
-TITLE = TemplateField(name="title", label="Title")
 FILES = ("upload:", "http://", "https://")
 # Fields that a hint names.
 MAX_NAMED = 3
@@ -98,7 +97,7 @@ def search_rows(context: TemplateResource, request: Request) -> FoundRows:
     query = read_query(RowsQuery, request.GET)
     feed = _find_feed(request, query.feed)
     page = find_items(request.db, feed, RowQuery(text=query.text.strip()), limit=FOUND_ROWS)
-    title_column = guess_mapping([TITLE], feed.columns, ())["title"]
+    title_column = find_title_column(feed.columns)
     rows = [FoundRow(item.position, item.key, _describe_row(item.data, title_column)) for item in page.items]
     return FoundRows(rows, bool(page.next_after))
 

@@ -1,28 +1,41 @@
-"""The search of a workspace: pages, actions, templates, feeds, runs and rows by name or key, and the API reference."""
+"""The search of a workspace: pages, actions, templates, feeds, runs, rows and images, and the API reference."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
+from uuid import UUID
 
 from pydantic import ConfigDict, Field
 from sqlalchemy import select
 
 from cwz_web.feeds.models import Feed, Item
+from cwz_web.feeds.queries import RowQuery, find_items, list_feeds
 from cwz_web.feeds.variants import clean_key
+from cwz_web.generation.images import find_images
 from cwz_web.generation.models import Template
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
+from cwz_web.runs.mapping import EMPTY, find_title_column
 from cwz_web.runs.run_list import search_runs
 from cwz_web.views.docs import GUIDES
+from cwz_web.views.images import image_links
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
+from cwz_web.web.text import shorten
 
 # How many results of each kind are shown.
 MAX_RESULTS = 6
 MAX_FEEDS = 200
+# Titles of rows and names of images have no index: a text of at least MIN_SCANNED characters is looked for in the rows
+# of the newest TITLE_FEEDS feeds, one after the other, until TITLE_SECONDS are over, and in the newest images.
+MIN_SCANNED = 2
+TITLE_FEEDS = 20
+TITLE_SECONDS = 0.1
+MAX_LABEL = 80
 # Segments of the path, label and icon of each page, and who can open it.
 PAGES = (
     ((), gettext_noop("Overview"), "layout-dashboard", Permission.VIEW),
@@ -79,12 +92,13 @@ class SearchForm(Form):
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A page that was found, and what it is."""
+    """A page that was found, and what it is; an image has the path of a thumbnail."""
 
     label: str
     kind: str
     icon: str
     path: str
+    thumbnail: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,9 +113,9 @@ class SearchPage:
     "search.jinja2", "_search_results.jinja2", context=WorkspaceResource, name="search", permission=Permission.VIEW
 )
 def search(context: WorkspaceResource, request: Request) -> SearchPage:
-    """Find pages, actions, templates, feeds and runs by a part of their names, and rows by their key."""
+    """Find pages, actions, templates, feeds, runs and images by a part of their names, and rows by key or title."""
     text = (read_form(SearchForm, request.GET).value or SearchForm()).q.strip()
-    finders = (_find_pages, _find_rows, _find_named, _find_runs, _find_docs)
+    finders = (_find_pages, _find_rows, _find_named, _find_runs, _find_titles, _find_images, _find_docs)
     results = [result for find in finders for result in find(request, text)]
     if text:
         path = f"{request.path_in('images')}?{urlencode({'search': text})}"
@@ -151,6 +165,45 @@ def _find_named(request: Request, text: str) -> Iterator[SearchResult]:
             yield SearchResult(row.name, kind, icon, request.path_in(segment, row.id))
 
 
+def _find_titles(request: Request, text: str) -> Iterator[SearchResult]:
+    """Find rows with this text in the column that names them."""
+    if len(text) < MIN_SCANNED:
+        return
+    deadline, found = time.monotonic() + TITLE_SECONDS, 0
+    for feed in list_feeds(request.db, request.workspace.workspace_id, limit=TITLE_FEEDS):
+        column = find_title_column(feed.columns)
+        if column == EMPTY:
+            continue
+        page = find_items(request.db, feed, RowQuery(text=text, column=column), limit=MAX_RESULTS - found)
+        for item in page.items:
+            # A row with this key is found by it.
+            if item.key != clean_key(text):
+                title = shorten(item.data[column], MAX_LABEL)
+                label = title if title == item.key else f"{title} · {item.key}"
+                yield SearchResult(label, _row_kind(feed.name), "rows-3", _row_path(request, feed.id, item.key))
+        found += len(page.items)
+        if found >= MAX_RESULTS or time.monotonic() > deadline:
+            return
+
+
+def _find_images(request: Request, text: str) -> Iterator[SearchResult]:
+    """Find the newest images with this text in their name."""
+    if len(text) < MIN_SCANNED:
+        return
+    page = find_images(request.db, request.workspace.workspace_id, name=text, limit=MAX_RESULTS)
+    for link in image_links(request, page.images):
+        path = request.path_in("images", link.image.id)
+        yield SearchResult(link.image.name, gettext("Image"), "image", path, link.path)
+
+
+def _row_path(request: Request, feed_id: UUID, key: str) -> str:
+    return f"{request.path_in('feeds', feed_id, 'row')}?{urlencode({'key': key})}"
+
+
+def _row_kind(feed: str) -> str:
+    return gettext("Row of %(feed)s", feed=feed)
+
+
 def _find_rows(request: Request, text: str) -> Iterator[SearchResult]:
     """Find rows with exactly this key, which an index finds in each feed."""
     if not text:
@@ -167,5 +220,5 @@ def _find_rows(request: Request, text: str) -> Iterator[SearchResult]:
         Item.workspace_id == workspace_id, Item.feed_id.in_(names), Item.key == clean_key(text)
     )
     for row in request.db.execute(keys.limit(MAX_RESULTS)):
-        path = f"{request.path_in('feeds', row.feed_id, 'row')}?{urlencode({'key': row.key})}"
-        yield SearchResult(row.key, gettext("Row of %(feed)s", feed=names[row.feed_id]), "rows-3", path)
+        path = _row_path(request, row.feed_id, row.key)
+        yield SearchResult(row.key, _row_kind(names[row.feed_id]), "rows-3", path)
