@@ -10,10 +10,12 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.ops.retention import RetentionPolicy
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceCollection, WorkspaceResource
 from cwz_web.storage.connections import connect_ready_storage
 from cwz_web.values.formats import LocaleCode
+from cwz_web.views.retention_periods import RetentionPeriod, list_retention_periods
 from cwz_web.web.forms import (
     MAX_NAME_LENGTH,
     FieldError,
@@ -111,6 +113,7 @@ class SettingsPage:
     Attributes:
         requires_second_factor: Whether the check box is ticked.
         restore_days: For how many days a deleted workspace can be restored.
+        retention: How long data is kept.
     """
 
     form: SubmittedForm[SettingsForm]
@@ -118,6 +121,7 @@ class SettingsPage:
     locale: str
     currency: str
     restore_days: int
+    retention: list[RetentionPeriod]
     notice: str | None
 
 
@@ -144,6 +148,9 @@ def _settings_page(context: WorkspaceResource, request: Request, form: Submitted
         locale=workspace.locale or "",
         currency=workspace.currency or "",
         restore_days=GRACE.days,
+        retention=list_retention_periods(
+            RetentionPolicy.from_settings(request.services.settings), request.workspace.plan_status.plan
+        ),
         notice=gettext("Settings saved.") if request.GET.get("done") == "saved" and not form.errors else None,
     )
 

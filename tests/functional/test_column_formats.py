@@ -60,6 +60,7 @@ def test_invalid_format_is_rejected_and_kept(user: FeedUser, fields: dict[str, s
 def test_settings_have_a_locale_and_a_currency(app: TestApp, make: Factory) -> None:
     user = FeedUser(app, make, Role.ADMIN)
     settings = user.app.get(f"/w/{user.space.slug}/settings")
+    assert settings.html.find(id="retention").find_next("td").text == "Until they are deleted"
     form = next(form for form in settings.forms.values() if "second_factor_required" in form.fields)
     form["locale"], form["currency"] = "de-AT", "chf"
     saved = form.submit().follow()
