@@ -40,7 +40,7 @@ from cwz_web.campaigns.rules import (
     Window,
     phases,
 )
-from cwz_web.campaigns.targets import MissingTemplateError, count_missing, find_targets
+from cwz_web.campaigns.targets import MissingTemplateError, count_images_to_render
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.feeds.limits import MAX_NAME
 from cwz_web.feeds.models import Feed
@@ -582,7 +582,7 @@ def _plan(db: Session, campaign: Campaign, *, is_large: bool) -> CampaignPlan:
     try:
         if not is_large:
             plan_campaign(db, campaign)
-        to_render = sum(count_missing(db, find_targets(db, campaign)).values())
+        to_render = sum(count_images_to_render(db, campaign).values())
     except (CampaignStoppedError, InvalidSettingsError, MissingTemplateError, UnknownSizeError) as error:
         to_render, error_message = None, str(error)
     now, rules = datetime.now(UTC), campaign.design_rules

@@ -12,9 +12,10 @@ from cwz_web.campaigns.matching import compile_condition
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.planning import campaign_fields
 from cwz_web.campaigns.rules import RULES, Design, DesignRule, check_rules
-from cwz_web.feeds.columns import ColumnType
+from cwz_web.feeds.columns import ColumnType, normalize_name
 from cwz_web.feeds.models import Feed
 from cwz_web.imaging.encoders import Output
+from cwz_web.runs.mapping import SYNONYMS
 
 
 def create_campaign(
@@ -80,8 +81,10 @@ def catch_all(template: UUID | None, mapping: Mapping[str, str], name: str) -> D
 
 
 def guess_photo_column(columns: Mapping[str, ColumnType]) -> str:
-    """Return the column of the original photos; "" if there is none."""
-    return next((name for name, column_type in columns.items() if column_type == ColumnType.IMAGE), "")
+    """Return the column of the original photos, by its type or its name; "" if there is none."""
+    found = (name for name, column_type in columns.items() if column_type == ColumnType.IMAGE)
+    named = (name for name in columns if normalize_name(name) in SYNONYMS["image"])
+    return next(found, None) or next(named, "")
 
 
 def used_designs(db: Session, campaign: Campaign) -> set[int]:

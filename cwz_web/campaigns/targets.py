@@ -221,6 +221,13 @@ def count_missing(db: Session, targets: Targets) -> dict[int, int]:
     return {row.design: row.images for row in rows}
 
 
+def count_images_to_render(db: Session, campaign: Campaign) -> dict[int, int]:
+    """Return how many images the next publication lacks, by the design. Errors as for find_targets."""
+    targets = find_targets(db, campaign)
+    with staged_rows(db, targets):
+        return count_missing(db, targets)
+
+
 def _target(
     db: Session, campaign: Campaign, rule: DesignRule, design: Design, outputs: Sequence[Output]
 ) -> DesignTarget:

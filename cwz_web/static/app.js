@@ -227,6 +227,33 @@ addEventListener("click", (event) => {
   for (const open of document.querySelectorAll(OPEN_MENUS)) open.open = open.contains(event.target);
 });
 
+// The rules of a campaign are put in order by dragging, or with buttons.
+let dragged = null;
+const ruleAt = (event) => event.target.closest?.("[data-sortable] > li");
+document.addEventListener("dragstart", (event) => {
+  dragged = event.target.closest?.("[data-sortable] > [draggable]") ?? null;
+  dragged?.classList.add("is-dragged");
+});
+document.addEventListener("dragover", (event) => {
+  const over = dragged && ruleAt(event);
+  for (const marked of document.querySelectorAll(".is-target")) marked.classList.toggle("is-target", marked === over);
+  if (!over || over === dragged) return;
+  event.preventDefault();
+  over.classList.add("is-target");
+});
+document.addEventListener("drop", (event) => {
+  const over = dragged && ruleAt(event), form = document.getElementById("move-rule");
+  if (!over || over === dragged || !form) return;
+  event.preventDefault();
+  form.elements.number.value = dragged.dataset.number;
+  form.elements.place.value = [...over.parentElement.children].indexOf(over);
+  form.requestSubmit();
+});
+document.addEventListener("dragend", () => {
+  for (const each of document.querySelectorAll(".is-dragged, .is-target")) each.classList.remove("is-dragged", "is-target");
+  dragged = null;
+});
+
 // Shortcuts: templates/_shortcuts.jinja2 lists them. Those of single keys can be turned off, for speech input.
 const single = document.querySelector("[data-single-keys]");
 const shortcuts = single?.closest("dialog");

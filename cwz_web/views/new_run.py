@@ -1,6 +1,6 @@
 """A new run: its form with the field mapping, its plan, and its start."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Any, Literal
@@ -308,7 +308,7 @@ def plan_fragment(request: Request, spec: RunSpec, *, in_background: bool = Fals
         template=spec.template,
         plan=plan,
         is_forced=spec.force,
-        outputs=", ".join(map(_output_label, spec.outputs)),
+        outputs=", ".join(map(output_label, spec.outputs)),
         remaining=remaining,
         is_over_quota=remaining is not None and plan.reserved > remaining,
     )
@@ -324,10 +324,10 @@ def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, st
     formats = [format for format in Format if f"format.{format}" in typed] or [Format.JPEG]
     return NewRunPage(
         form=form,
-        feeds=[Choice(str(each.id), _feed_label(each), each is feed) for each in feeds],
+        feeds=[Choice(str(each.id), feed_label(each), each is feed) for each in feeds],
         templates=[Choice(str(t.id), t.name, t is template) for t in templates],
         formats=[Choice(format, FORMAT_LABELS[format], format in formats) for format in Format],
-        connections=_connection_choices(list_connections(request.db, workspace_id), typed.get("storage", "")),
+        connections=connection_choices(list_connections(request.db, workspace_id), typed.get("storage", "")),
         options=[Choice(name, gettext(label), name in typed) for name, label in OPTION_LABELS.items()],
         missing_photo_choices=[
             Choice(value, gettext(label), value == typed.get("on_missing_photo", OnMissingPhoto.KEEP))
@@ -341,12 +341,13 @@ def _page(request: Request, form: SubmittedForm[RunForm], typed: Mapping[str, st
     )
 
 
-def _feed_label(feed: Feed) -> str:
+def feed_label(feed: Feed) -> str:
+    """Return the name of a feed with its number of rows."""
     return ngettext("%(name)s (%(count)s row)", "%(name)s (%(count)s rows)", feed.item_count, name=feed.name)
 
 
-def _connection_choices(connections: list[Connection], chosen: str) -> list[Choice]:
-    """The workspace's connections, if there are several to choose from."""
+def connection_choices(connections: list[Connection], chosen: str) -> list[Choice]:
+    """Return the workspace's connections, if there are several to choose from."""
     if len(connections) < 2:
         return []
     return [Choice(str(connection.id), connection.name, str(connection.id) == chosen) for connection in connections]
@@ -362,15 +363,23 @@ def _mapping_part(request: Request, feed: Feed, template: Template, typed: Mappi
         mapped=_mapped(feed, design),
         feed=feed,
         design=design,
-        fields=_mapped_fields(design, feed, mapping, first),
-        sizes=[Choice(size, _size_label(size), size in sizes) for size in design.document.size_names],
+        fields=mapped_fields(design, feed.columns, mapping, first),
+        sizes=[Choice(size, size_label(size), size in sizes) for size in design.document.size_names],
         currency_prompt=currency_prompt(request, feed),
     )
 
 
-def _mapped_fields(
-    design: TemplateDesign, feed: Feed, mapping: Mapping[str, str], first: Mapping[str, str]
+def mapped_fields(
+    design: TemplateDesign, columns: Sequence[str], mapping: Mapping[str, str], first: Mapping[str, str]
 ) -> list[MappedField]:
+    """Return the fields of a template with the columns that can fill them.
+
+    Args:
+        design: the template.
+        columns: the columns of the rows.
+        mapping: the chosen columns.
+        first: the values of the first row, by field.
+    """
     fields = []
     for field in design.document.fields:
         chosen = mapping.get(field.name, KEEP_DEFAULT)
@@ -378,9 +387,9 @@ def _mapped_fields(
         if field.default:
             always = gettext("Always “%(value)s”", value=shorten(field.default, 40))
             choices.append(Choice(KEEP_DEFAULT, always, chosen == KEEP_DEFAULT))
-        if FALLBACK in chosen and chosen not in feed.columns:
+        if FALLBACK in chosen and chosen not in columns:
             choices.append(Choice(chosen, reduce(_with_fallback, chosen.split(FALLBACK)), is_chosen=True))
-        choices += [Choice(column, column, chosen == column) for column in feed.columns]
+        choices += [Choice(column, column, chosen == column) for column in columns]
         is_mapped = chosen not in (EMPTY, KEEP_DEFAULT)
         first_value = shorten(first.get(field.name) or gettext("empty"), 60) if is_mapped else None
         fields.append(MappedField(field.name, field.label, choices, first_value))
@@ -420,10 +429,12 @@ def _mapped(feed: Feed, design: TemplateDesign) -> str:
     return f"{feed.id} {design.template.id}"
 
 
-def _output_label(output: Output) -> str:
+def output_label(output: Output) -> str:
+    """Return the format of an output, and its size if it is not the default one."""
     label = FORMAT_LABELS[output.format]
     return label if output.size == DEFAULT_SIZE else f"{label} ({output.size})"
 
 
-def _size_label(size: str) -> str:
+def size_label(size: str) -> str:
+    """Return the name of a size."""
     return gettext("Default") if size == DEFAULT_SIZE else size

@@ -41,6 +41,7 @@ PAGES = (
     ((), gettext_noop("Overview"), "layout-dashboard", Permission.VIEW),
     (("templates",), gettext_noop("Templates"), "layout-template", Permission.VIEW),
     (("feeds",), gettext_noop("Feeds"), "table-2", Permission.VIEW),
+    (("campaigns",), gettext_noop("Campaigns"), "megaphone", Permission.VIEW),
     (("runs",), gettext_noop("Runs"), "circle-play", Permission.VIEW),
     (("images",), gettext_noop("Images"), "images", Permission.VIEW),
     (("uploads",), gettext_noop("Uploads"), "upload", Permission.VIEW),
@@ -59,6 +60,7 @@ PAGES = (
 # Pages that begin something, as verbs with an object.
 ACTIONS = (
     (("runs", "new"), gettext_noop("Render images"), "circle-play", Permission.RUN_START),
+    (("campaigns", "new"), gettext_noop("New campaign"), "megaphone", Permission.CAMPAIGN_EDIT),
     (("templates", "new"), gettext_noop("New template"), "plus", Permission.TEMPLATE_EDIT),
     (("feeds", "new"), gettext_noop("Upload feed"), "upload", Permission.FEED_EDIT),
     (("feeds", "connect"), gettext_noop("Connect feed URL"), "link", Permission.FEED_EDIT),

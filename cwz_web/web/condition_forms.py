@@ -146,8 +146,8 @@ def condition_panel(
     if errors and "expression" in typed:
         source, tree = typed["expression"], None
     elif errors:
-        tree = _edited_tree(typed, types)
-    groups = [_group_form(number, group, types, errors) for number, group in enumerate(tree.groups)] if tree else []
+        tree = edited_tree(typed, types)
+    groups = [group_form(number, group, types, errors) for number, group in enumerate(tree.groups)] if tree else []
     labels = {field.name: field.label for field in document.fields}
     row_errors = {f"{row.key}.value" for group in groups for row in group.rows}
     return ConditionPanel(
@@ -177,14 +177,14 @@ def _write_rows(document: ImageTemplate, layer: str, typed: Typed) -> str:
     """Return the rows of a form in CEL. Raises InvalidDesignError."""
     types = field_types(document, layer)
     try:
-        return write_condition(_edited_tree(typed, types), types)
+        return write_condition(edited_tree(typed, types), types)
     except InvalidRowsError as error:
         raise InvalidDesignError(
             {f"row.{group}.{row}.value": message for (group, row), message in error.errors.items()}
         ) from None
 
 
-def _edited_tree(typed: Typed, types: Mapping[str, str]) -> Tree:
+def edited_tree(typed: Typed, types: Mapping[str, str]) -> Tree:
     """Return the rows of a form after the button that was pressed."""
     tree, change = _read_tree(typed, types), typed.get("change", "")
     new = Row(next(iter(types), ""), next(iter(OPERATORS[next(iter(types.values()), "text")])))
@@ -231,7 +231,15 @@ def _match(text: str | None) -> Match:
     return "any" if text == "any" else "all"
 
 
-def _group_form(number: int, group: Group, types: Mapping[str, str], errors: Mapping[str, str]) -> GroupForm:
+def group_form(number: int, group: Group, types: Mapping[str, str], errors: Mapping[str, str]) -> GroupForm:
+    """Return a group of rows as a form shows it.
+
+    Args:
+        number: its position.
+        group: the group.
+        types: the types of fields by name.
+        errors: why rows were refused, by field.
+    """
     rows = []
     for position, row in enumerate(group.rows):
         key = f"row.{number}.{position}"

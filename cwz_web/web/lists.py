@@ -114,6 +114,13 @@ class ListTexts:
 
 
 NOUNS = {
+    "campaigns": ListTexts(
+        gettext_noop("Search campaigns"),
+        gettext_noop("No campaigns match"),
+        gettext_noop("No more campaigns"),
+        gettext_noop("More than %(count)s campaigns"),
+        lambda count: ngettext("%(count)s campaign", "%(count)s campaigns", count),
+    ),
     "deliveries": ListTexts(
         gettext_noop("Search deliveries"),
         gettext_noop("No deliveries match"),

@@ -41,6 +41,7 @@ PAGE_NAMES = {
     "": gettext_noop("Overview"),
     "templates": gettext_noop("Templates"),
     "feeds": gettext_noop("Feeds"),
+    "campaigns": gettext_noop("Campaigns"),
     "runs": gettext_noop("Runs"),
     "images": gettext_noop("Images"),
     "uploads": gettext_noop("Uploads"),

@@ -48,6 +48,7 @@ AUDIT_LABELS = {
     "campaign.pause": gettext_noop("Paused the campaign {target}"),
     "campaign.prepare": gettext_noop("Requested a publication of the campaign {target}"),
     "campaign.resume": gettext_noop("Resumed the campaign {target}"),
+    "campaign.rules": gettext_noop("Changed the rules of the campaign {target}"),
     "feed.apply": gettext_noop("Applied an import of {target} after its review"),
     "feed.columns": gettext_noop("Changed the columns of {target}"),
     "feed.connect": gettext_noop("Connected the feed {target} to a URL"),
