@@ -15,6 +15,12 @@ from cwz_web.settings import CommonSettings, RenderWorkerSettings, Settings, Set
 S = TypeVar("S", bound=CommonSettings)
 
 
+def search_for_garbage() -> None:
+    """Start the search for garbage, but not among the modules: they live as long as the process."""
+    gc.freeze()
+    gc.enable()
+
+
 class Deployment:
     """An .ini file, which is read when a command needs it."""
 
@@ -36,7 +42,7 @@ class Deployment:
 
     def _load(self, model: type[S]) -> S:
         """Load settings, once the command is imported. Raise ClickException when they are not valid."""
-        gc.enable()
+        search_for_garbage()
         try:
             settings = model.load(self.loader.get_wsgi_app_settings())
         except SettingsError as error:

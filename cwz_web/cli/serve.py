@@ -1,5 +1,6 @@
 """`cwz serve`: the web application in this process, a worker of each kind beside it, and the embedded database."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -39,12 +40,15 @@ def run(deployment: "Deployment") -> None:
     """
     settings = deployment.settings()
     stop_on_signals()
+    gc.disable()  # the application imports its views
     try:
         prepare_database(settings)
         services = Services.start(settings)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     app = create_app(services)
+    gc.freeze()
+    gc.enable()
     server = deployment.loader.get_wsgi_server()
     command = [sys.argv[0], "-c", str(deployment.path)]
     workers = [
