@@ -152,19 +152,23 @@ class _CompiledPart:
         self._fields = [(field, [places[source] for source in field.sources]) for field in used]
         self._places = sorted({place for _, own in self._fields for place in own})
         self._test = _text_test(source, used)
-        self._kept: dict[tuple[str | None, ...], Verdict | None] = {}
+        self._kept: dict[str | tuple[str | None, ...] | None, Verdict | None] = {}
 
     def verdict(self, values: Sequence[str | None]) -> Verdict | None:
-        if self._test:
-            text = decode_html(load_cell(values[self._places[0]]))
-            if len(text) <= MAX_TESTED:
-                return self._test(text)
-        key = tuple([values[place] for place in self._places])
-        if key not in self._kept:
-            if len(self._kept) >= MAX_KEPT:
-                self._kept.clear()
-            self._kept[key] = self._evaluate(values)
-        return self._kept[key]
+        places = self._places
+        key = values[places[0]] if len(places) == 1 else tuple([values[place] for place in places])
+        try:
+            return self._kept[key]
+        except KeyError:
+            pass
+        if self._test and len(text := decode_html(load_cell(values[places[0]]))) <= MAX_TESTED:
+            verdict: Verdict | None = self._test(text)
+        else:
+            verdict = self._evaluate(values)
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept[key] = verdict
+        return verdict
 
     def _evaluate(self, values: Sequence[str | None]) -> Verdict | None:
         known: dict[str, FieldValue] = {}

@@ -7,6 +7,7 @@ written. After an import only the changed rows are read again, unless the rules 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -22,7 +23,7 @@ from cwz_web.campaigns.matching import RowMatcher
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.row_fields import JOINED, RowField, Source, SourceKind, row_fields, today_in
 from cwz_web.campaigns.rules import DesignRule
-from cwz_web.db.session import raw_connection
+from cwz_web.db.session import hash_joins, raw_connection
 from cwz_web.feeds.imports import KEPT_REVISIONS
 from cwz_web.feeds.models import Feed
 from cwz_web.imaging.expression_functions import EvaluationContext
@@ -41,15 +42,20 @@ _WRITE = text("""
         designs = EXCLUDED.designs, joined = EXCLUDED.joined, plan = EXCLUDED.plan,
         item_revision = EXCLUDED.item_revision
 """)
-_DELETE_REMOVED = text("""
+_IS_REMOVED = "NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = row.key)"
+_DELETE_ALL_REMOVED = text(f"""
     DELETE FROM campaign_rows AS row
-    WHERE workspace_id = :workspace AND campaign_id = :campaign
-      AND NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = row.key)
-      AND (CAST(:since AS int) IS NULL OR key IN (
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND {_IS_REMOVED} RETURNING designs
+""")  # noqa: S608 - composed of constants
+# An array, so that the rows are found by the primary key.
+_DELETE_NEWLY_REMOVED = text(f"""
+    DELETE FROM campaign_rows AS row
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND {_IS_REMOVED}
+      AND key = ANY(ARRAY(
           SELECT key FROM item_versions
           WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since AND removed))
     RETURNING designs
-""")
+""")  # noqa: S608 - composed of constants
 _DELETE_KEYS = text("""
     DELETE FROM campaign_rows WHERE workspace_id = :workspace AND campaign_id = :campaign AND key = ANY(:keys)
     RETURNING designs
@@ -132,8 +138,12 @@ def plan_rows(db: Session, campaign: Campaign, progress: Progress | None = None)
     values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
     db.execute(_WRITE, {**values, "plan": campaign.plan + 1})
     db.execute(text("DROP TABLE planned"))
-    main = None if since is None else since[str(campaign.feed_id)]
-    deleted = list(db.scalars(_DELETE_REMOVED, {**values, "feed": campaign.feed_id, "since": main}))
+    if since is None:
+        with hash_joins(db):
+            deleted = list(db.scalars(_DELETE_ALL_REMOVED, {**values, "feed": campaign.feed_id}))
+    else:
+        newly = {**values, "feed": campaign.feed_id, "since": since[str(campaign.feed_id)]}
+        deleted = list(db.scalars(_DELETE_NEWLY_REMOVED, newly))
     if removed:
         deleted += db.scalars(_DELETE_KEYS, {**values, "keys": removed})
     if since is not None:
@@ -148,7 +158,7 @@ def _changes_since(campaign: Campaign, revisions: Mapping[str, int], today: date
     if campaign.planned_revision != campaign.revision or campaign.planned_on != today:
         return None
     known = campaign.planned_feeds
-    if known.keys() != revisions.keys():
+    if known.keys() != revisions.keys() or campaign.unclear:  # unclear rows are counted among all rows
         return None
     if any(revisions[feed] - known[feed] > KEPT_REVISIONS or revisions[feed] < known[feed] for feed in revisions):
         return None
@@ -206,7 +216,8 @@ def scan_rows(
     """
     query, parameters = _rows_query(campaign, sources, joined_feeds(db, campaign), since)
     with raw_connection(db).cursor("campaign_rows") as cursor:
-        cursor.execute(query, parameters)
+        with hash_joins(db) if since is None else nullcontext():
+            cursor.execute(query, parameters)
         batch: list[Any]
         while batch := list(cursor.fetchmany(BATCH)):
             yield batch
@@ -253,17 +264,27 @@ def _rows_query(
         FROM items
         {joins}
         CROSS JOIN LATERAL (SELECT {joined} AS joined) AS row
-        LEFT JOIN campaign_rows AS old
-               ON old.workspace_id = %(workspace)s AND old.campaign_id = %(campaign)s AND old.key = items.key
+        LEFT JOIN {old} ON old.key = items.key
         WHERE items.workspace_id = %(workspace)s AND items.feed_id = %(feed)s{changed}
     """).format(
         selected=sql.SQL(SELECTED.replace(":selection", "%(selection)s::jsonb")),
         values=sql.SQL("").join(sql.SQL(", ") + _source_sql(source) for source in sources),
         joins=sql.SQL(" ").join(join_sql),
         joined=joined,
+        old=_OLD_ROWS if since is None else _OLD_ROW,
         changed=sql.SQL("") if since is None else _changed_sql(campaign, joins, since),
     )
     return query, parameters
+
+
+# The earlier plan: of all rows by one scan, of few rows each by its key.
+_OLD_ROWS = sql.SQL("""(
+    SELECT * FROM campaign_rows WHERE workspace_id = %(workspace)s AND campaign_id = %(campaign)s) AS old
+""")
+_OLD_ROW = sql.SQL("""LATERAL (
+    SELECT * FROM campaign_rows
+    WHERE workspace_id = %(workspace)s AND campaign_id = %(campaign)s AND key = items.key OFFSET 0) AS old
+""")
 
 
 def _changed_sql(campaign: Campaign, joins: Sequence[tuple[Join, Feed]], since: Mapping[str, int]) -> sql.Composed:
@@ -322,7 +343,7 @@ def _store(
     campaign.plan += is_changed
     campaign.counts = [[list(designs), count] for designs, count in sorted(plan.counts.items()) if count]
     campaign.samples = {str(design): keys for design, keys in plan.samples.items()}
-    if is_full:
+    if is_full or plan.unclear_count:
         campaign.unclear = {
             str(rule): {"rows": plan.unclear_count[rule], "first": plan.unclear_first[rule]}
             for rule in sorted(plan.unclear_count)

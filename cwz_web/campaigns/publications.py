@@ -6,6 +6,7 @@ and going back change one row of the database.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,9 +21,8 @@ from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy, find_reasons
 from cwz_web.campaigns.rules import Phase
-from cwz_web.campaigns.targets import hash_joins
 from cwz_web.campaigns.timeline import SHOWN_ROWS
-from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, execute_update, hash_joins
 from cwz_web.i18n import gettext
 
 # Publications beyond these, and states of the timeline that only they have, are deleted.
@@ -38,12 +38,19 @@ _COUNT = text(f"""
 """).bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
 
 # With the same designs, only the rows that another state has written can differ; others can still lack an image.
-_WRITTEN_BETWEEN = """
-    WHERE key IN (
-        SELECT key FROM publication_rows
-        WHERE workspace_id = :workspace AND campaign_id = :campaign
-          AND (since > :first AND since <= :last OR until > :first AND until <= :last OR is_faulty AND until IS NULL))
-"""
+_STAGE_WRITTEN = text("""
+    CREATE TEMPORARY TABLE written_rows ON COMMIT DROP AS
+    SELECT key FROM publication_rows
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND since > :first AND since <= :last
+    UNION
+    SELECT key FROM publication_rows
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND until > :first AND until <= :last
+    UNION
+    SELECT key FROM publication_rows
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND is_faulty AND until IS NULL
+""")
+# So many rows are read by their keys; more by reading all rows once.
+_MAX_READ_BY_KEY = 20_000
 _INSERT_CHANGES = """
     INSERT INTO publication_changes (
         workspace_id, publication_id, position, key, kind, design, base_design, images, base_images, state, differs,
@@ -66,6 +73,9 @@ _COUNT_UPDATED = """
     SELECT count(*) FROM ({rows}) AS new JOIN ({base_rows}) AS base ON base.key = new.key
     WHERE new.data <> base.data AND new.shown IS NOT DISTINCT FROM base.shown
 """
+_DELETE_CHANGES = text(
+    "DELETE FROM publication_changes WHERE workspace_id = :workspace AND publication_id = :publication"
+)
 _COUNT_CHANGES = text("""
     SELECT kind, count(*) AS rows FROM publication_changes
     WHERE workspace_id = :workspace AND publication_id = :publication AND differs GROUP BY kind
@@ -168,23 +178,23 @@ def compare(db: Session, campaign: Campaign, publication: Publication, base: Pub
         "base_state": base.timeline if base else -1,
         "base_active": base.designs if base else [],
     }
-    rows = SHOWN_ROWS
-    if base and base.designs == publication.designs:
-        values |= {
-            "first": min(base.timeline, publication.timeline),
-            "last": max(base.timeline, publication.timeline),
-        }
-        rows = f"SELECT * FROM ({rows}) AS row {_WRITTEN_BETWEEN}"  # noqa: S608 - composed of constants
-    base_rows = rows.replace(":state", ":base_state").replace(":active", ":base_active")
-    db.execute(
-        text("DELETE FROM publication_changes WHERE workspace_id = :workspace AND publication_id = :publication"),
-        values,
-    )
+    db.execute(_DELETE_CHANGES, values)
     publication.base_id = base.id if base else None
-    with hash_joins(db):
+    rows = SHOWN_ROWS
+    joins: AbstractContextManager[None] = hash_joins(db)
+    if base and base.designs == publication.designs:
+        between = {"first": min(base.timeline, publication.timeline), "last": max(base.timeline, publication.timeline)}
+        written = execute_update(db, _STAGE_WRITTEN, values | between)
+        db.execute(text("ANALYZE written_rows"))
+        rows = SHOWN_ROWS.replace("WHERE row.workspace_id", "JOIN written_rows USING (key) WHERE row.workspace_id")
+        if written <= _MAX_READ_BY_KEY:
+            joins = nullcontext()
+    base_rows = rows.replace(":state", ":base_state").replace(":active", ":base_active")
+    with joins:
         db.execute(_bind(_INSERT_CHANGES.format(rows=rows, base_rows=base_rows)), values)
         updated = db.execute(_bind(_COUNT_UPDATED.format(rows=rows, base_rows=base_rows)), values)
     publication.updated = updated.scalar_one()
+    db.execute(text("DROP TABLE IF EXISTS written_rows"))
     recount(db, campaign, publication)
     enqueue_check(db, publication)
 

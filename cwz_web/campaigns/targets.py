@@ -22,6 +22,7 @@ from sqlalchemy.types import SmallInteger
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.rules import Design, DesignRule, Phase, phases
+from cwz_web.db.session import hash_joins
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
@@ -181,14 +182,6 @@ def staged_rows(db: Session, targets: Targets) -> Iterator[None]:
     db.execute(text("ANALYZE target_rows"))
     yield
     db.execute(text("DROP TABLE target_rows"))
-
-
-@contextmanager
-def hash_joins(db: Session) -> Iterator[None]:
-    """Let no join of the block be a nested loop, which takes hours if the database misjudges the size of a table."""
-    db.execute(text("SET LOCAL enable_nestloop = off"))
-    yield
-    db.execute(text("SET LOCAL enable_nestloop = on"))
 
 
 def find_targets(db: Session, campaign: Campaign, now: datetime | None = None) -> Targets:

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import SmallInteger
 
-from cwz_web.campaigns.targets import WANTED_IMAGES, Targets, bind_wanted, hash_joins
-from cwz_web.db.session import execute_update
+from cwz_web.campaigns.targets import WANTED_IMAGES, Targets, bind_wanted
+from cwz_web.db.session import execute_update, hash_joins
 from cwz_web.runs.missing_photos import OnMissingPhoto
 
 # The rows of a state, and the design of each among those that count; `:state` and `:active` name them.

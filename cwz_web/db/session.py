@@ -109,3 +109,11 @@ def raw_connection(session: Session) -> psycopg.Connection[tuple[object, ...]]:
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, psycopg.Connection)
     return connection
+
+
+@contextmanager
+def hash_joins(session: Session) -> Iterator[None]:
+    """Let no join of the block be a nested loop, which takes hours if the database misjudges the size of a table."""
+    session.execute(text("SET LOCAL enable_nestloop = off"))
+    yield
+    session.execute(text("SET LOCAL enable_nestloop = on"))

@@ -151,8 +151,15 @@ def upgrade() -> None:
 
         -- The first design of a row among those that count.
         CREATE FUNCTION first_design(designs smallint[], active smallint[]) RETURNS smallint
-            LANGUAGE sql IMMUTABLE PARALLEL SAFE
-            AS $$ SELECT d FROM unnest(designs) WITH ORDINALITY AS u(d, n) WHERE d = ANY(active) ORDER BY n LIMIT 1 $$;
+            LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+            AS $$
+                DECLARE design smallint;
+                BEGIN
+                    FOREACH design IN ARRAY designs LOOP
+                        IF design = ANY(active) THEN RETURN design; END IF;
+                    END LOOP;
+                    RETURN NULL;
+                END $$;
 
         CREATE FUNCTION delete_campaign_rows() RETURNS trigger
             LANGUAGE plpgsql
