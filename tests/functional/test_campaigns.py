@@ -1,18 +1,23 @@
 """The pages of campaigns: the list, a new one, its rules, its calendar and its settings, without scripts."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from webtest import TestApp
 
 from cwz_web.campaigns import campaign_list
 from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.progress import advance
 from cwz_web.campaigns.rules import DesignRule
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
+from cwz_web.runs.models import Run
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, record_queries, sign_in
+from tests.rendering import work
 
 ROWS = b"sku,title,brand,price\n1,Red,Acme,10\n2,Blue,Zenith,20\n3,Green,Acme,30\n4,Gray,Other,40\n"
 
@@ -360,7 +365,7 @@ def test_calendar(app: TestApp, make: Factory, space: Workspace, feed: Feed, tem
     assert "4 rows get another design" in page.text
     assert "“Black Friday” and “Advent” are both open from 29 November 2026, 00:00: for 4 rows" in page.text
     following = page.click("Next month")
-    assert texts(following, ".change-list span")[0] == "“Black Friday” ends"
+    assert texts(following, ".when-list span")[0] == "“Black Friday” ends"
     assert texts(following.click("Previous month"), "#month") == ["November 2026"]
     app.get(path(space, campaign.id, "calendar") + "?month=nonsense", status=422)
 
@@ -464,3 +469,34 @@ def test_members_who_only_view_cannot_change_campaigns(
         assert "Prepare publication" not in page.text
     assert "New campaign" not in app.get(path(space)).text
     app.get(path(space, campaign.id, "rule"), status=403)
+
+
+def test_a_deleted_template_is_a_problem(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    campaign = make.campaign(feed, template)
+    with make.database.transaction(space.id) as db:
+        db.merge(template).deleted_at = datetime.now(UTC)
+    page = app.get(path(space, campaign.id))
+    assert "The template of the rule “All rows” was deleted. Restore it, or choose another one" in page.text
+    assert "Deleted template" in page.text
+    assert "Takes 4 of 4 rows" in page.text
+
+
+def test_rules_show_images_that_exist(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    campaign = make.campaign(feed, template)
+    assert not app.get(path(space, campaign.id)).html.select(".row-thumbs")
+    form_of(app.get(path(space, campaign.id)), "/prepare").submit()
+    for _ in range(2):
+        with make.database.transaction(space.id) as db:
+            advance(db, db.get_one(Campaign, (space.id, campaign.id)), make.services.quotas)
+            runs = list(db.scalars(select(Run).where(Run.campaign_id == campaign.id, Run.finished_at.is_(None))))
+        for run in runs:
+            assert "All rows" in texts(app.get(path(space, campaign.id)), ".progress p")[0]
+            work(make, run)
+    page = app.get(path(space, campaign.id))
+    assert "All images of the next publication exist" in page.text
+    assert len(page.html.select(".row-thumbs img")) == 4
+    assert "Needs review" in page.text
