@@ -53,6 +53,7 @@ GUIDES = {
         ("templates", "Templates", "Layers, stacks, fields, expressions, sizes, brand, versions"),
         ("editor", "Editor", "Everything that the editor does, and all keys"),
         ("feeds", "Feeds", "File types, columns, keys, schedules, imports"),
+        ("campaigns", "Campaigns", "Design rules, windows, publications, decisions, roll back"),
         ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
         ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
         ("operations", "Operations", "Installation, upgrades, backups, monitoring"),

@@ -1,5 +1,7 @@
 """The API of campaigns: from the rules to what is public, with real rendering."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from cwz_web.campaigns.models import Campaign
 from cwz_web.generation.api_keys import Scope
 from cwz_web.workspaces.models import AuditEntry
 from tests.factories import Factory
+from tests.installation import ROOT
 from tests.unit.campaigns.test_publications import ROWS, Setting
 
 
@@ -266,3 +269,26 @@ def test_joined_feed_and_selection_limit_the_rows(client: Client, make: Factory)
     assert (created.json["joins"][0]["column"], created.json["selection"]["keys"]) == ("", ["1", "2"])
     counts = client.get("/plan")["phases"][0]["counts"]
     assert [count["rows"] for count in counts] == [1, 1]
+
+
+def test_examples_of_the_documentation_work(client: Client) -> None:
+    text = (ROOT / "docs" / "campaigns.md").read_text()
+    examples = re.findall(r"```http\n([A-Z]+) (\S+)\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 9
+    created = ""
+    for method, path, body in examples:
+        if path.endswith("/publications"):
+            client.setting.settle()
+        values = json.loads(body) if body.strip() else None
+        if path == "/v1/campaigns":
+            values["feed"] = str(client.setting.feed.id)
+        extra = {"body": json.dumps(values).encode(), "content_type": "application/json"} if values else {}
+        url = path.replace("{id}", created)
+        answer = client.app.request(url, method=method, headers=client.headers, status="2*", **extra)
+        if path == "/v1/campaigns":
+            created = answer.json["id"]
+            with client.make.database.transaction(client.setting.space.id) as db:
+                client.setting.campaign = db.get_one(Campaign, (client.setting.space.id, UUID(created)))
+        if path.endswith("/decisions"):
+            assert answer.json["rows"] == 1
+    assert answer.json["public"] is True
