@@ -25,14 +25,13 @@ PAGE = 1000
 # The columns beside those of the feed and the images.
 RULE_COLUMN, LABEL_COLUMN = "design_rule", "design_label"
 
-# Pages in the order of the keys, which the primary key of the table gives.
+# Read in a stream: pages of a table without statistics would each sort all rows.
 _ROWS = text(f"""
     SELECT page.key, page.data::text AS data, page.design, page.shown,
            (SELECT jsonb_agg(image.key ORDER BY shown.n)
             FROM jsonb_array_elements_text(page.shown) WITH ORDINALITY AS shown (id, n)
             LEFT JOIN images AS image ON image.workspace_id = :workspace AND image.id = CAST(shown.id AS uuid)) AS keys
-    FROM ({SHOWN_ROWS.replace("> :state)", "> :state) AND row.key > :after ORDER BY row.key LIMIT :page")}) AS page
-    ORDER BY page.key
+    FROM ({SHOWN_ROWS}) AS page ORDER BY page.key
 """).bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
 
 
@@ -90,20 +89,17 @@ def _rows(
         "active": publication.designs,
         "page": PAGE,
     }
-    after = ""
-    while page := db.execute(_ROWS, values | {"after": after}).all():
-        after = page[-1].key
-        for row in page:
-            data = load_row(row.data)
-            if row.shown == []:  # the original photo
-                images = dict.fromkeys(names, data.get(publication.photo_column, ""))
-            else:
-                images = {
-                    name: signed_urls.url_of_image(campaign.workspace_id, UUID(image), key)
-                    for name, image, key in zip(names, row.shown or (), row.keys or (), strict=False)
-                    if key
-                }
-            yield data | images | labels.get(row.design, {})
+    for row in db.execute(_ROWS, values, execution_options={"yield_per": PAGE}):
+        data = load_row(row.data)
+        if row.shown == []:  # the original photo
+            images = dict.fromkeys(names, data.get(publication.photo_column, ""))
+        else:
+            images = {
+                name: signed_urls.url_of_image(campaign.workspace_id, UUID(image), key)
+                for name, image, key in zip(names, row.shown or (), row.keys or (), strict=False)
+                if key
+            }
+        yield data | images | labels.get(row.design, {})
 
 
 def _outputs(publication: Publication) -> list[Output]:
