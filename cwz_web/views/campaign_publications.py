@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pyramid.view import view_config
 
+from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import PublicationState
 from cwz_web.campaigns.publications import list_publications
 from cwz_web.i18n import gettext
@@ -18,6 +19,7 @@ from cwz_web.views.campaign_page import (
 )
 from cwz_web.web.request import Request
 from cwz_web.workspaces.members import name_creators
+from cwz_web.workspaces.models import Workspace
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,16 @@ class PublicationRow:
 
 @dataclass(frozen=True, kw_only=True)
 class PublicationsPage(CampaignPage):
-    """Values of campaigns/publications.jinja2."""
+    """Values of campaigns/publications.jinja2.
+
+    Attributes:
+        output_feed: The URL of the output feed, with the image's URL in `column`, one of `columns`.
+    """
 
     publications: list[PublicationRow]
+    columns: list[str]
+    column: str
+    output_feed: str
 
 
 @view_config(
@@ -55,4 +64,14 @@ def show_publications(context: PublicationCollection, request: Request) -> Publi
         if each.state == PublicationState.PUBLISHED and not who:
             who = gettext("On its own")
         rows.append(PublicationRow(publication_line(request, campaign, each), who))
-    return PublicationsPage(**shared_values(request, campaign, CampaignTab.PUBLICATIONS), publications=rows)
+    columns = load_columns(request.db, campaign).names
+    column = request.GET.get("column", "")
+    column = column if column in columns else ""
+    workspace = request.db.get_one(Workspace, campaign.workspace_id)
+    return PublicationsPage(
+        **shared_values(request, campaign, CampaignTab.PUBLICATIONS),
+        publications=rows,
+        columns=columns,
+        column=column,
+        output_feed=request.services.signed_urls.campaign_feed(workspace, campaign.id, column),
+    )

@@ -4,17 +4,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from webtest import TestApp
 
 from cwz_web.campaigns import campaign_list
 from cwz_web.campaigns.models import Campaign
-from cwz_web.campaigns.progress import advance
+from cwz_web.campaigns.progress import advance, plan_campaign
+from cwz_web.campaigns.publications import publish
 from cwz_web.campaigns.rules import DesignRule
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
 from cwz_web.runs.models import Run
+from cwz_web.views import campaign_rules
 from cwz_web.workspaces.models import Role, Workspace
 from tests.factories import Factory, record_queries, sign_in
 from tests.rendering import work
@@ -186,6 +188,17 @@ def test_publications_tab(app: TestApp, make: Factory, space: Workspace, feed: F
     assert texts(page, "tbody th") == ["Publication 1"]
     assert "Needs review" in page.text
     assert f"publications/{publication.id}" in page.text
+    assert "It is served once a publication is public" in page.text
+    form = next(form for form in page.forms.values() if "column" in form.fields)
+    form["column"] = "title"
+    shown = texts(form.submit(), "#output-feed code")[0]
+    assert "column=title" in shown
+    assert app.get(shown, status=404).content_type == "application/problem+json"
+    with make.database.transaction(space.id) as db:
+        publish(db, db.merge(campaign), db.merge(publication))
+    page = app.get(path(space, campaign.id, "publications"))
+    assert app.get(texts(page, "#output-feed code")[0]).content_type == "text/csv"
+    assert "On its own" in page.text
 
 
 def add_rule(app: TestApp, space: Workspace, campaign: Campaign, name: str, brand: str) -> Any:
@@ -500,3 +513,23 @@ def test_rules_show_images_that_exist(
     assert "All images of the next publication exist" in page.text
     assert len(page.html.select(".row-thumbs img")) == 4
     assert "Needs review" in page.text
+
+
+def test_rows_of_large_feeds_are_counted_by_a_job(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_rules, "MAX_ROWS_AT_ONCE", 3)
+    campaign = make.campaign(feed, template)
+    page = app.get(path(space, campaign.id))
+    assert "Counting the rows of each rule" in page.text
+    assert "Takes" not in page.text
+    part = app.get(path(space, campaign.id), headers={"HX-Request": "true"})
+    assert "<h1>" not in part.text
+    with make.database.transaction() as db:
+        assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'campaigns.advance'")) == 1
+    with make.database.transaction(space.id) as db:
+        plan_campaign(db, db.get_one(Campaign, (space.id, campaign.id)))
+    page = app.get(path(space, campaign.id))
+    assert "Takes 4 of 4 rows" in page.text
+    assert "4 images to render" not in page.text
+    assert "4 images to render" in page.click("Count the images to render").text
