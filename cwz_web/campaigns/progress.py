@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.matching import InvalidConditionError
@@ -177,3 +178,11 @@ def find_next_time(db: Session, campaign: Campaign) -> datetime | None:
 def load_campaign(db: Session, workspace_id: UUID, campaign_id: UUID) -> Campaign | None:
     """Return a campaign, unless it does not exist (any more)."""
     return db.get(Campaign, (workspace_id, campaign_id))
+
+
+def list_campaigns_of_feed(db: Session, feed: Feed, limit: int = 20) -> list[Campaign]:
+    """Return the newest campaigns of a feed, without deleted ones."""
+    campaigns = select(Campaign).where(
+        Campaign.workspace_id == feed.workspace_id, Campaign.feed_id == feed.id, Campaign.deleted_at.is_(None)
+    )
+    return list(db.scalars(campaigns.order_by(Campaign.id.desc()).limit(limit)))

@@ -11,6 +11,7 @@ from pyramid.httpexceptions import HTTPNotFound
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.campaigns.progress import list_campaigns_of_feed
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, ColumnType, FeedSchema
 from cwz_web.feeds.models import Feed, Item, ItemVersion
 from cwz_web.feeds.queries import (
@@ -204,7 +205,11 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class RowDetailPage:
-    """Values of feeds/row.jinja2. `run` is the path of the newest run, which the findings are of."""
+    """Values of feeds/row.jinja2.
+
+    `run` is the path of the newest run, which the findings are of; `campaigns` are the names of the feed's campaigns,
+    and the paths of the row in them.
+    """
 
     feed: Feed
     key: str
@@ -214,6 +219,7 @@ class RowDetailPage:
     run: str
     history: list[HistoryEntry]
     images: list[ImageLink]
+    campaigns: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -296,6 +302,10 @@ def show_row(context: FeedResource, request: Request) -> RowDetailPage:
         run=request.path_in("runs", run_id) if run_id else "",
         history=_history(item, versions),
         images=image_links(request, images_of_row(request.db, feed.workspace_id, feed.id, key)),
+        campaigns=[
+            (campaign.name, f"{request.path_in('campaigns', campaign.id, 'row')}?{urlencode({'key': key})}")
+            for campaign in list_campaigns_of_feed(request.db, feed)
+        ],
     )
 
 

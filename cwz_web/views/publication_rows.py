@@ -350,7 +350,9 @@ def _sheet_cells(
 ) -> list[SheetCell]:
     shown = {row.key: _shown(row, design) for row, design in rows}
     title = title_column(head.publication)
-    find = thumbnails(request, head.campaign, shown.values(), {row.key: row for row, _ in rows})
+    find = thumbnails(
+        request, head.campaign, shown.values(), {row.key: row for row, _ in rows}, head.publication.photo_column
+    )
     here = request.path_in("campaigns", head.campaign.id, "row")
 
     def describe(row: PublicationRow, design: int) -> SheetCell:
@@ -445,7 +447,7 @@ def show_change(context: PublicationResource, request: Request) -> ChangeDetailP
         head=head,
         change=change,
         kind=gettext(KIND_LABELS[ChangeKind(change.kind)]),
-        state=gettext(STATES[change.state]) if change.design is not None else "",
+        state=gettext(STATES[change.state]) if change.design is not None and change.state != "ok" else "",
         badge=STATE_BADGES.get(change.state, ""),
         designs=list(dict.fromkeys(name for name in designs if name)),
         images=_full_images(request, head, change, query.threshold),
@@ -492,7 +494,7 @@ def _full_images(request: Request, head: PublicationHead, change: PublicationCha
     ids = {UUID(each) for images in (change.images, change.base_images) for each in images or () if each}
     images = load_images(db, campaign.workspace_id, ids)
     row = load_rows(db, campaign, head.publication.timeline, [change.key])
-    photo = thumbnails(request, campaign, [[]], row)(change.key, [])
+    photo = thumbnails(request, campaign, [[]], row, head.publication.photo_column)(change.key, [])
     signed_urls = request.services.signed_urls
 
     def side(shown: list[Any] | None, index: int) -> tuple[str, str, Image | None]:

@@ -23,6 +23,7 @@ from cwz_web.campaigns.changes import (
     load_images,
     load_rows,
 )
+from cwz_web.campaigns.checks import MAX_MEASURED
 from cwz_web.campaigns.decisions import MAX_COMMENT, Verdict, decide
 from cwz_web.campaigns.models import (
     Campaign,
@@ -226,6 +227,7 @@ class ChangesPage:
         designs: the names of the designs by number.
         columns: the columns that can be searched.
         error: what is wrong with a decision that was sent.
+        measured_rows: of how many changed rows the difference is measured.
     """
 
     head: PublicationHead
@@ -239,6 +241,7 @@ class ChangesPage:
     columns: list[str]
     verdicts: list[tuple[str, str]]
     error: str
+    measured_rows: int
     list: ListControls
 
 
@@ -384,6 +387,7 @@ def _changes_page(context: PublicationResource, request: Request, form: Submitte
         designs=designs,
         columns=columns,
         verdicts=[(verdict.value, verdict.label) for verdict in Verdict],
+        measured_rows=MAX_MEASURED,
         error=" ".join(f"{text}." for text in form.errors.values()),
     )
 
@@ -409,7 +413,8 @@ def _shown_changes(request: Request, head: PublicationHead, page: ChangePage) ->
         rows = load_rows(request.db, head.campaign, head.base.timeline, old) | rows
     names = design_names(publication.rules)
     base_names = design_names(head.base.rules) if head.base else {}
-    thumbnail = thumbnails(request, head.campaign, [each for change in changes for each in _shown_ids(change)], rows)
+    shown = [each for change in changes for each in _shown_ids(change)]
+    thumbnail = thumbnails(request, head.campaign, shown, rows, publication.photo_column)
     title = title_column(publication)
 
     def describe(change: PublicationChange) -> ShownChange:
@@ -423,7 +428,7 @@ def _shown_changes(request: Request, head: PublicationHead, page: ChangePage) ->
             before=thumbnail(change.key, change.base_images),
             after=thumbnail(change.key, change.images) if change.design is not None else None,
             designs=list(dict.fromkeys(name for name in designs if name)),
-            state=gettext(STATES[change.state]) if change.design is not None else "",
+            state=gettext(STATES[change.state]) if change.design is not None and change.state != "ok" else "",
             badge=STATE_BADGES.get(change.state, ""),
             findings=ngettext("%(count)s finding", "%(count)s findings", change.findings) if change.findings else "",
             difference=None if change.difference is None else change.difference / 10,
@@ -447,6 +452,7 @@ def thumbnails(
     campaign: Campaign,
     shown: Iterable[list[Any] | None],
     rows: Mapping[str, PublicationRow],
+    photo_column: str = "",
 ) -> Callable[[str, list[Any] | None], Thumbnail | None]:
     """Return a function from the key of a row and what it shows to a thumbnail, with two queries for all of them.
 
@@ -455,11 +461,16 @@ def thumbnails(
         campaign: the campaign.
         shown: what the rows show: lists of ids of images, `[]` for the original photo.
         rows: the rows by key.
+        photo_column: the column of the original photos; that of the campaign by default.
     """
     shown = list(shown)
     ids = {image_id for images in shown if (image_id := first_image_id(images))}
     images: dict[UUID, Image] = load_images(request.db, campaign.workspace_id, ids) if ids else {}
-    photos = _photo_paths(request, campaign, rows) if any(each == [] for each in shown) else {}
+    photos = (
+        _photo_paths(request, campaign, rows, photo_column or campaign.photo_column)
+        if any(each == [] for each in shown)
+        else {}
+    )
 
     def find(key: str, own: list[Any] | None) -> Thumbnail | None:
         if own == []:
@@ -471,10 +482,11 @@ def thumbnails(
     return find
 
 
-def _photo_paths(request: Request, campaign: Campaign, rows: Mapping[str, PublicationRow]) -> dict[str, str]:
+def _photo_paths(
+    request: Request, campaign: Campaign, rows: Mapping[str, PublicationRow], column: str
+) -> dict[str, str]:
     """Return the paths of the original photos of rows, as far as the feed still has the rows."""
     feed = request.db.get(Feed, (campaign.workspace_id, campaign.feed_id))
-    column = campaign.photo_column
     if feed is None or column not in feed.columns:
         return {}
     is_image = FeedSchema.model_validate(feed.schema).types.get(column) == ColumnType.IMAGE

@@ -145,7 +145,8 @@ def test_decisions_change_what_is_published(app: TestApp, make: Factory) -> None
     fields = {field["name"]: field["value"] for field in undo.select("input")}
     page = app.post(undo["action"], fields).follow()
     assert counts(page)["Changed"] == "2"
-    page = pages.post("decide", rows="matching", column="title", value="rose", verdict="former").follow()
+    page = pages.post("decide?kind=changed", rows="matching", column="title", value="rose", verdict="former").follow()
+    assert page.request.query_string == "kind=changed", "the list keeps its filters"
     assert counts(page)["Changed"] == "1"
     page = pages.post("decide", rows="matching", design="1", verdict="accept").follow()
     assert "Accept: decided for 3 rows" in page.text
@@ -324,6 +325,8 @@ def test_row_says_which_rule_took_it_and_why(app: TestApp, make: Factory) -> Non
     assert "Takes the row" in rules[1]
     assert "Would take the row, but “Zenith” comes first." in rules[2]
     assert len(page.html.select(".gallery img")) == 1
+    of_feed = app.get(f"/w/{pages.space.slug}/feeds/{pages.feed.id}/row?key=2")
+    assert "Would take the row" in of_feed.click("Design and images in Ads").text
     app.get(f"{here}?key=nothing", status=404)
     app.get(here, status=404)
 
