@@ -158,6 +158,7 @@ def decide(
         "text": value,
     }
     db.execute(_STAGE, values | targets)
+    db.execute(text("ANALYZE decided"))
     before = db.execute(_TALLY, values).one()
     rows = execute_update(db, _INSERT, values | {"decision": decision})
     if rows:
