@@ -19,7 +19,8 @@ from cwz_web.campaigns.models import Campaign, ChangeKind, Publication, Publicat
 from cwz_web.generation.models import Image
 
 PAGE_SIZE = 50
-SHEET_SIZE = 100
+# Whole rows of cells, as wide as the page may be.
+SHEET_SIZE = 120
 # A search scans this many rows a query, for this long a request.
 SCAN_STEP = 2000
 SCAN_SECONDS = 0.1
