@@ -64,7 +64,7 @@ def write_campaign_feed(
     """
     names = image_columns(publication.columns, _outputs(publication), column)
     columns = [*publication.columns, *(name for name in names if name not in publication.columns)]
-    columns += [RULE_COLUMN, LABEL_COLUMN]
+    columns += [name for name in (RULE_COLUMN, LABEL_COLUMN) if name not in columns]
     file: Any = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller closes it
     file.write(csv_record(columns))
     for row in _rows(db, campaign, publication, names, signed_urls):

@@ -80,6 +80,16 @@ def test_changed_photo_column_is_not_public(reader: Reader, make: Factory) -> No
     reader.app.get(reader.url(), headers=tag, status=304)
 
 
+def test_column_of_the_feed_with_the_name_of_the_rule_is_there_once(reader: Reader) -> None:
+    data = ROWS.replace(b"price", b"design_rule")
+    reader.setting.import_rows(data)
+    reader.setting.settle()
+    reader.publish_next()
+    header = reader.app.get(reader.url()).text.splitlines()[0].split(",")
+    assert header == ["sku", "title", "brand", "design_rule", "image_url", "design_label"]
+    assert reader.rows()[0]["design_rule"] == "Acme"
+
+
 def test_feed_switches_whole_and_back_to_the_same_bytes(reader: Reader, make: Factory) -> None:
     setting = reader.setting
     reader.publish_next()
