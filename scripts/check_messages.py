@@ -38,6 +38,11 @@ NAMES = re.compile(
 MARKS = {"_", "gettext", "ngettext"}
 # Macros whose caller's text is code.
 CODE_MACROS = ("code_block", "copy_block")
+# A name can begin with a vowel: “Lignes de export.csv” would need an elision, quotes do not.
+ELISION = re.compile(
+    r"\b(?:[Dd]e|que|lorsque|puisque) (?:<[^>]+>)?(?:%\(|\{)(?:campaign|column|email|feed|feed_name|file|key|name"
+    r"|provider|role|source|target|template|template_name|user_email|workspace)(?:\)s|\})"
+)
 SENTENCE = re.compile(r"[A-Z][a-z]+($|[ ,.:…?])")
 
 
@@ -145,6 +150,8 @@ def check_catalogs() -> Iterator[str]:
             yield f"{path.name}: no message {missing!r}. Run `make messages` and translate it"
         for message in translated.values():
             yield from (f"{path.name}: {message.id!r} {fault}" for fault in faults_of(message))
+            if path.stem == "fr" and ELISION.search(str(message.string)):
+                yield f"{path.name}: {message.id!r} has a name after a word that elides: put the name into « »"
 
 
 def faults_of(message: Message) -> Iterator[str]:
