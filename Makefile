@@ -59,12 +59,13 @@ messages: $(VENV)/.installed ## Extract the messages of the interface, and add n
 lock: ## Resolve and hash the Python packages of requirements/ again (needs uv)
 	@$(PYTHON) scripts/lock_requirements.py
 
-bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, storage, feeds, runs, backups and the API side by side
+bench: $(VENV)/.installed-dev node_modules/.installed ## Measure engine, pages, storage, feeds, runs, campaigns, backups and the API side by side
 	@$(BIN)/python bench/engine.py
 	@$(BIN)/python bench/pages.py
 	@$(BIN)/python bench/storage.py
 	@$(BIN)/python bench/feeds.py
 	@$(BIN)/python bench/runs.py
+	@$(BIN)/python bench/campaigns.py
 	@$(BIN)/python bench/rendering.py
 	@$(BIN)/python bench/backups.py
 	@$(BIN)/python bench/api.py
