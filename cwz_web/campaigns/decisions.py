@@ -20,9 +20,11 @@ from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.publications import WAITING, NotPublishableError, count_changes
 from cwz_web.campaigns.timeline import SHOWN_ROWS
 from cwz_web.db.session import execute_update, lock_name
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, number
 
 MAX_COMMENT = 500
+# Deciding about this many rows takes about ten seconds in the request.
+MAX_DECIDED = 20_000
 
 
 class Verdict(StrEnum):
@@ -131,7 +133,7 @@ def decide(
         How many rows it is about.
 
     Raises:
-        NotPublishableError: the publication does not wait any more.
+        NotPublishableError: the publication does not wait any more, or there are more than MAX_DECIDED such rows.
     """
     lock_name(db, f"campaign {campaign.id}")
     db.refresh(campaign)
@@ -157,7 +159,13 @@ def decide(
         "column": column,
         "text": value,
     }
-    db.execute(_STAGE, values | targets)
+    if execute_update(db, _STAGE, values | targets) > MAX_DECIDED:
+        raise NotPublishableError(
+            gettext(
+                "A decision can be about at most %(max)s rows at once. Choose fewer, for example by a text in a column",
+                max=number(MAX_DECIDED),
+            )
+        )
     db.execute(text("ANALYZE decided"))
     before = db.execute(_TALLY, values).one()
     rows = execute_update(db, _INSERT, values | {"decision": decision})

@@ -27,6 +27,7 @@ from cwz_web.i18n import gettext
 
 # Publications beyond these, and states of the timeline that only they have, are deleted.
 KEPT_PUBLICATIONS = 50
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 WAITING = (PublicationState.PREPARING, PublicationState.HELD, PublicationState.SCHEDULED)
 
 _COUNT = text(f"""
@@ -270,7 +271,7 @@ def discard(db: Session, campaign: Campaign, publication: Publication) -> None:
 
 
 def publish(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None = None) -> None:
-    """Make a publication public, in the caller's transaction.
+    """Make a publication public, and discard what waits for its phase or an earlier one, in the caller's transaction.
 
     Args:
         db: the caller's transaction.
@@ -288,6 +289,11 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
     publication.state = PublicationState.PUBLISHED
     publication.published_at, publication.published_by = datetime.now(UTC), account_id
     campaign.public_id = publication.id
+    db.flush()
+    # What still waits for this phase or an earlier one must not replace it later.
+    for waiting in list_waiting(db, campaign):
+        if (waiting.publish_at or EARLIEST) <= (publication.publish_at or EARLIEST):
+            waiting.state = PublicationState.DISCARDED
     db.flush()
 
 

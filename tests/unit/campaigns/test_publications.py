@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from cwz_web.campaigns.decisions import Verdict, decide
@@ -12,7 +13,14 @@ from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, P
 from cwz_web.campaigns.output_feed import write_campaign_feed
 from cwz_web.campaigns.planning import count_by_design
 from cwz_web.campaigns.progress import advance, plan_campaign, request_publication
-from cwz_web.campaigns.publications import approve, get_public, list_publications, publish, roll_back
+from cwz_web.campaigns.publications import (
+    NotPublishableError,
+    approve,
+    get_public,
+    list_publications,
+    publish,
+    roll_back,
+)
 from cwz_web.campaigns.rules import Design, DesignRule, Window
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
@@ -181,3 +189,33 @@ def test_rejected_row_keeps_what_is_public(make: Factory) -> None:
     assert after["1"]["image_url"] == before["1"]["image_url"]
     assert after["3"]["image_url"] != before["3"]["image_url"]
     assert setting.settle() == 0
+
+
+def test_publication_of_a_later_phase_discards_what_waits_for_an_earlier_one(make: Factory) -> None:
+    now = datetime.now(UTC)
+    setting = Setting(make, window=Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2)), is_active=True)
+    setting.settle()
+    end, begin, current = setting.publications()
+    setting.publish(begin)
+    states = {each.number: each.state for each in setting.publications()}
+    assert states == {
+        current.number: PublicationState.DISCARDED,
+        begin.number: PublicationState.PUBLISHED,
+        end.number: PublicationState.HELD,
+    }
+
+
+def test_decision_about_too_many_rows_is_refused(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(make)
+    setting.settle()
+    monkeypatch.setattr("cwz_web.campaigns.decisions.MAX_DECIDED", 3)
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        publication = list_publications(db, campaign)[0]
+        with pytest.raises(NotPublishableError, match="at most 3 rows"):
+            decide(db, campaign, publication, Verdict.ORIGINAL, account_id=None)
+        db.rollback()
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        publication = list_publications(db, campaign)[0]
+        assert decide(db, campaign, publication, Verdict.ORIGINAL, account_id=None, designs=[1]) == 2
