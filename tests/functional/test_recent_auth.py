@@ -18,7 +18,10 @@ from tests.functional.test_access import Page, SampleWorkspace, all_pages
 
 P = Permission
 # Permissions of changes to content: they are in the activity log, and can be undone by the members who see them.
-CONTENT = {P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.RUN_RETRY, P.IMAGE_DELETE}
+CONTENT = {P.VIEW, P.COMMENT, P.FEED_EDIT, P.TEMPLATE_EDIT, P.RUN_START, P.RUN_RETRY, P.IMAGE_DELETE} | {
+    P.CAMPAIGN_EDIT,
+    P.CAMPAIGN_APPROVE,
+}
 # Every other view that changes something without a fresh proof, and why it may.
 WITHOUT_PROOF = {
     "POST AccountRoot/prove": "asks for the proof",

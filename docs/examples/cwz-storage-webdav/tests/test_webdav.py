@@ -3,12 +3,14 @@
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from html import escape
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from cwz_storage_webdav import WebDavProvider
 from defusedxml.ElementTree import fromstring
+from waitress import wasyncore
 from waitress.server import create_server
 from webob import Request, Response
 from webob.dec import wsgify
@@ -30,19 +32,24 @@ class WebDavServer:
         self.folders, self.objects, self.properties = {"/images"}, {}, {}  # type: ignore[var-annotated]
         self.status = 0
         self._lock = Lock()
-        self._server = create_server(wsgify(self._handle), host="127.0.0.1", port=0, threads=16)
+        self._sockets: dict[int, Any] = {}
+        handler = wsgify(self._handle)
+        self._server = create_server(handler, map=self._sockets, host="127.0.0.1", port=0, threads=16)
         self.host = f"127.0.0.1:{self._server.effective_port}"
-        self._thread = Thread(target=self._server.run, daemon=True)
+        self._stopping = Event()
+        self._thread = Thread(target=self._serve)
         self._thread.start()
 
-    def close(self) -> None:
-        self._server.trigger.pull_trigger(self._close_sockets)
-        self._thread.join(5)
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            wasyncore.loop(timeout=0.1, map=self._sockets, count=1)
 
-    def _close_sockets(self) -> None:
-        for channel in list(self._server.active_channels.values()):
-            channel.handle_close()
-        self._server.close()
+    def close(self) -> None:
+        """End the thread before its sockets are closed: it cannot poll a socket that another thread closes."""
+        self._stopping.set()
+        self._thread.join()
+        self._server.task_dispatcher.shutdown()
+        wasyncore.close_all(self._sockets)
 
     def _handle(self, request: Request) -> Response:
         credentials = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
