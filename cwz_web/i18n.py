@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton, format_timedelta
@@ -54,6 +55,7 @@ STORED = tuple(
 )
 
 _current: ContextVar[str] = ContextVar("locale", default=DEFAULT)
+_time_zone: ContextVar[str] = ContextVar("time_zone", default="UTC")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,21 @@ def use_locale(tag: str | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def use_time_zone(name: str) -> Iterator[None]:
+    """Show moments in a time zone."""
+    token = _time_zone.set(name)
+    try:
+        yield
+    finally:
+        _time_zone.reset(token)
+
+
+def to_local(moment: datetime) -> datetime:
+    """Return a moment in the current time zone."""
+    return moment.astimezone(ZoneInfo(_time_zone.get()))
 
 
 def current_locale() -> str:

@@ -151,3 +151,10 @@ def next_time(expression: str, time_zone: str, feed_id: UUID, now: datetime) -> 
 def time_zones() -> list[str]:
     """Return the names of the time zones to choose from."""
     return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]
+
+
+def check_time_zone(name: str) -> str:
+    """Return the name of a time zone. Raises ValueError."""
+    if name not in time_zones():
+        raise ValueError(gettext("Choose a time zone from the list, for example Europe/Berlin"))
+    return name

@@ -38,6 +38,7 @@ from cwz_web.web.forms import (
     Form,
     Name,
     SubmittedForm,
+    TimeZoneName,
     empty_form,
     error_messages,
     form_view,
@@ -60,7 +61,7 @@ class SettingsForm(Form):
 
     name: Name
     storage: UUID | Literal[""] = ""
-    time_zone: Annotated[str, Field(max_length=60)]
+    time_zone: TimeZoneName
     photo_column: Annotated[str, Field(max_length=400)] = ""
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP
     auto_publish: Literal["yes", ""] = ""
@@ -73,13 +74,6 @@ class SettingsForm(Form):
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return value or None
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        if name not in time_zones():
-            raise ValueError(gettext("Choose a time zone from the list, for example Europe/Berlin"))
-        return name
 
     @property
     def policy(self) -> PublishPolicy:

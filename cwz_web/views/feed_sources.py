@@ -53,6 +53,7 @@ from cwz_web.web.forms import (
     Name,
     Printable,
     SubmittedForm,
+    TimeZoneName,
     empty_form,
     error_messages,
     form_view,
@@ -72,19 +73,12 @@ class ScheduleFields(Form):
     at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "06:00"
     weekday: Annotated[int, Field(ge=0, le=6)] = 1
     cron: Annotated[str, Field(max_length=100, validate_default=True)] = ""
-    time_zone: Annotated[str, Field(max_length=60)] = "UTC"
+    time_zone: TimeZoneName = "UTC"
 
     @field_validator("cron")
     @classmethod
     def _valid_cron(cls, cron: str, info: ValidationInfo) -> str:
         return check_cron(cron) if info.data.get("frequency") == Frequency.CRON else cron
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        if name not in time_zones():
-            raise ValueError(gettext("Choose a time zone from the list, for example Europe/Berlin"))
-        return name
 
     @property
     def expression(self) -> str | None:
@@ -189,7 +183,7 @@ def _connect_page(
     refused_host: str = "",
 ) -> ConnectPage:
     preview = _preview(sample) if sample else None
-    return ConnectPage(form, _choices(Schedule(Frequency.DAILY), "UTC"), preview, refused_host)
+    return ConnectPage(form, _choices(Schedule(Frequency.DAILY), request.workspace.time_zone), preview, refused_host)
 
 
 def _source_page(

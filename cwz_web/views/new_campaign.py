@@ -130,6 +130,7 @@ def add_campaign(context: CampaignCollection, request: Request, form: CampaignFo
         rules=[DesignRule(number=1, name=ALL_ROWS, designs=designs)],
         outputs=outputs,
         started_by=request.user.account.id,
+        time_zone=request.workspace.time_zone,
         connection_id=form.storage or None,
         photo_column=guess_photo_column(column_types(feed)),
     )
@@ -153,6 +154,7 @@ def turn_into_campaign(context: RunResource, request: Request) -> Response:
         rules=[catch_all(template.id, run.mapping, ALL_ROWS)],
         outputs=[Output.model_validate(output) for output in run.outputs],
         started_by=request.user.account.id,
+        time_zone=request.workspace.time_zone,
         connection_id=run.connection_id,
         on_missing_photo=run.on_missing_photo,
         photo_column=guess_photo_column(column_types(feed)),

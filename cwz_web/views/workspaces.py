@@ -9,6 +9,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.feeds.schedules import time_zones
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.ops.retention import RetentionPolicy
 from cwz_web.resources.permissions import Permission
@@ -24,6 +25,7 @@ from cwz_web.web.forms import (
     OptionalCurrency,
     Slug,
     SubmittedForm,
+    TimeZoneName,
     empty_form,
     form_view,
     read_form,
@@ -62,6 +64,7 @@ class SettingsForm(Form):
     second_factor_required: bool = False
     locale: Annotated[LocaleCode | None, BeforeValidator(lambda text: text.strip() or None)] = None
     currency: OptionalCurrency = None
+    time_zone: TimeZoneName | None = None
 
 
 class InvitationForm(Form):
@@ -120,6 +123,8 @@ class SettingsPage:
     requires_second_factor: bool
     locale: str
     currency: str
+    time_zone: str
+    time_zones: list[str]
     restore_days: int
     retention: list[RetentionPeriod]
     notice: str | None
@@ -147,6 +152,8 @@ def _settings_page(context: WorkspaceResource, request: Request, form: Submitted
         requires_second_factor=is_ticked,
         locale=workspace.locale or "",
         currency=workspace.currency or "",
+        time_zone=form.typed.get("time_zone", workspace.time_zone),
+        time_zones=time_zones(),
         restore_days=GRACE.days,
         retention=list_retention_periods(
             RetentionPolicy.from_settings(request.services.settings), request.workspace.plan_status.plan
@@ -249,12 +256,14 @@ def save_settings(context: WorkspaceResource, request: Request, form: SettingsFo
     workspace.name = form.name
     workspace.second_factor_required = form.second_factor_required
     workspace.locale, workspace.currency = form.locale, form.currency
+    workspace.time_zone = form.time_zone or workspace.time_zone
     request.audit(
         "workspace.settings",
         form.name,
         second_factor_required=form.second_factor_required,
         locale=form.locale,
         currency=form.currency,
+        time_zone=workspace.time_zone,
     )
     return HTTPSeeOther(f"{request.path_in('settings')}?done=saved")
 

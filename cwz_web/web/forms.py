@@ -12,6 +12,7 @@ from pyramid.view import view_config
 
 from cwz_web.accounts.passwords import MAX_LENGTH, MIN_LENGTH
 from cwz_web.accounts.registration import normalize_email
+from cwz_web.feeds.schedules import check_time_zone
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.values.formats import CurrencyCode
 from cwz_web.web.fields import Fields
@@ -74,6 +75,7 @@ Code = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Printable = Annotated[
     str, StringConstraints(strip_whitespace=False, max_length=500, pattern=r"^[\x20-\x7e]*$"), Field(repr=False)
 ]
+TimeZoneName = Annotated[str, StringConstraints(max_length=60), AfterValidator(check_time_zone)]
 OptionalCurrency = Annotated[CurrencyCode | None, BeforeValidator(lambda text: text.strip().upper() or None)]
 # Spaces are part of a password.
 TypedPassword = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=MAX_LENGTH)]

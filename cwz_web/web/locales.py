@@ -1,14 +1,16 @@
-"""The locale of a request: the one that the user has chosen, or that of the browser."""
+"""The locale of a request, which the user has chosen or the browser asks for, and the time zone of its workspace."""
 
 from collections.abc import Callable
 from typing import Any
 
 from pyramid.config import Configurator
+from pyramid.location import lineage
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.viewderivers import INGRESS
 
-from cwz_web.i18n import DEFAULT, LOCALES, use_locale
+from cwz_web.i18n import DEFAULT, LOCALES, use_locale, use_time_zone
 from cwz_web.resources.base import Resource
+from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.security import SignedInUser
 from cwz_web.web.request import Request
 
@@ -33,10 +35,17 @@ def localized_view(view: Callable[[Any, Request], Any], info: Any) -> Callable[[
         is_page = needs_user and isinstance(context, Resource)
         user = request.identity if is_page else request.known_identity
         chosen = user.locale if isinstance(user, SignedInUser) else None
-        with use_locale(chosen or browser_locale(request)):
+        with use_locale(chosen or browser_locale(request)), use_time_zone(_time_zone_of(context)):
             return view(context, request)
 
     return run
+
+
+def _time_zone_of(context: Any) -> str:
+    """Return the time zone of the workspace that a resource is in; UTC outside of workspaces."""
+    resources = lineage(context) if isinstance(context, Resource) else ()
+    workspaces = (each for each in resources if isinstance(each, WorkspaceResource))
+    return next((workspace.access.time_zone for workspace in workspaces), "UTC")
 
 
 def browser_locale(request: Request) -> str:

@@ -30,6 +30,7 @@ from cwz_web.i18n import (
     number,
     short_day,
     time_ago,
+    to_local,
 )
 from cwz_web.notify.emails import PRODUCT
 from cwz_web.stored_messages import translate_stored
@@ -83,30 +84,30 @@ SYSTEMS = (
 
 def ago(moment: datetime) -> Markup:
     """Return how long ago a moment was, or its date, as a `time` element with the exact time on hover."""
-    exact = moment.astimezone(UTC)
+    exact = to_local(moment)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact.isoformat(timespec="seconds"), _to_the_second(exact), _since(moment)
+        exact.isoformat(timespec="seconds"), _to_the_second(exact), _since(exact)
     )
 
 
 def exact(at: datetime) -> Markup:
-    """Return a moment to the second in UTC, as a `time` element."""
-    moment = at.astimezone(UTC)
+    """Return a moment to the second, as a `time` element."""
+    moment = to_local(at)
     return Markup('<time datetime="{}">{}</time>').format(
         moment.isoformat(timespec="milliseconds"), _to_the_second(moment)
     )
 
 
 def moment(at: datetime) -> Markup:
-    """Return a moment in the future to the minute in UTC, as a `time` element."""
-    exact = at.astimezone(UTC)
+    """Return a moment in the future to the minute, as a `time` element."""
+    exact = to_local(at)
     return Markup('<time datetime="{}">{}, {}</time>').format(
-        exact.isoformat(timespec="seconds"), short_day(exact), exact.strftime("%H:%M UTC")
+        exact.isoformat(timespec="seconds"), short_day(exact), exact.strftime("%H:%M %Z")
     )
 
 
 def _to_the_second(moment: datetime) -> str:
-    return f"{long_date(moment)}, {moment:%H:%M:%S} UTC"
+    return f"{long_date(moment)}, {moment:%H:%M:%S %Z}"
 
 
 def _since(moment: datetime) -> str:

@@ -35,6 +35,7 @@ class Access:
     second_factor_required: bool
     single_sign_on_required: bool
     plan_status: PlanStatus
+    time_zone: str
 
 
 def list_workspaces(db: Session, account_id: UUID) -> list[Access]:
@@ -52,6 +53,7 @@ def list_workspaces(db: Session, account_id: UUID) -> list[Access]:
             row.second_factor_required,
             row.single_sign_on_required,
             PlanStatus(row.plan, row.unpaid, row.read_only),
+            row.time_zone,
         )
         for row in rows
     ]

@@ -42,6 +42,7 @@ class Workspace(Timestamped, Base):
         slug: Part of the workspace's URLs.
         locale: How values are written that do not say so, such as de or en_GB.
         currency: The currency of prices that do not name one, as an ISO 4217 code.
+        time_zone: The time zone of its pages, and of new schedules and campaigns.
         signing_key_number: Number of the newest key for signed URLs (generation/signed_urls.py).
         oldest_signing_key_number: Number of the oldest valid key.
         read_only_from: When the workspace becomes read-only because of an overdue payment (billing/).
@@ -57,6 +58,7 @@ class Workspace(Timestamped, Base):
     second_factor_required: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     locale: Mapped[str | None]
     currency: Mapped[str | None]
+    time_zone: Mapped[str] = mapped_column(default="UTC", server_default="UTC")
     signing_key_number: Mapped[int] = mapped_column(default=1, server_default="1")
     oldest_signing_key_number: Mapped[int] = mapped_column(default=1, server_default="1")
     plan: Mapped[str] = mapped_column(default="free", server_default="free")

@@ -73,6 +73,22 @@ def test_settings_have_a_locale_and_a_currency(app: TestApp, make: Factory) -> N
     assert automatic(columns)["currency.1"] == "CHF"
 
 
+def test_times_are_in_the_time_zone_of_the_workspace(app: TestApp, make: Factory) -> None:
+    user = FeedUser(app, make, Role.ADMIN)
+    make.feed(user.space)
+    settings = user.app.get(f"/w/{user.space.slug}/settings")
+    form = next(form for form in settings.forms.values() if "second_factor_required" in form.fields)
+    form["time_zone"] = "Mars/Olympus"
+    assert "Choose a time zone from the list" in form.submit(status=422).text
+    form["time_zone"] = "Asia/Tokyo"
+    form.submit(status=303)
+    assert user.app.get(settings.request.path).html.find(id="time_zone")["value"] == "Asia/Tokyo"
+    page = user.app.get(user.feeds)
+    assert re.search(r'<time datetime="[^"]+\+09:00" title="[^"]+ JST">', page.text)
+    assert user.app.get(f"{user.feeds}/connect").html.find(id="time_zone")["value"] == "Asia/Tokyo"
+    assert "+09:00" not in user.app.get("/account").text
+
+
 def test_fields_of_the_settings_are_not_hidden_as_empty(app: TestApp, make: Factory) -> None:
     """A field without a child is `:empty`, whatever its value is."""
     user = FeedUser(app, make, Role.ADMIN)
