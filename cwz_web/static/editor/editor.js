@@ -371,6 +371,9 @@ export class Editor extends EventTarget {
   /** @param {string[]} conflicts */
   explainConflict(conflicts) {
     const parts = conflicts.slice(0, 3).join("; ");
+    const toast = /** @type {HTMLElement} */ (this.root.querySelector("#toast"));
+    // A toast that offers something, such as to undo what has replaced another window's change, says more than this.
+    if (!conflicts.length && !toast.hidden && toast.querySelector("button")) return;
     this.toast(conflicts.length
       ? _("This template was changed in another window. Both changed %(parts)s: your change was kept.", { parts })
       : _("This template was changed in another window. Your changes were kept."));
