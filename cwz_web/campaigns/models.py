@@ -99,6 +99,7 @@ class CampaignRow(Base):
 
     Attributes:
         designs: the numbers of its designs, best first, up to the first one without a window.
+        unclear: the numbers of the rules that could not be decided; NULL for none.
         joined: the cells of joined feeds, by column; NULL without joins.
         plan: the campaign's plan that last changed it.
         item_revision: the revision of the feed's row.
@@ -110,6 +111,7 @@ class CampaignRow(Base):
     campaign_id: Mapped[UUID] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     designs: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    unclear: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
     joined: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     plan: Mapped[int]
     item_revision: Mapped[int]

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.joins import KEY, Join, feed_revisions, joined_feeds, load_columns
-from cwz_web.campaigns.matching import RowMatcher
+from cwz_web.campaigns.matching import RowMatch, RowMatcher
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.row_fields import JOINED, RowField, Source, SourceKind, row_fields, today_in
 from cwz_web.campaigns.rules import DesignRule
@@ -28,24 +28,29 @@ from cwz_web.feeds.imports import KEPT_REVISIONS
 from cwz_web.feeds.models import Feed
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.runs.selection import SELECTED
-from cwz_web.values.formats import DEFAULT_LOCALE, Unclear
+from cwz_web.values.formats import DEFAULT_LOCALE
 from cwz_web.workspaces.models import Workspace
 
 BATCH = 10_000
 # How many keys are remembered for each design, and for each rule that could not be decided.
 SAMPLES = 5
-_STAGE = "CREATE TEMPORARY TABLE planned (key text, designs smallint[], joined jsonb, item_revision int) ON COMMIT DROP"
+_STAGE = """
+    CREATE TEMPORARY TABLE planned (
+        key text, designs smallint[], unclear smallint[], joined jsonb, item_revision int
+    ) ON COMMIT DROP
+"""
 _WRITE = text("""
-    INSERT INTO campaign_rows (workspace_id, campaign_id, key, designs, joined, plan, item_revision)
-    SELECT :workspace, :campaign, key, designs, joined, :plan, item_revision FROM planned
+    INSERT INTO campaign_rows (workspace_id, campaign_id, key, designs, unclear, joined, plan, item_revision)
+    SELECT :workspace, :campaign, key, designs, unclear, joined, :plan, item_revision FROM planned
     ON CONFLICT (workspace_id, campaign_id, key) DO UPDATE SET
-        designs = EXCLUDED.designs, joined = EXCLUDED.joined, plan = EXCLUDED.plan,
+        designs = EXCLUDED.designs, unclear = EXCLUDED.unclear, joined = EXCLUDED.joined, plan = EXCLUDED.plan,
         item_revision = EXCLUDED.item_revision
 """)
 _IS_REMOVED = "NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = row.key)"
 _DELETE_ALL_REMOVED = text(f"""
     DELETE FROM campaign_rows AS row
-    WHERE workspace_id = :workspace AND campaign_id = :campaign AND {_IS_REMOVED} RETURNING designs
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND {_IS_REMOVED}
+    RETURNING key, designs, unclear
 """)  # noqa: S608 - composed of constants
 # An array, so that the rows are found by the primary key.
 _DELETE_NEWLY_REMOVED = text(f"""
@@ -54,11 +59,11 @@ _DELETE_NEWLY_REMOVED = text(f"""
       AND key = ANY(ARRAY(
           SELECT key FROM item_versions
           WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since AND removed))
-    RETURNING designs
+    RETURNING key, designs, unclear
 """)  # noqa: S608 - composed of constants
 _DELETE_KEYS = text("""
     DELETE FROM campaign_rows WHERE workspace_id = :workspace AND campaign_id = :campaign AND key = ANY(:keys)
-    RETURNING designs
+    RETURNING key, designs, unclear
 """)
 
 # Called with the number of rows that were read.
@@ -67,24 +72,33 @@ Progress = Callable[[int], None]
 
 @dataclass
 class _Plan:
-    """What a plan has found so far."""
+    """What a plan has found so far; it begins with the earlier plan if only changes are planned."""
 
-    counts: Counter[tuple[int, ...]]
+    counts: Counter[tuple[int, ...]] = field(default_factory=Counter)
     samples: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     unclear_count: Counter[int] = field(default_factory=Counter)
     unclear_first: defaultdict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     changed: int = 0
 
-    def add(self, key: str, designs: tuple[int, ...]) -> None:
-        self.counts[designs] += 1
-        for design in designs:
-            if len(self.samples[design]) < SAMPLES:
+    def add(self, key: str, match: RowMatch) -> None:
+        """Count a row."""
+        self.counts[match.designs] += 1
+        for design in match.designs:
+            if len(self.samples[design]) < SAMPLES and key not in self.samples[design]:
                 self.samples[design].append(key)
+        for rule, unclear in match.unclear.items():
+            self.unclear_count[rule] += 1
+            if len(self.unclear_first[rule]) < SAMPLES:
+                self.unclear_first[rule].append((key, unclear.reason))
 
-    def add_unclear(self, rule: int, key: str, unclear: Unclear) -> None:
-        self.unclear_count[rule] += 1
-        if len(self.unclear_first[rule]) < SAMPLES:
-            self.unclear_first[rule].append((key, unclear.reason))
+    def remove(self, key: str, designs: Iterable[int], unclear: Iterable[int] | None) -> None:
+        """Take back what an earlier plan has counted of a row."""
+        self.counts[tuple(designs)] -= 1
+        for design in designs:
+            self.samples[design] = [each for each in self.samples[design] if each != key]
+        for rule in unclear or ():
+            self.unclear_count[rule] -= 1
+            self.unclear_first[rule] = [each for each in self.unclear_first[rule] if each[0] != key]
 
 
 def is_planned(db: Session, campaign: Campaign) -> bool:
@@ -130,9 +144,7 @@ def plan_rows(db: Session, campaign: Campaign, progress: Progress | None = None)
     revisions = feed_revisions(db, campaign)
     today = today_in(ZoneInfo(campaign.time_zone)) if matcher.is_of_time else None
     since = _changes_since(campaign, revisions, today)
-    plan = _Plan(Counter({tuple(designs): count for designs, count in campaign.counts} if since else {}))
-    if since:
-        plan.samples |= {int(design): keys for design, keys in campaign.samples.items()}
+    plan = _Plan() if since is None else _earlier_plan(campaign)
     db.execute(text(_STAGE))
     removed = _plan_changed(db, campaign, matcher, since, plan, progress)
     values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
@@ -140,17 +152,28 @@ def plan_rows(db: Session, campaign: Campaign, progress: Progress | None = None)
     db.execute(text("DROP TABLE planned"))
     if since is None:
         with hash_joins(db):
-            deleted = list(db.scalars(_DELETE_ALL_REMOVED, {**values, "feed": campaign.feed_id}))
+            deleted = db.execute(_DELETE_ALL_REMOVED, {**values, "feed": campaign.feed_id}).all()
     else:
         newly = {**values, "feed": campaign.feed_id, "since": since[str(campaign.feed_id)]}
-        deleted = list(db.scalars(_DELETE_NEWLY_REMOVED, newly))
-    if removed:
-        deleted += db.scalars(_DELETE_KEYS, {**values, "keys": removed})
+        deleted = db.execute(_DELETE_NEWLY_REMOVED, newly).all()
+    deleted = [*deleted, *db.execute(_DELETE_KEYS, {**values, "keys": removed}).all()] if removed else deleted
     if since is not None:
-        plan.counts.subtract(map(tuple, deleted))
-    _store(campaign, plan, revisions, today, is_changed=bool(plan.changed or deleted), is_full=since is None)
+        for row in deleted:
+            plan.remove(row.key, row.designs, row.unclear)
+    is_changed = bool(plan.changed or deleted)
+    _store(campaign, plan, revisions, today, is_changed=is_changed)
     db.flush()
-    return bool(plan.changed or deleted)
+    return is_changed
+
+
+def _earlier_plan(campaign: Campaign) -> _Plan:
+    """Return what the plan of a campaign has found."""
+    plan = _Plan(Counter({tuple(designs): count for designs, count in campaign.counts}))
+    plan.samples |= {int(design): list(keys) for design, keys in campaign.samples.items()}
+    for rule, found in campaign.unclear.items():
+        plan.unclear_count[int(rule)] = found["rows"]
+        plan.unclear_first[int(rule)] = [(key, reason) for key, reason in found["first"]]
+    return plan
 
 
 def _changes_since(campaign: Campaign, revisions: Mapping[str, int], today: date | None) -> dict[str, int] | None:
@@ -158,7 +181,7 @@ def _changes_since(campaign: Campaign, revisions: Mapping[str, int], today: date
     if campaign.planned_revision != campaign.revision or campaign.planned_on != today:
         return None
     known = campaign.planned_feeds
-    if known.keys() != revisions.keys() or campaign.unclear:  # unclear rows are counted among all rows
+    if known.keys() != revisions.keys():
         return None
     if any(revisions[feed] - known[feed] > KEPT_REVISIONS or revisions[feed] < known[feed] for feed in revisions):
         return None
@@ -178,19 +201,18 @@ def _plan_changed(
     read = 0
     for batch in scan_rows(db, campaign, matcher.sources, since):
         staged = []
-        for key, revision, is_selected, old, joined, is_same, *values in batch:
+        for key, revision, is_selected, old, old_unclear, joined, is_same, *values in batch:
             if not is_selected:
                 if old is not None:
                     removed.append(key)
                 continue
             match = matcher.match(key, values)
-            for rule, unclear in match.unclear.items():
-                plan.add_unclear(rule, key, unclear)
             if since is not None and old is not None:
-                plan.counts[tuple(old)] -= 1
-            plan.add(key, match.designs)
-            if old is None or tuple(old) != match.designs or not is_same:
-                staged.append((key, list(match.designs), joined, revision))
+                plan.remove(key, old, old_unclear)
+            plan.add(key, match)
+            unclear = sorted(match.unclear) or None
+            if old is None or tuple(old) != match.designs or old_unclear != unclear or not is_same:
+                staged.append((key, match.designs, unclear, joined, revision))
         plan.changed += len(staged)
         _copy(raw_connection(db), staged)
         read += len(batch)
@@ -211,8 +233,9 @@ def scan_rows(
         since: the revisions by the ids of the feeds; None for all rows.
 
     Yields:
-        Batches of rows: the key, the revision, whether the campaign has the row, its earlier designs, its joined cells,
-        whether neither its cells nor its joined ones have changed, and the values of the sources as JSON.
+        Batches of rows: the key, the revision, whether the campaign has the row, its designs and unclear rules in the
+        earlier plan, its joined cells, whether neither its cells nor its joined ones have changed, and the values of
+        the sources as JSON.
     """
     query, parameters = _rows_query(campaign, sources, joined_feeds(db, campaign), since)
     with raw_connection(db).cursor("campaign_rows") as cursor:
@@ -223,10 +246,14 @@ def scan_rows(
             yield batch
 
 
-def _copy(connection: psycopg.Connection[Any], rows: Iterable[tuple[str, list[int], str | None, int]]) -> None:
+def _copy(connection: psycopg.Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
     with connection.cursor() as cursor, cursor.copy("COPY planned FROM STDIN") as copy:
-        for key, designs, joined, revision in rows:
-            copy.write_row((key, "{" + ",".join(map(str, designs)) + "}", joined, revision))
+        for key, designs, unclear, joined, revision in rows:
+            copy.write_row((key, _array(designs), unclear and _array(unclear), joined, revision))
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _rows_query(
@@ -259,7 +286,7 @@ def _rows_query(
         )
     joined = sql.SQL(" || ").join(joined_parts) if joined_parts else sql.SQL("NULL::jsonb")
     query = sql.SQL("""
-        SELECT items.key, items.revision, {selected}, old.designs, row.joined::text,
+        SELECT items.key, items.revision, {selected}, old.designs, old.unclear, row.joined::text,
                old.item_revision = items.revision AND old.joined IS NOT DISTINCT FROM row.joined{values}
         FROM items
         {joins}
@@ -327,7 +354,7 @@ def read_sources(db: Session, campaign: Campaign, key: str, sources: Sequence[So
     with raw_connection(db).cursor() as cursor:
         cursor.execute(query + sql.SQL(" AND items.key = {}").format(key), parameters)
         row: Any = cursor.fetchone()
-    return list(row[6:]) if row else None
+    return list(row[7:]) if row else None
 
 
 def _store(
@@ -337,17 +364,16 @@ def _store(
     today: date | None,
     *,
     is_changed: bool,
-    is_full: bool,
 ) -> None:
     campaign.planned_revision, campaign.planned_feeds, campaign.planned_on = campaign.revision, dict(revisions), today
     campaign.plan += is_changed
     campaign.counts = [[list(designs), count] for designs, count in sorted(plan.counts.items()) if count]
     campaign.samples = {str(design): keys for design, keys in plan.samples.items()}
-    if is_full or plan.unclear_count:
-        campaign.unclear = {
-            str(rule): {"rows": plan.unclear_count[rule], "first": plan.unclear_first[rule]}
-            for rule in sorted(plan.unclear_count)
-        }
+    campaign.unclear = {
+        str(rule): {"rows": rows, "first": plan.unclear_first[rule]}
+        for rule, rows in sorted(plan.unclear_count.items())
+        if rows
+    }
 
 
 def count_by_design(campaign: Campaign, active: Iterable[int]) -> Counter[int]:
