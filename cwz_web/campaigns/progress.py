@@ -4,7 +4,9 @@ Each step looks at what there is and does what is missing, so that a step that w
 of a campaign are rendered by runs; when the last of them has finished, the next step follows.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -26,10 +28,10 @@ from cwz_web.campaigns.publications import (
     publish,
 )
 from cwz_web.campaigns.rendering import has_unfinished_runs, start_missing_runs
-from cwz_web.campaigns.rules import next_time
-from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets, staged_rows
+from cwz_web.campaigns.rules import Phase, next_time
+from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets, staged_rows, upcoming_phases
 from cwz_web.campaigns.timeline import write_state
-from cwz_web.db.session import lock_name
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.usage import QuotaExceededError, Quotas
 from cwz_web.imaging.errors import UnknownSizeError
@@ -75,8 +77,8 @@ def plan_campaign(db: Session, campaign: Campaign) -> None:
         raise CampaignStoppedError(str(error)) from error
 
 
-def advance(db: Session, campaign: Campaign, quotas: Quotas) -> None:
-    """Render what a planned campaign lacks, create its publications, and publish those that are due.
+def render_campaign(db: Session, campaign: Campaign, quotas: Quotas) -> None:
+    """Render what a planned campaign lacks; once all is rendered, write the next state of its timeline.
 
     Args:
         db: the caller's transaction, in the workspace.
@@ -86,19 +88,61 @@ def advance(db: Session, campaign: Campaign, quotas: Quotas) -> None:
     Raises:
         CampaignStoppedError: it cannot be rendered as it is.
     """
+    if not _lock(db, campaign) or not (campaign.is_active or campaign.is_requested):
+        return
+    if has_unfinished_runs(db, campaign):
+        return
+    try:
+        targets = find_targets(db, campaign)
+        quota = quotas.of(campaign.workspace_id, find_plan_status(db, campaign.workspace_id))
+        with staged_rows(db, targets):
+            runs = start_missing_runs(db, targets, quota)
+            if runs:
+                log.info("campaign is rendered", campaign=str(campaign.id), runs=len(runs))
+            else:
+                public = get_public(db, campaign)
+                write_state(db, targets, (public.timeline, public.designs) if public else None)
+    except (InvalidSettingsError, MissingTemplateError, QuotaExceededError, UnknownSizeError) as error:
+        raise CampaignStoppedError(str(error)) from error
+
+
+def publish_campaign(db: Session, campaign: Campaign) -> None:
+    """Create the publications of a campaign's newest state, and publish those that are due."""
     if not _lock(db, campaign):
         campaign.next_at = None
         return
-    if campaign.is_active or campaign.is_requested:
-        try:
-            _prepare(db, campaign, quotas)
-        except (InvalidSettingsError, MissingTemplateError, QuotaExceededError, UnknownSizeError) as error:
-            raise CampaignStoppedError(str(error)) from error
+    upcoming = upcoming_phases(campaign)
+    if (campaign.is_active or campaign.is_requested) and _is_prepared(db, campaign, upcoming):
+        created = create_publications(db, campaign, upcoming)
+        delete_old(db, campaign)
+        # A request that came with other rules meanwhile is still to be met.
+        db.refresh(campaign, ["revision", "is_requested"], with_for_update=FOR_NO_KEY_UPDATE)
+        campaign.is_requested = campaign.revision != campaign.planned_revision
         campaign.error_message = None
+        for publication in created:
+            if publication.state == PublicationState.HELD:
+                notify_held(db, campaign, publication)
+            else:
+                notify_ready(db, campaign, publication)
     _compare_again(db, campaign)
     publish_due(db, campaign)
     campaign.next_at = find_next_time(db, campaign)
     db.flush()
+
+
+def advance_steps(quotas: Quotas) -> tuple[Callable[[Session, Campaign], None], ...]:
+    """Return the steps that bring a campaign up to date.
+
+    Each is a transaction of its own, so that the row of the campaign is not locked while the next one works.
+    """
+    return plan_campaign, partial(render_campaign, quotas=quotas), publish_campaign
+
+
+def _is_prepared(db: Session, campaign: Campaign, upcoming: Sequence[Phase]) -> bool:
+    """Return whether the newest state has the images of all rows for some phases."""
+    needed = {str(number) for phase in upcoming for number in phase.designs}
+    is_newest = campaign.prepared_plan == campaign.plan and needed <= campaign.prepared_designs.keys()
+    return is_newest and not has_unfinished_runs(db, campaign)
 
 
 def _lock(db: Session, campaign: Campaign) -> bool:
@@ -111,28 +155,6 @@ def _lock(db: Session, campaign: Campaign) -> bool:
 
 class CampaignStoppedError(Exception):
     """A campaign cannot be brought up to date until people change something; the message says what."""
-
-
-def _prepare(db: Session, campaign: Campaign, quotas: Quotas) -> None:
-    if has_unfinished_runs(db, campaign):
-        return
-    targets = find_targets(db, campaign)
-    quota = quotas.of(campaign.workspace_id, find_plan_status(db, campaign.workspace_id))
-    with staged_rows(db, targets):
-        runs = start_missing_runs(db, targets, quota)
-        if runs:
-            log.info("campaign is rendered", campaign=str(campaign.id), runs=len(runs))
-            return
-        public = get_public(db, campaign)
-        write_state(db, targets, (public.timeline, public.designs) if public else None)
-    created = create_publications(db, campaign, targets.phases)
-    campaign.is_requested = False
-    for publication in created:
-        if publication.state == PublicationState.HELD:
-            notify_held(db, campaign, publication)
-        else:
-            notify_ready(db, campaign, publication)
-    delete_old(db, campaign)
 
 
 def _compare_again(db: Session, campaign: Campaign) -> None:

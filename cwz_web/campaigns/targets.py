@@ -184,7 +184,13 @@ def staged_rows(db: Session, targets: Targets) -> Iterator[None]:
     db.execute(text("DROP TABLE target_rows"))
 
 
-def find_targets(db: Session, campaign: Campaign, now: datetime | None = None) -> Targets:
+def upcoming_phases(campaign: Campaign) -> list[Phase]:
+    """Return the phases that are prepared: the current one, and those that begin soon."""
+    now = datetime.now(UTC)
+    return phases(campaign.design_rules, ZoneInfo(campaign.time_zone), now, now + LEAD)[:MAX_PHASES]
+
+
+def find_targets(db: Session, campaign: Campaign) -> Targets:
     """Return the images that a campaign needs now and for the windows that begin soon.
 
     Raises:
@@ -192,9 +198,7 @@ def find_targets(db: Session, campaign: Campaign, now: datetime | None = None) -
         InvalidSettingsError: the workspace has no storage connection.
         UnknownSizeError: a template does not have a size of the outputs.
     """
-    now = now or datetime.now(UTC)
-    rules = campaign.design_rules
-    upcoming = phases(rules, ZoneInfo(campaign.time_zone), now, now + LEAD)[:MAX_PHASES]
+    rules, upcoming = campaign.design_rules, upcoming_phases(campaign)
     outputs = [Output.model_validate(output) for output in campaign.outputs]
     designs = {
         design.number: _target(db, campaign, rule, design, outputs)

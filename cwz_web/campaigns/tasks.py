@@ -1,6 +1,5 @@
 """The jobs of campaigns."""
 
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -9,7 +8,7 @@ from sqlalchemy import select, text
 
 from cwz_web.campaigns.checks import group_findings, measure_differences
 from cwz_web.campaigns.models import Campaign, Publication
-from cwz_web.campaigns.progress import CampaignStoppedError, advance, enqueue_advance, load_campaign, plan_campaign
+from cwz_web.campaigns.progress import CampaignStoppedError, advance_steps, enqueue_advance, load_campaign
 from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, LongRetry, app
 
 log = structlog.get_logger()
@@ -36,7 +35,7 @@ def advance_campaign(context: JobContext, workspace_id: str, campaign_id: str) -
     """Bring a campaign up to date."""
     extra, key = context.additional_context, (UUID(workspace_id), UUID(campaign_id))
     try:
-        for step in (plan_campaign, partial(advance, quotas=extra["quotas"])):
+        for step in advance_steps(extra["quotas"]):
             with extra["database"].transaction(key[0]) as db:
                 campaign = load_campaign(db, *key)
                 if campaign:

@@ -9,7 +9,7 @@ from webtest import TestApp
 
 from cwz_web.campaigns import campaign_list
 from cwz_web.campaigns.models import Campaign
-from cwz_web.campaigns.progress import advance, plan_campaign
+from cwz_web.campaigns.progress import advance_steps, plan_campaign
 from cwz_web.campaigns.publications import publish
 from cwz_web.campaigns.rules import DesignRule
 from cwz_web.feeds.models import Feed
@@ -503,8 +503,10 @@ def test_rules_show_images_that_exist(
     assert not app.get(path(space, campaign.id)).html.select(".row-thumbs")
     form_of(app.get(path(space, campaign.id)), "/prepare").submit()
     for _ in range(2):
+        for step in advance_steps(make.services.quotas):
+            with make.database.transaction(space.id) as db:
+                step(db, db.get_one(Campaign, (space.id, campaign.id)))
         with make.database.transaction(space.id) as db:
-            advance(db, db.get_one(Campaign, (space.id, campaign.id)), make.services.quotas)
             runs = list(db.scalars(select(Run).where(Run.campaign_id == campaign.id, Run.finished_at.is_(None))))
         for run in runs:
             assert "All rows" in texts(app.get(path(space, campaign.id)), ".progress p")[0]

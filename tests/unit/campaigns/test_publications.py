@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.decisions import Verdict, decide
-from cwz_web.campaigns.editing import create_campaign
+from cwz_web.campaigns.editing import create_campaign, save_rules
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
 from cwz_web.campaigns.output_feed import write_campaign_feed
 from cwz_web.campaigns.planning import count_by_design
-from cwz_web.campaigns.progress import advance, plan_campaign, request_publication
+from cwz_web.campaigns.progress import advance_steps, request_publication
 from cwz_web.campaigns.publications import (
     NotPublishableError,
     approve,
+    delete_old,
     get_public,
     list_publications,
     publish,
@@ -60,11 +62,11 @@ class Setting:
 
     def advance(self) -> list[Run]:
         """Bring the campaign up to date, and return the runs that it has started, rendered."""
+        for step in advance_steps(self.make.services.quotas):
+            with self.make.database.transaction(self.space.id) as db:
+                self.campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
+                step(db, self.campaign)
         with self.make.database.transaction(self.space.id) as db:
-            plan_campaign(db, db.get_one(Campaign, (self.space.id, self.campaign.id)))
-        with self.make.database.transaction(self.space.id) as db:
-            self.campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
-            advance(db, self.campaign, self.make.services.quotas)
             runs = list(
                 db.scalars(
                     select(Run).where(
@@ -219,3 +221,22 @@ def test_decision_about_too_many_rows_is_refused(make: Factory, monkeypatch: pyt
         campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
         publication = list_publications(db, campaign)[0]
         assert decide(db, campaign, publication, Verdict.ORIGINAL, account_id=None, designs=[1]) == 2
+
+
+def test_request_with_other_rules_during_a_preparation_is_met(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(make)
+
+    def save_meanwhile(db: Session, campaign: Campaign) -> None:
+        monkeypatch.undo()
+        with make.database.transaction(setting.space.id) as other:
+            row = other.get_one(Campaign, (setting.space.id, setting.campaign.id))
+            save_rules(other, row, [setting.rule(3, "All rows")])
+            request_publication(other, row)
+        delete_old(db, campaign)
+
+    while setting.advance():
+        monkeypatch.setattr("cwz_web.campaigns.progress.delete_old", save_meanwhile)
+    assert setting.campaign.is_requested
+    assert setting.settle() == 3
+    newest, _ = setting.publications()
+    assert newest.design_counts == {"3": 4}
