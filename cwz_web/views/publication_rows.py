@@ -1,13 +1,11 @@
-"""Rows of a publication and of a campaign: one change in full, all rows as a contact sheet, and why a row has its
-design."""
+"""Rows of a publication: one change in full, and all rows as a contact sheet."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 from pyramid.httpexceptions import HTTPNotFound
@@ -18,13 +16,7 @@ from sqlalchemy import select
 from cwz_web.campaigns.changes import find_change, find_rows, load_images, load_rows, neighbors
 from cwz_web.campaigns.checks import FAULTS, read_groups
 from cwz_web.campaigns.decisions import VERDICT_LABELS, Verdict
-from cwz_web.campaigns.matching import InvalidConditionError, compile_condition
-from cwz_web.campaigns.matching import Verdict as RuleVerdict
-from cwz_web.campaigns.models import Campaign, CampaignRow, ChangeKind, PublicationChange, PublicationRow
-from cwz_web.campaigns.planning import campaign_fields, read_sources, row_matcher
-from cwz_web.campaigns.row_fields import RowField, load_cell
-from cwz_web.campaigns.rules import DesignRule, active_designs
-from cwz_web.feeds.models import Feed
+from cwz_web.campaigns.models import Campaign, ChangeKind, PublicationChange, PublicationRow
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
 from cwz_web.i18n import gettext, gettext_noop
@@ -33,14 +25,12 @@ from cwz_web.imaging.errors import ImagingError
 from cwz_web.imaging.findings import FindingCode
 from cwz_web.imaging.pixel_difference import compare_files
 from cwz_web.resources.permissions import Permission
-from cwz_web.resources.workspace import CampaignResource, PublicationResource
+from cwz_web.resources.workspace import PublicationResource
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.progress import item_of_image
 from cwz_web.runs.reports import finding_texts
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.models import Connection
-from cwz_web.values.formats import Unclear
-from cwz_web.views.feed_page import row_path
 from cwz_web.views.publications import (
     KIND_LABELS,
     STATE_BADGES,
@@ -248,46 +238,6 @@ class ChangeDetailPage:
     following: str
 
 
-@dataclass(frozen=True)
-class ExplainedRule:
-    """A rule and a row: whether the rule takes it, why, and the values that the rule compares.
-
-    Attributes:
-        outcome: `taken` for the rule that the row has its design of now; `other` for one that would take it; else ``.
-    """
-
-    name: str
-    condition: str
-    outcome: str
-    text: str
-    values: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class DesignImage:
-    """The image of a row with a design, and the decision about it."""
-
-    design: str
-    is_current: bool
-    image: Thumbnail | None
-    image_path: str
-    state: str
-    badge: str
-    decision: ShownDecision | None
-
-
-@dataclass(frozen=True)
-class CampaignRowPage:
-    """What publications/row.jinja2 shows; `error` says why the rules cannot be evaluated."""
-
-    campaign: Campaign
-    key: str
-    feed_path: str
-    rules: list[ExplainedRule]
-    error: str
-    images: list[DesignImage]
-
-
 @page_view(
     "publications/sheet.jinja2",
     "publications/_sheet.jinja2",
@@ -460,7 +410,7 @@ def show_change(context: PublicationResource, request: Request) -> ChangeDetailP
         run_path=request.path_in("runs", run.id) if run else "",
         run_at=run.created_at if run else None,
         row_path=f"{request.path_in('campaigns', campaign.id, 'row')}?{urlencode({'key': change.key})}",
-        decision=_decision(request, campaign, decision),
+        decision=describe_decision(request, campaign, decision),
         verdicts=[(verdict.value, verdict.label) for verdict in Verdict],
         may_decide=head.may_decide and change.design is not None,
         previous=path + urlencode({"key": before}) if before is not None else "",
@@ -536,7 +486,7 @@ def _cells(columns: Iterable[str], old: PublicationRow | None, new: PublicationR
     return sorted((cell for cell in cells if cell.before or cell.after), key=lambda cell: not cell.is_changed)
 
 
-def _decision(request: Request, campaign: Campaign, decision: Mapping[str, Any] | None) -> ShownDecision | None:
+def describe_decision(request: Request, campaign: Campaign, decision: Mapping[str, Any] | None) -> ShownDecision | None:
     """Return a decision in words, with the name of who made it."""
     if not decision:
         return None
@@ -585,120 +535,3 @@ def heat_image(context: PublicationResource, request: Request) -> Response:
         raise HTTPNotFound(str(error)) from error
     response.body = encode(heat, Output(format=Format.PNG))
     return response
-
-
-@view_config(
-    context=CampaignResource,
-    name="row",
-    request_method="GET",
-    renderer="publications/row.jinja2",
-    permission=Permission.VIEW,
-)
-def show_campaign_row(context: CampaignResource, request: Request) -> CampaignRowPage:
-    """Show which rule takes a row, why the others do not, and its images."""
-    campaign, key, db = context.row, request.GET.get("key", ""), request.db
-    planned = db.get(CampaignRow, (campaign.workspace_id, campaign.id, key))
-    newest = db.scalar(
-        select(PublicationRow).where(
-            PublicationRow.workspace_id == campaign.workspace_id,
-            PublicationRow.campaign_id == campaign.id,
-            PublicationRow.key == key,
-            PublicationRow.until.is_(None),
-        )
-    )
-    rules, zone = campaign.design_rules, ZoneInfo(campaign.time_zone)
-    active = active_designs(rules, zone, datetime.now(UTC))
-    feed, error = db.get_one(Feed, (campaign.workspace_id, campaign.feed_id)), ""
-    explained: list[ExplainedRule] = []
-    try:
-        explained = _explain(request, campaign, key, active)
-    except InvalidConditionError as problem:
-        error = str(problem)
-    if not explained and not error and newest is None and planned is None:
-        raise HTTPNotFound
-    return CampaignRowPage(
-        campaign=campaign,
-        key=key,
-        feed_path=row_path(request, feed, key),
-        rules=explained,
-        error=error,
-        images=_design_images(request, campaign, newest, active) if newest else [],
-    )
-
-
-def _explain(request: Request, campaign: Campaign, key: str, active: Iterable[int]) -> list[ExplainedRule]:
-    """Return what each rule says about a row of the feed; nothing if the feed has no such row."""
-    matcher, fields = row_matcher(request.db, campaign), campaign_fields(request.db, campaign)
-    values = read_sources(request.db, campaign, key, matcher.sources)
-    if values is None:
-        return []
-    verdicts, known = matcher.explain(values), dict(zip(matcher.sources, values, strict=True))
-    counting = set(active)
-    explained: list[ExplainedRule] = []
-    winner = ""
-    for rule in campaign.design_rules:
-        verdict = verdicts.get(rule.number)
-        is_open = any(design.number in counting for design in rule.designs)
-        outcome, text = _describe_verdict(rule, verdict, winner, key, is_open=is_open)
-        if outcome == "taken":
-            winner = rule.name
-        explained.append(ExplainedRule(rule.name, rule.condition, outcome, text, _compared(rule, fields, known)))
-    return explained
-
-
-def _describe_verdict(
-    rule: DesignRule, verdict: RuleVerdict | None, winner: str, key: str, *, is_open: bool
-) -> tuple[str, str]:
-    if not rule.is_enabled:
-        return "", gettext("The rule is disabled.")
-    if isinstance(verdict, Unclear):
-        return "", gettext("It cannot be decided: the row %(reason)s.", reason=verdict.reason)
-    if not verdict:
-        return "", gettext("The row does not meet its condition.")
-    if not is_open:
-        return "other", gettext("Takes the row while its window is open. It is closed now.")
-    if winner:
-        return "other", gettext("Would take the row, but “%(rule)s” comes first.", rule=winner)
-    label = rule.design_of(key).label
-    if label:
-        return "taken", gettext("Takes the row, with the design “%(label)s”.", label=label)
-    return "taken", gettext("Takes the row.")
-
-
-def _compared(
-    rule: DesignRule, fields: Mapping[str, RowField], known: Mapping[Any, str | None]
-) -> list[tuple[str, str]]:
-    """Return the names and the values of what a rule compares."""
-    expression = compile_condition(rule, fields) if rule.is_enabled else None
-    found = []
-    for name in sorted(expression.fields) if expression else ():
-        field = fields[name]
-        texts = [load_cell(known.get(source)) for source in field.sources]
-        found.append((field.label, shorten(" · ".join(text for text in texts if text), 200)))
-    return found
-
-
-def _design_images(
-    request: Request, campaign: Campaign, row: PublicationRow, active: Iterable[int]
-) -> list[DesignImage]:
-    counting = set(active)
-    names = design_names(campaign.rules)
-    current = next((design for design in row.designs if design in counting), None)
-    own = {design: (row.images.get(str(design)) or {}) for design in row.designs}
-    find = thumbnails(request, campaign, [image.get("i") for image in own.values()], {row.key: row})
-    found = []
-    for design, image in own.items():
-        ids = image.get("i")
-        state = image.get("s", "missing")
-        found.append(
-            DesignImage(
-                design=names.get(design, gettext("Former design")),
-                is_current=design == current,
-                image=find(row.key, ids),
-                image_path=request.path_in("images", ids[0]) if ids and ids[0] else "",
-                state=gettext(ROW_STATES[state]),
-                badge=STATE_BADGES.get(state, "success"),
-                decision=_decision(request, campaign, (row.decisions or {}).get(str(design))),
-            )
-        )
-    return found
