@@ -57,19 +57,12 @@ class RowsOfDesign(ResponseModel):
     rows: int
 
 
-class PublicationInfo(ResponseModel):
-    """A publication. The counts are numbers of rows; `findings` is that of all images.
-
-    `state` is `preparing`, `held` (waits for a decision, for the `reasons`), `scheduled` (is published at
-    `publish_at`), `published` (is public, or was) or `discarded`. `new`, `changed`, `removed` and `unchanged` compare
-    it with what is public before it; `updated` of the unchanged rows have other cells. `kept` rows show an earlier
-    image, `missing` ones none.
-    """
+class PublicationSummary(ResponseModel):
+    """What the API and webhooks say of a publication. The counts are numbers of rows, but `findings`."""
 
     number: int
     id: UUID
     state: PublicationState
-    public: bool
     publish_at: datetime | None
     published_at: datetime | None
     rows: int
@@ -81,6 +74,18 @@ class PublicationInfo(ResponseModel):
     kept: int
     missing: int
     findings: int
+
+
+class PublicationInfo(PublicationSummary):
+    """A publication. The counts are numbers of rows; `findings` is that of all images.
+
+    `state` is `preparing`, `held` (waits for a decision, for the `reasons`), `scheduled` (is published at
+    `publish_at`), `published` (is public, or was) or `discarded`. `new`, `changed`, `removed` and `unchanged` compare
+    it with what is public before it; `updated` of the unchanged rows have other cells. `kept` rows show an earlier
+    image, `missing` ones none.
+    """
+
+    public: bool
     designs: list[RowsOfDesign]
     reasons: list[PublicationReasonInfo]
     approvals: int

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from cwz_web.api.on_demand import StoredImageInfo
 from cwz_web.api.pagination import ResponseModel
+from cwz_web.api.publications import PublicationSummary
 from cwz_web.api.request_body import Metadata
 from cwz_web.api.runs import RunInfo
-from cwz_web.campaigns.models import PublicationState
 from cwz_web.campaigns.policy import ReasonCode
 from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event
@@ -99,25 +99,11 @@ class QuotaReachedEvent(WebhookEvent):
     data: QuotaInfo
 
 
-class PublicationEventInfo(ResponseModel):
-    """A publication of a campaign; the counts are numbers of rows, but `findings`."""
+class PublicationEventInfo(PublicationSummary):
+    """A publication of a campaign, which has the `name`; `reasons` say why it needs a decision."""
 
-    id: UUID
     campaign: UUID
     name: str
-    number: int
-    state: PublicationState
-    publish_at: datetime | None
-    published_at: datetime | None
-    rows: int
-    new: int
-    changed: int
-    removed: int
-    unchanged: int
-    updated: int
-    kept: int
-    missing: int
-    findings: int
     reasons: list[ReasonCode]
 
 
