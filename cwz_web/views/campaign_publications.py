@@ -62,7 +62,7 @@ def show_publications(context: PublicationCollection, request: Request) -> Publi
     for each in publications:
         who = names.get(each.published_by, "") if each.published_by else ""
         if each.state == PublicationState.PUBLISHED and not who:
-            who = gettext("On its own")
+            who = gettext("Schedule or API")
         rows.append(PublicationRow(publication_line(request, campaign, each), who))
     columns = load_columns(request.db, campaign).names
     column = request.GET.get("column", "")

@@ -198,7 +198,7 @@ def test_publications_tab(app: TestApp, make: Factory, space: Workspace, feed: F
         publish(db, db.merge(campaign), db.merge(publication))
     page = app.get(path(space, campaign.id, "publications"))
     assert app.get(texts(page, "#output-feed code")[0]).content_type == "text/csv"
-    assert "On its own" in page.text
+    assert "Schedule or API" in page.text
 
 
 def add_rule(app: TestApp, space: Workspace, campaign: Campaign, name: str, brand: str) -> Any:
