@@ -111,6 +111,7 @@ def publish_campaign(db: Session, campaign: Campaign) -> None:
     if not _lock(db, campaign):
         campaign.next_at = None
         return
+    publish_due(db, campaign)  # before others are created: what was approved for a window that has begun is public now
     upcoming = upcoming_phases(campaign)
     if (campaign.is_active or campaign.is_requested) and _is_prepared(db, campaign, upcoming):
         created = create_publications(db, campaign, upcoming)

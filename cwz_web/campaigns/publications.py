@@ -125,7 +125,12 @@ def create_publications(db: Session, campaign: Campaign, phases: Sequence[Phase]
 
     Those that wait are discarded, unless they are the same. Returns the new ones.
     """
-    waiting = {(each.timeline, tuple(each.designs), each.publish_at): each for each in list_waiting(db, campaign)}
+    now = datetime.now(UTC)
+    # What waits for a decision since its phase has begun is that of the current phase.
+    waiting = {
+        (each.timeline, tuple(each.designs), each.publish_at if (each.publish_at or now) > now else None): each
+        for each in list_waiting(db, campaign)
+    }
     kept, created = [], []
     base = get_public(db, campaign)
     for phase in phases:

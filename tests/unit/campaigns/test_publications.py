@@ -240,3 +240,32 @@ def test_request_with_other_rules_during_a_preparation_is_met(make: Factory, mon
     assert setting.settle() == 3
     newest, _ = setting.publications()
     assert newest.design_counts == {"3": 4}
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_window_that_begins_publishes_what_was_approved_for_it(make: Factory, is_approved: bool) -> None:
+    now = datetime.now(UTC)
+    window = Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2))
+    setting = Setting(make, window=window, is_active=True)
+    setting.settle()
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        end, begin, current = list_publications(db, campaign)
+        publish(db, campaign, current)
+        if is_approved:
+            approve(db, campaign, begin, setting.space.id)
+        # An hour passes.
+        opened = Window(begin=now - timedelta(minutes=1), end=window.end)
+        campaign.rules = [
+            setting.rule(1, "Acme", 'brand == "Acme"', opened).model_dump(mode="json"),
+            *campaign.rules[1:],
+        ]
+        begin.publish_at = opened.begin
+    assert setting.settle() == 0
+    states = {each.id: each.state for each in setting.publications()}
+    assert states == {
+        end.id: PublicationState.HELD,
+        begin.id: PublicationState.PUBLISHED if is_approved else PublicationState.HELD,
+        current.id: PublicationState.PUBLISHED,
+    }
+    assert setting.campaign.public_id == (begin.id if is_approved else current.id)
