@@ -164,7 +164,7 @@ def _compare_again(db: Session, campaign: Campaign) -> None:
     for publication in list_waiting(db, campaign):
         if publication.state == PublicationState.PREPARING:
             compare(db, campaign, publication, base)
-            evaluate_policy(campaign, publication)
+            evaluate_policy(db, campaign, publication)
         base = publication
 
 

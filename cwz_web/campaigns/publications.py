@@ -18,7 +18,7 @@ from sqlalchemy.types import SmallInteger
 
 from cwz_web.campaigns.checks import enqueue_check
 from cwz_web.campaigns.joins import load_columns
-from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.campaigns.models import Campaign, CampaignRow, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy, find_reasons
 from cwz_web.campaigns.rules import Phase
 from cwz_web.campaigns.timeline import SHOWN_ROWS
@@ -169,7 +169,7 @@ def _create(db: Session, campaign: Campaign, phase: Phase, base: Publication | N
     db.add(publication)
     db.flush()
     compare(db, campaign, publication, base)
-    evaluate_policy(campaign, publication)
+    evaluate_policy(db, campaign, publication)
     return publication
 
 
@@ -226,9 +226,16 @@ def count_changes(db: Session, publication: Publication) -> None:
     db.flush()
 
 
-def evaluate_policy(campaign: Campaign, publication: Publication) -> None:
+def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -> None:
     """Let a publication wait for its time, or for a decision if the policy asks for one."""
-    unclear = sum(each["rows"] for each in campaign.unclear.values())
+    unclear = 0
+    if campaign.unclear:  # of two rules that could not be decided, a row counts once
+        rows = select(func.count()).where(
+            CampaignRow.workspace_id == campaign.workspace_id,
+            CampaignRow.campaign_id == campaign.id,
+            CampaignRow.unclear.is_not(None),
+        )
+        unclear = db.scalar(rows) or 0
     policy = PublishPolicy.model_validate(campaign.policy)
     names = ("rows", "new", "changed", "removed", "kept", "missing", "findings")
     counts = {name: getattr(publication, name) for name in names}

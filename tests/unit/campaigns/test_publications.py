@@ -269,3 +269,14 @@ def test_window_that_begins_publishes_what_was_approved_for_it(make: Factory, is
         current.id: PublicationState.PUBLISHED,
     }
     assert setting.campaign.public_id == (begin.id if is_approved else current.id)
+
+
+def test_rows_that_rules_cannot_decide_count_once_among_the_reasons(make: Factory) -> None:
+    setting = Setting(make, policy={"auto_publish": True})
+    with make.database.transaction(setting.space.id) as db:
+        rules = [setting.rule(1, "One", "amount(title) > 3"), setting.rule(2, "Two", "amount(brand) > 3")]
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        save_rules(db, campaign, [*rules, setting.rule(3, "All others")])
+    setting.settle()
+    (publication,) = setting.publications()
+    assert publication.reasons == [{"code": "unclear", "value": 4, "limit": 0}]
