@@ -1,0 +1,199 @@
+"""What a platform wants: its fields, file formats, and rules for images; `presets/` has a module for each platform."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.imaging.encoders import Format
+
+
+class FileFormat(StrEnum):
+    """The file format of a feed; the value is the file extension."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    XML = "xml"
+    JSON = "json"
+    JSON_LINES = "jsonl"
+
+
+FILE_FORMAT_LABELS = {
+    FileFormat.CSV: "CSV",
+    FileFormat.TSV: "TSV",
+    FileFormat.XML: "XML",
+    FileFormat.JSON: "JSON",
+    FileFormat.JSON_LINES: "JSON Lines",
+}
+
+
+class ValueKind(StrEnum):
+    """How a platform wants the value of a field."""
+
+    TEXT = "text"
+    URL = "url"
+    PRICE = "price"  # 19.99 EUR
+    NUMBER = "number"  # 19.99
+    INTEGER = "integer"
+    DATE_TIME = "date_time"  # ISO 8601
+    DATE_RANGE = "date_range"  # two of them with a slash between
+    BOOLEAN = "boolean"
+    CHOICE = "choice"  # one of the field's `choices`
+    GTIN = "gtin"  # with a valid check digit
+
+
+@dataclass(frozen=True)
+class ChannelField:
+    """A field of a platform.
+
+    Attributes:
+        name: as the platform writes it, such as `shipping(country:price)` or `image[0].url`.
+        kind: how it wants the value.
+        is_required: whether it refuses a row without a value.
+        max_length: how many characters it takes.
+        choices: its values for a choice, each with other texts of feeds that mean the same.
+        aliases: other names of columns of feeds that hold the value, compared without case and punctuation.
+        default: the value of rows without one, if the preset knows it.
+        help_text: what it is for, in English, marked for translation; "" for names that say so.
+    """
+
+    name: str
+    kind: ValueKind = ValueKind.TEXT
+    is_required: bool = False
+    max_length: int | None = None
+    choices: Mapping[str, tuple[str, ...]] | None = None
+    aliases: tuple[str, ...] = ()
+    default: str = ""
+    help_text: str = ""
+
+
+class Carried(StrEnum):
+    """What a design shows beside the photo; platforms refuse some of it in some fields."""
+
+    TEXT = "text"
+    PRICE = "price"
+    LOGO = "logo"
+    FRAME = "frame"
+    WATERMARK = "watermark"
+
+    @property
+    def label(self) -> str:
+        return gettext(CARRIED_LABELS[self])
+
+
+CARRIED_LABELS = {
+    Carried.TEXT: gettext_noop("Text"),
+    Carried.PRICE: gettext_noop("Price"),
+    Carried.LOGO: gettext_noop("Logo"),
+    Carried.FRAME: gettext_noop("Frame"),
+    Carried.WATERMARK: gettext_noop("Watermark"),
+}
+
+
+@dataclass(frozen=True)
+class ImageRules:
+    """What a platform wants of an image in one of its fields. Sizes are in pixels, ratios are width by height.
+
+    Attributes:
+        min_width, min_height: smaller ones are refused.
+        best_width, best_height: smaller ones are accepted, and look worse; 0 if the platform says nothing.
+        min_ratio, max_ratio: others are refused or cropped; None for any.
+        max_bytes: larger files are refused.
+        max_pixels: as above, width times height.
+        formats: others are refused.
+        refused: what the image must not show.
+        needs_white_ground: whether the product has to be on white.
+        safe_top, safe_bottom: the shares of the height that the platform covers, from 0 to 1.
+    """
+
+    min_width: int = 0
+    min_height: int = 0
+    best_width: int = 0
+    best_height: int = 0
+    min_ratio: float | None = None
+    max_ratio: float | None = None
+    max_bytes: int | None = None
+    max_pixels: int | None = None
+    formats: frozenset[Format] = frozenset([Format.JPEG, Format.PNG])
+    refused: frozenset[Carried] = frozenset()
+    needs_white_ground: bool = False
+    safe_top: float = 0.0
+    safe_bottom: float = 0.0
+
+
+@dataclass(frozen=True)
+class ImageField(ChannelField):
+    """A field that takes the URL of an image.
+
+    Attributes:
+        rules: what the platform wants of it.
+        tag: a further field and its value, which say what the image is for; None without.
+        max_images: how many URLs it takes, with commas between.
+    """
+
+    kind: ValueKind = ValueKind.URL
+    rules: ImageRules = ImageRules()
+    tag: tuple[str, str] | None = None
+    max_images: int = 1
+
+
+@dataclass(frozen=True)
+class XmlShape:
+    """How a platform's XML is built.
+
+    Attributes:
+        before: the document up to the first item.
+        item: the element of a row.
+        after: the document after the last item.
+        prefix: the prefix of the fields' elements, such as `g:`, with its namespace declared in `before`.
+        unprefixed: fields whose elements have none.
+    """
+
+    before: str
+    item: str
+    after: str
+    prefix: str = ""
+    unprefixed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Specification:
+    """Where the facts of a preset are from, and when they were read."""
+
+    url: str
+    read_on: date
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A platform's fields, file formats and rules.
+
+    Attributes:
+        name: its name in URLs and the API.
+        label: its name for people.
+        formats: the file formats, the best first.
+        fields: its fields, in their order; an empty tuple for a generic preset, whose fields are chosen freely.
+        xml: how its XML is built.
+        specifications: the sources of its facts.
+        max_rows, max_bytes: how much a file may have; None if the platform says nothing.
+    """
+
+    name: str
+    label: str
+    formats: tuple[FileFormat, ...]
+    fields: tuple[ChannelField, ...] = ()
+    xml: XmlShape | None = None
+    specifications: tuple[Specification, ...] = ()
+    max_rows: int | None = None
+    max_bytes: int | None = None
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether its fields are chosen freely."""
+        return not self.fields
+
+    @property
+    def image_fields(self) -> list[ImageField]:
+        """The fields that take images."""
+        return [field for field in self.fields if isinstance(field, ImageField)]
