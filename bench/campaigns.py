@@ -22,10 +22,11 @@ from pages import start_installation
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from cwz_web.campaigns.decisions import Decision, Verdict, apply_stored_decision, decide
 from cwz_web.campaigns.editing import create_campaign
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.planning import plan_rows, row_matcher, scan_rows
-from cwz_web.campaigns.publications import create_publications, get_public, list_publications, publish
+from cwz_web.campaigns.publications import create_publications, get_public, list_publications, publish, roll_back
 from cwz_web.campaigns.rules import Design, DesignRule, Phase
 from cwz_web.campaigns.targets import find_targets, staged_rows
 from cwz_web.campaigns.timeline import write_state
@@ -38,6 +39,7 @@ from cwz_web.runs.models import Run
 from cwz_web.runs.planning import RunSpec, new_run
 from cwz_web.storage.connections import get_default_connection
 from cwz_web.web.services import Services
+from cwz_web.workspaces.audit import Actor
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 CHANGED = 1000
@@ -181,6 +183,21 @@ class CampaignBench:
         with self.campaign() as (db, campaign):
             newest, *_ = list_publications(db, campaign)
             print(f"  {newest.rows:,} rows, {newest.changed:,} changed")
+        self.decide_and_roll_back()
+
+    def decide_and_roll_back(self) -> None:
+        """Decide about all rows of a publication that has the original photo in each, then go back to the first one."""
+        with self.campaign() as (db, campaign):
+            campaign.public_id = None
+            create_publications(db, campaign, [Phase(None, tuple(range(1, len(CONDITIONS) + 2)))])
+            newest, first = list_publications(db, campaign)[0], list_publications(db, campaign)[-1]
+            decision = Decision(verdict=Verdict.ORIGINAL, actor=Actor(None, "Bench", ""))
+            with measure("request_decision", self.results):
+                decide(db, campaign, newest, decision)
+        with self.campaign() as (db, campaign), measure("decide_all_rows", self.results):
+            apply_stored_decision(db, campaign)
+        with self.campaign() as (db, campaign), measure("roll_back", self.results):
+            roll_back(db, campaign, db.merge(first))
 
     def publish(self, name: str) -> None:
         """Write a state of the timeline, create its publication, and publish it."""

@@ -340,8 +340,9 @@ OPERATIONS = (
         f"{PUBLICATION}/decisions",
         "Decide about changes of a publication",
         CAMPAIGNS_WRITE,
-        {200: publications.DecisionInfo},
+        {200: publications.DecisionInfo, 202: publications.DecisionInfo},
         publications.DecisionRequest,
+        descriptions={202: "The decision may be about many rows, and is being applied"},
         problems=("not_publishable",),
     ),
     Operation(

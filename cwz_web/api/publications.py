@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cwz_web.api.campaigns import lock_campaign, needs_approval
 from cwz_web.api.pagination import ResponseModel, page_limit, paginate, position_after, transaction
 from cwz_web.api.request_body import Body, read_body
-from cwz_web.campaigns.decisions import MAX_COMMENT, Verdict, decide
+from cwz_web.campaigns.decisions import MAX_COMMENT, Decision, Verdict, decide, read_decision
 from cwz_web.campaigns.models import Campaign, ChangeKind, Publication, PublicationChange, PublicationState
 from cwz_web.campaigns.notifications import notify_published
 from cwz_web.campaigns.policy import Reason, ReasonCode
@@ -22,6 +22,7 @@ from cwz_web.campaigns.publications import (
     ApprovalRequiredError,
     NotPublishableError,
     approve,
+    check_waits,
     discard,
     publish,
     roll_back,
@@ -57,6 +58,20 @@ class RowsOfDesign(ResponseModel):
     rows: int
 
 
+class PublicationDecision(ResponseModel):
+    """The newest decision about a publication that took longer than a request.
+
+    While the publication is `deciding`, `done` of `total` rows are decided. Then `rows` is how many the decision was
+    about; null if it was not applied, since the publication was discarded before.
+    """
+
+    verdict: Verdict
+    at: datetime
+    done: int
+    total: int
+    rows: int | None
+
+
 class PublicationSummary(ResponseModel):
     """What the API and webhooks say of a publication. The counts are numbers of rows, but `findings`."""
 
@@ -79,13 +94,14 @@ class PublicationSummary(ResponseModel):
 class PublicationInfo(PublicationSummary):
     """A publication. The counts are numbers of rows; `findings` is that of all images.
 
-    `state` is `preparing`, `held` (waits for a decision, for the `reasons`), `scheduled` (is published at
-    `publish_at`), `published` (is public, or was) or `discarded`. `new`, `changed`, `removed` and `unchanged` compare
-    it with what is public before it; `updated` of the unchanged rows have other cells. `kept` rows show an earlier
-    image, `missing` ones none.
+    `state` is `preparing`, `deciding` (a `decision` about many rows is being applied), `held` (waits for a decision,
+    for the `reasons`), `scheduled` (is published at `publish_at`), `published` (is public, or was) or `discarded`.
+    `new`, `changed`, `removed` and `unchanged` compare it with what is public before it; `updated` of the unchanged
+    rows have other cells. `kept` rows show an earlier image, `missing` ones none.
     """
 
     public: bool
+    decision: PublicationDecision | None
     designs: list[RowsOfDesign]
     reasons: list[PublicationReasonInfo]
     approvals: int
@@ -156,9 +172,13 @@ class DecisionRequest(Body):
 
 
 class DecisionInfo(ResponseModel):
-    """How many rows a decision is about, and the publication, which waits for its approval again."""
+    """How many rows a decision is about, and the publication, which waits for its approval again.
 
-    rows: int
+    `rows` is null with status 202: the decision may be about more than 20,000 rows. The publication is `deciding` until
+    it is applied; read it again until then.
+    """
+
+    rows: int | None
     publication: PublicationInfo
 
 
@@ -220,24 +240,16 @@ def post_decision(context: ApiPublication, request: Request) -> dict[str, Any]:
     with transaction(request) as db:
         campaign, publication = _locked(db, context)
         try:
-            rows = decide(
-                db,
-                campaign,
-                publication,
-                body.verdict,
-                account_id=None,
-                keys=body.keys,
-                designs=body.designs,
-                column=body.column,
-                value=body.value,
-                comment=body.comment,
-            )
+            rows = decide(db, campaign, publication, Decision(actor=request.actor, **body.model_dump()))
         except NotPublishableError as error:
             raise _not_publishable(error) from None
-        if rows:
+        if rows is None or rows:
             enqueue_advance(db, campaign)
-            details = {"verdict": body.verdict, "rows": rows}
-            _audit(db, request, "publication.decide", campaign, publication, **details)
+            action = "publication.request_decision" if rows is None else "publication.decide"
+            details = {"verdict": body.verdict} | ({} if rows is None else {"rows": rows})
+            _audit(db, request, action, campaign, publication, **details)
+        if rows is None:
+            request.response.status = 202
         return DecisionInfo(rows=rows, publication=_info(campaign, publication)).model_dump(mode="json")
 
 
@@ -256,8 +268,7 @@ def publish_publication(context: ApiPublication, request: Request) -> dict[str, 
         try:
             if publication.state == PublicationState.HELD:
                 approve(db, campaign, publication, None)
-            elif publication.state != PublicationState.SCHEDULED:
-                raise NotPublishableError("This publication does not wait for a decision any more")
+            check_waits(publication, PublicationState.SCHEDULED)  # which it is once it is approved
             if (publication.publish_at or datetime.min.replace(tzinfo=UTC)) <= datetime.now(UTC):
                 publish(db, campaign, publication)
                 notify_published(db, campaign, publication)
@@ -369,6 +380,7 @@ def _info(campaign: Campaign, publication: Publication) -> PublicationInfo:
         id=publication.id,
         state=PublicationState(publication.state),
         public=campaign.public_id == publication.id,
+        decision=_decision_info(publication),
         publish_at=publication.publish_at,
         published_at=publication.published_at,
         **{name: getattr(publication, name) for name in counts},
@@ -380,6 +392,14 @@ def _info(campaign: Campaign, publication: Publication) -> PublicationInfo:
         approvals=len(publication.approvals),
         created_at=publication.created_at,
     )
+
+
+def _decision_info(publication: Publication) -> PublicationDecision | None:
+    decision = read_decision(publication)
+    if decision is None:
+        return None
+    names = ("verdict", "at", "done", "total", "rows")
+    return PublicationDecision(**{name: getattr(decision, name) for name in names})
 
 
 def _audit(

@@ -2,29 +2,39 @@
 
 A decision is about an image: it stays while the row's image stays, and ends when another one is rendered. Each
 decision writes a state of the timeline, so that what was public stays as it was.
+
+A decision that may concern more rows than a request can change is stored with the publication, and the campaign's next
+job applies it in one transaction: whole and once, or not at all.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import bindparam, text, update
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session
 from sqlalchemy.types import SmallInteger
 
 from cwz_web.campaigns.checks import enqueue_check
-from cwz_web.campaigns.models import Campaign, Publication, PublicationState
-from cwz_web.campaigns.publications import WAITING, NotPublishableError, count_changes
+from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
+from cwz_web.campaigns.publications import WAITING, NotPublishableError, check_waits, count_changes
 from cwz_web.campaigns.timeline import SHOWN_ROWS
-from cwz_web.db.session import execute_update, lock_name
-from cwz_web.i18n import gettext, gettext_noop, number
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, execute_update, hash_joins, try_lock_name
+from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.workspaces.audit import Actor, record
 
 MAX_COMMENT = 500
-# Deciding about this many rows takes about ten seconds in the request.
+# A decision that may be about more rows is left to a job. Deciding about this many takes about ten seconds.
 MAX_DECIDED = 20_000
+# A job decides about so many rows at a time, and then reports its progress.
+BATCH = 50_000
+
+# Called with how many rows are decided, and how many there are.
+Progress = Callable[[int, int], None]
 
 
 class Verdict(StrEnum):
@@ -49,7 +59,8 @@ VERDICT_LABELS = {
 
 _STAGE = text("""
     CREATE TEMPORARY TABLE decided ON COMMIT DROP AS
-    SELECT change.key, change.base_images, CAST(change.design AS text) AS design
+    SELECT change.key, change.base_images, CAST(change.design AS text) AS design,
+           (row_number() OVER () - 1) / :batch AS batch
     FROM publication_changes AS change
     JOIN publication_rows AS row
          ON row.workspace_id = :workspace AND row.campaign_id = :campaign AND row.key = change.key
@@ -79,11 +90,12 @@ _INSERT = text("""
     FROM decided JOIN publication_rows AS row
          ON row.workspace_id = :workspace AND row.campaign_id = :campaign AND row.key = decided.key
             AND row.until IS NULL
+    WHERE decided.batch = :number
 """).bindparams(bindparam("decision", type_=JSONB))
 _CLOSE = text("""
     UPDATE publication_rows AS row SET until = :next FROM decided
     WHERE row.workspace_id = :workspace AND row.campaign_id = :campaign AND row.key = decided.key
-      AND row.until IS NULL AND row.since < :next
+      AND row.until IS NULL AND row.since < :next AND decided.batch = :number
 """)
 _SHOWN_DECIDED = f"SELECT row.* FROM ({SHOWN_ROWS}) AS row JOIN decided ON decided.key = row.key"  # noqa: S608 - constants
 _TALLY = text(f"""
@@ -101,49 +113,140 @@ _UPDATE_CHANGES = text(f"""
 """).bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
 
 
-def decide(
-    db: Session,
-    campaign: Campaign,
-    publication: Publication,
-    verdict: Verdict,
-    *,
-    account_id: UUID | None,
-    keys: Collection[str] | None = None,
-    designs: Collection[int] | None = None,
-    column: str = "",
-    value: str = "",
-    comment: str = "",
-) -> int:
-    """Decide about changed rows of a publication that waits, in the caller's transaction.
+class Decision(BaseModel):
+    """A decision about changed rows of a publication, as it is stored for a job.
 
-    Args:
-        db: the caller's transaction.
-        campaign: the campaign.
-        publication: the publication.
+    Attributes:
         verdict: what is decided. Only complete or incomplete images can be accepted, and only a row that is public can
             keep its public image.
-        account_id: who decides; None for an API key.
+        actor: who decides.
+        at: when.
         keys: only rows with these keys.
         designs: only rows with these designs.
         column: only rows with `value` in this column, ignoring case.
         value: see there.
         comment: why.
+        done: how many rows a job has decided about so far.
+        total: how many it will; 0 before it has found them.
+        rows: how many rows the decision was about; None before it was applied.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verdict: Verdict
+    actor: Actor
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    keys: list[str] | None = None
+    designs: list[int] | None = None
+    column: str = ""
+    value: str = ""
+    comment: str = ""
+    done: int = 0
+    total: int = 0
+    rows: int | None = None
+
+
+def decide(db: Session, campaign: Campaign, publication: Publication, decision: Decision) -> int | None:
+    """Decide about changed rows of a publication that waits, in the caller's transaction or by the campaign's next job.
+
+    The caller enqueues the job.
 
     Returns:
-        How many rows it is about.
+        How many rows the decision is about; None if it is left to the job, since it may be about more than MAX_DECIDED
+        rows, or since another job of the campaign is working.
 
     Raises:
-        NotPublishableError: the publication does not wait any more, or there are more than MAX_DECIDED such rows.
+        NotPublishableError: the publication does not wait any more, or another decision is being applied.
     """
-    lock_name(db, f"campaign {campaign.id}")
-    db.refresh(campaign)
-    db.refresh(publication)
-    is_newest = publication.timeline == campaign.timeline
-    if publication.state not in (PublicationState.HELD, PublicationState.SCHEDULED) or not is_newest:
+    is_free = not _may_be_large(db, publication, decision) and try_lock_name(db, f"campaign {campaign.id}")
+    db.refresh(campaign, with_for_update=FOR_NO_KEY_UPDATE)
+    db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+    check_waits(publication, PublicationState.HELD, PublicationState.SCHEDULED)
+    if publication.timeline != campaign.timeline:
         raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
-    decision: dict[str, Any] = {"v": verdict, "by": str(account_id or ""), "at": datetime.now(UTC).isoformat()}
-    if comment:
-        decision["comment"] = comment[:MAX_COMMENT]
+    if find_deciding(db, campaign):
+        raise NotPublishableError(
+            gettext("A decision about another publication of this campaign is being applied. Try again in a minute")
+        )
+    if is_free:
+        return _apply(db, campaign, publication, decision)
+    publication.decision = decision.model_dump(mode="json")
+    publication.state, publication.approvals = PublicationState.DECIDING, []
+    db.flush()
+    return None
+
+
+def find_deciding(db: Session, campaign: Campaign) -> Publication | None:
+    """Return the publication of a campaign that a decision waits to be applied to."""
+    deciding = select(Publication).where(
+        Publication.workspace_id == campaign.workspace_id,
+        Publication.campaign_id == campaign.id,
+        Publication.state == PublicationState.DECIDING,
+    )
+    return db.scalars(deciding.limit(1)).first()
+
+
+def apply_stored_decision(db: Session, campaign: Campaign, progress: Progress | None = None) -> None:
+    """Apply the decision that waits for a job, if there is one, and add its audit entry.
+
+    Args:
+        db: the job's transaction, in which nothing else changes the campaign's timeline.
+        campaign: the campaign.
+        progress: called after each batch; in a transaction of its own, since this one has not changed the publication.
+    """
+    publication = find_deciding(db, campaign)
+    if publication is None:
+        return
+    decision = Decision.model_validate(publication.decision)
+    try:
+        if publication.timeline != campaign.timeline:
+            raise _SupersededError
+        with db.begin_nested():
+            rows = _apply(db, campaign, publication, decision, progress)
+    except _SupersededError:
+        db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+        if publication.state == PublicationState.DECIDING:  # the next publication takes its place
+            publication.state = PublicationState.HELD
+        db.flush()
+        return
+    applied = decision.model_copy(update={"rows": rows, "done": rows, "total": rows})
+    publication.state, publication.decision = PublicationState.HELD, applied.model_dump(mode="json")
+    db.flush()
+    details = {
+        "campaign": str(campaign.id),
+        "number": publication.number,
+        "rows": rows,
+        **{name: getattr(decision, name) for name in ("verdict", "column", "value", "comment")},
+    }
+    record(db, campaign.workspace_id, decision.actor, "publication.decide", campaign.name, details)
+
+
+def read_decision(publication: Publication) -> Decision | None:
+    """Return the newest decision about a publication that is or was left to a job."""
+    return None if publication.decision is None else Decision.model_validate(publication.decision)
+
+
+class _SupersededError(Exception):
+    """The publication of a stored decision was discarded, or another one has taken its place."""
+
+
+def _may_be_large(db: Session, publication: Publication, decision: Decision) -> bool:
+    """Return whether a decision may be about more than MAX_DECIDED rows: without reading their cells."""
+    if decision.keys is not None:
+        return len(decision.keys) > MAX_DECIDED
+    changes = select(PublicationChange.position).where(
+        PublicationChange.workspace_id == publication.workspace_id,
+        PublicationChange.publication_id == publication.id,
+    )
+    if decision.designs is not None:
+        changes = changes.where(PublicationChange.design.in_(decision.designs))
+    counted = select(func.count()).select_from(changes.limit(MAX_DECIDED + 1).subquery())
+    return (db.scalar(counted) or 0) > MAX_DECIDED
+
+
+def _apply(
+    db: Session, campaign: Campaign, publication: Publication, decision: Decision, progress: Progress | None = None
+) -> int:
     values: dict[str, Any] = {
         "workspace": campaign.workspace_id,
         "campaign": campaign.id,
@@ -151,38 +254,61 @@ def decide(
         "state": publication.timeline,
         "active": publication.designs,
         "next": campaign.timeline + 1,
-        "verdict": verdict.value,
+        "verdict": decision.verdict.value,
     }
+    former_state = publication.state
+    joins = hash_joins if _may_be_large(db, publication, decision) else _any_joins
+    with _staged(db, decision, values, joins) as total:
+        with joins(db):
+            before = db.execute(_TALLY, values).one()
+        stored = {"v": decision.verdict, "by": str(decision.actor.account_id or ""), "at": decision.at.isoformat()}
+        if decision.comment:
+            stored["comment"] = decision.comment[:MAX_COMMENT]
+        for number in range(-(-total // BATCH)):
+            if progress:
+                progress(number * BATCH, total)
+            execute_update(db, _INSERT, values | {"decision": stored, "number": number})
+            execute_update(db, _CLOSE, values | {"number": number})
+        if total:
+            db.refresh(campaign, with_for_update=FOR_NO_KEY_UPDATE)
+            db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+            if publication.state != former_state:
+                raise _SupersededError
+            _move_to_state(db, campaign, publication)
+            values["state"] = campaign.timeline
+            with joins(db):
+                execute_update(db, _UPDATE_CHANGES, values)
+                after = db.execute(_TALLY, values).one()
+            publication.kept += after.kept - before.kept
+            publication.missing += after.missing - before.missing
+            publication.findings += int(after.findings - before.findings)
+            publication.approvals = []
+            count_changes(db, publication)
+            enqueue_check(db, publication)
+    return total
+
+
+def _any_joins(_: Session) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@contextmanager
+def _staged(
+    db: Session, decision: Decision, values: dict[str, Any], joins: Callable[[Session], AbstractContextManager[None]]
+) -> Iterator[int]:
+    """Stage the rows that a decision is about, during the block. Yield how many there are."""
     targets = {
-        "keys": None if keys is None else list(keys),
-        "designs": None if designs is None else list(designs),
-        "column": column,
-        "text": value,
+        "keys": decision.keys,
+        "designs": decision.designs,
+        "column": decision.column,
+        "text": decision.value,
+        "batch": BATCH,
     }
-    if execute_update(db, _STAGE, values | targets) > MAX_DECIDED:
-        raise NotPublishableError(
-            gettext(
-                "A decision can be about at most %(max)s rows at once. Choose fewer, for example by a text in a column",
-                max=number(MAX_DECIDED),
-            )
-        )
+    with joins(db):
+        total = execute_update(db, _STAGE, values | targets)
     db.execute(text("ANALYZE decided"))
-    before = db.execute(_TALLY, values).one()
-    rows = execute_update(db, _INSERT, values | {"decision": decision})
-    if rows:
-        execute_update(db, _CLOSE, values)
-        _move_to_state(db, campaign, publication)
-        values["state"] = campaign.timeline
-        execute_update(db, _UPDATE_CHANGES, values)
-        after = db.execute(_TALLY, values).one()
-        publication.kept += after.kept - before.kept
-        publication.missing += after.missing - before.missing
-        publication.findings += int(after.findings - before.findings)
-        publication.approvals = []
-        count_changes(db, publication)
-        enqueue_check(db, publication)
+    yield total
     db.execute(text("DROP TABLE decided"))
-    return rows
 
 
 def _move_to_state(db: Session, campaign: Campaign, decided: Publication) -> None:

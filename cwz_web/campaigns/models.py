@@ -123,6 +123,7 @@ class PublicationState(StrEnum):
     """The state of a publication."""
 
     PREPARING = "preparing"  # its difference is being computed
+    DECIDING = "deciding"  # a job applies a decision about its rows
     HELD = "held"  # waits for a decision
     SCHEDULED = "scheduled"  # is published at `publish_at`
     PUBLISHED = "published"  # is or was public
@@ -135,6 +136,7 @@ class PublicationState(StrEnum):
 
 PUBLICATION_LABELS = {
     PublicationState.PREPARING: gettext_noop("Preparing"),
+    PublicationState.DECIDING: gettext_noop("Applying a decision"),
     PublicationState.HELD: gettext_noop("Needs review"),
     PublicationState.SCHEDULED: gettext_noop("Scheduled"),
     PublicationState.PUBLISHED: gettext_noop("Published"),
@@ -161,7 +163,7 @@ class Publication(WorkspaceOwned, Base):
         reasons: why it needs a decision (`policy.Reason` as JSON).
         approvals: the accounts that have approved it.
         checks: what was found in its images, grouped (`checks.FindingGroup` as JSON); NULL before that is known.
-        images_deleted: whether images of it were deleted since, so that it cannot be published again.
+        decision: the newest decision that is or was left to a job (`decisions.Decision` as JSON).
     """
 
     __tablename__ = "publications"
@@ -186,6 +188,7 @@ class Publication(WorkspaceOwned, Base):
     reasons: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     approvals: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     checks: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
+    decision: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     columns: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     photo_column: Mapped[str] = mapped_column(default="", server_default="")
     outputs: Mapped[list[Any]] = mapped_column(JSONB)
@@ -197,7 +200,9 @@ class Publication(WorkspaceOwned, Base):
         ForeignKeyConstraint(
             ["workspace_id", "campaign_id"], ["campaigns.workspace_id", "campaigns.id"], ondelete="CASCADE"
         ),
-        CheckConstraint("state IN ('preparing', 'held', 'scheduled', 'published', 'discarded')", name="state"),
+        CheckConstraint(
+            "state IN ('preparing', 'deciding', 'held', 'scheduled', 'published', 'discarded')", name="state"
+        ),
         UniqueConstraint("workspace_id", "campaign_id", "number"),
         Index("ix_publications_due", "publish_at", postgresql_where=text("state = 'scheduled'")),
     )

@@ -5,15 +5,18 @@ of a campaign are rendered by runs; when the last of them has finished, the next
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from cwz_web.campaigns.decisions import apply_stored_decision
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.notifications import notify_held, notify_published, notify_ready
@@ -41,6 +44,14 @@ from cwz_web.workspaces.access import find_plan_status
 
 log = structlog.get_logger()
 
+# Begins a transaction in a workspace.
+Transaction = Callable[[UUID], AbstractContextManager[Session]]
+
+_REPORT = text("""
+    UPDATE publications SET decision = decision || :report
+    WHERE workspace_id = :workspace AND campaign_id = :campaign AND state = 'deciding'
+""").bindparams(bindparam("report", type_=JSONB))
+
 
 def request_publication(db: Session, campaign: Campaign) -> None:
     """Ask for a publication of the campaign as it is now, in the caller's transaction."""
@@ -60,6 +71,25 @@ def enqueue_advance(db: Session, campaign: Campaign, wait: int = 0) -> None:
         workspace_id=str(campaign.workspace_id),
         campaign_id=str(campaign.id),
     )
+
+
+def decide_for_campaign(db: Session, campaign: Campaign, transaction: Transaction | None = None) -> None:
+    """Apply a decision that a request has left to the job of its campaign, in the caller's transaction.
+
+    Args:
+        db: the caller's transaction, in the workspace.
+        campaign: the campaign.
+        transaction: begins transactions that store the progress; None to store none.
+    """
+
+    def report(done: int, total: int) -> None:
+        if transaction:
+            with transaction(campaign.workspace_id) as other:
+                values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
+                other.execute(_REPORT, {**values, "report": {"done": done, "total": total}})
+
+    if _lock(db, campaign):
+        apply_stored_decision(db, campaign, report)
 
 
 def plan_campaign(db: Session, campaign: Campaign) -> None:
@@ -131,12 +161,19 @@ def publish_campaign(db: Session, campaign: Campaign) -> None:
     db.flush()
 
 
-def advance_steps(quotas: Quotas) -> tuple[Callable[[Session, Campaign], None], ...]:
+def advance_steps(
+    quotas: Quotas, transaction: Transaction | None = None
+) -> tuple[Callable[[Session, Campaign], None], ...]:
     """Return the steps that bring a campaign up to date.
 
     Each is a transaction of its own, so that the row of the campaign is not locked while the next one works.
+
+    Args:
+        quotas: the installation's quotas.
+        transaction: begins transactions that store the progress of a decision; None to store none.
     """
-    return plan_campaign, partial(render_campaign, quotas=quotas), publish_campaign
+    decide = partial(decide_for_campaign, transaction=transaction)
+    return decide, plan_campaign, partial(render_campaign, quotas=quotas), publish_campaign
 
 
 def _is_prepared(db: Session, campaign: Campaign, upcoming: Sequence[Phase]) -> bool:

@@ -28,7 +28,12 @@ from cwz_web.i18n import gettext
 # Publications beyond these, and states of the timeline that only they have, are deleted.
 KEPT_PUBLICATIONS = 50
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-WAITING = (PublicationState.PREPARING, PublicationState.HELD, PublicationState.SCHEDULED)
+WAITING = (
+    PublicationState.PREPARING,
+    PublicationState.DECIDING,
+    PublicationState.HELD,
+    PublicationState.SCHEDULED,
+)
 
 _COUNT = text(f"""
     SELECT CAST(design AS smallint) AS design, count(*) AS rows,
@@ -244,6 +249,17 @@ def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -
     publication.state = PublicationState.HELD if reasons else PublicationState.SCHEDULED
 
 
+def check_waits(publication: Publication, *states: PublicationState) -> None:
+    """Check that a publication is in one of some states. Raises NotPublishableError."""
+    if publication.state in states:
+        return
+    if publication.state == PublicationState.DECIDING:
+        raise NotPublishableError(
+            gettext("A decision about this publication is being applied. Wait until it is done, then try again")
+        )
+    raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
+
+
 def approve(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None) -> bool:
     """Approve a publication that waits for a decision. Return whether it has all approvals that it needs.
 
@@ -261,8 +277,7 @@ def approve(db: Session, campaign: Campaign, publication: Publication, account_i
     if account_id is None and needed > 1:
         raise ApprovalRequiredError
     db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
-    if publication.state != PublicationState.HELD:
-        raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
+    check_waits(publication, PublicationState.HELD)
     if account_id is not None:
         publication.approvals = list(dict.fromkeys([*publication.approvals, str(account_id)]))
     if account_id is not None and len(publication.approvals) < needed:
@@ -276,8 +291,7 @@ def approve(db: Session, campaign: Campaign, publication: Publication, account_i
 def discard(db: Session, campaign: Campaign, publication: Publication) -> None:
     """Discard a publication that waits, so that what is public stays. Raises NotPublishableError."""
     db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
-    if publication.state not in WAITING:
-        raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
+    check_waits(publication, *WAITING)
     publication.state = PublicationState.DISCARDED
     db.flush()
 
@@ -296,6 +310,7 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
     """
     db.refresh(campaign, with_for_update=FOR_NO_KEY_UPDATE)
     db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+    check_waits(publication, *(state for state in PublicationState if state != PublicationState.DECIDING))
     if publication.state in (PublicationState.DISCARDED, PublicationState.PREPARING):
         raise NotPublishableError(gettext("Another publication has taken the place of this one. Review the newest one"))
     publication.state = PublicationState.PUBLISHED

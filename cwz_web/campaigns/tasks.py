@@ -35,7 +35,7 @@ def advance_campaign(context: JobContext, workspace_id: str, campaign_id: str) -
     """Bring a campaign up to date."""
     extra, key = context.additional_context, (UUID(workspace_id), UUID(campaign_id))
     try:
-        for step in advance_steps(extra["quotas"]):
+        for step in advance_steps(extra["quotas"], extra["database"].transaction):
             with extra["database"].transaction(key[0]) as db:
                 campaign = load_campaign(db, *key)
                 if campaign:

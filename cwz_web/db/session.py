@@ -99,6 +99,11 @@ def lock_name(session: Session, name: str) -> None:
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def try_lock_name(session: Session, name: str) -> bool:
+    """Take the advisory lock of a name, unless another transaction holds it. Return whether it was taken."""
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(func.hashtextextended(name, 0)))))
+
+
 def execute_update(session: Session, statement: Executable, values: Mapping[str, object] | None = None) -> int:
     """Execute a statement that changes rows. Return the number of rows changed."""
     return cast(CursorResult[Any], session.execute(statement, values)).rowcount

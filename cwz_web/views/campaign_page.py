@@ -42,6 +42,7 @@ TAB_LABELS = {
 
 BADGES = {
     PublicationState.PREPARING: "info",
+    PublicationState.DECIDING: "info",
     PublicationState.HELD: "warning",
     PublicationState.SCHEDULED: "info",
     PublicationState.PUBLISHED: "",

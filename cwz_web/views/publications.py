@@ -24,7 +24,7 @@ from cwz_web.campaigns.changes import (
     load_rows,
 )
 from cwz_web.campaigns.checks import MAX_MEASURED
-from cwz_web.campaigns.decisions import MAX_COMMENT, Verdict, decide
+from cwz_web.campaigns.decisions import MAX_COMMENT, Decision, Verdict, decide, read_decision
 from cwz_web.campaigns.models import (
     Campaign,
     ChangeKind,
@@ -84,6 +84,7 @@ STATES = {
 }
 STATE_BADGES = {"incomplete": "warning", "failed": "error", "missing": "error", "kept": "warning", "accept": "success"}
 PUBLICATION_BADGES = {
+    PublicationState.DECIDING: "info",
     PublicationState.HELD: "warning",
     PublicationState.SCHEDULED: "info",
     PublicationState.PUBLISHED: "success",
@@ -142,6 +143,32 @@ class Count:
 
 
 @dataclass(frozen=True)
+class DecisionStatus:
+    """Values of publications/_decision.jinja2: a decision that is or was left to a job.
+
+    Attributes:
+        here: the path of the publication.
+        is_waiting: whether it is being applied.
+        verdict: what is decided, in words.
+        about: which rows it is about, in words.
+        done, total: how many rows are decided, and how many there are; 0 before that is known.
+        percent: the same in percent.
+        rows: how many rows it was about; None if it was not applied.
+        undo: the fields of the form that takes it back; none if that is not possible.
+    """
+
+    here: str
+    is_waiting: bool
+    verdict: str
+    about: str
+    done: int
+    total: int
+    percent: int
+    rows: int | None
+    undo: dict[str, str]
+
+
+@dataclass(frozen=True)
 class PublicationHead:
     """What the pages of a publication share.
 
@@ -162,6 +189,7 @@ class PublicationHead:
         may_decide: whether the user can decide about its rows.
         may_discard: the same for discarding it.
         may_roll_back: the same for going back to it.
+        decision: the newest decision that was left to a job, if it is being applied or the publication still waits.
         tabs: label, path and whether it is the current page.
     """
 
@@ -184,6 +212,7 @@ class PublicationHead:
     may_discard: bool
     may_roll_back: bool
     counts: list[Count]
+    decision: DecisionStatus | None
     tabs: list[tuple[str, str, bool]]
 
 
@@ -303,7 +332,46 @@ def describe_head(request: Request, publication: Publication, page: str = "") ->
         and publication.published_at is not None
         and not is_public,
         counts=_counts(publication, here),
+        decision=_decision_status(request, publication) if waits else None,
         tabs=[(label, f"{here}/{name}".rstrip("/"), name == page) for name, label in tabs.items()],
+    )
+
+
+def _decision_status(request: Request, publication: Publication) -> DecisionStatus | None:
+    decision = read_decision(publication)
+    is_waiting = publication.state == PublicationState.DECIDING
+    if decision is None or not (is_waiting or decision.rows is not None):
+        return None
+    names = design_names(publication.rules)
+    about = [names[number] for number in decision.designs or () if number in names]
+    if decision.value:
+        about.append(gettext("“%(text)s” in %(column)s", text=decision.value, column=decision.column))
+    can_undo = bool(
+        not is_waiting
+        and decision.rows
+        and decision.verdict != Verdict.RESET
+        and (decision.designs or decision.value)
+        and len(decision.designs or ()) <= 1
+        and publication.state in (PublicationState.HELD, PublicationState.SCHEDULED)
+        and request.has_permission(Permission.CAMPAIGN_APPROVE)
+    )
+    undo = {
+        "verdict": Verdict.RESET.value,
+        "rows": "matching",
+        "design": "".join(map(str, (decision.designs or ())[:1])),
+        "column": decision.column,
+        "value": decision.value,
+    }
+    return DecisionStatus(
+        here=publication_path(request, publication),
+        is_waiting=is_waiting,
+        verdict=decision.verdict.label,
+        about=", ".join(about) or gettext("All changes"),
+        done=decision.done,
+        total=decision.total,
+        percent=100 * decision.done // decision.total if decision.total else 0,
+        rows=decision.rows,
+        undo=undo if can_undo else {},
     )
 
 
@@ -510,29 +578,24 @@ def decide_rows(context: PublicationResource, request: Request, form: DecisionFo
     """Decide about selected rows, about those of a design, or about those with a text in a column."""
     publication, campaign = context.row, load_campaign_of(request.db, context.row)
     chosen = _chosen_rows(request, publication, form)
+    decision = Decision(verdict=form.verdict, actor=request.actor, comment=form.comment, **chosen)
     try:
-        count = decide(
-            request.db,
-            campaign,
-            publication,
-            form.verdict,
-            account_id=request.user.account.id,
-            comment=form.comment,
-            **chosen,
-        )
+        count = decide(request.db, campaign, publication, decision)
     except NotPublishableError as error:
         raise HTTPUnprocessableEntity(str(error)) from None
     enqueue_advance(request.db, campaign)  # publications of later phases are compared again
     request.audit(
-        "publication.decide",
+        "publication.request_decision" if count is None else "publication.decide",
         campaign.name,
         number=publication.number,
         verdict=form.verdict.value,
-        rows=count,
+        **({} if count is None else {"rows": count}),
         column=form.column,
         value=form.value,
         comment=form.comment,
     )
+    if count is None:
+        return HTTPSeeOther(_return_path(request, publication))
     text = ngettext(
         "%(verdict)s: decided for %(count)s row",
         "%(verdict)s: decided for %(count)s rows",
@@ -541,6 +604,23 @@ def decide_rows(context: PublicationResource, request: Request, form: DecisionFo
     )
     add_notice(request, text, **_undo(request, publication, form, chosen.get("keys")) if count else {})
     return HTTPSeeOther(_return_path(request, publication))
+
+
+@view_config(
+    context=PublicationResource,
+    name="decision",
+    request_method="GET",
+    renderer="publications/_decision.jinja2",
+    permission=Permission.VIEW,
+)
+def show_decision(context: PublicationResource, request: Request) -> dict[str, DecisionStatus | None] | Response:
+    """Show how far the decision is that a job applies; once it is applied, htmx loads the whole page again."""
+    status = _decision_status(request, context.row)
+    if status is None or not status.is_waiting:
+        if request.headers.get("HX-Request") != "true":
+            return HTTPSeeOther(publication_path(request, context.row))
+        request.response.headers["HX-Refresh"] = "true"
+    return {"decision": status}
 
 
 def _chosen_rows(request: Request, publication: Publication, form: DecisionForm) -> dict[str, Any]:

@@ -81,6 +81,7 @@ AUDIT_LABELS = {
     "publication.decide": gettext_noop("Decided about {rows} rows of publication {number} of {target}"),
     "publication.discard": gettext_noop("Discarded publication {number} of {target}"),
     "publication.publish": gettext_noop("Published publication {number} of {target}"),
+    "publication.request_decision": gettext_noop("Requested a decision about publication {number} of {target}"),
     "publication.roll_back": gettext_noop("Rolled {target} back to publication {number}"),
     "run.cancel": gettext_noop("Canceled a run of {target}"),
     "run.retry": gettext_noop("Retried a run of {target}"),

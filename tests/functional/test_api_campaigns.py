@@ -201,6 +201,28 @@ def test_decision_is_made_before_publishing(make: Factory, wsgi: Router) -> None
     assert client.actions() == actions
 
 
+def test_decision_about_many_rows_is_polled(make: Factory, wsgi: Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cwz_web.campaigns.decisions.MAX_DECIDED", 3)
+    client = Client(make, wsgi)
+    client.setting.settle()
+    decided = client.post("/publications/1/decisions", {"verdict": "original"}, 202)
+    assert decided["rows"] is None
+    assert decided["publication"]["state"] == "deciding"
+    assert decided["publication"]["decision"] == {
+        "verdict": "original",
+        "at": decided["publication"]["decision"]["at"],
+        "done": 0,
+        "total": 0,
+        "rows": None,
+    }
+    assert client.post("/publications/1/publish", status=409)["code"] == "not_publishable"
+    assert "is being applied" in client.post("/publications/1/decisions", {"verdict": "reset"}, 409)["detail"]
+    client.setting.settle()
+    publication = client.get("/publications/1")
+    assert (publication["state"], publication["decision"]["rows"]) == ("held", 4)
+    assert client.actions()[-2:] == ["publication.request_decision", "publication.decide"]
+
+
 def test_publication_is_discarded(make: Factory, wsgi: Router) -> None:
     client = Client(make, wsgi)
     client.setting.settle()

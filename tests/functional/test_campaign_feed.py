@@ -10,14 +10,14 @@ from pyramid.router import Router
 from sqlalchemy import update
 from webtest import TestApp
 
-from cwz_web.campaigns.decisions import Verdict, decide
+from cwz_web.campaigns.decisions import Decision, Verdict, decide
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.publications import discard, list_publications, roll_back
 from cwz_web.feeds.models import Feed
 from cwz_web.runs.image_deletion import delete_images, restore_images
 from cwz_web.workspaces.models import Workspace
 from tests.factories import Factory
-from tests.unit.campaigns.test_publications import ROWS, Setting
+from tests.unit.campaigns.test_publications import API_KEY, ROWS, Setting
 
 
 class Reader:
@@ -100,7 +100,7 @@ def test_feed_switches_whole_and_back_to_the_same_bytes(reader: Reader, make: Fa
     with make.database.transaction(setting.space.id) as db:
         campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
         waiting = list_publications(db, campaign)[0]
-        assert decide(db, campaign, waiting, Verdict.FORMER, account_id=None, keys=["1"]) == 1
+        assert decide(db, campaign, waiting, Decision(verdict=Verdict.FORMER, actor=API_KEY, keys=["1"])) == 1
     assert reader.body() == before, "a decision is not public"
     reader.publish_next()
     after = reader.body()

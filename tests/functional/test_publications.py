@@ -157,6 +157,36 @@ def test_decisions_change_what_is_published(app: TestApp, make: Factory) -> None
     assert set(actions(make, pages)) == {"publication.decide", "publication.approve"}
 
 
+def test_decision_about_many_rows_is_left_to_a_job(
+    app: TestApp, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cwz_web.campaigns.decisions.MAX_DECIDED", 1)
+    pages = Pages(app, make, is_active=True)
+    page = pages.post("decide", rows="matching", design="1", verdict="original").follow()
+    status = page.html.select_one("#decision")
+    assert "Applying a decision: Show the original photo" in status.text
+    assert "Acme" in status.text
+    assert "Applying a decision" in page.html.select_one(".head .badge").text
+    assert not page.html.select("form[action$=approve], form[action*=decide]")
+    assert status["hx-get"] in app.get(status["hx-get"]).text
+    pages.post("decide", status=422, rows="selected", key="1", verdict="accept")
+    pages.approve(status=422)
+    pages.settle()
+    assert pages.get("decision", status=303).location.endswith(pages.path())
+    assert app.get(status["hx-get"], headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
+    page = pages.get()
+    assert "Show the original photo: decided for 2 rows" in " ".join(page.html.select_one("#decision").text.split())
+    assert actions(make, pages) == ["publication.request_decision", "publication.decide"]
+    undo = page.html.select_one("#decision form")
+    app.post(undo["action"], {field["name"]: field["value"] for field in undo.select("input")})
+    pages.settle()
+    page = pages.get()
+    assert "Take the decision back: decided for 2 rows" in " ".join(page.html.select_one("#decision").text.split())
+    assert not page.html.select("#decision form")
+    pages.approve()
+    assert not pages.get().html.select("#decision")
+
+
 @pytest.mark.parametrize(
     "fields",
     [

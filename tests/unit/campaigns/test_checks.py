@@ -6,10 +6,10 @@ from sqlalchemy import update
 
 from cwz_web.campaigns.changes import ChangeQuery, find_changes
 from cwz_web.campaigns.checks import group_findings, measure_differences, read_groups
-from cwz_web.campaigns.decisions import Verdict, decide
+from cwz_web.campaigns.decisions import Decision, Verdict, decide
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange
 from tests.factories import Factory
-from tests.unit.campaigns.test_publications import ROWS, Setting
+from tests.unit.campaigns.test_publications import API_KEY, ROWS, Setting
 
 
 def check(setting: Setting, publication: Publication) -> list[tuple[str, str, int | None, int, list[str]]]:
@@ -36,7 +36,7 @@ def test_findings_are_grouped_by_what_was_found(make: Factory) -> None:
     ]
     with make.database.transaction(setting.space.id) as db:
         campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
-        decide(db, campaign, db.merge(publication), Verdict.ACCEPT, account_id=None, keys=["1"])
+        decide(db, campaign, db.merge(publication), Decision(verdict=Verdict.ACCEPT, actor=API_KEY, keys=["1"]))
     assert check(setting, publication) == [
         ("overflow", "Title", 1, 1, ["3"]),
         ("overflow", "Title", 2, 1, ["2"]),

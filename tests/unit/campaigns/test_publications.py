@@ -1,36 +1,43 @@
 """Campaigns: from rules to what is public, with real rendering."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cwz_web.campaigns.decisions import Verdict, decide
+from cwz_web.campaigns.decisions import Decision, Verdict, apply_stored_decision, decide
 from cwz_web.campaigns.editing import create_campaign, save_rules
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
 from cwz_web.campaigns.output_feed import write_campaign_feed
 from cwz_web.campaigns.planning import count_by_design
-from cwz_web.campaigns.progress import advance_steps, request_publication
+from cwz_web.campaigns.progress import advance_steps, decide_for_campaign, request_publication
 from cwz_web.campaigns.publications import (
     NotPublishableError,
     approve,
     delete_old,
+    discard,
     get_public,
     list_publications,
     publish,
     roll_back,
 )
 from cwz_web.campaigns.rules import Design, DesignRule, Window
+from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run
+from cwz_web.workspaces.audit import Actor
+from cwz_web.workspaces.models import AuditEntry
 from tests.factories import Factory, small_document
 from tests.rendering import SIGNED_URLS, count_of, work
 
+API_KEY = Actor(None, "API key", "")
 ROWS = b"sku,title,brand,price\n1,Red,Acme,10\n2,Blue,Zenith,20\n3,Green,Acme,30\n4,Gray,Other,40\n"
 
 
@@ -183,7 +190,7 @@ def test_rejected_row_keeps_what_is_public(make: Factory) -> None:
     with make.database.transaction(setting.space.id) as db:
         campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
         publication = list_publications(db, campaign)[0]
-        assert decide(db, campaign, publication, Verdict.FORMER, account_id=None, column="title", value="rose") == 1
+        assert decide(db, campaign, publication, decision(Verdict.FORMER, column="title", value="rose")) == 1
         assert (publication.changed, publication.kept, publication.unchanged) == (1, 1, 3)
         assert approve(db, campaign, publication, setting.space.id)
         publish(db, campaign, publication)
@@ -207,20 +214,137 @@ def test_publication_of_a_later_phase_discards_what_waits_for_an_earlier_one(mak
     }
 
 
-def test_decision_about_too_many_rows_is_refused(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+def decision(verdict: Verdict, **rows: Any) -> Decision:
+    return Decision(verdict=verdict, actor=API_KEY, **rows)
+
+
+def decide_about(setting: Setting, about: Decision) -> int | None:
+    """Decide about rows of the newest publication."""
+    with setting.make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        return decide(db, campaign, list_publications(db, campaign)[0], about)
+
+
+def audited_rows(setting: Setting) -> list[int]:
+    """Return the rows of the decisions in the audit log."""
+    with setting.make.database.transaction(setting.space.id) as db:
+        entries = db.scalars(select(AuditEntry).where(AuditEntry.action == "publication.decide"))
+        return [entry.details["rows"] for entry in entries]
+
+
+@pytest.fixture
+def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests decide about at most three rows, and jobs about two at a time."""
+    monkeypatch.setattr("cwz_web.campaigns.decisions.MAX_DECIDED", 3)
+    monkeypatch.setattr("cwz_web.campaigns.decisions.BATCH", 2)
+
+
+@pytest.mark.usefixtures("small_requests")
+def test_job_applies_a_decision_about_many_rows(make: Factory) -> None:
     setting = Setting(make)
     setting.settle()
-    monkeypatch.setattr("cwz_web.campaigns.decisions.MAX_DECIDED", 3)
+    assert decide_about(setting, decision(Verdict.ORIGINAL, designs=[1])) == 2, "few rows are decided at once"
+    assert decide_about(setting, decision(Verdict.ORIGINAL, comment="Logo")) is None
+    waiting = setting.publications()[0]
+    assert waiting.state == PublicationState.DECIDING
+    assert {change.state for change in setting.changes(waiting).values()} == {"ok", "original"}
+    with pytest.raises(NotPublishableError, match="is being applied"):
+        decide_about(setting, decision(Verdict.RESET, keys=["1"]))
+    with pytest.raises(NotPublishableError, match="is being applied"):
+        setting.publish(waiting)
+    setting.settle()
+    (decided,) = setting.publications()
+    assert decided.state == PublicationState.HELD
+    assert decided.decision
+    assert decided.decision["rows"] == 4
+    assert {change.state for change in setting.changes(decided).values()} == {"original"}
+    assert audited_rows(setting) == [4]
+    setting.settle()
+    assert audited_rows(setting) == [4]
+    setting.publish(decided)
+    assert [row["image_url"] for row in setting.output_feed().values()] == [""] * 4, "the rows have no photo"
+
+
+@pytest.mark.usefixtures("small_requests")
+def test_decision_is_applied_once_if_its_job_is_killed(make: Factory) -> None:
+    setting = Setting(make)
+    setting.settle()
+    decide_about(setting, decision(Verdict.ORIGINAL))
+    reports = []
+
+    def kill(done: int, total: int) -> None:
+        reports.append((done, total))
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), make.database.transaction(setting.space.id) as db:
+        apply_stored_decision(db, db.get_one(Campaign, (setting.space.id, setting.campaign.id)), kill)
+    assert reports == [(0, 4), (2, 4)]
+    waiting = setting.publications()[0]
+    assert waiting.state == PublicationState.DECIDING
+    assert waiting.timeline == setting.campaign.timeline
+    assert {change.state for change in setting.changes(waiting).values()} == {"ok"}
+    setting.settle()
+    assert audited_rows(setting) == [4]
+    assert make.reload(setting.campaign).timeline == waiting.timeline + 1
+
+
+@pytest.mark.usefixtures("small_requests")
+def test_job_reports_how_far_a_decision_is(make: Factory) -> None:
+    setting = Setting(make)
+    setting.settle()
+    decide_about(setting, decision(Verdict.ORIGINAL))
+    stored = []
+
+    def transaction(workspace_id: UUID) -> AbstractContextManager[Session]:
+        stored.append(setting.publications()[0].decision)
+        return make.database.transaction(workspace_id)
+
     with make.database.transaction(setting.space.id) as db:
-        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
-        publication = list_publications(db, campaign)[0]
-        with pytest.raises(NotPublishableError, match="at most 3 rows"):
-            decide(db, campaign, publication, Verdict.ORIGINAL, account_id=None)
-        db.rollback()
+        decide_for_campaign(db, db.get_one(Campaign, (setting.space.id, setting.campaign.id)), transaction)
+    assert [(each["done"], each["total"]) for each in stored if each] == [(0, 0), (0, 4)]
+
+
+@pytest.mark.usefixtures("small_requests")
+def test_decision_about_a_discarded_publication_is_not_applied(make: Factory) -> None:
+    setting = Setting(make)
+    setting.settle()
+    decide_about(setting, decision(Verdict.ORIGINAL))
+
+    def discard_meanwhile(done: int, _: int) -> None:
+        with make.database.transaction(setting.space.id) as db:
+            if not done:
+                discard(db, setting.campaign, db.merge(setting.publications()[0]))
+
     with make.database.transaction(setting.space.id) as db:
-        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
-        publication = list_publications(db, campaign)[0]
-        assert decide(db, campaign, publication, Verdict.ORIGINAL, account_id=None, designs=[1]) == 2
+        apply_stored_decision(db, db.get_one(Campaign, (setting.space.id, setting.campaign.id)), discard_meanwhile)
+    (discarded,) = setting.publications()
+    assert discarded.state == PublicationState.DISCARDED
+    assert {change.state for change in setting.changes(discarded).values()} == {"ok"}
+    assert audited_rows(setting) == []
+
+
+@pytest.mark.usefixtures("small_requests")
+def test_next_publication_takes_the_place_of_one_that_is_decided(make: Factory) -> None:
+    setting = Setting(make, is_active=True)
+    setting.settle()
+    decide_about(setting, decision(Verdict.ORIGINAL))
+    with make.database.transaction(setting.space.id) as db:
+        db.get_one(Campaign, (setting.space.id, setting.campaign.id)).timeline += 1  # a preparation was faster
+    setting.settle()
+    newest, former = setting.publications()
+    assert (newest.state, former.state) == (PublicationState.HELD, PublicationState.DISCARDED)
+    assert audited_rows(setting) == []
+
+
+def test_decision_waits_for_another_job_of_the_campaign(make: Factory) -> None:
+    setting = Setting(make)
+    setting.settle()
+    with make.database.transaction(setting.space.id) as other:
+        lock_name(other, f"campaign {setting.campaign.id}")
+        assert decide_about(setting, decision(Verdict.ORIGINAL, keys=["1"])) is None
+    setting.settle()
+    assert audited_rows(setting) == [1]
 
 
 def test_request_with_other_rules_during_a_preparation_is_met(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
