@@ -28,6 +28,7 @@ from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
 from cwz_web.api.publications import DecisionRequest
 from cwz_web.api.runs import RunRequest
+from cwz_web.api.templates import TemplateChangeRequest, TemplateRequest
 from cwz_web.api.uploads import UploadUrlRequest
 from cwz_web.feeds.queries import list_feeds
 from cwz_web.generation.templates import list_designs
@@ -204,8 +205,16 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         },
         {"name": "All others", "designs": [{}]},
     ]
+    layer = {"type": "text", "name": "Title", "text": "{{ title }}", "x": 60, "y": 60, "width": 480, "height": 180}
+    document = {
+        "canvas": {"width": 600, "height": 300},
+        "fields": [{"name": "title", "label": "Title", "default": "Hello"}],
+        "layers": [{**layer, "size": 48}],
+    }
     bodies: dict[Any, Any] = {
         ImageRequest: {"template": data.template, "data": dict(data.data)},
+        TemplateRequest: {"name": "Sale card", "document": document},
+        TemplateChangeRequest: {"document": document},
         CampaignRequest: {"name": "Autumn", "feed": data.feed_id, "rules": rules},
         CampaignChangeRequest: {"rules": rules},
         DecisionRequest: {"verdict": "former", "keys": ["mug-1"], "comment": "The price is wrong"},

@@ -120,7 +120,7 @@ TEMPLATE = ("template_not_allowed", "unknown_template")
 RUN = (*TEMPLATE, "cannot_render", "nothing_to_render", "unknown_feed")
 GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
 UPLOADS_WRITE, BRAND_WRITE, IMAGES_WRITE = Scope.UPLOADS_WRITE, Scope.BRAND_WRITE, Scope.IMAGES_WRITE
-CAMPAIGNS_WRITE = Scope.CAMPAIGNS_WRITE
+TEMPLATES_WRITE, CAMPAIGNS_WRITE = Scope.TEMPLATES_WRITE, Scope.CAMPAIGNS_WRITE
 PUBLICATIONS, PUBLICATION = "/campaigns/{id}/publications", "/campaigns/{id}/publications/{number}"
 OPERATIONS = (
     Operation(
@@ -157,7 +157,66 @@ OPERATIONS = (
     Operation("get", "/image-requests/{id}", "Get an image request", GENERATE, {200: image_requests.ImageRequestInfo}),
     Operation("get", "/templates", "List templates", READ, {200: templates.TemplatePage}, is_paginated=True),
     Operation(
-        "get", "/templates/{id}", "Get a template with its fields and sizes", READ, {200: templates.TemplateDetails}
+        "post",
+        "/templates",
+        "Create a template",
+        TEMPLATES_WRITE,
+        {201: templates.TemplateDetails},
+        templates.TemplateRequest,
+        problems=("template_not_allowed",),
+        description="The errors name the place in the document, such as `document.layers.0.width`.",
+    ),
+    Operation(
+        "get",
+        "/templates/{id}",
+        "Get a template with its document",
+        READ,
+        {200: templates.TemplateDetails},
+        description="The ETag of the response is for If-Match.",
+    ),
+    Operation(
+        "put",
+        "/templates/{id}",
+        "Change a template",
+        TEMPLATES_WRITE,
+        {200: templates.TemplateDetails},
+        templates.TemplateChangeRequest,
+        problems=("precondition_failed", "template_not_allowed"),
+        description="The errors name the place in the document, such as `document.layers.0.width`.",
+    ),
+    Operation(
+        "delete",
+        "/templates/{id}",
+        "Delete a template",
+        TEMPLATES_WRITE,
+        {204: None},
+        problems=("precondition_failed", "template_not_allowed"),
+        description="Members can restore it on its page for a while. Its images stay.",
+    ),
+    Operation(
+        "get", "/templates/{id}/draft", "Get a template as its draft has it", READ, {200: templates.TemplateDetails}
+    ),
+    Operation(
+        "post",
+        "/templates/{id}/publish",
+        "Publish the draft of a template",
+        TEMPLATES_WRITE,
+        {200: templates.TemplateDetails},
+        problems=("precondition_failed", "template_not_allowed"),
+    ),
+    Operation(
+        "get",
+        "/templates/{id}/versions",
+        "List the versions of a template",
+        READ,
+        {200: templates.TemplateVersionList},
+    ),
+    Operation(
+        "get",
+        "/templates/{id}/versions/{number}",
+        "Get a version of a template with its document",
+        READ,
+        {200: templates.TemplateVersionDetails},
     ),
     Operation("get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, is_paginated=True),
     Operation(

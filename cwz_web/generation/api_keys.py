@@ -41,6 +41,7 @@ class Scope(StrEnum):
     IMAGES_WRITE = "images.write"
     UPLOADS_WRITE = "uploads.write"
     BRAND_WRITE = "brand.write"
+    TEMPLATES_WRITE = "templates.write"
     CAMPAIGNS_WRITE = "campaigns.write"
     ADMIN = "admin"
 
@@ -52,6 +53,7 @@ SCOPE_LABELS = {
     Scope.IMAGES_WRITE: gettext_noop("Delete images"),
     Scope.UPLOADS_WRITE: gettext_noop("Add and delete uploads"),
     Scope.BRAND_WRITE: gettext_noop("Change the brand, and drafts of templates that use it"),
+    Scope.TEMPLATES_WRITE: gettext_noop("Create, change, publish and delete templates"),
     Scope.CAMPAIGNS_WRITE: gettext_noop("Change campaigns, decide about publications, publish and restore them"),
     Scope.ADMIN: gettext_noop("Full access to the API"),
 }

@@ -93,7 +93,7 @@ def find_undo_and_redo(db: Session, template: Template) -> tuple[bool, bool]:
     return previous in found, following in found
 
 
-def publish_draft(db: Session, template: Template, published_by: UUID) -> bool:
+def publish_draft(db: Session, template: Template, published_by: UUID | None) -> bool:
     """Publish the draft as the template's next version; return False if there is none."""
     db.refresh(template, with_for_update=True)
     if not has_draft(template):

@@ -121,9 +121,37 @@ class ApiFeed(WorkspaceItem):
     row: Feed
 
 
+class ApiTemplateVersion(Resource):
+    """`/v1/templates/{id or slug}/versions/{number}`."""
+
+    def __init__(self, request: "Request", parent: Resource, name: str) -> None:
+        super().__init__(request, parent, name)
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            raise KeyError(name)
+        self.number = int(name)
+
+    @property
+    def template(self) -> Template:
+        """The template that the version is of."""
+        return _template_of(self)
+
+
+class ApiTemplateVersionCollection(Resource):
+    """`/v1/templates/{id or slug}/versions`."""
+
+    @property
+    def template(self) -> Template:
+        """The template that the versions are of."""
+        return _template_of(self)
+
+    def __getitem__(self, name: str) -> ApiTemplateVersion:
+        return ApiTemplateVersion(self.request, self, name)
+
+
 class ApiTemplate(WorkspaceItem):
     """`/v1/templates/{id or slug}`."""
 
+    children: ClassVar[dict[str, type[Resource]]] = {"versions": ApiTemplateVersionCollection}
     row: Template
 
 
@@ -288,6 +316,10 @@ class ApiRoot(Resource):
         """Whether an unpaid plan leaves the key's workspace read-only."""
         owner = self.request.identity
         return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing.enabled
+
+
+def _template_of(resource: Resource) -> Template:
+    return next(above.row for above in lineage(resource) if isinstance(above, ApiTemplate))
 
 
 def _campaign_of(resource: Resource) -> Campaign:

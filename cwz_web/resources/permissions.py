@@ -19,6 +19,7 @@ class Permission(StrEnum):
     API_IMAGES_WRITE = "api.images.write"
     API_UPLOADS_WRITE = "api.uploads.write"
     API_BRAND_WRITE = "api.brand.write"
+    API_TEMPLATES_WRITE = "api.templates.write"
     API_CAMPAIGNS_WRITE = "api.campaigns.write"
     VIEW = "workspace.view"
     FEED_EDIT = "feed.edit"
@@ -53,6 +54,7 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
     Scope.IMAGES_WRITE: P.API_IMAGES_WRITE,
     Scope.UPLOADS_WRITE: P.API_UPLOADS_WRITE,
     Scope.BRAND_WRITE: P.API_BRAND_WRITE,
+    Scope.TEMPLATES_WRITE: P.API_TEMPLATES_WRITE,
     Scope.CAMPAIGNS_WRITE: P.API_CAMPAIGNS_WRITE,
 }
 API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())

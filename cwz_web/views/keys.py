@@ -61,6 +61,7 @@ class KeyForm(Form):
     images_write: Literal["on", ""] = ""
     uploads_write: Literal["on", ""] = ""
     brand_write: Literal["on", ""] = ""
+    templates_write: Literal["on", ""] = ""
     campaigns_write: Literal["on", ""] = ""
     admin: Literal["on", ""] = ""
     template: Annotated[UUID | None, EmptyIsNone] = None

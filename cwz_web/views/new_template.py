@@ -25,7 +25,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.runs.mapping import SAMPLE
 from cwz_web.views.setup_steps import Next, NumberedStep, SetupStep, steps_of_page
-from cwz_web.views.templates import read_document
+from cwz_web.web.document_errors import read_document
 from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection

@@ -1,13 +1,12 @@
 """Templates: list, preview, document, versions, unsigned URLs, and actions on a whole template."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -26,9 +25,6 @@ from cwz_web.generation.templates import (
     publish,
 )
 from cwz_web.i18n import gettext
-from cwz_web.imaging.brand import Brand, offer_brand
-from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH, DocumentTooLongError
-from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection, TemplateResource
@@ -37,7 +33,7 @@ from cwz_web.storage.connections import get_connection, list_connections
 from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.storage.models import Connection
 from cwz_web.views.template_comments import CommentsPage, describe_comments
-from cwz_web.web.document_errors import document_errors
+from cwz_web.web.document_errors import read_document
 from cwz_web.web.forms import Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.lists import (
     Filter,
@@ -486,16 +482,3 @@ def preview_path(request: Request, design: TemplateDesign, data: dict[str, str])
     """Return the path of the template's image, signed for use anywhere."""
     template = design.template
     return request.services.signed_urls.on_demand_image(template.workspace_id, template.id, Format.JPEG, data)
-
-
-def read_document(text: str, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
-    """Parse a document, which can refer to a brand; return it, or None with messages by path."""
-    if len(text) > MAX_DOCUMENT_LENGTH:
-        return None, {"document": str(DocumentTooLongError())}
-    try:
-        parsed = offer_brand(json.loads(text), brand)
-        return ImageTemplate.model_validate(parsed).without_unused_brand(), {}
-    except ValidationError as error:
-        return None, document_errors(parsed, error)
-    except (ValueError, RecursionError) as error:
-        return None, {"document": gettext("This is not valid JSON: %(problem)s", problem=error)}

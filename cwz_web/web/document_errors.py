@@ -9,6 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.imaging.brand import Brand, offer_brand
+from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH, DocumentTooLongError
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.layer_base import Layer
 from cwz_web.web.forms import MESSAGES
@@ -40,6 +42,27 @@ PATTERNS = {
 # Each takes some time to explain; a person fixes these first.
 MAX_ERRORS = 20
 MAX_KEY_LENGTH = 100
+
+
+def read_document(text: str, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
+    """Parse a document, which can refer to a brand; return it, or None with messages by path."""
+    if len(text) > MAX_DOCUMENT_LENGTH:
+        return None, {"document": str(DocumentTooLongError())}
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return None, {"document": gettext("This is not valid JSON: %(problem)s", problem=error)}
+    return check_document(parsed, brand)
+
+
+def check_document(parsed: Any, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
+    """Validate a document of parsed JSON, which can refer to a brand; return it, or None with messages by path."""
+    try:
+        return ImageTemplate.model_validate(offer_brand(parsed, brand)).without_unused_brand(), {}
+    except ValidationError as error:
+        return None, document_errors(parsed, error)
+    except (ValueError, RecursionError) as error:
+        return None, {"document": str(error)}
 
 
 def document_errors(document: Any, error: ValidationError) -> dict[str, str]:

@@ -35,6 +35,8 @@ from cwz_web.resources.api import (
     ApiRunCollection,
     ApiTemplate,
     ApiTemplateCollection,
+    ApiTemplateVersion,
+    ApiTemplateVersionCollection,
     ApiUpload,
     ApiUploadCollection,
 )
@@ -184,6 +186,7 @@ class SampleWorkspace:
             MemberCollection: {str(self.member.id): MemberResource},
             ApiFeedCollection: {rows["feeds"]: ApiFeed},
             ApiTemplateCollection: {rows["templates"]: ApiTemplate},
+            ApiTemplateVersionCollection: {"1": ApiTemplateVersion},
             ApiImageRequestCollection: {self.image_run_id: ApiImageRequest},
             ApiRunCollection: {rows["runs"]: ApiRun},
             ApiCampaignCollection: {rows["campaigns"]: ApiCampaign},
