@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +24,10 @@ from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import start_session
 from cwz_web.campaigns.editing import catch_all, create_campaign
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.channels.editing import create_channel
+from cwz_web.channels.mapping import FieldMapping, FieldSource
+from cwz_web.channels.models import Channel
+from cwz_web.channels.presets import PRESETS
 from cwz_web.db.session import Database, enter_workspace
 from cwz_web.feeds.fetch_job import FetchContext
 from cwz_web.feeds.imports import create_feed, import_file
@@ -320,6 +324,14 @@ class Factory:
         with self.database.transaction(campaign.workspace_id) as db:
             db.add(publication)
         return publication
+
+    def channel(self, campaign: Campaign, fields: Sequence[FieldMapping] = (), **settings: Any) -> Channel:
+        """Add a channel without a platform's fields: the keys of the rows, unless others are given."""
+        own = fields or [FieldMapping(name="id", source=FieldSource.KEY)]
+        with self.database.transaction(campaign.workspace_id) as db:
+            return create_channel(
+                db, db.merge(campaign), PRESETS["generic"], **{"name": "Shop", "fields": own, **settings}
+            )
 
     def image_run(self, template: Template, webhook: str | None = None, **data: str) -> Run:
         """Start a run of a single image."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pyramid.authorization import DENY_ALL, Allow
 
 from cwz_web.campaigns.models import Campaign, Publication
+from cwz_web.channels.models import Channel
 from cwz_web.db.base import WorkspaceOwned
 from cwz_web.db.session import enter_workspace
 from cwz_web.feeds.models import Feed
@@ -110,9 +111,38 @@ class PublicationCollection(Resource):
         return PublicationResource(self.request, self, name, publication)
 
 
+class ChannelResource(WorkspaceItem):
+    row: Channel
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign that the channel is of."""
+        assert isinstance(self.__parent__, ChannelCollection)
+        return self.__parent__.campaign
+
+
+class ChannelCollection(Resource):
+    """The channels of a campaign, by id, without deleted ones."""
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign that the channels are of."""
+        assert isinstance(self.__parent__, CampaignResource)
+        return self.__parent__.row
+
+    def __getitem__(self, name: str) -> ChannelResource:
+        channel = self.request.db.get(Channel, (self.campaign.workspace_id, parse_uuid(name)))
+        if channel is None or channel.campaign_id != self.campaign.id or channel.deleted_at:
+            raise KeyError(name)
+        return ChannelResource(self.request, self, name, channel)
+
+
 class CampaignResource(WorkspaceItem):
     row: Campaign
-    children: ClassVar[dict[str, type[Resource]]] = {"publications": PublicationCollection}
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "publications": PublicationCollection,
+        "channels": ChannelCollection,
+    }
 
 
 class CampaignCollection(WorkspaceItemCollection):

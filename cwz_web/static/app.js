@@ -227,11 +227,11 @@ addEventListener("click", (event) => {
   for (const open of document.querySelectorAll(OPEN_MENUS)) open.open = open.contains(event.target);
 });
 
-// The rules of a campaign are put in order by dragging, or with buttons.
+// The rules of a campaign and the fields of a channel are put in order by dragging, or with buttons.
 let dragged = null;
 const ruleAt = (event) => event.target.closest?.("[data-sortable] > li");
 document.addEventListener("dragstart", (event) => {
-  dragged = event.target.closest?.("[data-sortable] > [draggable]") ?? null;
+  dragged = event.target.closest?.("[data-sortable] [draggable]")?.closest("[data-sortable] > li") ?? null;
   dragged?.classList.add("is-dragged");
 });
 document.addEventListener("dragover", (event) => {
@@ -243,8 +243,13 @@ document.addEventListener("dragover", (event) => {
 });
 document.addEventListener("drop", (event) => {
   const over = dragged && ruleAt(event), form = document.getElementById("move-rule");
-  if (!over || over === dragged || !form) return;
+  if (!over || over === dragged) return;
   event.preventDefault();
+  if (over.parentElement.dataset.sortable === "fields") { // sent in their order with the form
+    over[dragged.compareDocumentPosition(over) & Node.DOCUMENT_POSITION_FOLLOWING ? "after" : "before"](dragged);
+    return;
+  }
+  if (!form) return;
   form.elements.number.value = dragged.dataset.number;
   form.elements.place.value = [...over.parentElement.children].indexOf(over);
   form.requestSubmit();

@@ -47,6 +47,11 @@ REFERENCES: dict[str, Callable[[int], str]] = {
         "This connection cannot be deleted: %(count)s campaigns use it",
         count,
     ),
+    "channels": lambda count: ngettext(
+        "This connection cannot be deleted: %(count)s channel is delivered to it",
+        "This connection cannot be deleted: %(count)s channels are delivered to it",
+        count,
+    ),
     "auto_runs": lambda count: ngettext(
         "This connection cannot be deleted: %(count)s automatic run uses it",
         "This connection cannot be deleted: %(count)s automatic runs use it",

@@ -28,6 +28,7 @@ class CampaignTab(StrEnum):
 
     RULES = ""
     PUBLICATIONS = "publications"
+    CHANNELS = "channels"
     CALENDAR = "calendar"
     SETTINGS = "settings"
 
@@ -35,6 +36,7 @@ class CampaignTab(StrEnum):
 TAB_LABELS = {
     CampaignTab.RULES: gettext_noop("Rules"),
     CampaignTab.PUBLICATIONS: gettext_noop("Publications"),
+    CampaignTab.CHANNELS: gettext_noop("Channels"),
     CampaignTab.CALENDAR: gettext_noop("Calendar"),
     CampaignTab.SETTINGS: gettext_noop("Settings"),
 }

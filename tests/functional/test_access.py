@@ -68,6 +68,8 @@ from cwz_web.resources.signed_urls import (
     WorkspaceSignedImages,
 )
 from cwz_web.resources.workspace import (
+    ChannelCollection,
+    ChannelResource,
     MemberCollection,
     MemberResource,
     PublicationCollection,
@@ -166,6 +168,7 @@ class SampleWorkspace:
             export,
             campaign := make.campaign(feed, template),
             make.publication(campaign),
+            make.channel(campaign),
         )
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
@@ -183,6 +186,7 @@ class SampleWorkspace:
         below |= {
             WorkspaceCollection: {self.space.slug: WorkspaceResource},
             PublicationCollection: {rows["publications"]: PublicationResource},
+            ChannelCollection: {rows["channels"]: ChannelResource},
             MemberCollection: {str(self.member.id): MemberResource},
             ApiFeedCollection: {rows["feeds"]: ApiFeed},
             ApiTemplateCollection: {rows["templates"]: ApiTemplate},

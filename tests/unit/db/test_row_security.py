@@ -11,6 +11,7 @@ from cwz_web.accounts.models import Account
 from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import BillingEntry
 from cwz_web.campaigns.models import CampaignRow, PublicationChange, PublicationRow
+from cwz_web.channels.models import FeedFetch
 from cwz_web.db.base import Base
 from cwz_web.feeds.imports import list_imports
 from cwz_web.feeds.models import AddedRow, Feed, Item
@@ -164,6 +165,7 @@ def fill(make: Factory, space: Workspace) -> None:
     make.source(feed)
     run, campaign = make.run(feed, template), make.campaign(feed, template)
     publication = make.publication(campaign)
+    make.channel(campaign)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), load_design(db, template).document, "nothing")
@@ -196,6 +198,8 @@ def fill(make: Factory, space: Workspace) -> None:
         db.add(PublicationRow(**row, since=1, data={}, designs=[1], images={}))
         change = {"publication_id": publication.id, "position": 1, "key": "1", "kind": "new"}
         db.add(PublicationChange(workspace_id=space.id, **change))
+        fetch = {"campaign_id": campaign.id, "source_id": campaign.id, "family": "meta", "minute": datetime.now(UTC)}
+        db.add(FeedFetch(workspace_id=space.id, **fetch))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 

@@ -1,0 +1,176 @@
+"""Adding channels to campaigns, changing and deleting them."""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
+
+from cwz_web.campaigns.joins import load_columns
+from cwz_web.campaigns.models import Campaign
+from cwz_web.channels.mapping import MAPPINGS, MAX_FIELDS, FieldMapping, FieldSource
+from cwz_web.channels.models import Channel
+from cwz_web.channels.preset import FileFormat, Preset
+from cwz_web.channels.presets import PRESETS
+from cwz_web.i18n import gettext
+from cwz_web.imaging.encoders import Output
+from cwz_web.runs.output_feed import image_columns
+from cwz_web.storage.models import Connection
+
+MAX_CHANNELS = 20
+TOKEN_BYTES = 18
+MAX_SLUG = 60
+
+
+class InvalidChannelError(ValueError):
+    """A channel cannot be saved as it is; the message says why.
+
+    Attributes:
+        field: what it is about: `name`, `format`, `connection`, or `fields.<n>`, a mapping by its place.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def list_channels(db: Session, campaign: Campaign) -> list[Channel]:
+    """Return the channels of a campaign, the oldest first, without deleted ones."""
+    channels = select(Channel).where(*_of(campaign)).order_by(Channel.id)
+    return list(db.scalars(channels))
+
+
+def create_channel(
+    db: Session, campaign: Campaign, preset: Preset, *, name: str, fields: Sequence[FieldMapping], **settings: Any
+) -> Channel:
+    """Add a channel to a campaign, in the caller's transaction. Nothing is written yet.
+
+    Args:
+        db: the caller's transaction.
+        campaign: the campaign.
+        preset: the platform.
+        name: for people.
+        fields: the mappings.
+        settings: other attributes of the channel.
+
+    Raises:
+        InvalidChannelError: it cannot be saved as it is, or the campaign has too many.
+    """
+    count = db.scalar(select(func.count()).select_from(Channel).where(*_of(campaign))) or 0
+    if count >= MAX_CHANNELS:
+        message = gettext("A campaign can have at most %(max)s channels. Delete one first", max=MAX_CHANNELS)
+        raise InvalidChannelError("name", message)
+    channel = Channel(
+        workspace_id=campaign.workspace_id,
+        id=uuid7(),
+        campaign_id=campaign.id,
+        name=name,
+        preset=preset.name,
+        slug=slug_of(name),
+        token=secrets.token_urlsafe(TOKEN_BYTES),
+        fields=[],
+        **{"format": preset.formats[0], **settings},
+    )
+    save_channel(db, campaign, channel, fields)
+    db.add(channel)
+    db.flush()
+    return channel
+
+
+def save_channel(db: Session, campaign: Campaign, channel: Channel, fields: Sequence[FieldMapping]) -> None:
+    """Check a changed channel, and replace its mappings, in the caller's transaction. Raises InvalidChannelError."""
+    preset = PRESETS[channel.preset]
+    if FileFormat(channel.format) not in preset.formats:
+        raise InvalidChannelError("format", gettext("This platform does not read this file format"))
+    if channel.connection_id and db.get(Connection, (campaign.workspace_id, channel.connection_id)) is None:
+        message = gettext("This storage connection does not exist any more. Choose another one")
+        raise InvalidChannelError("connection", message)
+    columns = load_columns(db, campaign)
+    check_mappings(preset, fields, columns.names, len(campaign.outputs))
+    channel.fields = MAPPINGS.dump_python(list(fields), mode="json")
+    channel.version = None
+
+
+def check_mappings(preset: Preset, fields: Sequence[FieldMapping], columns: Collection[str], outputs: int) -> None:
+    """Check the mappings of a channel.
+
+    Args:
+        preset: the platform.
+        fields: the mappings.
+        columns: the columns of the campaign's rows.
+        outputs: how many images a row has.
+
+    Raises:
+        InvalidChannelError: a mapping names what does not exist.
+    """
+    known = {field.name for field in preset.fields}
+    seen: set[str] = set()
+    for place, mapping in enumerate(fields):
+        problem = _problem(mapping, columns, outputs)
+        if mapping.name in seen:
+            problem = gettext("Each field can be there once")
+        elif not preset.is_generic and mapping.name not in known:
+            problem = gettext("The platform has no such field")
+        if problem:
+            raise InvalidChannelError(f"fields.{place}", problem)
+        seen.add(mapping.name)
+
+
+def _problem(mapping: FieldMapping, columns: Collection[str], outputs: int) -> str:
+    match mapping.source:
+        case FieldSource.COLUMN if mapping.value not in columns:
+            return gettext("The feed has no column “%(name)s”. Choose another one", name=mapping.value)
+        case FieldSource.CONSTANT if not mapping.value:
+            return gettext("Enter a text, or leave the field out")
+        case FieldSource.IMAGE if not (mapping.value.isdecimal() and int(mapping.value[:4]) < outputs):
+            return gettext("The rows have no such image. Choose another one")
+    return ""
+
+
+def suggest_fields(preset: Preset, columns: Sequence[str], outputs: Sequence[Mapping[str, Any]]) -> list[FieldMapping]:
+    """Return what a new channel writes: all columns and images of the rows for a preset without fields of its own."""
+    if not preset.is_generic:
+        return []
+    fields = [FieldMapping(name=name, source=FieldSource.COLUMN, value=name) for name in columns]
+    names = image_columns(columns, [Output.model_validate(output) for output in outputs])
+    fields += [FieldMapping(name=name, source=FieldSource.IMAGE, value=str(n)) for n, name in enumerate(names)]
+    return fields[:MAX_FIELDS]
+
+
+def delete_channel(channel: Channel) -> None:
+    """Delete a channel; it can be restored. What was delivered to a bucket stays there."""
+    channel.deleted_at = datetime.now(UTC)
+
+
+def restore_channel(db: Session, campaign: Campaign, channel_id: UUID) -> Channel | None:
+    """Restore a deleted channel of a campaign; None if there is none."""
+    channel = db.get(Channel, (campaign.workspace_id, channel_id))
+    if channel is None or channel.campaign_id != campaign.id or channel.deleted_at is None:
+        return None
+    channel.deleted_at, channel.version = None, None
+    return channel
+
+
+def slug_of(name: str) -> str:
+    """Return a name as a part of an object's key: lower-case letters, digits and hyphens of ASCII."""
+    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:MAX_SLUG].strip("-") or "feed"
+
+
+def extension_of(channel: Channel) -> str:
+    """Return what the name of a channel's file ends with, such as `csv` or `xml.gz`."""
+    return f"{channel.format}.gz" if channel.is_gzipped else str(channel.format)
+
+
+def _of(campaign: Campaign) -> tuple[Any, ...]:
+    return (
+        Channel.workspace_id == campaign.workspace_id,
+        Channel.campaign_id == campaign.id,
+        Channel.deleted_at.is_(None),
+    )

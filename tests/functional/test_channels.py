@@ -1,0 +1,176 @@
+"""The pages of channels, without scripts."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from webtest import TestApp
+
+from cwz_web.campaigns.models import Campaign
+from cwz_web.channels import editing
+from cwz_web.channels.models import Channel
+from cwz_web.storage.connections import get_default_connection
+from cwz_web.workspaces.models import AuditEntry, Role, Workspace
+from tests.factories import Factory, sign_in
+
+ROWS = b"sku,title,brand,price\n1,Red,Acme,10\n2,Blue,Zenith,20\n3,Green,Acme,30\n4,Gray,Other,40\n"
+
+
+@pytest.fixture
+def space(app: TestApp, make: Factory) -> Workspace:
+    space = make.workspace()
+    sign_in(app, make.member(space, Role.USER))
+    return space
+
+
+@pytest.fixture
+def campaign(make: Factory, space: Workspace) -> Campaign:
+    return make.campaign(make.feed(space, ROWS, name="Products"), make.template(space, name="Card"))
+
+
+def path(space: Workspace, campaign: Campaign, *segments: object) -> str:
+    return "/".join([f"/w/{space.slug}/campaigns/{campaign.id}/channels", *map(str, segments)])
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    return [" ".join(found.text.split()) for found in page.html.select(selector)]
+
+
+def form_of(page: Any, action: str) -> Any:
+    return next(form for form in page.forms.values() if form.action.endswith(action))
+
+
+def only_channel(make: Factory, space: Workspace) -> Channel:
+    with make.database.transaction(space.id) as db:
+        return db.query(Channel).one()
+
+
+def test_new_channel_gets_suggested_fields(app: TestApp, make: Factory, space: Workspace, campaign: Campaign) -> None:
+    empty = app.get(path(space, campaign))
+    assert "No channels yet" in empty.text
+    form = form_of(empty.click("Add channel"), "/channels/new")
+    form["name"] = ""
+    assert "Enter a value" in form.submit(status=422).text
+    form["name"], form["preset"] = "Shop", "generic"
+    fields = form.submit(status=303).follow()
+    assert "The channel is added" in fields.text
+    names = [found["value"] for found in fields.html.select(".channel-field-name input")]
+    assert names == ["sku", "title", "brand", "price", "image_url", ""]
+    channel = only_channel(make, space)
+    assert (channel.name, channel.connection_id, len(channel.token)) == ("Shop", None, 24)
+    [line] = texts(app.get(path(space, campaign)), "tbody tr")
+    assert line.startswith("Shop Generic CSV Not yet")
+
+
+def test_fields_are_added_moved_removed_and_saved(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    channel = make.channel(campaign)
+    form = form_of(app.get(path(space, campaign, channel.id, "fields")), "/fields")
+    form["f.1.name"], form["f.1.source"], form["f.1.text"] = "brand", "constant", "Acme"
+    added = form.submit("change", value="add")
+    moved = form_of(added, "/fields")
+    moved["f.2.name"], moved["f.2.source"] = "image", "image:0"
+    page = moved.submit("change", value="up:2")
+    assert [found["value"] for found in page.html.select(".channel-field-name input")] == ["id", "image", "brand"]
+    again = form_of(page, "/fields")
+    again["gzip"], again["format"] = "yes", "jsonl"
+    shown = again.submit(status=303).follow()
+    assert texts(shown, "tbody tr") == ["id Key of the row", "image Image Default, JPEG", "brand Fixed text Acme"]
+    saved = make.reload(channel)
+    assert (saved.is_gzipped, saved.format) == (True, "jsonl")
+    removed = form_of(app.get(path(space, campaign, channel.id, "fields")), "/fields").submit(
+        "change", value="remove:0"
+    )
+    assert [found["value"] for found in removed.html.select(".channel-field-name input")] == ["image", "brand", ""]
+    assert len(make.reload(channel).fields) == 3
+    actions = [entry.action for entry in audit(make, space)]
+    assert actions.count("channel.change") == 1
+
+
+def audit(make: Factory, space: Workspace) -> list[AuditEntry]:
+    with make.database.transaction(space.id) as db:
+        return list(db.query(AuditEntry))
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"f.1.name": "x", "f.1.source": "column:none"}, "The feed has no column “none”"),
+        ({"f.1.name": "x", "f.1.source": "constant"}, "Enter a text"),
+        ({"f.1.name": "x", "f.1.source": "image:7"}, "The rows have no such image"),
+        ({"f.1.name": "id", "f.1.source": "key"}, "Each field can be there once"),
+        ({"f.1.name": "", "f.1.source": "key"}, "Enter the name of the field"),
+        ({"f.1.name": "x", "f.1.source": "secret"}, "Choose an option"),
+        ({"f.1.name": "x" * 201, "f.1.source": "key"}, "at most 200 characters"),
+        ({"f.1.name": "x", "f.1.source": "constant", "f.1.text": "x" * 2001}, "Enter at most 2000 characters"),
+    ],
+)
+def test_invalid_fields_are_named_and_kept(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign, field: dict[str, str], message: str
+) -> None:
+    channel = make.channel(campaign)
+    form = form_of(app.get(path(space, campaign, channel.id, "fields")), "/fields")
+    for name, value in field.items():
+        form.fields[name][0].force_value(value) if name.endswith("source") else form.__setitem__(name, value)
+    form["name"] = "Other"
+    page = form.submit(status=422)
+    assert message in page.html.select_one(".channel-field .error").text
+    assert page.html.select_one("#name")["value"] == "Other"
+    assert make.reload(channel).name == "Shop"
+
+
+def test_connection_of_another_workspace_is_refused(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    form = form_of(app.get(path(space, campaign, "new")), "/channels/new")
+    form["name"] = "Shop"
+    other = make.workspace()
+    with make.database.transaction(other.id) as db:
+        form["connection"].force_value(str(get_default_connection(db, other.id).id))
+    assert "does not exist any more" in form.submit(status=422).text
+
+
+def test_deleted_channel_can_be_restored(app: TestApp, make: Factory, space: Workspace, campaign: Campaign) -> None:
+    channel = make.channel(campaign)
+    notice = form_of(app.get(path(space, campaign, channel.id)), "/delete").submit(status=303).follow()
+    assert "No channels yet" in notice.text
+    app.get(path(space, campaign, channel.id), status=404)
+    restored = form_of(notice, "/restore").submit(status=303).follow()
+    assert texts(restored, "h1") == ["Shop"]
+    app.post(path(space, campaign, "restore"), {"csrf_token": token(app, space), "channel": channel.id}, status=422)
+
+
+def token(app: TestApp, space: Workspace) -> str:
+    return str(app.get(f"/w/{space.slug}/campaigns").html.select_one("[name=csrf_token]")["value"])
+
+
+def test_channels_of_other_campaigns_and_workspaces_are_not_found(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    other, foreign = make.campaign(make.feed(space, ROWS), make.template(space)), make.workspace()
+    theirs = make.channel(make.campaign(make.feed(foreign, ROWS), make.template(foreign)))
+    mine = make.channel(other)
+    for unknown in (mine.id, theirs.id, uuid4(), "x"):
+        app.get(path(space, campaign, unknown), status=404)
+    app.get(path(space, other, mine.id), status=200)
+    app.post(path(space, campaign, "restore"), {"csrf_token": token(app, space), "channel": theirs.id}, status=422)
+
+
+def test_number_of_channels_is_limited(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editing, "MAX_CHANNELS", 1)
+    make.channel(campaign)
+    form = form_of(app.get(path(space, campaign, "new")), "/channels/new")
+    form["name"] = "Second"
+    assert "at most 1 channels" in form.submit(status=422).text
+
+
+def test_members_without_permission_can_only_look(
+    app: TestApp, make: Factory, campaign: Campaign, space: Workspace
+) -> None:
+    channel = make.channel(campaign)
+    sign_in(app, make.member(space, Role.SUPPORT))
+    assert "Edit fields" not in app.get(path(space, campaign, channel.id)).text
+    app.get(path(space, campaign, channel.id, "fields"), status=403)
