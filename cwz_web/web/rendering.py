@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,8 +151,12 @@ def device(user_agent: str) -> str:
     return gettext("%(browser)s on %(system)s", browser=browser, system=system) if system else browser
 
 
+@cache
 def static_path() -> str:
-    """Return the URL path of static files; it contains the release, so browsers can cache them for a year."""
+    """Return the URL path of static files; it contains the release, so browsers can cache them for a year.
+
+    Cached: the release is read from a file, and a page of the editor needs the path for each font.
+    """
     return f"/static/{version('cwz-web')}"
 
 
