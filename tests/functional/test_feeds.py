@@ -22,6 +22,7 @@ from cwz_web.workspaces.models import AuditEntry, Role
 from tests.conftest import RecordingServer
 from tests.factories import Factory, sign_in
 from tests.jobs import run_feed_jobs
+from tests.unit.feeds.test_encodings import FILES_OF_ANY_ENCODING
 
 # The tab of the feed's page that has a form.
 TABS = {"/import": "/source", "/fetch": "/source", "/retry-fetch": "/source"}
@@ -199,20 +200,17 @@ def test_choice_of_columns_is_previewed(user: FeedUser) -> None:
     assert user.actions == ["feed.upload"]
 
 
-@pytest.mark.parametrize("encoding", sorted(ENCODING_LABELS))
-@pytest.mark.parametrize("name", ["shop.csv", "shop.json", "shop.xml"])
-def test_any_encoding_can_be_chosen_and_is_previewed(user: FeedUser, name: str, encoding: str) -> None:
-    files = {
-        "shop.csv": "nr;artikel\nA1;Größe\n",
-        "shop.json": '[{"nr": "A1", "artikel": "Größe"}]',
-        "shop.xml": "<a><b><nr>A1</nr><artikel>Größe</artikel></b><b><nr>A2</nr></b></a>",
-    }
-    page = user.upload_draft(name, files[name].encode())
+@pytest.mark.parametrize("name", FILES_OF_ANY_ENCODING)
+def test_encoding_is_chosen_and_previewed(user: FeedUser, name: str) -> None:
+    """The file cannot be read with the second one, which is shown; the unit tests read it with each encoding."""
+    page = user.upload_draft(name, FILES_OF_ANY_ENCODING[name].encode())
     form = next(form for form in page.forms.values() if "source.0" in form.fields)
+    assert {value for value, *_ in form["reading.encoding"].options} >= ENCODING_LABELS.keys()
     typed = [field for field in form.submit_fields() if field[0] not in ("do", "reading.encoding")]
-    typed.append(("reading.encoding", encoding))
-    for path, do in ((page.request.path, "types"), (f"{page.request.path}-preview", "")):
-        user.app.post(path, [*typed, ("do", do)], status=200)
+    for encoding in ("cp1252", "utf-16"):
+        fields = [*typed, ("reading.encoding", encoding)]
+        for path, do in ((page.request.path, "types"), (f"{page.request.path}-preview", "")):
+            user.app.post(path, [*fields, ("do", do)], status=200)
 
 
 def test_same_file_is_imported_with_other_columns(user: FeedUser) -> None:
@@ -411,31 +409,30 @@ def test_change_source(connected: FeedUser, http_server: RecordingServer) -> Non
     assert connected.actions == ["feed.connect", "feed.columns", "feed.source"]
 
 
-@pytest.mark.parametrize(
-    ("path", "fields", "field", "message"),
-    [
-        ("http://localhost:{port}/feed.csv", {}, "secret", "another host"),
-        ("http://localhost:{port}/feed.csv?token=***", {}, "url", "Enter the value"),
-        ("http://127.0.0.1:{port}/gone.csv", {}, "url", "404"),
-        ("http://127.0.0.1:{port}/other.csv", {}, "url", "no column “sku”"),
-        ("http://127.0.0.1:{port}/feed.csv", {"username": "me"}, "header", "not both"),
-        ("http://127.0.0.1:{port}/feed.csv", {"user_agent": "ü"}, "user_agent", ""),
-        ("http://127.0.0.1:8443/feed.csv", {"secret": "new"}, "url", "only the ports 80 and 443"),
-    ],
-)
-def test_invalid_change_of_a_source_changes_nothing(
-    connected: FeedUser, http_server: RecordingServer, path: str, fields: dict[str, str], field: str, message: str
-) -> None:
+INVALID_SOURCES: list[tuple[str, dict[str, str], str, str]] = [
+    ("http://localhost:{port}/feed.csv", {}, "secret", "another host"),
+    ("http://localhost:{port}/feed.csv?token=***", {}, "url", "Enter the value"),
+    ("http://127.0.0.1:{port}/gone.csv", {}, "url", "404"),
+    ("http://127.0.0.1:{port}/other.csv", {}, "url", "no column “sku”"),
+    ("http://127.0.0.1:{port}/feed.csv", {"username": "me"}, "header", "not both"),
+    ("http://127.0.0.1:{port}/feed.csv", {"user_agent": "ü"}, "user_agent", ""),
+    ("http://127.0.0.1:8443/feed.csv", {"secret": "new"}, "url", "only the ports 80 and 443"),
+]
+
+
+def test_invalid_change_of_a_source_changes_nothing(connected: FeedUser, http_server: RecordingServer) -> None:
     http_server.paths["/feed.csv"] = (200, {}, b"sku,title\n1,Mug\n")
     http_server.paths["/other.csv"] = (200, {}, b"number,title\n1,Mug\n")
     page = connect(connected, http_server.url("/feed.csv"), header="X-Key", secret="planted-canary")
-    requests = len(http_server.seen)
-    form = next(f for f in connected.source(page).forms.values() if "user_agent" in f.fields)
-    for name, value in {"url": path.format(port=http_server.port), **fields}.items():
-        form[name] = value
-    response = form.submit("do", value="save", status=422)
-    assert message in response.html.find(id=f"{field}-error").text
-    assert "localhost" not in path or len(http_server.seen) == requests, "nothing is sent to another host"
+    for path, fields, field, message in INVALID_SOURCES:
+        requests = len(http_server.seen)
+        form = next(f for f in connected.source(page).forms.values() if "user_agent" in f.fields)
+        assert form["url"].value == http_server.url("/feed.csv")
+        for name, value in {"url": path.format(port=http_server.port), **fields}.items():
+            form[name] = value
+        response = form.submit("do", value="save", status=422)
+        assert message in response.html.find(id=f"{field}-error").text, (path, fields)
+        assert "localhost" not in path or len(http_server.seen) == requests, "nothing is sent to another host"
     again = next(f for f in connected.app.get(f"{page.request.path}/url").forms.values() if "user_agent" in f.fields)
     assert again["url"].value == http_server.url("/feed.csv")
 

@@ -68,7 +68,8 @@ def test_paths_and_methods_cause_no_server_error(app: TestApp, make: Factory, pa
     cookie = "; ".join(f"{name}={value}" for name, value in app.cookies.items())
     unusual = changed(paths, UNUSUAL, ["/", "/more", ".json", "/%ff", "/%00"])
     methods = sorted(METHODS - {"GET"})
-    for number, path in enumerate([*unusual, *changed(paths, AMBIGUOUS, AT_THE_END)]):
+    # Ambiguous paths are refused before anything depends on them, so that a quarter is enough: each change occurs.
+    for number, path in enumerate([*unusual, *changed(paths, AMBIGUOUS, AT_THE_END)[::4]]):
         method = "GET" if number % 2 else methods[number // 2 % len(methods)]
         assert send(app, method, path, HTTP_COOKIE=cookie).status_int < 500, f"{method} {path}"
 

@@ -187,26 +187,26 @@ def test_decision_about_many_rows_is_left_to_a_job(
     assert not pages.get().html.select("#decision")
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"rows": "selected", "verdict": "accept"},
-        {"rows": "matching", "verdict": "accept"},
-        {"rows": "matching", "verdict": "accept", "value": "x"},
-        {"rows": "matching", "verdict": "accept", "column": "nothing", "value": "x"},
-        {"rows": "matching", "verdict": "accept", "design": "99"},
-        {"rows": "selected", "verdict": "explode", "key": "1"},
-        {"rows": "selected", "verdict": "accept", "keys": "{"},
-        {"rows": "selected", "verdict": "accept", "keys": "[1]"},
-        {"rows": "selected", "verdict": "accept", "key": [str(number) for number in range(1001)]},
-        {"rows": "selected", "verdict": "accept", "key": "1", "comment": "x" * 501},
-    ],
-)
-def test_invalid_decisions_are_refused(app: TestApp, make: Factory, fields: dict[str, Any]) -> None:
+INVALID_DECISIONS: list[dict[str, Any]] = [
+    {"rows": "selected", "verdict": "accept"},
+    {"rows": "matching", "verdict": "accept"},
+    {"rows": "matching", "verdict": "accept", "value": "x"},
+    {"rows": "matching", "verdict": "accept", "column": "nothing", "value": "x"},
+    {"rows": "matching", "verdict": "accept", "design": "99"},
+    {"rows": "selected", "verdict": "explode", "key": "1"},
+    {"rows": "selected", "verdict": "accept", "keys": "{"},
+    {"rows": "selected", "verdict": "accept", "keys": "[1]"},
+    {"rows": "selected", "verdict": "accept", "key": [str(number) for number in range(1001)]},
+    {"rows": "selected", "verdict": "accept", "key": "1", "comment": "x" * 501},
+]
+
+
+def test_invalid_decisions_are_refused(app: TestApp, make: Factory) -> None:
     pages = Pages(app, make)
-    pages.post("decide", status=422, **fields)
-    assert pages.newest.timeline == pages.campaign.timeline
-    assert actions(make, pages) == []
+    for fields in INVALID_DECISIONS:
+        pages.post("decide", status=422, **fields)
+        assert pages.newest.timeline == pages.campaign.timeline, fields
+        assert actions(make, pages) == [], fields
 
 
 def test_unknown_keys_decide_about_nothing(app: TestApp, make: Factory) -> None:

@@ -1,13 +1,15 @@
 import io
 import unicodedata
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cwz_web.feeds.encodings import ENCODING_LABELS, detect_encoding
-from cwz_web.feeds.file_types import read_table, truncate_to_line
+from cwz_web.feeds.file_types import read_sample, read_table, truncate_to_line
 from cwz_web.feeds.limits import InvalidFileError
+from cwz_web.feeds.reading import ReadOptions
 from cwz_web.feeds.temporary_files import temporary_file
 
 # Sentences as product feeds have them, three for each language.
@@ -63,6 +65,14 @@ ENCODINGS = [
     ("big5", "zht"),
     ("euc_kr", "ko"),
 ]
+
+
+# In UTF-8.
+FILES_OF_ANY_ENCODING = {
+    "shop.csv": "nr;artikel\nA1;Größe\n",
+    "shop.json": '[{"nr": "A1", "artikel": "Größe"}]',
+    "shop.xml": "<a><b><nr>A1</nr><artikel>Größe</artikel></b><b><nr>A2</nr></b></a>",
+}
 
 
 def encode(text: str, encoding: str) -> bytes:
@@ -129,6 +139,13 @@ def test_damaged_utf8_stays_utf8_and_the_lines_are_noted(position: int) -> None:
 def test_chosen_encoding_is_used() -> None:
     data = io.BytesIO("id;name\n1;Größe\n".encode("cp1252"))
     assert detect_encoding(data, "cp1253").name == "cp1253"
+
+
+@pytest.mark.parametrize("name", FILES_OF_ANY_ENCODING)
+def test_any_encoding_can_be_chosen(name: str) -> None:
+    for encoding in ENCODING_LABELS:
+        with suppress(InvalidFileError):
+            read_sample(io.BytesIO(FILES_OF_ANY_ENCODING[name].encode()), 20, ReadOptions(encoding=encoding))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
