@@ -18,13 +18,23 @@ from cwz_web.api.pagination import ResponseModel, paginate, transaction
 from cwz_web.api.request_body import Body, read_body
 from cwz_web.api.runs import RunOutput
 from cwz_web.api.templates import check_template
-from cwz_web.campaigns.editing import create_campaign, guess_photo_column, next_number, save_rules, used_designs
-from cwz_web.campaigns.joins import MAX_JOINS, Join, load_columns
+from cwz_web.campaigns.editing import (
+    check_sizes,
+    create_campaign,
+    guess_photo_column,
+    next_number,
+    save_rules,
+    used_designs,
+)
+from cwz_web.campaigns.editing import delete_campaign as remove_campaign
+from cwz_web.campaigns.joins import MAX_JOINS, Join, find_join_findings, load_columns
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.planning import count_by_design, is_planned
 from cwz_web.campaigns.policy import PublishPolicy
 from cwz_web.campaigns.progress import CampaignStoppedError, enqueue_advance, plan_campaign, request_publication
+from cwz_web.campaigns.progress import pause_campaign as stop_following
+from cwz_web.campaigns.progress import resume_campaign as follow
 from cwz_web.campaigns.publications import get_public
 from cwz_web.campaigns.rules import (
     HORIZON,
@@ -248,6 +258,21 @@ class UnclearRule(ResponseModel):
     first: list[UnclearRow]
 
 
+class JoinFindingsInfo(ResponseModel):
+    """What a joined feed, by the `name` of the join, lacks or has more than once.
+
+    It has no row for `unmatched` rows of the campaign, whose joined columns are empty. Its newest import has skipped
+    `double` rows, since earlier ones have their keys; at most 10,000 are counted. Both with the first keys.
+    """
+
+    name: str
+    feed: UUID
+    unmatched: int
+    unmatched_keys: list[str]
+    double: int
+    double_keys: list[str]
+
+
 class CampaignPlan(ResponseModel):
     """Which rows get which design, now and in the phases of the next two months.
 
@@ -261,6 +286,7 @@ class CampaignPlan(ResponseModel):
     phases: list[PlannedPhase]
     to_render: int | None
     unclear: list[UnclearRule]
+    joins: list[JoinFindingsInfo]
     error_message: str | None
 
 
@@ -332,7 +358,7 @@ def delete_campaign(context: ApiCampaign, request: Request) -> Response:
     """Delete a campaign; its output feed ends."""
     with transaction(request) as db:
         campaign = lock_campaign(db, context.row)
-        campaign.deleted_at, campaign.next_at, campaign.is_active = datetime.now(UTC), None, False
+        remove_campaign(db, campaign)
         _audit(db, request, "campaign.delete", campaign)
     return Response(status=204)
 
@@ -377,11 +403,11 @@ def prepare_publication(context: ApiCampaign, request: Request) -> dict[str, Any
     require_csrf=False,
 )
 def pause_campaign(context: ApiCampaign, request: Request) -> dict[str, Any]:
-    """Stop following the feed: what is public stays."""
+    """Stop following the feed: what is public stays, and what was scheduled waits for a decision."""
     with transaction(request) as db:
         campaign = lock_campaign(db, context.row)
         if campaign.is_active:
-            campaign.is_active = False
+            stop_following(db, campaign)
             _audit(db, request, "campaign.pause", campaign)
         return CampaignInfo(**_summary(db, campaign)).model_dump(mode="json")
 
@@ -399,8 +425,7 @@ def resume_campaign(context: ApiCampaign, request: Request) -> dict[str, Any]:
     with transaction(request) as db:
         campaign = lock_campaign(db, context.row)
         if not campaign.is_active:
-            campaign.is_active = True
-            request_publication(db, campaign)
+            follow(db, campaign)
             _audit(db, request, "campaign.resume", campaign)
         return CampaignInfo(**_summary(db, campaign)).model_dump(mode="json")
 
@@ -451,6 +476,7 @@ def _change(request: Request, db: Session, campaign: Campaign, body: CampaignCha
     if rules != former or changed & {"outputs", "joins", "selection", "time_zone", "on_missing_photo"}:
         try:
             save_rules(db, campaign, rules)
+            check_sizes(db, campaign, rules)
         except (InvalidRulesError, InvalidConditionError) as error:
             raise invalid_rules(error, rules) from None
         if campaign.is_active:
@@ -599,6 +625,17 @@ def _plan(db: Session, campaign: Campaign, *, is_large: bool) -> CampaignPlan:
                 first=[UnclearRow(key=key, reason=reason) for key, reason in found["first"]],
             )
             for rule, found in campaign.unclear.items()
+        ],
+        joins=[
+            JoinFindingsInfo(
+                name=found.join.name,
+                feed=found.feed.id,
+                unmatched=found.unmatched,
+                unmatched_keys=found.unmatched_keys,
+                double=found.double,
+                double_keys=found.double_keys,
+            )
+            for found in find_join_findings(db, campaign)
         ],
         error_message=error_message or campaign.error_message,
     )

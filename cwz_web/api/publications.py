@@ -37,8 +37,6 @@ from cwz_web.web.urls import parse_number
 from cwz_web.workspaces.audit import record
 
 MAX_DECIDED_KEYS = 1000
-# The images of so many rows are looked for within half a second.
-MAX_QUICK_ROWS = 100_000
 ChangeState = Literal["ok", "incomplete", "failed", "missing", "kept", "accept", "former", "original"]
 
 
@@ -313,11 +311,10 @@ def roll_back_to_publication(context: ApiPublication, request: Request) -> dict[
     """Make a publication that was public before public again, and pause the campaign. Nothing is rendered."""
     with transaction(request) as db:
         campaign, publication = _locked(db, context)
-        with request.services.slow_requests.slot(campaign.workspace_id, when=publication.rows > MAX_QUICK_ROWS):
-            try:
-                roll_back(db, campaign, publication)
-            except NotPublishableError as error:
-                raise _not_publishable(error) from None
+        try:
+            roll_back(db, campaign, publication)
+        except NotPublishableError as error:
+            raise _not_publishable(error) from None
         notify_published(db, campaign, publication)
         _audit(db, request, "publication.roll_back", campaign, publication)
         return _info(campaign, publication).model_dump(mode="json")

@@ -21,7 +21,7 @@ from sqlalchemy.types import SmallInteger
 
 from cwz_web.campaigns.checks import enqueue_check
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
-from cwz_web.campaigns.publications import WAITING, NotPublishableError, check_waits, count_changes
+from cwz_web.campaigns.publications import PAUSED, WAITING, NotPublishableError, check_waits, count_changes
 from cwz_web.campaigns.timeline import SHOWN_ROWS
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, execute_update, hash_joins, try_lock_name
 from cwz_web.i18n import gettext, gettext_noop
@@ -283,6 +283,7 @@ def _apply(
             publication.missing += after.missing - before.missing
             publication.findings += int(after.findings - before.findings)
             publication.approvals = []
+            publication.reasons = [each for each in publication.reasons if each != PAUSED]  # needs an approval
             count_changes(db, publication)
             enqueue_check(db, publication)
     return total

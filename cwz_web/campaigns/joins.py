@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.row_fields import JOINED
 from cwz_web.feeds.columns import ColumnType, FeedSchema
+from cwz_web.feeds.imports import find_double_keys
 from cwz_web.feeds.limits import MAX_NAME
 from cwz_web.feeds.models import Feed
 from cwz_web.runs.mapping import formats_of
@@ -71,6 +72,38 @@ def joined_feeds(db: Session, campaign: Campaign) -> list[tuple[Join, Feed]]:
     joins = JOINS.validate_python(campaign.joins)
     feeds = ((join, db.get(Feed, (campaign.workspace_id, join.feed))) for join in joins)
     return [(join, feed) for join, feed in feeds if feed is not None and feed.deleted_at is None]
+
+
+@dataclass(frozen=True)
+class JoinFindings:
+    """What a joined feed lacks, or has more than once.
+
+    Attributes:
+        join: the join.
+        feed: its feed.
+        unmatched: how many rows of the campaign the feed does not have, in the newest plan.
+        unmatched_keys: the keys of the first of them.
+        double: how many rows of the feed's newest import were skipped, since an earlier one has their key.
+        double_keys: the first of these keys.
+    """
+
+    join: Join
+    feed: Feed
+    unmatched: int
+    unmatched_keys: list[str]
+    double: int
+    double_keys: list[str]
+
+
+def find_join_findings(db: Session, campaign: Campaign) -> list[JoinFindings]:
+    """Return what the joined feeds of a campaign lack or have more than once, as far as anything is found."""
+    found = []
+    for join, feed in joined_feeds(db, campaign):
+        unmatched = campaign.unmatched.get(join.name, {"rows": 0, "first": []})
+        double = find_double_keys(db, feed)
+        if unmatched["rows"] or double.rows:
+            found.append(JoinFindings(join, feed, unmatched["rows"], unmatched["first"], double.rows, double.first))
+    return found
 
 
 def feed_revisions(db: Session, campaign: Campaign) -> dict[str, int]:

@@ -37,6 +37,7 @@ class Campaign(WorkspaceOwned, Base):
         plan: counts the plans that changed rows.
         counts: how many rows each list of designs has, as pairs of a list and a number.
         unclear: the rules that could not be decided for rows: how many, the first keys, and why, by the rule's number.
+        unmatched: the rows that joined feeds do not have: how many, and the first keys, by the join's name.
         samples: the keys of a few rows of each design, by its number.
         timeline: counts the states of `publication_rows`.
         prepared_plan: the plan of which the newest state is.
@@ -69,6 +70,7 @@ class Campaign(WorkspaceOwned, Base):
     plan: Mapped[int] = mapped_column(default=0, server_default="0")
     counts: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     unclear: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    unmatched: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     samples: Mapped[dict[str, list[str]]] = mapped_column(JSONB, default=dict, server_default="{}")
     timeline: Mapped[int] = mapped_column(default=0, server_default="0")
     prepared_plan: Mapped[int] = mapped_column(default=-1, server_default="-1")
@@ -100,6 +102,7 @@ class CampaignRow(Base):
     Attributes:
         designs: the numbers of its designs, best first, up to the first one without a window.
         unclear: the numbers of the rules that could not be decided; NULL for none.
+        unmatched: the places of the joins whose feeds do not have it; NULL for none.
         joined: the cells of joined feeds, by column; NULL without joins.
         plan: the campaign's plan that last changed it.
         item_revision: the revision of the feed's row.
@@ -112,6 +115,7 @@ class CampaignRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     designs: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     unclear: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    unmatched: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
     joined: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     plan: Mapped[int]
     item_revision: Mapped[int]

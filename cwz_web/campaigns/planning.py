@@ -36,21 +36,22 @@ BATCH = 10_000
 SAMPLES = 5
 _STAGE = """
     CREATE TEMPORARY TABLE planned (
-        key text, designs smallint[], unclear smallint[], joined jsonb, item_revision int
+        key text, designs smallint[], unclear smallint[], unmatched smallint[], joined jsonb, item_revision int
     ) ON COMMIT DROP
 """
 _WRITE = text("""
-    INSERT INTO campaign_rows (workspace_id, campaign_id, key, designs, unclear, joined, plan, item_revision)
-    SELECT :workspace, :campaign, key, designs, unclear, joined, :plan, item_revision FROM planned
+    INSERT INTO campaign_rows (
+        workspace_id, campaign_id, key, designs, unclear, unmatched, joined, plan, item_revision)
+    SELECT :workspace, :campaign, key, designs, unclear, unmatched, joined, :plan, item_revision FROM planned
     ON CONFLICT (workspace_id, campaign_id, key) DO UPDATE SET
-        designs = EXCLUDED.designs, unclear = EXCLUDED.unclear, joined = EXCLUDED.joined, plan = EXCLUDED.plan,
-        item_revision = EXCLUDED.item_revision
+        designs = EXCLUDED.designs, unclear = EXCLUDED.unclear, unmatched = EXCLUDED.unmatched,
+        joined = EXCLUDED.joined, plan = EXCLUDED.plan, item_revision = EXCLUDED.item_revision
 """)
 _IS_REMOVED = "NOT EXISTS (SELECT FROM items WHERE workspace_id = :workspace AND feed_id = :feed AND key = row.key)"
 _DELETE_ALL_REMOVED = text(f"""
     DELETE FROM campaign_rows AS row
     WHERE workspace_id = :workspace AND campaign_id = :campaign AND {_IS_REMOVED}
-    RETURNING key, designs, unclear
+    RETURNING key, designs, unclear, unmatched
 """)  # noqa: S608 - composed of constants
 # An array, so that the rows are found by the primary key.
 _DELETE_NEWLY_REMOVED = text(f"""
@@ -59,11 +60,11 @@ _DELETE_NEWLY_REMOVED = text(f"""
       AND key = ANY(ARRAY(
           SELECT key FROM item_versions
           WHERE workspace_id = :workspace AND feed_id = :feed AND revision > :since AND removed))
-    RETURNING key, designs, unclear
+    RETURNING key, designs, unclear, unmatched
 """)  # noqa: S608 - composed of constants
 _DELETE_KEYS = text("""
     DELETE FROM campaign_rows WHERE workspace_id = :workspace AND campaign_id = :campaign AND key = ANY(:keys)
-    RETURNING key, designs, unclear
+    RETURNING key, designs, unclear, unmatched
 """)
 
 # Called with the number of rows that were read.
@@ -78,9 +79,11 @@ class _Plan:
     samples: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     unclear_count: Counter[int] = field(default_factory=Counter)
     unclear_first: defaultdict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    unmatched_count: Counter[int] = field(default_factory=Counter)
+    unmatched_first: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     changed: int = 0
 
-    def add(self, key: str, match: RowMatch) -> None:
+    def add(self, key: str, match: RowMatch, unmatched: Iterable[int] | None) -> None:
         """Count a row."""
         self.counts[match.designs] += 1
         for design in match.designs:
@@ -90,8 +93,14 @@ class _Plan:
             self.unclear_count[rule] += 1
             if len(self.unclear_first[rule]) < SAMPLES:
                 self.unclear_first[rule].append((key, unclear.reason))
+        for join in unmatched or ():
+            self.unmatched_count[join] += 1
+            if len(self.unmatched_first[join]) < SAMPLES:
+                self.unmatched_first[join].append(key)
 
-    def remove(self, key: str, designs: Iterable[int], unclear: Iterable[int] | None) -> None:
+    def remove(
+        self, key: str, designs: Iterable[int], unclear: Iterable[int] | None, unmatched: Iterable[int] | None
+    ) -> None:
         """Take back what an earlier plan has counted of a row."""
         self.counts[tuple(designs)] -= 1
         for design in designs:
@@ -99,6 +108,9 @@ class _Plan:
         for rule in unclear or ():
             self.unclear_count[rule] -= 1
             self.unclear_first[rule] = [each for each in self.unclear_first[rule] if each[0] != key]
+        for join in unmatched or ():
+            self.unmatched_count[join] -= 1
+            self.unmatched_first[join] = [each for each in self.unmatched_first[join] if each != key]
 
 
 def is_planned(db: Session, campaign: Campaign) -> bool:
@@ -144,7 +156,8 @@ def plan_rows(db: Session, campaign: Campaign, progress: Progress | None = None)
     revisions = feed_revisions(db, campaign)
     today = today_in(ZoneInfo(campaign.time_zone)) if matcher.is_of_time else None
     since = _changes_since(campaign, revisions, today)
-    plan = _Plan() if since is None else _earlier_plan(campaign)
+    names = [join.name for join, _ in joined_feeds(db, campaign)]
+    plan = _Plan() if since is None else _earlier_plan(campaign, names)
     db.execute(text(_STAGE))
     removed = _plan_changed(db, campaign, matcher, since, plan, progress)
     values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
@@ -159,20 +172,23 @@ def plan_rows(db: Session, campaign: Campaign, progress: Progress | None = None)
     deleted = [*deleted, *db.execute(_DELETE_KEYS, {**values, "keys": removed}).all()] if removed else deleted
     if since is not None:
         for row in deleted:
-            plan.remove(row.key, row.designs, row.unclear)
+            plan.remove(row.key, row.designs, row.unclear, row.unmatched)
     is_changed = bool(plan.changed or deleted)
-    _store(campaign, plan, revisions, today, is_changed=is_changed)
+    _store(campaign, plan, revisions, today, names, is_changed=is_changed)
     db.flush()
     return is_changed
 
 
-def _earlier_plan(campaign: Campaign) -> _Plan:
+def _earlier_plan(campaign: Campaign, joins: Sequence[str]) -> _Plan:
     """Return what the plan of a campaign has found."""
     plan = _Plan(Counter({tuple(designs): count for designs, count in campaign.counts}))
     plan.samples |= {int(design): list(keys) for design, keys in campaign.samples.items()}
     for rule, found in campaign.unclear.items():
         plan.unclear_count[int(rule)] = found["rows"]
         plan.unclear_first[int(rule)] = [(key, reason) for key, reason in found["first"]]
+    for place, name in enumerate(joins):
+        found = campaign.unmatched.get(name, {"rows": 0, "first": []})
+        plan.unmatched_count[place], plan.unmatched_first[place] = found["rows"], list(found["first"])
     return plan
 
 
@@ -201,18 +217,19 @@ def _plan_changed(
     read = 0
     for batch in scan_rows(db, campaign, matcher.sources, since):
         staged = []
-        for key, revision, is_selected, old, old_unclear, joined, is_same, *values in batch:
+        for key, revision, is_selected, old, old_unclear, old_unmatched, joined, is_same, unmatched, *values in batch:
             if not is_selected:
                 if old is not None:
                     removed.append(key)
                 continue
             match = matcher.match(key, values)
             if since is not None and old is not None:
-                plan.remove(key, old, old_unclear)
-            plan.add(key, match)
+                plan.remove(key, old, old_unclear, old_unmatched)
+            plan.add(key, match, unmatched)
             unclear = sorted(match.unclear) or None
-            if old is None or tuple(old) != match.designs or old_unclear != unclear or not is_same:
-                staged.append((key, match.designs, unclear, joined, revision))
+            is_equal = is_same and old_unclear == unclear and old_unmatched == unmatched
+            if old is None or tuple(old) != match.designs or not is_equal:
+                staged.append((key, match.designs, unclear, unmatched, joined, revision))
         plan.changed += len(staged)
         _copy(raw_connection(db), staged)
         read += len(batch)
@@ -233,9 +250,9 @@ def scan_rows(
         since: the revisions by the ids of the feeds; None for all rows.
 
     Yields:
-        Batches of rows: the key, the revision, whether the campaign has the row, its designs and unclear rules in the
-        earlier plan, its joined cells, whether neither its cells nor its joined ones have changed, and the values of
-        the sources as JSON.
+        Batches of rows: the key, the revision, whether the campaign has the row, its designs, unclear rules and
+        unmatched joins in the earlier plan, its joined cells, whether neither its cells nor its joined ones have
+        changed, its unmatched joins, and the values of the sources as JSON.
     """
     query, parameters = _rows_query(campaign, sources, joined_feeds(db, campaign), since)
     with raw_connection(db).cursor("campaign_rows") as cursor:
@@ -248,8 +265,9 @@ def scan_rows(
 
 def _copy(connection: psycopg.Connection[Any], rows: Iterable[tuple[Any, ...]]) -> None:
     with connection.cursor() as cursor, cursor.copy("COPY planned FROM STDIN") as copy:
-        for key, designs, unclear, joined, revision in rows:
-            copy.write_row((key, _array(designs), unclear and _array(unclear), joined, revision))
+        for key, designs, unclear, unmatched, joined, revision in rows:
+            lists = (_array(designs), unclear and _array(unclear), unmatched and _array(unmatched))
+            copy.write_row((key, *lists, joined, revision))
 
 
 def _array(numbers: Iterable[int]) -> str:
@@ -269,7 +287,7 @@ def _rows_query(
         "feed": campaign.feed_id,
         "selection": json.dumps(campaign.selection),
     }
-    join_sql, joined_parts = [], []
+    join_sql, joined_parts, unmatched_parts = [], [], []
     for number, (join, feed) in enumerate(joins):
         alias = sql.Identifier(f"joined_{number}")
         value = sql.SQL("items.key") if join.column == KEY else sql.SQL("items.data ->> {}").format(join.column)
@@ -279,15 +297,23 @@ def _rows_query(
                 " AND {alias}.key = {value}"
             ).format(alias=alias, feed=feed.id, value=value)
         )
+        unmatched_parts.append(
+            sql.SQL("CASE WHEN {alias}.key IS NULL THEN {place}::smallint END").format(
+                alias=alias, place=sql.Literal(number)
+            )
+        )
         joined_parts.append(
             sql.SQL(
                 "coalesce((SELECT jsonb_object_agg({name} || k, v) FROM jsonb_each({alias}.data) e(k, v)), '{{}}')"
             ).format(name=f"{join.name}{JOINED}", alias=alias)
         )
     joined = sql.SQL(" || ").join(joined_parts) if joined_parts else sql.SQL("NULL::jsonb")
+    unmatched: sql.Composable = sql.SQL("NULL::smallint[]")
+    if unmatched_parts:
+        unmatched = sql.SQL("nullif(array_remove(ARRAY[{}], NULL), '{{}}')").format(sql.SQL(", ").join(unmatched_parts))
     query = sql.SQL("""
-        SELECT items.key, items.revision, {selected}, old.designs, old.unclear, row.joined::text,
-               old.item_revision = items.revision AND old.joined IS NOT DISTINCT FROM row.joined{values}
+        SELECT items.key, items.revision, {selected}, old.designs, old.unclear, old.unmatched, row.joined::text,
+               old.item_revision = items.revision AND old.joined IS NOT DISTINCT FROM row.joined, {unmatched}{values}
         FROM items
         {joins}
         CROSS JOIN LATERAL (SELECT {joined} AS joined) AS row
@@ -298,6 +324,7 @@ def _rows_query(
         values=sql.SQL("").join(sql.SQL(", ") + _source_sql(source) for source in sources),
         joins=sql.SQL(" ").join(join_sql),
         joined=joined,
+        unmatched=unmatched,
         old=_OLD_ROWS if since is None else _OLD_ROW,
         changed=sql.SQL("") if since is None else _changed_sql(campaign, joins, since),
     )
@@ -354,7 +381,7 @@ def read_sources(db: Session, campaign: Campaign, key: str, sources: Sequence[So
     with raw_connection(db).cursor() as cursor:
         cursor.execute(query + sql.SQL(" AND items.key = {}").format(key), parameters)
         row: Any = cursor.fetchone()
-    return list(row[7:]) if row else None
+    return list(row[9:]) if row else None
 
 
 def _store(
@@ -362,6 +389,7 @@ def _store(
     plan: _Plan,
     revisions: Mapping[str, int],
     today: date | None,
+    joins: Sequence[str],
     *,
     is_changed: bool,
 ) -> None:
@@ -372,6 +400,11 @@ def _store(
     campaign.unclear = {
         str(rule): {"rows": rows, "first": plan.unclear_first[rule]}
         for rule, rows in sorted(plan.unclear_count.items())
+        if rows
+    }
+    campaign.unmatched = {
+        joins[place]: {"rows": rows, "first": plan.unmatched_first[place]}
+        for place, rows in sorted(plan.unmatched_count.items())
         if rows
     }
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.i18n import gettext, ngettext, number
 
-ReasonCode = Literal["manual", "first", "changed", "removed", "findings", "missing", "unclear"]
+ReasonCode = Literal["manual", "first", "changed", "removed", "findings", "missing", "unclear", "paused"]
 
 
 class PublishPolicy(BaseModel):
@@ -70,6 +70,8 @@ class Reason(BaseModel):
                     "A rule could not be decided for %(count)s rows",
                     self.value,
                 )
+            case "paused":
+                return gettext("The campaign was paused before its time")
         return gettext("This campaign is published only after a decision")
 
 

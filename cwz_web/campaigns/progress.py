@@ -27,8 +27,10 @@ from cwz_web.campaigns.publications import (
     delete_old,
     evaluate_policy,
     get_public,
+    hold_scheduled,
     list_waiting,
     publish,
+    reschedule,
 )
 from cwz_web.campaigns.rendering import has_unfinished_runs, start_missing_runs
 from cwz_web.campaigns.rules import Phase, next_time
@@ -58,6 +60,27 @@ def request_publication(db: Session, campaign: Campaign) -> None:
     campaign.is_requested, campaign.error_message = True, None
     db.flush()
     enqueue_advance(db, campaign)
+
+
+def pause_campaign(db: Session, campaign: Campaign) -> list[Publication]:
+    """Stop following the feed and the windows, in the caller's transaction: what is public stays as it is.
+
+    Returns:
+        The publications that were scheduled, which now wait for a decision.
+    """
+    campaign.is_active = campaign.is_requested = False
+    held = hold_scheduled(db, campaign)
+    for publication in held:
+        notify_held(db, campaign, publication)
+    campaign.next_at = find_next_time(db, campaign)
+    return held
+
+
+def resume_campaign(db: Session, campaign: Campaign) -> None:
+    """Follow the feed and the windows, and publish what a pause has held, in the caller's transaction."""
+    campaign.is_active = True
+    reschedule(db, campaign)
+    request_publication(db, campaign)
 
 
 def enqueue_advance(db: Session, campaign: Campaign, wait: int = 0) -> None:
@@ -213,10 +236,14 @@ def publish_due(db: Session, campaign: Campaign) -> list[Publication]:
         for publication in list_waiting(db, campaign)
         if publication.state == PublicationState.SCHEDULED and (publication.publish_at or now) <= now
     ]
+    published = []
     for publication in due:
-        publish(db, campaign, publication)
-        notify_published(db, campaign, publication)
-    return due
+        db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+        if publication.state == PublicationState.SCHEDULED:  # else the campaign was paused in between
+            publish(db, campaign, publication)
+            notify_published(db, campaign, publication)
+            published.append(publication)
+    return published
 
 
 def find_next_time(db: Session, campaign: Campaign) -> datetime | None:

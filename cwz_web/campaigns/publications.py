@@ -19,7 +19,7 @@ from sqlalchemy.types import SmallInteger
 from cwz_web.campaigns.checks import enqueue_check
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign, CampaignRow, Publication, PublicationState
-from cwz_web.campaigns.policy import PublishPolicy, find_reasons
+from cwz_web.campaigns.policy import PublishPolicy, Reason, find_reasons
 from cwz_web.campaigns.rules import Phase
 from cwz_web.campaigns.timeline import SHOWN_ROWS
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, execute_update, hash_joins
@@ -27,6 +27,8 @@ from cwz_web.i18n import gettext
 
 # Publications beyond these, and states of the timeline that only they have, are deleted.
 KEPT_PUBLICATIONS = 50
+# Why a publication waits that was scheduled when its campaign was paused.
+PAUSED = Reason(code="paused").model_dump()
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 WAITING = (
     PublicationState.PREPARING,
@@ -86,11 +88,18 @@ _COUNT_CHANGES = text("""
     SELECT kind, count(*) AS rows FROM publication_changes
     WHERE workspace_id = :workspace AND publication_id = :publication AND differs GROUP BY kind
 """)
+# Each image of a row was rendered by a run of its feed, and runs keep the ids of deleted images. So the deleted images
+# are looked for in the rows, and not the images of all rows among those that exist.
+_SHOWN_ROW = SHOWN_ROWS.replace("WHERE row.workspace_id", "WHERE row.key = gone.key AND row.workspace_id")
 _LOST_IMAGES = text(f"""
+    WITH gone AS MATERIALIZED (
+        SELECT DISTINCT item.key, CAST(item.deleted_image_id AS text) AS image_id
+        FROM run_items AS item JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
+        WHERE item.workspace_id = :workspace AND item.deleted_image_id IS NOT NULL AND run.feed_id = :feed
+          AND NOT EXISTS (SELECT FROM images WHERE workspace_id = :workspace AND id = item.deleted_image_id)
+    )
     SELECT EXISTS (
-        SELECT FROM ({SHOWN_ROWS}) AS row CROSS JOIN LATERAL jsonb_array_elements_text(shown) AS image_id
-        WHERE NOT EXISTS (
-            SELECT FROM images WHERE workspace_id = :workspace AND id = CAST(image_id AS uuid)))
+        SELECT FROM gone CROSS JOIN LATERAL ({_SHOWN_ROW} OFFSET 0) AS row WHERE row.shown ? gone.image_id)
 """).bindparams(bindparam("active", type_=ARRAY(SmallInteger)))  # noqa: S608 - composed of constants
 _DELETE_ROWS = text("""
     DELETE FROM publication_rows
@@ -245,8 +254,36 @@ def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -
     names = ("rows", "new", "changed", "removed", "kept", "missing", "findings")
     counts = {name: getattr(publication, name) for name in names}
     reasons = find_reasons(policy, counts, is_first=publication.base_id is None, unclear=unclear)
+    if not campaign.is_active and PAUSED in publication.reasons:
+        reasons.append(Reason(code="paused"))
     publication.reasons = [reason.model_dump() for reason in reasons]
     publication.state = PublicationState.HELD if reasons else PublicationState.SCHEDULED
+
+
+def hold_scheduled(db: Session, campaign: Campaign) -> list[Publication]:
+    """Let the scheduled publications of a campaign that is paused wait for a decision. Return them."""
+    held = [each for each in list_waiting(db, campaign) if each.state == PublicationState.SCHEDULED]
+    for publication in held:
+        publication.state, publication.reasons = PublicationState.HELD, [PAUSED]
+    db.flush()
+    return held
+
+
+def reschedule(db: Session, campaign: Campaign) -> list[Publication]:
+    """Schedule again what waits only since its campaign was paused, unless its time has passed. Return it."""
+    now = datetime.now(UTC)
+    paused = [
+        each
+        for each in list_waiting(db, campaign)
+        if each.state == PublicationState.HELD
+        and each.reasons == [PAUSED]
+        and each.publish_at
+        and each.publish_at > now
+    ]
+    for publication in paused:
+        publication.state, publication.reasons = PublicationState.SCHEDULED, []
+    db.flush()
+    return paused
 
 
 def check_waits(publication: Publication, *states: PublicationState) -> None:
@@ -326,7 +363,7 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
 
 def check_images(db: Session, campaign: Campaign, publication: Publication) -> None:
     """Check that all images of an earlier publication still exist. Raises NotPublishableError."""
-    values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
+    values = {"workspace": campaign.workspace_id, "campaign": campaign.id, "feed": campaign.feed_id}
     if db.scalar(_LOST_IMAGES, values | {"state": publication.timeline, "active": publication.designs}):
         raise NotPublishableError(gettext("Images of this publication were deleted since, so it cannot be restored"))
 

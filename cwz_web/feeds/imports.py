@@ -12,7 +12,7 @@ it can be imported again with another schema.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import BinaryIO
@@ -87,6 +87,18 @@ _RECORD_DUPLICATES = text(
     FROM staged s, {_DUPLICATES} ORDER BY s.position LIMIT :limit
 """  # noqa: S608 - constants only
 )
+_FIND_DUPLICATES = text("""
+    WITH doubles AS (
+        SELECT number, substring(reason FROM '^The key “(.*)” is already used in line ') AS key FROM invalid_rows
+        WHERE workspace_id = :workspace AND import_id = (
+            SELECT id FROM feed_imports
+            WHERE workspace_id = :workspace AND feed_id = :feed AND state IN ('applied', 'unchanged')
+            ORDER BY number DESC LIMIT 1)
+    )
+    SELECT count(key) AS rows, ARRAY(
+        SELECT key FROM doubles WHERE key IS NOT NULL GROUP BY key ORDER BY min(number) LIMIT 5) AS keys
+    FROM doubles
+""")
 _DELETE_DUPLICATES = text(f"DELETE FROM staged s USING {_DUPLICATES}")  # noqa: S608 - constants only
 _CHANGED_ROWS = """
     staged s WHERE i.workspace_id = :workspace AND i.feed_id = :feed AND i.key = s.key AND i.data <> s.data
@@ -368,6 +380,20 @@ def newest_import_with_file(db: Session, feed: Feed) -> FeedImport | None:
         .order_by(FeedImport.number.desc())
         .limit(1)
     )
+
+
+@dataclass(frozen=True)
+class DoubleKeys:
+    """The rows that an import has skipped since an earlier one has their key: how many, and the first keys."""
+
+    rows: int
+    first: list[str]
+
+
+def find_double_keys(db: Session, feed: Feed) -> DoubleKeys:
+    """Return the double keys of the newest import of a feed, of the MAX_INVALID rows that are kept of it."""
+    found = db.execute(_FIND_DUPLICATES, {"workspace": feed.workspace_id, "feed": feed.id}).one()
+    return DoubleKeys(found.rows, found.keys)
 
 
 def list_invalid_rows(db: Session, record: FeedImport, after: int = 0, limit: int = MAX_INVALID) -> list[InvalidRow]:

@@ -10,10 +10,10 @@ from pyramid.view import view_config
 from sqlalchemy import select
 
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
-from cwz_web.campaigns.progress import enqueue_advance, request_publication
+from cwz_web.campaigns.progress import pause_campaign, request_publication, resume_campaign
 from cwz_web.campaigns.publications import get_public, list_waiting
 from cwz_web.feeds.models import Feed
-from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.i18n import gettext, gettext_noop, ngettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import CampaignResource
 from cwz_web.runs.models import Run
@@ -167,8 +167,7 @@ def prepare_publication(context: CampaignResource, request: Request) -> Response
 @view_config(context=CampaignResource, name="resume", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
 def resume(context: CampaignResource, request: Request) -> Response:
     """Prepare publications when the feed changes and when windows begin and end."""
-    context.row.is_active, context.row.is_requested, context.row.error_message = True, True, None
-    enqueue_advance(request.db, context.row)
+    resume_campaign(request.db, context.row)
     add_notice(
         request,
         gettext("The campaign follows its feed and its windows."),
@@ -180,9 +179,14 @@ def resume(context: CampaignResource, request: Request) -> Response:
 @view_config(context=CampaignResource, name="pause", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
 def pause(context: CampaignResource, request: Request) -> Response:
     """Stop following the feed and the windows. What is public stays."""
-    context.row.is_active, context.row.is_requested = False, False
-    enqueue_advance(request.db, context.row)  # finds when the campaign has to be looked at again
+    held = pause_campaign(request.db, context.row)
     text = gettext("The campaign is paused. What is public stays as it is.")
+    if held:
+        text = ngettext(
+            "The campaign is paused. What is public stays: %(count)s scheduled publication waits for a decision.",
+            "The campaign is paused. What is public stays: %(count)s scheduled publications wait for a decision.",
+            len(held),
+        )
     add_notice(request, text, undo=campaign_path(request, context.row, "resume"))
     return _changed(context, request, "campaign.pause")
 

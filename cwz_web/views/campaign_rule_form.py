@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 
-from cwz_web.campaigns.editing import next_number, used_designs
+from cwz_web.campaigns.editing import check_sizes, next_number, used_designs
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign
@@ -182,6 +182,7 @@ def save_rule(context: CampaignResource, request: Request, form: DesignRuleForm)
     rule = _read_rule(request, campaign, form, typed, former)
     changed = [rule if each.number == rule.number else each for each in rules]
     try:
+        check_sizes(request.db, campaign, [rule])
         save_and_plan(request, campaign, changed if former else [*rules[:-1], rule, *rules[-1:]])
     except InvalidConditionError as error:
         raise FieldError("expression" if error.rule == rule.number else "name", str(error)) from None

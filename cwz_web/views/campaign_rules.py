@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.editing import next_number, save_rules, used_designs
+from cwz_web.campaigns.joins import find_join_findings
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign, PublicationRow
 from cwz_web.campaigns.planning import campaign_fields, count_by_design, is_planned
@@ -43,7 +44,7 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.views.campaign_designs import preview_path
 from cwz_web.views.campaign_page import CampaignPage, CampaignTab, campaign_path, shared_values
 from cwz_web.views.images import image_links
-from cwz_web.views.rule_texts import describe_condition, describe_window
+from cwz_web.views.rule_texts import describe_condition, describe_joins, describe_window
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.notices import MAX_FIELD, add_notice
 from cwz_web.web.rendering import page_view
@@ -133,6 +134,7 @@ class RulesPage(CampaignPage):
         can_count: Whether the missing images are counted on request.
         can_add: Whether there can be more rules.
         time_zone: The time zone of the windows.
+        join_findings: What joined feeds lack or have more than once, as sentences.
     """
 
     rules: list[RuleCard]
@@ -142,6 +144,7 @@ class RulesPage(CampaignPage):
     can_count: bool
     can_add: bool
     time_zone: str
+    join_findings: list[str]
 
 
 @page_view("campaigns/rules.jinja2", "campaigns/_rules.jinja2", context=CampaignResource, permission=Permission.VIEW)
@@ -166,6 +169,7 @@ def show_rules(context: CampaignResource, request: Request) -> RulesPage:
         can_count=is_counted and missing is None and not problem,
         can_add=can_add,
         time_zone=campaign.time_zone,
+        join_findings=describe_joins(find_join_findings(request.db, campaign)) if is_counted else [],
     )
 
 

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,6 +11,8 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.campaigns.editing import check_sizes
+from cwz_web.campaigns.editing import delete_campaign as remove_campaign
 from cwz_web.campaigns.joins import JOINS, KEY, MAX_JOINS, Join, load_columns
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign
@@ -30,7 +31,7 @@ from cwz_web.runs.selection import MAX_KEYS, RowSelection, find_unknown_keys, re
 from cwz_web.storage.connections import list_connections
 from cwz_web.views.campaign_page import CampaignPage, CampaignTab, campaign_path, shared_values
 from cwz_web.views.campaign_rules import lock_campaign, save_and_plan
-from cwz_web.views.new_campaign import check_outputs, format_choices, outputs_of, size_choices, size_names
+from cwz_web.views.new_campaign import check_outputs, chosen_outputs, format_choices, size_choices, size_names
 from cwz_web.views.new_run import MISSING_PHOTO_LABELS, Choice, connection_choices
 from cwz_web.web.forms import (
     FORM_MESSAGES,
@@ -142,7 +143,7 @@ def _page(context: CampaignResource, request: Request, form: SubmittedForm[Any])
     own = [name for name in columns if JOINED not in name]
     templates = [design.template for rule in campaign.design_rules for design in rule.designs]
     stored = [Output.model_validate(output) for output in campaign.outputs]
-    outputs = outputs_of(typed, size_names(request, templates)) if "time_zone" in typed else stored
+    outputs = chosen_outputs(typed, size_names(request, templates)) if "time_zone" in typed else stored
     values = {**_stored_values(campaign), **typed}
     selection = RowSelection.model_validate(campaign.selection)
     return SettingsPage(
@@ -199,6 +200,10 @@ def save_settings(context: CampaignResource, request: Request, form: SettingsFor
     if len(list_connections(request.db, campaign.workspace_id)) > 1:
         campaign.connection_id = form.storage or None
     campaign.outputs = _read_outputs(request, campaign, typed)
+    try:
+        check_sizes(request.db, campaign, campaign.design_rules)
+    except InvalidRulesError as error:
+        raise FieldError("formats", str(error)) from None
     _save(request, campaign, "time_zone")
     add_notice(request, gettext("The settings are saved."))
     return _to_settings(request, context)
@@ -219,14 +224,14 @@ def save_rows(context: CampaignResource, request: Request, form: RowsForm) -> Re
     DeleteForm, _page, context=CampaignResource, name="delete", renderer=PAGE, permission=Permission.CAMPAIGN_EDIT
 )
 def delete_campaign(context: CampaignResource, request: Request, form: DeleteForm) -> Response:
-    """Delete a campaign. Its images are kept; its output feed is not served any more."""
+    """Delete a campaign, which can be restored. Its images are kept; its output feed is not served any more."""
     campaign = context.row
     if form.confirm != campaign.name.strip():
         raise FieldError("confirm", gettext("Type the name of the campaign to delete it"))
-    campaign.deleted_at, campaign.next_at = datetime.now(UTC), None
-    campaign.is_active = campaign.is_requested = False
+    remove_campaign(request.db, campaign)
     request.audit("campaign.delete", campaign.name, campaign=str(campaign.id))
-    add_notice(request, gettext("Deleted “%(name)s”.", name=campaign.name))
+    undo = request.path_in("campaigns", "restore")
+    add_notice(request, gettext("Deleted “%(name)s”.", name=campaign.name), undo=undo, campaign=str(campaign.id))
     return HTTPSeeOther(request.path_in("campaigns"))
 
 
@@ -245,7 +250,7 @@ def _save(request: Request, campaign: Campaign, field: str) -> None:
 def _read_outputs(request: Request, campaign: Campaign, typed: Mapping[str, str]) -> list[Any]:
     """Return the chosen outputs; those that exist keep their options."""
     templates = [design.template for rule in campaign.design_rules for design in rule.designs]
-    outputs = outputs_of(typed, size_names(request, templates))
+    outputs = chosen_outputs(typed, size_names(request, templates))
     check_outputs(outputs)
     stored = [Output.model_validate(output) for output in campaign.outputs]
     known = {(output.size, output.format): output for output in stored}

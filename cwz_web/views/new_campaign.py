@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.campaigns.editing import catch_all, create_campaign, guess_photo_column
 from cwz_web.campaigns.policy import PublishPolicy
 from cwz_web.campaigns.progress import request_publication
-from cwz_web.campaigns.rules import MAX_RULE_NAME, DesignRule
+from cwz_web.campaigns.rules import MAX_RULE_NAME, DesignRule, InvalidRulesError
 from cwz_web.feeds.columns import ColumnType, FeedSchema
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feeds
@@ -72,7 +72,7 @@ def _page(request: Request, form: SubmittedForm[CampaignForm], typed: Mapping[st
     default = next((feed for feed in feeds if feed.item_count), feeds[0] if feeds else None)
     feed = next((feed for feed in feeds if str(feed.id) == typed.get("feed")), default)
     design = design_forms(request, _source(feed), typed)[0] if feed else None
-    chosen = outputs_of(typed, size_names(request, [design.template_id] if design else []))
+    chosen = chosen_outputs(typed, size_names(request, [design.template_id] if design else []))
     return NewCampaignPage(
         form=form,
         name=typed.get("name", feed.name if feed else ""),
@@ -121,19 +121,22 @@ def add_campaign(context: CampaignCollection, request: Request, form: CampaignFo
     if feed is None or feed.deleted_at:
         raise FieldError("feed", gettext("This feed does not exist. Choose one from the list"))
     designs = read_designs(request, _source(feed), typed, used=[])
-    outputs = outputs_of(typed, size_names(request, [design.template for design in designs]))
+    outputs = chosen_outputs(typed, size_names(request, [design.template for design in designs]))
     check_outputs(outputs)
-    campaign = create_campaign(
-        request.db,
-        feed,
-        name=form.name,
-        rules=[DesignRule(number=1, name=ALL_ROWS, designs=designs)],
-        outputs=outputs,
-        started_by=request.user.account.id,
-        time_zone=request.workspace.time_zone,
-        connection_id=form.storage or None,
-        photo_column=guess_photo_column(column_types(feed)),
-    )
+    try:
+        campaign = create_campaign(
+            request.db,
+            feed,
+            name=form.name,
+            rules=[DesignRule(number=1, name=ALL_ROWS, designs=designs)],
+            outputs=outputs,
+            started_by=request.user.account.id,
+            time_zone=request.workspace.time_zone,
+            connection_id=form.storage or None,
+            photo_column=guess_photo_column(column_types(feed)),
+        )
+    except InvalidRulesError as error:
+        raise FieldError("formats", str(error)) from None
     request.audit("campaign.create", campaign.name, campaign=str(campaign.id))
     return HTTPSeeOther(request.path_in("campaigns", campaign.id))
 
@@ -147,20 +150,23 @@ def turn_into_campaign(context: RunResource, request: Request) -> Response:
     run = context.row
     feed = request.db.get_one(Feed, (run.workspace_id, run.feed_id))
     template = request.db.get_one(Template, (run.workspace_id, run.template_id))
-    campaign = create_campaign(
-        request.db,
-        feed,
-        name=f"{feed.name} with {template.name}"[:MAX_RULE_NAME],
-        rules=[catch_all(template.id, run.mapping, ALL_ROWS)],
-        outputs=[Output.model_validate(output) for output in run.outputs],
-        started_by=request.user.account.id,
-        time_zone=request.workspace.time_zone,
-        connection_id=run.connection_id,
-        on_missing_photo=run.on_missing_photo,
-        photo_column=guess_photo_column(column_types(feed)),
-        policy=PublishPolicy(auto_publish=True).model_dump(mode="json"),
-        is_active=True,
-    )
+    try:
+        campaign = create_campaign(
+            request.db,
+            feed,
+            name=f"{feed.name} with {template.name}"[:MAX_RULE_NAME],
+            rules=[catch_all(template.id, run.mapping, ALL_ROWS)],
+            outputs=[Output.model_validate(output) for output in run.outputs],
+            started_by=request.user.account.id,
+            time_zone=request.workspace.time_zone,
+            connection_id=run.connection_id,
+            on_missing_photo=run.on_missing_photo,
+            photo_column=guess_photo_column(column_types(feed)),
+            policy=PublishPolicy(auto_publish=True).model_dump(mode="json"),
+            is_active=True,
+        )
+    except InvalidRulesError as error:  # the template has lost a size since
+        raise HTTPUnprocessableEntity(str(error)) from None
     auto = find_auto_run(request.db, feed, template.id)
     if auto:
         stop_auto_run(request.db, auto)
@@ -170,9 +176,9 @@ def turn_into_campaign(context: RunResource, request: Request) -> Response:
     return HTTPSeeOther(request.path_in("campaigns", campaign.id))
 
 
-def outputs_of(typed: Mapping[str, str], sizes: list[str]) -> list[Output]:
+def chosen_outputs(typed: Mapping[str, str], sizes: list[str]) -> list[Output]:
     """Return the chosen formats in each of the chosen sizes; the first of each unless one is chosen."""
-    chosen = [size for size in sizes if f"size.{size}" in typed] or [DEFAULT_SIZE]
+    chosen = [size for size in sizes if f"size.{size}" in typed] or sizes[:1] or [DEFAULT_SIZE]
     formats = [each for each in Format if f"format.{each}" in typed] or [Format.JPEG]
     return [Output(size=size, format=each) for size in chosen for each in formats]
 

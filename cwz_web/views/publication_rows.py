@@ -16,7 +16,9 @@ from sqlalchemy import select
 from cwz_web.campaigns.changes import find_change, find_rows, load_images, load_rows, neighbors
 from cwz_web.campaigns.checks import FAULTS, read_groups
 from cwz_web.campaigns.decisions import VERDICT_LABELS, Verdict
+from cwz_web.campaigns.joins import find_join_findings
 from cwz_web.campaigns.models import Campaign, ChangeKind, PublicationChange, PublicationRow
+from cwz_web.campaigns.publications import WAITING
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
 from cwz_web.i18n import gettext, gettext_noop
@@ -42,6 +44,7 @@ from cwz_web.views.publications import (
     thumbnails,
     title_column,
 )
+from cwz_web.views.rule_texts import describe_joins
 from cwz_web.web.forms import read_query
 from cwz_web.web.lists import Filter, ListControls, ListForm, keep_url, read_list_form
 from cwz_web.web.rendering import page_view
@@ -163,10 +166,16 @@ class ShownGroup:
 
 @dataclass(frozen=True)
 class CheckPage:
-    """What publications/check.jinja2 shows; `groups` is None before the images were checked."""
+    """What publications/check.jinja2 shows.
+
+    Attributes:
+        groups: what was found in the images; None before they were checked.
+        join_findings: what joined feeds lack or have more than once now, as sentences, while the publication waits.
+    """
 
     head: PublicationHead
     groups: list[ShownGroup] | None
+    join_findings: list[str]
 
 
 @dataclass(frozen=True)
@@ -341,8 +350,9 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
     """Show what was found in all images of a publication, grouped, the worst first."""
     publication = context.row
     head, groups = describe_head(request, publication, "check"), read_groups(publication)
+    joins = find_join_findings(request.db, head.campaign) if publication.state in WAITING else []
     if groups is None:
-        return CheckPage(head, None)
+        return CheckPage(head, None, describe_joins(joins))
     names, active = design_names(publication.rules), set(publication.designs)
     rows = load_rows(request.db, head.campaign, publication.timeline, {key for group in groups for key in group.keys})
     designs = {key: next((each for each in row.designs if each in active), 0) for key, row in rows.items()}
@@ -365,6 +375,7 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
             )
             for group in groups
         ],
+        describe_joins(joins),
     )
 
 

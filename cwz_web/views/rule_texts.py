@@ -1,13 +1,14 @@
-"""Design rules in words: their conditions and windows."""
+"""Design rules in words: their conditions, windows, and joined feeds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from cwz_web.campaigns.joins import JoinFindings
 from cwz_web.campaigns.row_fields import RowField
 from cwz_web.campaigns.rules import DesignRule, Weekly, Window
 from cwz_web.feeds.schedules import WEEKDAYS
-from cwz_web.i18n import gettext, gettext_noop, long_date
+from cwz_web.i18n import gettext, gettext_noop, long_date, ngettext
 from cwz_web.imaging.condition_builder import OPERATORS, Group, Match, Row, Tree, parse_condition
 
 # How rows and groups are joined in a sentence.
@@ -21,6 +22,33 @@ def describe_condition(rule: DesignRule, fields: Mapping[str, RowField]) -> str:
     """Return the condition of a rule in words; "" for one that is too complex, or for all rows."""
     tree = parse_condition(rule.condition, {name: field.type for name, field in fields.items()})
     return _tree(tree, fields) if tree and tree.groups else ""
+
+
+def describe_joins(found: Iterable[JoinFindings]) -> list[str]:
+    """Return what joined feeds lack, or have more than once, as sentences."""
+    texts = []
+    for each in found:
+        if each.unmatched:
+            text = ngettext(
+                "“%(feed)s” has no row for %(count)s row of the campaign, %(keys)s. Its columns are empty there.",
+                "“%(feed)s” has no row for %(count)s rows of the campaign, such as %(keys)s. Its columns are empty "
+                "there.",
+                each.unmatched,
+                feed=each.feed.name,
+                keys=", ".join(each.unmatched_keys),
+            )
+            texts.append(text)
+        if each.double:
+            text = ngettext(
+                "The last import of “%(feed)s” skipped %(count)s row, since an earlier one has its key: %(keys)s.",
+                "The last import of “%(feed)s” skipped %(count)s rows, since earlier ones have their keys, such as "
+                "%(keys)s.",
+                each.double,
+                feed=each.feed.name,
+                keys=", ".join(each.double_keys),
+            )
+            texts.append(text)
+    return texts
 
 
 def describe_window(window: Window | None, zone: ZoneInfo) -> str:

@@ -7,6 +7,8 @@ from uuid import UUID
 from pyramid.view import view_config
 from sqlalchemy import select
 
+from cwz_web.campaigns.campaign_list import find_campaigns_with_template
+from cwz_web.campaigns.models import Campaign
 from cwz_web.db.pagination import MAX_COUNT, count_rows
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import list_keys
@@ -37,6 +39,7 @@ class UsagePage:
         run_count: How many runs there are, in words.
         image_count: How many images there are, in words.
         feeds: The names of the feeds that it renders automatically, by id.
+        campaigns: The campaigns whose rules use it.
         keys: The API keys that may render this template and few others; empty if the user may not see them.
         has_open_keys: Whether API keys may render every template.
     """
@@ -46,6 +49,7 @@ class UsagePage:
     run_count: str
     image_count: str
     feeds: dict[UUID, str]
+    campaigns: list[Campaign]
     keys: list[ApiKey]
     has_open_keys: bool
 
@@ -96,6 +100,7 @@ def usage_page(context: TemplateResource, request: Request) -> UsagePage:
         run_count=_count_text(page.count),
         image_count=_count_text(count_rows(request.db, select(Image.id).where(*of_template))),
         feeds=_automatic_feeds(request, template),
+        campaigns=find_campaigns_with_template(request.db, template),
         keys=[key for key in keys if str(template.id) in key.templates],
         has_open_keys=any(not key.templates for key in keys),
     )

@@ -12,6 +12,8 @@ from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 
+from cwz_web.campaigns.campaign_list import find_campaigns_with_template
+from cwz_web.campaigns.models import Campaign
 from cwz_web.generation.brand import load_brand
 from cwz_web.generation.drafts import discard_draft, has_draft
 from cwz_web.generation.models import Template, TemplateVersion
@@ -24,7 +26,7 @@ from cwz_web.generation.templates import (
     load_design,
     publish,
 )
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, ngettext
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection, TemplateResource
@@ -75,6 +77,7 @@ class TemplatePage:
         values: The value of each field, as typed or by default.
         changed: The values that differ from the defaults.
         preview: The path of the image.
+        campaigns: The campaigns that use it, if it was deleted.
     """
 
     design: TemplateDesign
@@ -83,6 +86,7 @@ class TemplatePage:
     preview: str
     base_url: str
     connections: list[Connection]
+    campaigns: list[Campaign]
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,7 @@ def show_template(context: TemplateResource, request: Request) -> TemplatePage:
         changed=changed,
         base_url=request.services.settings.url,
         connections=list_connections(request.db, request.workspace.workspace_id),
+        campaigns=find_campaigns_with_template(request.db, context.row) if context.row.deleted_at else [],
     )
 
 
@@ -450,7 +455,18 @@ def delete_template(context: TemplateResource, request: Request) -> Response:
     """Delete the template; its page offers to restore it."""
     context.row.deleted_at = datetime.now(UTC)
     request.audit("template.delete", context.row.name)
-    add_template_notice(request, context.row, gettext("Deleted “%(name)s”.", name=context.row.name), "restore")
+    text = gettext("Deleted “%(name)s”.", name=context.row.name)
+    campaigns = find_campaigns_with_template(request.db, context.row)
+    if campaigns:
+        names = ", ".join(campaign.name for campaign in campaigns)
+        text = ngettext(
+            "Deleted “%(name)s”. The campaign %(campaigns)s uses it, and prepares nothing until you restore it.",
+            "Deleted “%(name)s”. The campaigns %(campaigns)s use it, and prepare nothing until you restore it.",
+            len(campaigns),
+            name=context.row.name,
+            campaigns=names,
+        )
+    add_template_notice(request, context.row, text, "restore")
     return redirect_to_template(request, context.row)
 
 

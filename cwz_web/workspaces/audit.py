@@ -47,6 +47,7 @@ AUDIT_LABELS = {
     "campaign.delete": gettext_noop("Deleted the campaign {target}"),
     "campaign.pause": gettext_noop("Paused the campaign {target}"),
     "campaign.prepare": gettext_noop("Requested a publication of the campaign {target}"),
+    "campaign.restore": gettext_noop("Restored the campaign {target}"),
     "campaign.resume": gettext_noop("Resumed the campaign {target}"),
     "campaign.rules": gettext_noop("Changed the rules of the campaign {target}"),
     "channel.change": gettext_noop("Changed the channel {target}"),

@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from webtest import TestApp
 
 from cwz_web.campaigns import campaign_list
+from cwz_web.campaigns.joins import Join
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.progress import advance_steps, plan_campaign
 from cwz_web.campaigns.publications import publish
@@ -461,7 +462,66 @@ def test_delete(app: TestApp, make: Factory, space: Workspace, feed: Feed, templ
     form["confirm"] = "Ads"
     page = form.submit().follow()
     assert "No campaigns yet" in page.text
+    assert page.html.select_one("[data-notice] form")["action"] == path(space, "restore")
     app.get(path(space, campaign.id), status=404)
+    page = app.get(path(space) + "?state=deleted")
+    assert texts(page, "tbody th") == ["Ads"]
+    page = form_of(page, "/restore").submit().follow()
+    assert texts(page, "h1") == ["Ads"]
+    assert "Restored “Ads”. It is paused." in page.text
+    assert texts(app.get(path(space)), NAME) == ["Ads"]
+
+
+def test_campaign_of_a_deleted_feed_is_restored_after_it(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    campaign = make.campaign(feed, template)
+    with make.database.transaction(space.id) as db:
+        db.get_one(Campaign, (space.id, campaign.id)).deleted_at = datetime.now(UTC)
+        db.get_one(Feed, (space.id, feed.id)).deleted_at = datetime.now(UTC)
+    page = form_of(app.get(path(space) + "?state=deleted"), "/restore").submit(status=422)
+    assert "The feed “Products” of this campaign was deleted" in page.text
+
+
+def test_findings_of_joined_feeds_are_shown(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    stock = make.feed(space, b"sku,quantity\n1,5\n2,0\n", name="Stock")
+    make.import_rows(stock, b"sku,quantity\n1,5\n2,0\n2,7\n")
+    campaign = make.campaign(feed, template, joins=[Join(feed=stock.id, name="stock").model_dump(mode="json")])
+    page = app.get(path(space, campaign.id))
+    assert texts(page, "#join-findings + ul li") == [
+        "“Stock” has no row for 2 rows of the campaign, such as 3, 4. Its columns are empty there.",
+        "The last import of “Stock” skipped 1 row, since an earlier one has its key: 2.",
+    ]
+    publication = make.publication(campaign)
+    page = app.get(path(space, campaign.id, "publications", publication.id, "check"))
+    assert len(texts(page, "#join-findings + ul li")) == 2
+
+
+def test_size_that_a_template_lacks_is_an_error_of_the_rule(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    campaign = make.campaign(feed, template)
+    with make.database.transaction(space.id) as db:
+        outputs = [{**output, "size": "story"} for output in campaign.outputs]
+        db.get_one(Campaign, (space.id, campaign.id)).outputs = outputs
+    form = app.get(path(space, campaign.id, "rule")).forms["campaign-form"]
+    form["name"] = "Sale"
+    page = form.submit(status=422)
+    assert "The template “Card” of the rule “Sale” lacks the size “story”" in page.text
+
+
+def test_deleting_a_template_names_the_campaigns_that_use_it(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    campaign = make.campaign(feed, template)
+    here = f"/w/{space.slug}/templates/{template.id}"
+    usage = app.get(f"{here}/usage")
+    assert texts(usage, "#campaigns ~ ul a") == ["Ads"]
+    page = form_of(usage, "/delete").submit().follow()
+    assert "The campaign Ads uses it, and prepares nothing until you restore it." in page.text
+    assert page.html.select_one(f".banner a[href='{path(space, campaign.id)}']")
 
 
 def test_members_who_only_view_cannot_change_campaigns(

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from cwz_web.campaigns.editing import create_campaign, save_rules
-from cwz_web.campaigns.joins import Join
+from cwz_web.campaigns.joins import Join, find_join_findings
 from cwz_web.campaigns.models import Campaign, CampaignRow
 from cwz_web.campaigns.planning import is_planned, plan_rows
 from cwz_web.campaigns.rules import Design, DesignRule
@@ -85,7 +85,7 @@ def test_random_changes_give_the_same_as_planning_all_rows(make: Factory) -> Non
                 delete_items(db, row, [key])
             else:
                 put_items(db, row, {key: {"sku": key, name: value}})
-        changed, unclear = plan.plan(), plan.campaign.unclear
+        changed, unclear, unmatched = plan.plan(), plan.campaign.unclear, plan.campaign.unmatched
         with make.database.transaction(plan.space.id) as db:
             campaign = db.get_one(Campaign, (plan.space.id, plan.campaign.id))
             save_rules(db, campaign, campaign.design_rules)  # so that all rows are planned
@@ -93,6 +93,40 @@ def test_random_changes_give_the_same_as_planning_all_rows(make: Factory) -> Non
         assert {rule: found["rows"] for rule, found in unclear.items()} == {
             rule: found["rows"] for rule, found in plan.campaign.unclear.items()
         }
+        assert {name: found["rows"] for name, found in unmatched.items()} == {
+            name: found["rows"] for name, found in plan.campaign.unmatched.items()
+        }
+
+
+def test_rows_that_a_joined_feed_does_not_have_are_counted(make: Factory) -> None:
+    plan = Plan(make, join=STOCK)
+    plan.plan()
+    assert plan.campaign.unmatched == {"stock": {"rows": 1, "first": ["4"]}}
+    with make.database.transaction(plan.space.id) as db:
+        delete_items(db, db.get_one(Feed, (plan.space.id, plan.joined.id)), ["1", "2"])
+    plan.plan()
+    assert plan.campaign.unmatched == {"stock": {"rows": 3, "first": ["4", "1", "2"]}}
+    make.import_rows(plan.feed, ROWS.replace(b"4,Gray,Other,40\n", b""))
+    plan.plan()
+    assert plan.campaign.unmatched == {"stock": {"rows": 2, "first": ["1", "2"]}}
+    make.import_rows(plan.joined, STOCK)
+    plan.plan()
+    assert plan.campaign.unmatched == {}
+
+
+def test_double_keys_of_a_joined_feed_are_found(make: Factory) -> None:
+    plan = Plan(make, join=STOCK)
+    make.import_rows(plan.joined, STOCK + b"2,8\n3,1\n3,2\n")
+    plan.plan()
+    with make.database.transaction(plan.space.id) as db:
+        (found,) = find_join_findings(db, plan.campaign)
+    assert (found.join.name, found.feed.name) == ("stock", "Stock")
+    assert (found.unmatched, found.unmatched_keys) == (1, ["4"])
+    assert (found.double, found.double_keys) == (3, ["2", "3"])
+    make.import_rows(plan.joined, STOCK)
+    with make.database.transaction(plan.space.id) as db:
+        (found,) = find_join_findings(db, plan.campaign)
+    assert found.double == 0
 
 
 def test_only_selected_rows_belong_to_a_campaign(make: Factory) -> None:

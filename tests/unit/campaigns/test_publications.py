@@ -15,8 +15,16 @@ from cwz_web.campaigns.editing import create_campaign, save_rules
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
 from cwz_web.campaigns.output_feed import write_campaign_feed
 from cwz_web.campaigns.planning import count_by_design
-from cwz_web.campaigns.progress import advance_steps, decide_for_campaign, request_publication
+from cwz_web.campaigns.policy import PublishPolicy
+from cwz_web.campaigns.progress import (
+    advance_steps,
+    decide_for_campaign,
+    pause_campaign,
+    request_publication,
+    resume_campaign,
+)
 from cwz_web.campaigns.publications import (
+    PAUSED,
     NotPublishableError,
     approve,
     delete_old,
@@ -31,6 +39,7 @@ from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.imaging.encoders import Output
+from cwz_web.runs.image_deletion import delete_images, restore_images
 from cwz_web.runs.models import Run
 from cwz_web.workspaces.audit import Actor
 from cwz_web.workspaces.models import AuditEntry
@@ -345,6 +354,69 @@ def test_decision_waits_for_another_job_of_the_campaign(make: Factory) -> None:
         assert decide_about(setting, decision(Verdict.ORIGINAL, keys=["1"])) is None
     setting.settle()
     assert audited_rows(setting) == [1]
+
+
+def test_pause_holds_what_is_scheduled_and_resuming_schedules_it(make: Factory) -> None:
+    now = datetime.now(UTC)
+    policy = PublishPolicy(auto_publish=True, max_changed_percent=100).model_dump(mode="json")
+    window = Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2))
+    setting = Setting(make, window=window, is_active=True, policy=policy)
+    setting.settle()
+    end, begin, current = setting.publications()
+    assert [each.state for each in (current, begin, end)] == ["published", "scheduled", "scheduled"]
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        assert [each.id for each in pause_campaign(db, campaign)] == [begin.id, end.id]
+    setting.settle()
+    assert [each.state for each in setting.publications()] == ["held", "held", "published"]
+    assert setting.publications()[1].reasons == [PAUSED]
+    with make.database.transaction(setting.space.id) as db:
+        resume_campaign(db, db.get_one(Campaign, (setting.space.id, setting.campaign.id)))
+    setting.settle()
+    assert [each.state for each in setting.publications()] == ["scheduled", "scheduled", "published"]
+
+
+def test_decision_during_a_pause_needs_an_approval(make: Factory) -> None:
+    now = datetime.now(UTC)
+    policy = PublishPolicy(auto_publish=True, max_changed_percent=100).model_dump(mode="json")
+    setting = Setting(make, window=Window(begin=now + timedelta(hours=1)), is_active=True, policy=policy)
+    setting.settle()
+    with make.database.transaction(setting.space.id) as db:
+        pause_campaign(db, db.get_one(Campaign, (setting.space.id, setting.campaign.id)))
+    assert decide_about(setting, decision(Verdict.ORIGINAL, keys=["1"])) == 1
+    with make.database.transaction(setting.space.id) as db:
+        resume_campaign(db, db.get_one(Campaign, (setting.space.id, setting.campaign.id)))
+    setting.settle()
+    assert {each.number: each.state for each in setting.publications()}[2] == PublicationState.HELD
+
+
+def test_publication_with_deleted_images_cannot_be_restored(make: Factory) -> None:
+    setting = Setting(make, is_active=True)
+    setting.settle()
+    setting.publish(setting.publications()[0])
+    setting.import_rows(ROWS.replace(b"Red", b"Rose"))
+    setting.settle()
+    setting.publish(setting.publications()[0])
+    change = setting.changes(setting.publications()[0])["1"]
+    assert change.images
+    assert change.base_images
+
+    def restore() -> None:
+        with make.database.transaction(setting.space.id) as db:
+            campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+            roll_back(db, campaign, list_publications(db, campaign)[-1])
+            db.rollback()
+
+    with make.database.transaction(setting.space.id) as db:
+        delete_images(db, setting.space.id, [UUID(change.images[0])])
+    restore()  # it does not show the image of the later one
+    with make.database.transaction(setting.space.id) as db:
+        batch = delete_images(db, setting.space.id, [UUID(change.base_images[0])])
+    with pytest.raises(NotPublishableError, match="were deleted since"):
+        restore()
+    with make.database.transaction(setting.space.id) as db:
+        restore_images(db, setting.space.id, batch)
+    restore()
 
 
 def test_request_with_other_rules_during_a_preparation_is_met(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
