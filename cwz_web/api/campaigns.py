@@ -32,7 +32,7 @@ from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.planning import count_by_design, is_planned
 from cwz_web.campaigns.policy import PublishPolicy
-from cwz_web.campaigns.progress import CampaignStoppedError, enqueue_advance, plan_campaign, request_publication
+from cwz_web.campaigns.progress import CampaignStoppedError, enqueue_advance, request_publication, try_plan_campaign
 from cwz_web.campaigns.progress import pause_campaign as stop_following
 from cwz_web.campaigns.progress import resume_campaign as follow
 from cwz_web.campaigns.publications import get_public
@@ -276,9 +276,9 @@ class JoinFindingsInfo(ResponseModel):
 class CampaignPlan(ResponseModel):
     """Which rows get which design, now and in the phases of the next two months.
 
-    `up_to_date` is false while a large feed is being planned; then the counts are those of the last plan. `to_render`
-    is how many images preparing a publication would render now, those of phases that begin within 24 hours included;
-    null if it is not known, and `error_message` says why.
+    `up_to_date` is false while a large feed is being planned, or a job of the campaign is working; then the counts are
+    those of the last plan. `to_render` is how many images preparing a publication would render now, those of phases
+    that begin within 24 hours included; null if it is not known, and `error_message` says why.
     """
 
     up_to_date: bool
@@ -607,7 +607,7 @@ def _plan(db: Session, campaign: Campaign, *, is_large: bool) -> CampaignPlan:
     error_message = None
     try:
         if not is_large:
-            plan_campaign(db, campaign)
+            try_plan_campaign(db, campaign)
         to_render = sum(count_images_to_render(db, campaign).values())
     except (CampaignStoppedError, InvalidSettingsError, MissingTemplateError, UnknownSizeError) as error:
         to_render, error_message = None, str(error)

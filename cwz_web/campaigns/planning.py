@@ -239,24 +239,35 @@ def _plan_changed(
 
 
 def scan_rows(
-    db: Session, campaign: Campaign, sources: Sequence[Source], since: Mapping[str, int] | None = None
+    db: Session,
+    campaign: Campaign,
+    sources: Sequence[Source],
+    since: Mapping[str, int] | None = None,
+    *,
+    positions: Sequence[int] | None = None,
 ) -> Iterator[list[Any]]:
-    """Yield batches of a campaign's rows: all, or those that later revisions of its feeds concern.
+    """Yield batches of a campaign's rows: all, those that later revisions of its feeds concern, or chosen ones.
 
     Args:
         db: a transaction in the workspace.
         campaign: the campaign.
         sources: what is compared of them.
         since: the revisions by the ids of the feeds; None for all rows.
+        positions: the positions of the rows in their feed; None for all.
 
     Yields:
         Batches of rows: the key, the revision, whether the campaign has the row, its designs, unclear rules and
         unmatched joins in the earlier plan, its joined cells, whether neither its cells nor its joined ones have
         changed, its unmatched joins, and the values of the sources as JSON.
     """
-    query, parameters = _rows_query(campaign, sources, joined_feeds(db, campaign), since)
+    joins = joined_feeds(db, campaign)
+    is_whole = since is None and positions is None
+    query, parameters = _rows_query(campaign, sources, joins, since, old=_OLD_ROWS if is_whole else _OLD_ROW)
+    if positions is not None:
+        query += sql.SQL(" AND items.position = ANY(%(positions)s)")
+        parameters["positions"] = list(positions)
     with raw_connection(db).cursor("campaign_rows") as cursor:
-        with hash_joins(db) if since is None else nullcontext():
+        with hash_joins(db) if is_whole else nullcontext():
             cursor.execute(query, parameters)
         batch: list[Any]
         while batch := list(cursor.fetchmany(BATCH)):
@@ -279,6 +290,7 @@ def _rows_query(
     sources: Sequence[Source],
     joins: Sequence[tuple[Join, Feed]],
     since: Mapping[str, int] | None,
+    old: sql.SQL | None = None,
 ) -> tuple[sql.Composed, dict[str, Any]]:
     """Return the query of the rows that are matched: all, or those that a later revision of a feed concerns."""
     parameters: dict[str, Any] = {
@@ -325,7 +337,7 @@ def _rows_query(
         joins=sql.SQL(" ").join(join_sql),
         joined=joined,
         unmatched=unmatched,
-        old=_OLD_ROWS if since is None else _OLD_ROW,
+        old=old or _OLD_ROWS,
         changed=sql.SQL("") if since is None else _changed_sql(campaign, joins, since),
     )
     return query, parameters

@@ -36,7 +36,7 @@ from cwz_web.campaigns.rendering import has_unfinished_runs, start_missing_runs
 from cwz_web.campaigns.rules import Phase, next_time
 from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets, staged_rows, upcoming_phases
 from cwz_web.campaigns.timeline import write_state
-from cwz_web.db.session import FOR_NO_KEY_UPDATE, lock_name
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, lock_name, try_lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.usage import QuotaExceededError, Quotas
 from cwz_web.imaging.errors import UnknownSizeError
@@ -130,6 +130,19 @@ def plan_campaign(db: Session, campaign: Campaign) -> None:
         raise CampaignStoppedError(str(error)) from error
 
 
+def try_plan_campaign(db: Session, campaign: Campaign) -> bool:
+    """Plan the rows of a campaign, unless another job of it is working. Return whether they are planned.
+
+    For requests, which must not wait for a job. Errors as for plan_campaign.
+    """
+    if is_planned(db, campaign):
+        return True
+    if not try_lock_name(db, _lock_of(campaign)):
+        return False
+    plan_campaign(db, campaign)
+    return True
+
+
 def render_campaign(db: Session, campaign: Campaign, quotas: Quotas) -> None:
     """Render what a planned campaign lacks; once all is rendered, write the next state of its timeline.
 
@@ -208,10 +221,15 @@ def _is_prepared(db: Session, campaign: Campaign, upcoming: Sequence[Phase]) -> 
 
 def _lock(db: Session, campaign: Campaign) -> bool:
     """Wait for other jobs of a campaign. Return whether the campaign and its feed still exist."""
-    lock_name(db, f"campaign {campaign.id}")
+    lock_name(db, _lock_of(campaign))
     db.refresh(campaign)
     feed = db.get(Feed, (campaign.workspace_id, campaign.feed_id))
     return campaign.deleted_at is None and feed is not None and feed.deleted_at is None
+
+
+def _lock_of(campaign: Campaign) -> str:
+    """Return the name of the advisory lock for what changes the rows of a campaign."""
+    return f"campaign {campaign.id}"
 
 
 class CampaignStoppedError(Exception):

@@ -199,9 +199,8 @@ def find_targets(db: Session, campaign: Campaign) -> Targets:
         UnknownSizeError: a template does not have a size of the outputs.
     """
     rules, upcoming = campaign.design_rules, upcoming_phases(campaign)
-    outputs = [Output.model_validate(output) for output in campaign.outputs]
     designs = {
-        design.number: _target(db, campaign, rule, design, outputs)
+        design.number: find_target(db, campaign, rule, design)
         for rule in rules
         if rule.is_enabled
         for design in rule.designs
@@ -225,9 +224,9 @@ def count_images_to_render(db: Session, campaign: Campaign) -> dict[int, int]:
         return count_missing(db, targets)
 
 
-def _target(
-    db: Session, campaign: Campaign, rule: DesignRule, design: Design, outputs: Sequence[Output]
-) -> DesignTarget:
+def find_target(db: Session, campaign: Campaign, rule: DesignRule, design: Design) -> DesignTarget:
+    """Return what a design of a rule renders. Errors as for find_targets."""
+    outputs = [Output.model_validate(output) for output in campaign.outputs]
     if design.template is None:
         return DesignTarget(rule, design, None, {"number": design.number, "template": None})
     template = db.get(Template, (campaign.workspace_id, design.template))

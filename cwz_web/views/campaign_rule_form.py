@@ -41,6 +41,7 @@ from cwz_web.imaging.expression_syntax import MAX_LENGTH
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import CampaignResource
 from cwz_web.views.campaign_designs import (
+    PHOTO,
     DesignForm,
     DesignSource,
     change_designs,
@@ -190,6 +191,25 @@ def save_rule(context: CampaignResource, request: Request, form: DesignRuleForm)
         raise FieldError("designs", str(error)) from None
     request.audit("campaign.rules", campaign.name, campaign=str(campaign.id), rule=rule.name)
     return HTTPSeeOther(f"{campaign_path(request, campaign)}#rule-{rule.number}")
+
+
+def rule_of_form(request: Request, campaign: Campaign, typed: Mapping[str, str]) -> tuple[DesignRule, bool]:
+    """Return the rule that a form describes so far, and whether its designs are complete. Raises FieldError."""
+    values = {name: value for name, value in typed.items() if name in DesignRuleForm.model_fields and value}
+    try:
+        form = DesignRuleForm.model_validate({"name": gettext("New rule"), **values})
+    except ValidationError as error:
+        field, message = next(iter(error_messages(error, FORM_MESSAGES).items()))
+        raise FieldError(field, message) from None
+    former = _find(campaign, form.number)
+    try:
+        return _read_rule(request, campaign, form, typed, former), True
+    except FieldError as error:
+        if not error.field.startswith("design"):
+            raise
+    without = {name: value for name, value in typed.items() if not name.startswith("design.")}
+    photo = {"design.0.template": PHOTO}
+    return _read_rule(request, campaign, form, {**without, **photo}, former), False
 
 
 def _read_rule(

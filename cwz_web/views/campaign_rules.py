@@ -22,7 +22,7 @@ from cwz_web.campaigns.joins import find_join_findings
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign, PublicationRow
 from cwz_web.campaigns.planning import campaign_fields, count_by_design, is_planned
-from cwz_web.campaigns.progress import CampaignStoppedError, enqueue_advance, plan_campaign, request_publication
+from cwz_web.campaigns.progress import CampaignStoppedError, enqueue_advance, request_publication, try_plan_campaign
 from cwz_web.campaigns.rules import (
     MAX_RULE_NAME,
     MAX_RULES,
@@ -35,6 +35,7 @@ from cwz_web.campaigns.targets import MissingTemplateError, count_images_to_rend
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Image, Template
+from cwz_web.generation.usage import monthly_usage
 from cwz_web.i18n import gettext, ngettext
 from cwz_web.i18n import number as as_number
 from cwz_web.imaging.errors import UnknownSizeError
@@ -131,6 +132,7 @@ class RulesPage(CampaignPage):
         is_counted: Whether the rows are counted; otherwise a job counts them.
         problem: Why they cannot be.
         missing: How many images would be rendered in all; None if they are not counted.
+        remaining: How many images the quota has left this month; None for no limit.
         can_count: Whether the missing images are counted on request.
         can_add: Whether there can be more rules.
         time_zone: The time zone of the windows.
@@ -141,6 +143,7 @@ class RulesPage(CampaignPage):
     is_counted: bool
     problem: str
     missing: int | None
+    remaining: int | None
     can_count: bool
     can_add: bool
     time_zone: str
@@ -166,6 +169,7 @@ def show_rules(context: CampaignResource, request: Request) -> RulesPage:
         is_counted=is_counted,
         problem="" if problem == campaign.error_message else problem,
         missing=None if missing is None else sum(missing.values()),
+        remaining=remaining_images(request),
         can_count=is_counted and missing is None and not problem,
         can_add=can_add,
         time_zone=campaign.time_zone,
@@ -266,6 +270,14 @@ def save_and_plan(request: Request, campaign: Campaign, rules: Sequence[DesignRu
         enqueue_advance(request.db, campaign)
 
 
+def remaining_images(request: Request) -> int | None:
+    """Return how many images the quota of the workspace has left this month; None for no limit."""
+    quota = request.services.quotas.of(request.workspace.workspace_id, request.workspace.plan_status)
+    if quota.limit is None:
+        return None
+    return max(quota.limit - monthly_usage(request.db, quota.workspace_id, quota.workspace_id), 0)
+
+
 def lock_campaign(db: Session, campaign: Campaign) -> None:
     """Wait for other changes of a campaign, and read it again."""
     db.refresh(campaign, with_for_update=FOR_NO_KEY_UPDATE)
@@ -342,7 +354,8 @@ def _update_plan(db: Session, campaign: Campaign) -> tuple[str, bool]:
         enqueue_advance(db, campaign)
         return "", False
     try:
-        plan_campaign(db, campaign)
+        if not try_plan_campaign(db, campaign):
+            return "", False
     except CampaignStoppedError as error:
         return str(error), False
     if campaign.is_active:

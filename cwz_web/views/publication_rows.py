@@ -170,11 +170,13 @@ class CheckPage:
 
     Attributes:
         groups: what was found in the images; None before they were checked.
+        faulty: how many rows have no complete image of their own.
         join_findings: what joined feeds lack or have more than once now, as sentences, while the publication waits.
     """
 
     head: PublicationHead
     groups: list[ShownGroup] | None
+    faulty: int
     join_findings: list[str]
 
 
@@ -352,7 +354,7 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
     head, groups = describe_head(request, publication, "check"), read_groups(publication)
     joins = find_join_findings(request.db, head.campaign) if publication.state in WAITING else []
     if groups is None:
-        return CheckPage(head, None, describe_joins(joins))
+        return CheckPage(head, None, 0, describe_joins(joins))
     names, active = design_names(publication.rules), set(publication.designs)
     rows = load_rows(request.db, head.campaign, publication.timeline, {key for group in groups for key in group.keys})
     designs = {key: next((each for each in row.designs if each in active), 0) for key, row in rows.items()}
@@ -375,6 +377,7 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
             )
             for group in groups
         ],
+        sum(group.rows for group in groups if group.code in FAULTS),
         describe_joins(joins),
     )
 

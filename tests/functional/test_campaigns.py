@@ -13,6 +13,7 @@ from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.progress import advance_steps, plan_campaign
 from cwz_web.campaigns.publications import publish
 from cwz_web.campaigns.rules import DesignRule
+from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.runs.auto_runs import find_auto_run, start_auto_run
@@ -470,6 +471,67 @@ def test_delete(app: TestApp, make: Factory, space: Workspace, feed: Feed, templ
     assert texts(page, "h1") == ["Ads"]
     assert "Restored “Ads”. It is paused." in page.text
     assert texts(app.get(path(space)), NAME) == ["Ads"]
+
+
+def rule_count(app: TestApp, campaign: Campaign, form: Any) -> str:
+    """Return what the form of a rule says that it takes."""
+    url = form.action.removesuffix("/rule") + "/rule-count"
+    return " ".join(app.post(url, form.submit_fields()).html.text.split())
+
+
+def test_form_of_a_rule_says_what_it_takes(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = make.campaign(feed, template)
+    form = app.get(path(space, campaign.id, "rule")).forms["campaign-form"]
+    form["design.0.template"] = str(template.id)
+    assert rule_count(app, campaign, form) == "Takes 4 of 4 rows 4 images to render."
+    form = form.submit("change", value="to-text").forms["campaign-form"]
+    form["expression"] = 'brand == "Acme"'
+    assert rule_count(app, campaign, form) == "Takes 2 of 4 rows 2 images to render."
+    form["window"], form["end"] = "dates", "2020-01-01T10:00"
+    assert rule_count(app, campaign, form) == "Takes 2 of 4 rows in its window 2 images to render."
+    form["window"], form["expression"] = "always", "brand =="
+    assert "Takes" not in rule_count(app, campaign, form)
+    form["expression"] = "nothing == 1"
+    assert "The feed has no column “nothing”" in rule_count(app, campaign, form)
+    form["name"], form["expression"] = "Acme", 'brand == "Acme"'
+    form.submit().follow()
+    form = app.get(path(space, campaign.id, "rule")).forms["campaign-form"]
+    assert rule_count(app, campaign, form).startswith("Takes 2 of 4 rows"), "the first rule takes the others"
+    assert len(rules_of(make, campaign)) == 2, "nothing is saved"
+    for step in advance_steps(make.services.quotas)[1:]:
+        with make.database.transaction(space.id) as db:
+            stored = db.get_one(Campaign, (space.id, campaign.id))
+            stored.is_requested = True
+            step(db, stored)
+    with make.database.transaction(space.id) as db:
+        runs = list(db.scalars(select(Run)))
+    for run in runs:
+        work(make, run)
+    with make.database.transaction(space.id) as db:
+        for step in advance_steps(make.services.quotas):
+            step(db, db.get_one(Campaign, (space.id, campaign.id)))
+    number = rules_of(make, campaign)[0].number
+    form = app.get(path(space, campaign.id, "rule") + f"?number={number}").forms["campaign-form"]
+    assert rule_count(app, campaign, form) == "Takes 2 of 4 rows All of their images exist."
+    url = form.action.removesuffix("/rule") + "/rule-count"
+    assert len(app.post(url, form.submit_fields()).html.select("img")) == 2
+    monkeypatch.setattr("cwz_web.campaigns.rule_counts.MAX_MATCHED", 3)
+    monkeypatch.setattr("cwz_web.campaigns.rule_counts.SAMPLED", 2)
+    found = rule_count(app, campaign, form)
+    assert "Takes about" in found
+    assert "Estimated from a sample of 2 rows." in found
+
+
+def test_rows_are_counted_later_while_a_job_works(
+    app: TestApp, make: Factory, space: Workspace, feed: Feed, template: Template
+) -> None:
+    campaign = make.campaign(feed, template)
+    with make.database.transaction(space.id) as db:
+        lock_name(db, f"campaign {campaign.id}")
+        assert "Counting the rows of each rule…" in app.get(path(space, campaign.id)).text
+    assert "Takes 4 of 4 rows" in app.get(path(space, campaign.id)).text
 
 
 def test_campaign_of_a_deleted_feed_is_restored_after_it(
