@@ -16,6 +16,7 @@ from cwz_web.api.request_body import Body, Metadata, max_items, value_or_list
 from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
@@ -117,9 +118,10 @@ def show_image_request(context: ApiImageRequest, request: Request) -> dict[str, 
     """Return the state of an image request."""
     with transaction(request) as db:
         results = results_after(db, context.row, limit=1)
+        urls = ImageUrls.load(db, context.row.workspace_id, request.services.signed_urls)
     info = _info(request, context.row)
     for item, image in results:
-        stored = StoredImageInfo(**request.services.signed_urls.describe(image)) if image else None
+        stored = StoredImageInfo(**urls.describe(image)) if image else None
         state = "done" if item.state == "incomplete" else item.state
         findings = tuple(FINDINGS.validate_python(item.findings or ()))
         changes = {"state": state, "error": item.error, "findings": findings, "image": stored}

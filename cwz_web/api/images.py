@@ -12,6 +12,7 @@ from cwz_web.api.image_requests import ImageRequest, defer_image, find_plan, res
 from cwz_web.api.on_demand import OnDemandRendering, StoredImageInfo, add_findings
 from cwz_web.api.pagination import ResponseModel, paginate, transaction
 from cwz_web.api.request_body import JSON, Metadata, read_body
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.models import Image
 from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.encoders import Format
@@ -72,9 +73,9 @@ def create_image(context: ApiImageCollection, request: Request) -> Response:
     if accepted != JSON and not body.store:
         rendered, is_cached = rendering.render(must_be_complete=body.must_be_complete)
         return _image_response(rendered, rendering.digest, format, is_cached)
-    image, findings, was_stored = rendering.store(must_be_complete=body.must_be_complete, metadata=body.metadata)
-    described = request.services.signed_urls.describe(image)
-    info = CreatedImage(**described, cached=was_stored, findings=list(findings), metadata=body.metadata)
+    result = rendering.store(must_be_complete=body.must_be_complete, metadata=body.metadata)
+    image, findings, was_stored = result.image, result.findings, result.was_stored
+    info = CreatedImage(**result.description, cached=was_stored, findings=list(findings), metadata=body.metadata)
     if accepted == JSON:
         response = Response(json_body=info.model_dump(mode="json"), status=200 if was_stored else 201)
         add_findings(response, findings)
@@ -89,13 +90,16 @@ def list_images(context: ApiImageCollection, request: Request) -> dict[str, Any]
     """Return a page of the workspace's stored images."""
     with transaction(request) as db:
         images, cursor = paginate(request, db, Image)
-    return ImagePage(images=[_info(request, image) for image in images], next=cursor).model_dump(mode="json")
+        urls = ImageUrls.load(db, request.api_key.workspace_id, request.services.signed_urls)
+    return ImagePage(images=[_info(urls, image) for image in images], next=cursor).model_dump(mode="json")
 
 
 @view_config(context=ApiImage, request_method="GET", renderer="json", permission=Permission.API_READ)
 def show_image(context: ApiImage, request: Request) -> dict[str, Any]:
     """Return a stored image."""
-    return _info(request, context.row).model_dump(mode="json")
+    with transaction(request) as db:
+        urls = ImageUrls.load(db, context.row.workspace_id, request.services.signed_urls)
+    return _info(urls, context.row).model_dump(mode="json")
 
 
 @view_config(context=ApiImage, request_method="DELETE", permission=Permission.API_IMAGES_WRITE, require_csrf=False)
@@ -132,9 +136,9 @@ def _image_response(rendered: RenderedImage, digest: str, format: Format, is_cac
     return response
 
 
-def _info(request: Request, image: Image) -> ImageInfo:
+def _info(urls: ImageUrls, image: Image) -> ImageInfo:
     return ImageInfo(
-        **request.services.signed_urls.describe(image),
+        **urls.describe(image),
         name=image.name,
         template=image.template_id,
         version=image.template_version,

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from pyramid.response import Response
 from cwz_web.api.pagination import ResponseModel
 from cwz_web.generation.image_service import check_complete
 from cwz_web.generation.image_sources import FetchLimits
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import find_image, read_image, record_images
 from cwz_web.generation.models import Image
 from cwz_web.generation.photo_processing import record_processings
@@ -30,7 +33,7 @@ FETCH_SECONDS = 5.0
 
 
 class StoredImageInfo(ResponseModel):
-    """A stored image. `url` is a signed URL that anyone can open."""
+    """A stored image. `url` is one that anyone can open: that of its storage if there is one, else a signed URL."""
 
     id: UUID
     url: str
@@ -39,6 +42,16 @@ class StoredImageInfo(ResponseModel):
     height: int
     bytes: int
     content_type: str
+
+
+@dataclass(frozen=True)
+class OnDemandImageResult:
+    """A stored image, its description in the API, its findings, and whether it was stored before."""
+
+    image: Image
+    description: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    was_stored: bool
 
 
 class OnDemandRendering:
@@ -119,8 +132,8 @@ class OnDemandRendering:
 
     def store(
         self, *, must_be_complete: bool = False, metadata: Mapping[str, object] | None = None
-    ) -> tuple[Image, tuple[Finding, ...], bool]:
-        """Return the image in the workspace's storage, its findings, and whether it was there before.
+    ) -> OnDemandImageResult:
+        """Return the image in the workspace's storage.
 
         It is recorded and counted in one transaction, once it is in the storage.
 
@@ -152,6 +165,7 @@ class OnDemandRendering:
                 version=self._design.version,
             )
             image, is_new = recorded[stored.digest]
+            description = ImageUrls.load(db, workspace_id, services.signed_urls).describe(image)
             if is_new:
                 count(db, self._quota, 1 + record_processings(db, workspace_id, self._image.processed.processings))
                 about = {
@@ -161,8 +175,8 @@ class OnDemandRendering:
                     "findings": to_jsonable_python(findings),
                     "metadata": metadata or {},
                 }
-                emit(db, workspace_id, Event.IMAGE_CREATED, services.signed_urls.describe(image) | about)
-        return image, findings, not is_new
+                emit(db, workspace_id, Event.IMAGE_CREATED, description | about)
+        return OnDemandImageResult(image, description, findings, was_stored=not is_new)
 
     def read(self, image: Image) -> bytes:
         """Return the bytes of the stored image. Raises StorageError."""

@@ -28,6 +28,7 @@ from cwz_web.campaigns.publications import (
     roll_back,
 )
 from cwz_web.feeds.limits import MAX_NAME
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.models import Image
 from cwz_web.resources.api import ApiPublication, ApiPublicationCollection
 from cwz_web.resources.permissions import Permission
@@ -348,8 +349,8 @@ def _image_urls(request: Request, db: Session, changes: Iterable[PublicationChan
     """Return the URLs of the images that changes name; those of deleted images are left out."""
     ids = {UUID(each) for change in changes for each in (*(change.images or ()), *(change.base_images or ())) if each}
     images = db.scalars(select(Image).where(Image.workspace_id == request.api_key.workspace_id, Image.id.in_(ids)))
-    site, signed_urls = request.services.settings.url, request.services.signed_urls
-    return {str(image.id): site + signed_urls.image(image) for image in images}
+    urls = ImageUrls.load(db, request.api_key.workspace_id, request.services.signed_urls)
+    return {str(image.id): urls.url(image) for image in images}
 
 
 def _change_info(change: PublicationChange, urls: dict[str, str]) -> PublicationChangeInfo:

@@ -16,6 +16,7 @@ from cwz_web.api.templates import check_template, unknown_template
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import ApiKeyIdentity
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.templates import find_template, load_design
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Encoding, Format, Output
@@ -269,8 +270,9 @@ def get_run(context: ApiRun, request: Request) -> dict[str, Any]:
 @view_config(context=ApiRun, name="items", request_method="GET", renderer="json", permission=Permission.API_READ)
 def list_run_items(context: ApiRun, request: Request) -> dict[str, Any]:
     """List the results of a run so far."""
-    limit, signed_urls = page_limit(request), request.services.signed_urls
+    limit = page_limit(request)
     with transaction(request) as db:
+        urls = ImageUrls.load(db, context.row.workspace_id, request.services.signed_urls)
         results = results_after(db, context.row, position_after(request), state=_state_filter(request), limit=limit)
     items = [
         RunItemInfo(
@@ -280,7 +282,7 @@ def list_run_items(context: ApiRun, request: Request) -> dict[str, Any]:
             error=RUN_CANCELED if item.state == "pending" else item.error,
             findings=FINDINGS.validate_python(item.findings or ()),
             image=image.id if image else None,
-            url=request.services.settings.url + signed_urls.image(image) if image else None,
+            url=urls.url(image) if image else None,
         )
         for item, image in results
     ]

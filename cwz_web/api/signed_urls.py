@@ -23,6 +23,7 @@ from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.output_feed import version_of_campaign, write_campaign_feed
 from cwz_web.campaigns.publications import get_public
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
 from cwz_web.generation.signed_urls import EXPIRY, KEY, SIGNATURE, InvalidSignedUrlError, valid_numbers
@@ -128,12 +129,13 @@ def show_output_feed(context: SignedFeed, request: Request) -> Response:
         run = latest_run(db, feed, _template_id(parameters))
         if run is None:
             raise _no_output_feed()
-        version = version_of(db, feed, run, column)
+        image_urls = ImageUrls.load(db, context.workspace_id, services.signed_urls)
+        version = version_of(db, feed, run, column, image_urls)
         if version in request.if_none_match:
             return _not_modified(version, REVALIDATE_ALWAYS)
         services.limiter.reserve("output-feed", {"feed": str(feed.id), "network": _network(request)})
         with services.slow_requests.slot(context.workspace_id, when=feed.item_count > FEW_ROWS):
-            file = write_output_feed(db, feed, run, column, services.signed_urls)
+            file = write_output_feed(db, feed, run, column, image_urls)
     return _csv_response(request, file, version)
 
 
@@ -150,12 +152,13 @@ def show_campaign_feed(context: SignedCampaignFeed, request: Request) -> Respons
         feed = db.get(Feed, (context.workspace_id, campaign.feed_id)) if campaign else None
         if campaign is None or publication is None or feed is None or feed.deleted_at:
             raise ProblemError(404, "not_found", "There is no such campaign, or nothing of it is public yet")
-        version = version_of_campaign(db, campaign, publication, column)
+        image_urls = ImageUrls.load(db, context.workspace_id, services.signed_urls)
+        version = version_of_campaign(db, campaign, publication, column, image_urls)
         if version in request.if_none_match:
             return _not_modified(version, REVALIDATE_ALWAYS)
         services.limiter.reserve("output-feed", {"feed": str(campaign.id), "network": _network(request)})
         with services.slow_requests.slot(context.workspace_id, when=publication.rows > FEW_ROWS):
-            file = write_campaign_feed(db, campaign, publication, column, services.signed_urls)
+            file = write_campaign_feed(db, campaign, publication, column, image_urls)
     return _csv_response(request, file, version)
 
 

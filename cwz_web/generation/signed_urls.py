@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -75,7 +74,7 @@ class SignedUrls:
         return self._signed(image.workspace_id, path, {"width": str(THUMBNAIL_WIDTH)})
 
     def url_of_image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
-        """Return the URL of a stored image.
+        """Return the signed URL of a stored image; `ImageUrls` returns the one to publish.
 
         Args:
             key: its object key in the storage.
@@ -105,18 +104,6 @@ class SignedUrls:
         """
         path = f"campaigns/{workspace.id}/{campaign_id}.csv"
         return self._with_newest_key(workspace, path, {"column": column} if column else {})
-
-    def describe(self, image: Image) -> dict[str, Any]:
-        """Return a stored image as the API and webhooks describe it."""
-        return {
-            "id": str(image.id),
-            "url": self._url + self.image(image),
-            "digest": image.digest,
-            "width": image.width,
-            "height": image.height,
-            "bytes": image.size,
-            "content_type": image.content_type,
-        }
 
     def key(self, workspace_id: UUID, number: int) -> str:
         """Return a workspace's signing key by its number; its ASCII characters are the key of the HMAC."""

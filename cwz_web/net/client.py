@@ -146,7 +146,8 @@ class FetchedBody:
 
     `data` is None when the server answered a conditional request with 304, and empty when the body went to a file.
     `is_complete` is False when the caller wanted only the beginning of the body. `is_length_known` is False if the
-    server did not state the length of the body, so that it may end early. `links` is the Link header.
+    server did not state the length of the body, so that it may end early. `links` is the Link header; `content_type`
+    and `cache_control` are empty without these headers.
     """
 
     data: bytes | None
@@ -155,6 +156,8 @@ class FetchedBody:
     is_complete: bool = True
     is_length_known: bool = True
     links: str = ""
+    content_type: str = ""
+    cache_control: str = ""
 
 
 class _DeadlineStream(httpcore.NetworkStream):
@@ -434,7 +437,16 @@ def _read_result(
     is_complete = _read_body(response, file or memory, max_bytes, stop_after)
     is_length_known = length is not None
     links = ", ".join(value.decode("latin-1") for key, value in response.headers if key.lower() == b"link")
-    return FetchedBody(memory.getvalue(), etag, last_modified, is_complete, is_length_known, links)
+    return FetchedBody(
+        memory.getvalue(),
+        etag,
+        last_modified,
+        is_complete,
+        is_length_known,
+        links,
+        content_type=_header(response, b"content-type") or "",
+        cache_control=_header(response, b"cache-control") or "",
+    )
 
 
 def _read_body(response: httpcore.Response, body: BinaryIO, max_bytes: int, stop_after: int | None) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.row_data import load_row
 from cwz_web.feeds.temporary_files import IN_MEMORY
-from cwz_web.generation.signed_urls import SignedUrls
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.models import Run, RunItem
@@ -37,7 +37,8 @@ _ROWS = text("""
         SELECT jsonb_agg(newest.image ORDER BY output.number) AS newest
         FROM jsonb_array_elements(:outputs) WITH ORDINALITY AS output (value, number)
         LEFT JOIN LATERAL (
-            SELECT CASE WHEN image.id IS NOT NULL THEN jsonb_build_array(image.id, image.key) END AS image
+            SELECT CASE WHEN image.id IS NOT NULL THEN jsonb_build_array(image.connection_id, image.id, image.key)
+                   END AS image
             FROM run_items AS item
             JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
             -- A row whose image was deleted has none, and not an earlier one.
@@ -60,7 +61,7 @@ def latest_run(db: Session, feed: Feed, template_id: UUID) -> Run | None:
     return db.scalar(select(Run).where(*_runs(feed, template_id)).order_by(has_items.desc(), Run.id.desc()).limit(1))
 
 
-def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
+def version_of(db: Session, feed: Feed, latest: Run, column: str, image_urls: ImageUrls) -> str:
     """Return an ETag value, which changes whenever the output feed does.
 
     Args:
@@ -68,11 +69,12 @@ def version_of(db: Session, feed: Feed, latest: Run, column: str) -> str:
         feed: the feed.
         latest: its newest run.
         column: the column for the first image's URL.
+        image_urls: the URLs of the workspace's images.
     """
     sums = select(func.sum(Run.done + Run.incomplete), func.sum(Run.done)).where(*_runs(feed, latest.template_id))
     images, done = db.execute(sums).one()
     deleted = digest_of_deleted_images(db, feed.workspace_id)
-    parts = (feed.revision, latest.id, images, done, deleted, feed.columns, column)
+    parts = (feed.revision, latest.id, images, done, deleted, feed.columns, column, image_urls.version)
     return sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
@@ -88,7 +90,7 @@ def digest_of_deleted_images(db: Session, workspace_id: UUID) -> int | None:
     return digest
 
 
-def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_urls: SignedUrls) -> BinaryIO:
+def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, image_urls: ImageUrls) -> BinaryIO:
     """Write a file with every row of the feed and the URLs of its newest images. The caller closes it.
 
     Args:
@@ -97,7 +99,7 @@ def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_
         latest: the run whose template and outputs count.
         column: the column for the URL of the first output's image; "" for a new one. A column of the feed keeps its
             value in rows without an image.
-        signed_urls: sign the images' URLs.
+        image_urls: the URLs of the workspace's images.
     """
     names = image_columns(feed.columns, [Output.model_validate(output) for output in latest.outputs], column)
     columns = [*feed.columns, *(name for name in names if name not in feed.columns)]
@@ -114,10 +116,7 @@ def write_output_feed(db: Session, feed: Feed, latest: Run, column: str, signed_
     while rows := db.execute(_ROWS, parameters | {"after": after}).all():
         after = rows[-1].position
         file.writelines(
-            csv_record(
-                map((load_row(row.data) | _urls(signed_urls, feed.workspace_id, names, row.newest)).get, columns)
-            )
-            for row in rows
+            csv_record(map((load_row(row.data) | _urls(image_urls, names, row.newest)).get, columns)) for row in rows
         )
     file.seek(0)
     output: BinaryIO = file
@@ -141,12 +140,8 @@ def image_columns(columns: Sequence[str], outputs: Sequence[Output], column: str
     return [column, *names[1:]] if column else names
 
 
-def _urls(signed_urls: SignedUrls, workspace_id: UUID, names: Sequence[str], images: Sequence[Any]) -> dict[str, str]:
-    return {
-        name: signed_urls.url_of_image(workspace_id, UUID(image[0]), image[1])
-        for name, image in zip(names, images, strict=True)
-        if image
-    }
+def _urls(image_urls: ImageUrls, names: Sequence[str], images: Sequence[Any]) -> dict[str, str]:
+    return {name: image_urls.url_of(*image) for name, image in zip(names, images, strict=True) if image}
 
 
 def _runs(feed: Feed, template_id: UUID) -> tuple[Any, ...]:

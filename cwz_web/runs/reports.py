@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.generation.image_sources import PhotoState
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import StoredImage, record_images
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.photo_processing import Processing, record_processings
@@ -255,28 +256,27 @@ def _unused_for_processing(db: Session, run: Run, finished: Sequence[_FinishedIt
 def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_urls: SignedUrls) -> None:
     """Notify webhooks of new images, and of the run when it has finished."""
     common = {"run": str(run.id), "template": str(run.template_id), "metadata": run.request_metadata}
+    urls = ImageUrls.load(db, run.workspace_id, signed_urls)
     if run.feed_id is None:
         (item,) = finished
         if item.image:
-            event, payload = Event.IMAGE_CREATED, _describe_image(item, signed_urls) | common
+            event, payload = Event.IMAGE_CREATED, _describe_image(item, urls) | common
         else:
             event, payload = Event.IMAGE_FAILED, {**common, "error": item.error}
         emit(db, run.workspace_id, event, payload, webhook=run.webhook)
         return
     # An image without its photo is not announced, unless it replaces the row's earlier one.
     announced = {"done", "incomplete"} if run.on_missing_photo == OnMissingPhoto.REPLACE else {"done"}
-    payloads = [
-        _describe_image(item, signed_urls) | common for item in finished if item.is_new and item.state in announced
-    ]
+    payloads = [_describe_image(item, urls) | common for item in finished if item.is_new and item.state in announced]
     emit(db, run.workspace_id, Event.IMAGE_CREATED, *payloads)
     if run.finished_at:
         notify_run_finished(db, run)
 
 
-def _describe_image(item: _FinishedItem, signed_urls: SignedUrls) -> dict[str, Any]:
+def _describe_image(item: _FinishedItem, urls: ImageUrls) -> dict[str, Any]:
     assert item.image is not None
     findings = [to_jsonable_python(finding) for finding in item.findings]
-    return {**signed_urls.describe(item.image), "key": item.item.key, "findings": findings}
+    return {**urls.describe(item.image), "key": item.item.key, "findings": findings}
 
 
 def _lock_pending_items(db: Session, run: Run, results: Mapping[int, ItemResult]) -> Sequence[RunItem]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.jobs import SLACK_QUEUE, LongRetry, app
@@ -111,6 +112,7 @@ def _message(
     workspace = db.get_one(Workspace, workspace_id)
     base = f"{site}/w/{workspace.slug}"
     images: list[dict[str, Any]] = []
+    urls = ImageUrls.load(db, workspace_id, signed_urls)
     match event:
         case Event.RUN_FINISHED | Event.RUN_FAILED:
             run = db.get(Run, (workspace_id, UUID(payload["id"])))
@@ -125,7 +127,7 @@ def _message(
             link = ("View run", f"{base}/runs/{payload['id']}")
             for item, image in results_after(db, run, state="done", limit=IMAGES) if run else ():
                 if image is not None:
-                    url = site + signed_urls.image(image)
+                    url = urls.url(image)
                     images.append({"type": "image", "image_url": url, "alt_text": _plain(item.key) or "Image"})
         case Event.FEED_FAILED:
             sentence = f"The feed {payload.get('name', '')} could not be imported: {payload.get('error', '')}"
@@ -139,7 +141,7 @@ def _message(
             ).all():
                 changed = db.get(Image, (workspace_id, row.image))
                 if changed is not None:
-                    url = site + signed_urls.image(changed)
+                    url = urls.url(changed)
                     images.append({"type": "image", "image_url": url, "alt_text": _plain(row.key) or "Image"})
         case _:
             sentence = f"{payload.get('percent', '')} % of this month’s images are used."

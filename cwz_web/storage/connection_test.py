@@ -1,4 +1,4 @@
-"""The connection test: write, read, list and delete a probe object within ten seconds."""
+"""The connection test: write, read, list and delete a probe object, and fetch one from its public URL."""
 
 import secrets
 import time
@@ -15,11 +15,13 @@ from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.metrics import STORAGE_ERRORS
 from cwz_web.storage.contract import Bucket, StorageError
 from cwz_web.storage.models import Connection
+from cwz_web.storage.public_urls import PublicAccess
 from cwz_web.stored_messages import translate_stored
 
 log = structlog.get_logger()
 
 TIMEOUT_SECONDS = 9.0
+PUBLIC_URL = gettext_noop("Public URL")
 PROBE = b"Written by ConnectWyze to test this connection. You can delete this object."
 
 
@@ -35,10 +37,20 @@ class Step:
     has_run: bool = True
 
 
-def save_result(connection: Connection, steps: list[Step]) -> None:
-    """Record the result of a test that has just ended."""
+def save_result(connection: Connection, steps: list[Step], tested_base_url: str = "") -> None:
+    """Record the result of a test that has just ended.
+
+    Args:
+        connection: The connection.
+        steps: The steps of the test.
+        tested_base_url: The public base URL that was tested. If it passed, it is used from now on; one that was in use
+            stays so although it fails, so that published URLs do not change.
+    """
     connection.error_message, connection.checked_at = first_error(steps), datetime.now(UTC)
     connection.test_steps = [asdict(step) for step in steps]
+    is_proven = any(step.label == PUBLIC_URL and step.has_run and step.error_message is None for step in steps)
+    if is_proven and tested_base_url == connection.public_base_url:
+        connection.proven_base_url = tested_base_url
 
 
 def saved_steps(connection: Connection) -> list[Step]:
@@ -46,8 +58,15 @@ def saved_steps(connection: Connection) -> list[Step]:
     return [Step(**step) for step in connection.test_steps]
 
 
-def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -> list[Step]:
+def run_connection_test(
+    open_bucket: Callable[[], Bucket], workspace_id: UUID, public_access: PublicAccess | None = None
+) -> list[Step]:
     """Write, read, list and delete a probe below the workspace's prefix, in at most ten seconds.
+
+    Args:
+        open_bucket: Opens the bucket.
+        workspace_id: The workspace.
+        public_access: Tests the public base URL of the connection; None without one.
 
     Returns:
         The steps. A failed step says what to do; it is not raised. Steps after a failed one do not run, except that a
@@ -64,6 +83,8 @@ def run_connection_test(open_bucket: Callable[[], Bucket], workspace_id: UUID) -
         (gettext_noop("List objects"), lambda: _check_list([info.key for info in buckets[0].list(key)], key)),
         (gettext_noop("Delete"), lambda: buckets[0].delete(key)),
     ]
+    if public_access is not None:
+        actions.append((PUBLIC_URL, lambda: public_access.check(buckets[0], workspace_id)))
     steps: list[Step] = []
     try:
         for label, action in actions:

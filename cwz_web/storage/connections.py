@@ -135,6 +135,7 @@ def create_connection(
     name: str,
     settings: Values | None = None,
     secrets: Mapping[str, str] | None = None,
+    public_base_url: str = "",
 ) -> Connection:
     """Add a connection. The first one of a workspace is its default; one of its own replaces the included storage.
 
@@ -146,6 +147,7 @@ def create_connection(
         name: The connection's name in the interface.
         settings: Values that the provider's `settings_model` validated.
         secrets: Values that the provider's `credentials_model` validated.
+        public_base_url: Where everyone can read its objects, normalized; used once a test has proven it.
     """
     current = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
     replaces_included = current is not None and current.provider == INCLUDED and provider != INCLUDED
@@ -159,6 +161,7 @@ def create_connection(
         provider=provider,
         settings=dict(settings or {}),
         is_default=current is None or replaces_included,
+        public_base_url=public_base_url,
     )
     _encrypt(connection, ring, secrets)
     db.add(connection)
@@ -199,9 +202,15 @@ def _works_without_settings(provider: StorageProvider[Any, Any]) -> bool:
 
 
 def update_connection(
-    connection: Connection, ring: KeyRing, *, name: str, settings: Values, secrets: Mapping[str, str] | None
+    connection: Connection,
+    ring: KeyRing,
+    *,
+    name: str,
+    settings: Values,
+    secrets: Mapping[str, str] | None,
+    public_base_url: str = "",
 ) -> None:
-    """Change a connection.
+    """Change a connection. Its public URL is that of before until a test has proven a new one.
 
     Args:
         connection: The connection.
@@ -209,6 +218,7 @@ def update_connection(
         name: The new name.
         settings: The new settings.
         secrets: The new secrets; None to keep the current ones.
+        public_base_url: The new public base URL, normalized.
 
     Raises:
         SecretsRequiredError: The settings change, but the secrets do not: the secrets must not be sent to another
@@ -216,6 +226,9 @@ def update_connection(
     """
     if secrets is None and connection.encrypted_credentials is not None and dict(settings) != connection.settings:
         raise SecretsRequiredError
+    if not public_base_url or dict(settings) != connection.settings:
+        connection.proven_base_url = ""  # it may lead to the bucket of before
+    connection.public_base_url = public_base_url
     connection.name, connection.settings = name, dict(settings)
     if secrets is not None:
         _encrypt(connection, ring, secrets)

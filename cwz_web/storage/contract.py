@@ -270,6 +270,8 @@ class StorageProvider(ABC, Generic[SettingsT, CredentialsT]):
         label: The provider's name in the interface.
         icon: The name of an icon of lucide.dev.
         help_url: A page that explains where to find the settings and credentials.
+        public_access_advice: What to do in the storage so that everyone can read its objects, as a sentence without a
+            full stop. The connection test says it if the public URL of a connection refuses access.
         capabilities: What its buckets support.
         settings_model: What a workspace enters and may see again.
         credentials_model: What a workspace enters and never sees again: its fields are SecretStr.
@@ -280,6 +282,7 @@ class StorageProvider(ABC, Generic[SettingsT, CredentialsT]):
     label: ClassVar[str]
     icon: ClassVar[str] = "hard-drive"
     help_url: ClassVar[str] = ""
+    public_access_advice: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     settings_model: type[SettingsT]
     credentials_model: type[CredentialsT]

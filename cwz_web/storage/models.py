@@ -32,7 +32,8 @@ class Connection(WorkspaceOwned, Base):
     """A workspace's storage: a provider, its settings and its encrypted secrets. One of them is the default.
 
     `error_message` is the result of the last connection test; NULL when it passed. `test_steps` are its steps
-    (`connection_test.Step` as JSON).
+    (`connection_test.Step` as JSON). `public_base_url` is what was entered, without a slash at its end;
+    `proven_base_url` is the one that URLs of images begin with, since a test has fetched an object from it.
     """
 
     __tablename__ = "connections"
@@ -45,6 +46,8 @@ class Connection(WorkspaceOwned, Base):
     checked_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
     test_steps: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
+    public_base_url: Mapped[str] = mapped_column(default="", server_default="")
+    proven_base_url: Mapped[str] = mapped_column(default="", server_default="")
 
     @property
     def state(self) -> ConnectionState:

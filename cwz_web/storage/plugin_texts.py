@@ -19,9 +19,14 @@ PLUGIN_TEXTS = frozenset(
         gettext_noop("Enter the name of a bucket: no IP address, and no name that begins with goog or holds xn--"),
         gettext_noop("From an IAM user with access to this bucket only"),
         gettext_noop("Google rejects this key; create a new one and enter it"),
+        gettext_noop(
+            "Grant allUsers the role Storage Object Viewer on this bucket, and turn off public access prevention."
+            " With uniform access, ACLs of objects have no effect"
+        ),
         gettext_noop("Grant the service account the role Storage Object Admin on this bucket"),
         gettext_noop("Jurisdiction"),
         gettext_noop('Keep "standard" unless you need dual-stack or FIPS endpoints'),
+        gettext_noop("Let a web server or a CDN serve the folder, with the headers of docs/operations.md"),
         gettext_noop("Local folder"),
         gettext_noop("Paste the JSON key file of a service account"),
         gettext_noop("Region"),
@@ -50,5 +55,13 @@ PLUGIN_TEXTS = frozenset(
         gettext_noop("The storage limits the request rate; try again later"),
         gettext_noop("The storage rejects this access key; create a new one and enter it"),
         gettext_noop("This server's clock is wrong; the operator has to correct it"),
+        gettext_noop(
+            "Turn off Block Public Access for this bucket and add a bucket policy that allows s3:GetObject to "
+            "everyone, or let CloudFront read the bucket"
+        ),
+        gettext_noop(
+            "Turn on public access in the settings of the bucket: connect a custom domain, or allow its r2.dev "
+            "subdomain"
+        ),
     )
 )

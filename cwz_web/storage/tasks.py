@@ -9,11 +9,13 @@ from sqlalchemy import text
 from cwz_web.db.session import Database
 from cwz_web.i18n import gettext
 from cwz_web.jobs import app
+from cwz_web.net.client import Fetcher
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.storage.connection_test import error_text, run_connection_test, save_result
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
+from cwz_web.storage.public_urls import PublicAccess
 from cwz_web.workspaces.members import admin_reason, email_admins
 from cwz_web.workspaces.models import Workspace
 
@@ -25,29 +27,34 @@ log = structlog.get_logger()
 def check_connections(context: JobContext, timestamp: int) -> None:
     """Test every connection of every workspace."""
     services = context.additional_context
-    run_all_connection_tests(services["database"], services["worker"].providers, services["post"].url)
+    run_all_connection_tests(
+        services["database"], services["providers"], services["fetcher"], services["email_service"].url
+    )
 
 
-def run_all_connection_tests(database: Database, providers: ProviderRegistry, url: str) -> int:
+def run_all_connection_tests(database: Database, providers: ProviderRegistry, fetcher: Fetcher, url: str) -> int:
     """Test all connections one after the other, outside of any transaction. Return how many fail."""
     with database.transaction() as db:
         ids = [(row.workspace_id, row.id) for row in db.execute(text("SELECT * FROM all_connections()"))]
-    return sum(_test(database, providers, url, workspace_id, connection_id) for workspace_id, connection_id in ids)
+    return sum(_test(database, providers, fetcher, url, *of) for of in ids)
 
 
-def _test(database: Database, providers: ProviderRegistry, url: str, workspace_id: UUID, connection_id: UUID) -> bool:
+def _test(
+    database: Database, providers: ProviderRegistry, fetcher: Fetcher, url: str, workspace_id: UUID, connection_id: UUID
+) -> bool:
     with database.transaction(workspace_id) as db:
         connection = db.get(Connection, (workspace_id, connection_id))
         if connection is None:
             return False
-        spec = connection.spec
-    steps = run_connection_test(lambda: providers.open(spec), workspace_id)
+        spec, base_url = connection.spec, connection.public_base_url
+    access = PublicAccess.of(base_url, fetcher, providers.get(spec.provider))
+    steps = run_connection_test(lambda: providers.open(spec), workspace_id, access)
     with database.transaction(workspace_id) as db:
         connection = db.get(Connection, (workspace_id, connection_id))
         if connection is None:
             return False
         had_failed = connection.error_message is not None
-        save_result(connection, steps)
+        save_result(connection, steps, base_url)
         has_failed = connection.error_message is not None
         if had_failed != has_failed:
             log.warning(

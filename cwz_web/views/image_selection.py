@@ -16,6 +16,7 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ImageCollection
 from cwz_web.storage.models import Connection
 from cwz_web.views.downloads import zip_response
+from cwz_web.views.images import load_image_urls
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 
@@ -53,9 +54,9 @@ def download_selection(context: ImageCollection, request: Request) -> Response:
 @view_config(context=ImageCollection, name="selection.txt", request_method="POST", permission=Permission.VIEW)
 def list_selected_urls(context: ImageCollection, request: Request) -> Response:
     """Show the URLs of the selected images, one a line, to browsers that do not run scripts."""
-    signed_urls = request.services.signed_urls
-    urls = [signed_urls.url_of_image(image.workspace_id, image.id, image.key) for image in selected_images(request)]
-    return Response("\n".join(urls), content_type="text/plain", charset="utf-8")
+    urls = load_image_urls(request)
+    texts = [urls.url(image) for image in selected_images(request)]
+    return Response("\n".join(texts), content_type="text/plain", charset="utf-8")
 
 
 def selected_images(request: Request) -> list[Image]:

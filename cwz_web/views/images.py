@@ -11,6 +11,7 @@ from pyramid.view import view_config
 from sqlalchemy import ColumnElement, and_
 
 from cwz_web.feeds.queries import list_feed_names
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import find_images, latest_sizes
 from cwz_web.generation.models import ApiKey, Image, Template
 from cwz_web.generation.templates import list_template_names, load_design
@@ -99,6 +100,7 @@ class ImageDetailPage:
     """What images/show.jinja2 shows; run, row, findings and fields are of the newest run that the image is part of.
 
     Attributes:
+        public_url: The URL that feeds and the API have of it, if that of its connection is public; else empty.
         row_path: The path of the row; empty without a run.
         started_by: The account or the API key that started the run; empty if it is unknown.
         connection: The name of the storage connection.
@@ -109,6 +111,7 @@ class ImageDetailPage:
 
     image: Image
     path: str
+    public_url: str
     file_name: str
     template: Template
     run: Run | None
@@ -141,11 +144,12 @@ def list_images(context: ImageCollection, request: Request) -> ImageListPage:
         scanned=scanned,
         before=before,
     )
+    urls = load_image_urls(request)
     controls = ListControls(noun="images", search=form.search, filters=_image_filters(request, form))
     if before is None:
         keep_url(request, controls)
     return ImageListPage(
-        images=[_selectable(request, image) for image in page.images],
+        images=[_selectable(request, urls, image) for image in page.images],
         list=controls,
         is_first_page=before is None,
         next_query=urlencode(controls.parameters | {"before": str(page.before)}) if page.before else None,
@@ -153,10 +157,13 @@ def list_images(context: ImageCollection, request: Request) -> ImageListPage:
     )
 
 
-def _selectable(request: Request, image: Image) -> SelectableImage:
-    signed_urls = request.services.signed_urls
-    url = signed_urls.url_of_image(image.workspace_id, image.id, image.key)
-    return SelectableImage(image, signed_urls.thumbnail(image), url)
+def load_image_urls(request: Request) -> ImageUrls:
+    """Return the URLs of the workspace's images, for users to copy."""
+    return ImageUrls.load(request.db, request.workspace.workspace_id, request.services.signed_urls)
+
+
+def _selectable(request: Request, urls: ImageUrls, image: Image) -> SelectableImage:
+    return SelectableImage(image, request.services.signed_urls.thumbnail(image), urls.url(image))
 
 
 def _scanned_conditions(form: ImageListForm) -> list[ColumnElement[bool]]:
@@ -204,6 +211,7 @@ def show_image(context: ImageResource, request: Request) -> ImageDetailPage:
     return ImageDetailPage(
         image=image,
         path=request.services.signed_urls.image(image),
+        public_url=load_image_urls(request).public_url(image),
         file_name=f"{image.name.replace('/', '-')}.{image.key.rpartition('.')[2]}",
         template=template,
         run=run,

@@ -45,9 +45,11 @@ from cwz_web.storage.connections import (
 from cwz_web.storage.contract import Bucket, StorageProvider
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection, ConnectionState
+from cwz_web.storage.public_urls import PublicAccess
 from cwz_web.web.forms import SubmittedForm, empty_form
 from cwz_web.web.notices import find_done_notice
 from cwz_web.web.provider_forms import (
+    BASE_URL,
     ConnectionInput,
     ProviderField,
     provider_fields,
@@ -204,12 +206,13 @@ def add_connection(context: ConnectionCollection, request: Request) -> ProviderL
     provider = offered.get(request.POST.get("provider", ""))
     if provider is None:
         return _choose_another(request, offered)
-    form, entered = read_provider_form(provider, request.POST, has_secrets=False)
+    form, entered = _read_form(request, provider, has_secrets=False)
     if entered is None or entered.credentials is None:
         return _respond(request, _page(provider, form))
     workspace_id = request.workspace.workspace_id
-    settings, credentials = entered.settings, entered.credentials
-    steps = _run_test(request, lambda: request.services.providers.open_unsaved(provider, settings, credentials))
+    settings, credentials, base_url = entered.settings, entered.credentials, entered.form.public_base_url
+    access = PublicAccess.of(base_url, request.services.fetcher, provider)
+    steps = _run_test(request, lambda: request.services.providers.open_unsaved(provider, settings, credentials), access)
     if not _is_saved(entered, steps):
         return _respond(request, _page(provider, form, steps=steps))
     with request.services.database.transaction(workspace_id) as db:
@@ -227,9 +230,11 @@ def add_connection(context: ConnectionCollection, request: Request) -> ProviderL
             name=entered.form.connection_name,
             settings=settings.model_dump(mode="json"),
             secrets=entered.secrets,
+            public_base_url=base_url,
         )
-        save_result(connection, steps)
+        save_result(connection, steps, base_url)
         details = {"provider": provider.name, "works": connection.error_message is None}
+        details |= {BASE_URL: base_url} if base_url else {}
         record(db, workspace_id, request.actor, "storage.connect", connection.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=connected")
 
@@ -254,18 +259,22 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
     provider = request.services.providers.get(connection.provider)
     if provider is None:
         raise HTTPNotFound
-    form, entered = read_provider_form(provider, request.POST, has_secrets=connection.encrypted_credentials is not None)
+    form, entered = _read_form(request, provider, has_secrets=connection.encrypted_credentials is not None)
     if entered is None:
         return _respond(request, _page(provider, form, connection))
     settings = entered.settings.model_dump(mode="json")
     if entered.credentials is None and settings != connection.settings:
         secret_field = next(iter(provider.credentials_model.model_fields))
         return _respond(request, _page(provider, form.with_error(secret_field, gettext(SECRETS_REQUIRED)), connection))
-    steps = _run_test(request, _opener(request, provider, connection, entered))
+    base_url = entered.form.public_base_url
+    access = PublicAccess.of(base_url, request.services.fetcher, provider)
+    steps = _run_test(request, _opener(request, provider, connection, entered), access)
     if not _is_saved(entered, steps):
         return _respond(request, _page(provider, form, connection, steps))
     with request.services.database.transaction(connection.workspace_id) as db:
         current = db.get_one(Connection, (connection.workspace_id, connection.id), with_for_update=True)
+        details: dict[str, Any] = {"secrets_replaced": entered.credentials is not None}
+        details |= {BASE_URL: base_url} if base_url != current.public_base_url else {}
         try:
             update_connection(
                 current,
@@ -273,12 +282,12 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
                 name=entered.form.connection_name,
                 settings=settings,
                 secrets=entered.secrets,
+                public_base_url=base_url,
             )
         except SecretsRequiredError:  # another request changed the settings
             form = form.with_error("connection_name", gettext(SECRETS_REQUIRED))
             return _respond(request, _page(provider, form, connection, steps))
-        save_result(current, steps)
-        details = {"secrets_replaced": entered.credentials is not None}
+        save_result(current, steps, base_url)
         record(db, current.workspace_id, request.actor, "storage.change", current.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=changed")
 
@@ -293,11 +302,13 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
 )
 def run_saved_test(context: ConnectionResource, request: Request) -> ConnectionPage:
     """Test a saved connection, and save the result."""
-    connection = context.row
-    steps = _run_test(request, lambda: request.services.providers.open(connection.spec))
+    connection, providers = context.row, request.services.providers
+    base_url = connection.public_base_url
+    access = PublicAccess.of(base_url, request.services.fetcher, providers.get(connection.provider))
+    steps = _run_test(request, lambda: providers.open(connection.spec), access)
     with request.services.database.transaction(connection.workspace_id) as db:
         current = db.get_one(Connection, (connection.workspace_id, connection.id))
-        save_result(current, steps)
+        save_result(current, steps, base_url)
         details = {"works": current.error_message is None}
         record(db, current.workspace_id, request.actor, "storage.test", current.name, details)
     return _respond(request, _saved_page(request, connection, steps), status=200)
@@ -368,11 +379,17 @@ def _opener(
     return lambda: providers.open_unsaved(provider, entered.settings, credentials)
 
 
-def _run_test(request: Request, open_bucket: Callable[[], Bucket]) -> list[Step]:
+def _read_form(
+    request: Request, provider: StorageProvider[Any, Any], *, has_secrets: bool
+) -> tuple[SubmittedForm[Any], ConnectionInput | None]:
+    return read_provider_form(provider, request.POST, request.services.provider_outbound, has_secrets=has_secrets)
+
+
+def _run_test(request: Request, open_bucket: Callable[[], Bucket], access: PublicAccess | None) -> list[Step]:
     """Test a bucket. The request's transaction ends first: none stays open during network calls."""
     release_connection(request)
     with request.services.outbound.slot():
-        return run_connection_test(open_bucket, request.workspace.workspace_id)
+        return run_connection_test(open_bucket, request.workspace.workspace_id, access)
 
 
 def _is_saved(entered: ConnectionInput, steps: list[Step]) -> bool:
@@ -406,7 +423,8 @@ def _passed_steps(connection: Connection) -> str:
 
 
 def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
-    typed = {"connection_name": connection.name, **{name: str(v) for name, v in connection.settings.items()}}
+    typed = {name: str(value) for name, value in connection.settings.items()}
+    typed |= {"connection_name": connection.name, BASE_URL: connection.public_base_url}
     provider = request.services.providers.get(connection.provider)
     return _page(provider, SubmittedForm(None, {}, typed), connection, steps)
 
@@ -421,7 +439,11 @@ def _page(
     if provider is not None:
         fields += provider_fields(provider.settings_model, secret=False)
         fields += provider_fields(provider.credentials_model, secret=True)
-    labels = {"connection_name": gettext("Name"), **{field.name: field.label for field in fields}}
+    labels = {
+        "connection_name": gettext("Name"),
+        BASE_URL: gettext("Public base URL"),
+        **{field.name: field.label for field in fields},
+    }
     return ConnectionPage(
         form=form,
         provider=provider,

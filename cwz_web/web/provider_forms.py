@@ -1,21 +1,27 @@
 """The form of a storage provider, generated from its settings and credentials models."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, SecretStr, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 
 from cwz_web.i18n import gettext
+from cwz_web.net.guard import OutboundPolicy
 from cwz_web.storage.contract import ASCII_BLANKS, StorageProvider, is_multiline_field
+from cwz_web.storage.public_urls import MAX_BASE_URL_LENGTH, check_base_url_policy, normalize_base_url
 from cwz_web.web.fields import Fields
 from cwz_web.web.forms import FORM_MESSAGES, Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
+
+BASE_URL = "public_base_url"
+BaseUrl = Annotated[str, StringConstraints(max_length=MAX_BASE_URL_LENGTH), AfterValidator(normalize_base_url)]
 
 
 class ConnectionForm(Form):
     """The fields of every connection, whatever its provider."""
 
     connection_name: Name
+    public_base_url: BaseUrl = ""
     action: Literal["test", "save"] = "save"
     save_anyway: bool = False
     provider: str = ""
@@ -64,13 +70,14 @@ def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderFie
 
 
 def read_provider_form(
-    provider: StorageProvider[Any, Any], posted: Fields, *, has_secrets: bool
+    provider: StorageProvider[Any, Any], posted: Fields, outbound: OutboundPolicy, *, has_secrets: bool
 ) -> tuple[SubmittedForm[ConnectionForm], ConnectionInput | None]:
     """Validate a connection form.
 
     Args:
         provider: The provider of the connection.
         posted: The fields of the request.
+        outbound: Which public base URLs the application may fetch.
         has_secrets: The connection has secrets, which it keeps if no credentials are entered.
 
     Returns:
@@ -82,6 +89,11 @@ def read_provider_form(
     form = read_form(ConnectionForm, rest)
     typed = {name: str(posted.get(name, "")).strip(ASCII_BLANKS) for name in settings_names}
     errors = form.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
+    if form.value is not None and form.value.public_base_url:
+        try:
+            check_base_url_policy(form.value.public_base_url, outbound)
+        except ValueError as error:
+            errors[BASE_URL] = str(error)
     settings = _validate(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
     entered = {name: str(posted[name]) for name in secret_names if str(posted.get(name, "")).strip()}
     credentials = None if has_secrets and not entered else _validate(provider.credentials_model, entered, errors)

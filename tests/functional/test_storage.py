@@ -305,18 +305,18 @@ def test_admins_get_an_email_when_a_connection_fails_and_when_it_works_again(
     app: TestApp, make: Factory, space: Workspace, installed: Services, mailbox: Mailbox
 ) -> None:
     connection = connected(app, make, space)
-    assert run_all_connection_tests(make.database, installed.providers, "http://localhost") == 0
+    assert run_all_connection_tests(make.database, installed.providers, installed.fetcher, "http://localhost") == 0
     assert mailbox.emails() == []
     with fixed_response_server(403, s3_error("InvalidAccessKeyId")) as url:
         broken = with_s3_at(installed, url)
-        assert run_all_connection_tests(make.database, broken.providers, "http://localhost") == 1
-        assert run_all_connection_tests(make.database, broken.providers, "http://localhost") == 1
+        assert run_all_connection_tests(make.database, broken.providers, installed.fetcher, "http://localhost") == 1
+        assert run_all_connection_tests(make.database, broken.providers, installed.fetcher, "http://localhost") == 1
     [mail] = mailbox.emails()
     assert mail["Subject"] == "Storage connection Our bucket fails"
     assert "rejects this access key" in text_of(mail)
     assert f"/w/{space.slug}/storage/{connection.id}" in text_of(mail)
     assert "Failing" in app.get(f"/w/{space.slug}/storage").text
-    assert run_all_connection_tests(make.database, installed.providers, "http://localhost") == 0
+    assert run_all_connection_tests(make.database, installed.providers, installed.fetcher, "http://localhost") == 0
     assert mailbox.emails()[-1]["Subject"] == "Storage connection Our bucket works again"
 
 

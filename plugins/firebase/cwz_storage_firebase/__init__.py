@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from cwz_storage_gcs import CAPABILITIES, ENDPOINT, BucketName, GoogleCredentials, hosts_of, read_service_account
+from cwz_storage_gcs import (
+    CAPABILITIES,
+    ENDPOINT,
+    PUBLIC_ACCESS_ADVICE,
+    BucketName,
+    GoogleCredentials,
+    hosts_of,
+    read_service_account,
+)
 from pydantic import Field
 
 from cwz_web.storage import Bucket, BucketContext, Fields, StorageProvider, hookimpl
@@ -26,6 +34,7 @@ class FirebaseProvider(StorageProvider[FirebaseSettings, GoogleCredentials]):
     label = "Firebase Storage"
     icon = "flame"
     help_url = "https://firebase.google.com/docs/admin/setup#initialize_the_sdk_in_non-google_environments"
+    public_access_advice = PUBLIC_ACCESS_ADVICE
     capabilities = CAPABILITIES
     settings_model = FirebaseSettings
     credentials_model = GoogleCredentials

@@ -15,6 +15,10 @@ TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
 UNIVERSE = "googleapis.com"
 MIN_KEY_BITS = 2048
 CAPABILITIES = frozenset(Capability)
+PUBLIC_ACCESS_ADVICE = (
+    "Grant allUsers the role Storage Object Viewer on this bucket, and turn off public access prevention."
+    " With uniform access, ACLs of objects have no effect"
+)
 BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -102,6 +106,7 @@ class GcsProvider(StorageProvider[GcsSettings, GoogleCredentials]):
     label = "Google Cloud Storage"
     icon = "cloud-cog"
     help_url = "https://cloud.google.com/iam/docs/keys-create-delete"
+    public_access_advice = PUBLIC_ACCESS_ADVICE
     capabilities = CAPABILITIES
     settings_model = GcsSettings
     credentials_model = GoogleCredentials

@@ -41,6 +41,7 @@ class LocalProvider(StorageProvider[Fields, Fields]):
     name = "local"
     label = "Local folder"
     icon = "folder"
+    public_access_advice = "Let a web server or a CDN serve the folder, with the headers of docs/operations.md"
     capabilities = frozenset({Capability.RANGE, Capability.MULTIPART})
     settings_model = Fields
     credentials_model = Fields

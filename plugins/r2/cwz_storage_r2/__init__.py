@@ -40,6 +40,9 @@ class R2Provider(StorageProvider[R2Settings, S3Credentials]):
     label = "Cloudflare R2"
     icon = "cloudy"
     help_url = "https://developers.cloudflare.com/r2/api/tokens/"
+    public_access_advice = (
+        "Turn on public access in the settings of the bucket: connect a custom domain, or allow its r2.dev subdomain"
+    )
     capabilities = S3_CAPABILITIES
     settings_model = R2Settings
     credentials_model = S3Credentials

@@ -78,6 +78,10 @@ class S3Provider(StorageProvider[S3Settings, S3Credentials]):
     label = "AWS S3"
     icon = "cloud"
     help_url = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html"
+    public_access_advice = (
+        "Turn off Block Public Access for this bucket and add a bucket policy that allows s3:GetObject to "
+        "everyone, or let CloudFront read the bucket"
+    )
     capabilities = S3_CAPABILITIES
     settings_model = S3Settings
     credentials_model = S3Credentials

@@ -37,6 +37,7 @@ from cwz_web.campaigns.publications import (
 from cwz_web.campaigns.rules import Design, DesignRule, Window
 from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.models import Template
 from cwz_web.imaging.encoders import Output
 from cwz_web.runs.image_deletion import delete_images, restore_images
@@ -121,7 +122,8 @@ class Setting:
             campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
             public = get_public(db, campaign)
             assert public
-            with write_campaign_feed(db, campaign, public, "", SIGNED_URLS) as file:
+            urls = ImageUrls.load(db, self.space.id, SIGNED_URLS)
+            with write_campaign_feed(db, campaign, public, "", urls) as file:
                 header, *lines = file.read().decode().splitlines()
         rows: Iterable[dict[str, str]] = (dict(zip(header.split(","), line.split(","), strict=True)) for line in lines)
         return {row["sku"]: row for row in rows}

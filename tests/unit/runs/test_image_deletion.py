@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, text
 
 from cwz_web.feeds.models import Feed
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.models import DeletedImage, Image, Template
 from cwz_web.runs import image_deletion
 from cwz_web.runs.auto_runs import start_auto_run
@@ -69,9 +70,10 @@ class Gallery:
         """Return the version of the output feed, and the last part of each row's image URL."""
         with self.transaction() as db:
             run = db.get_one(Run, (self.space.id, self.run.id))
-            with write_output_feed(db, self.feed, run, "", self.make.services.signed_urls) as file:
+            urls = ImageUrls.load(db, self.space.id, self.make.services.signed_urls)
+            with write_output_feed(db, self.feed, run, "", urls) as file:
                 rows = file.read().decode().splitlines()[1:]
-            return version_of(db, self.feed, run, ""), [row.rpartition(",")[2] for row in rows]
+            return version_of(db, self.feed, run, "", urls), [row.rpartition(",")[2] for row in rows]
 
 
 def copy_of(image: Image) -> Image:

@@ -12,6 +12,7 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.image_service import ImageService
 from cwz_web.generation.image_sources import ImageSources
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.models import Image, Template
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.templates import publish
@@ -99,7 +100,8 @@ class Shop:
         """Return the last path segment of each row's URL in the output feed, without its signature."""
         with self.make.database.transaction(run.workspace_id) as db:
             feed = db.get_one(Feed, (run.workspace_id, run.feed_id))
-            with write_output_feed(db, feed, db.get_one(Run, (run.workspace_id, run.id)), "", SIGNED_URLS) as file:
+            urls = ImageUrls.load(db, run.workspace_id, SIGNED_URLS)
+            with write_output_feed(db, feed, db.get_one(Run, (run.workspace_id, run.id)), "", urls) as file:
                 lines = file.read().decode("utf-8-sig").splitlines()[1:]
         return [line.rpartition(",")[2].partition("?")[0].rpartition("/")[2].partition(".")[0] for line in lines]
 
