@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import boto3
 import botocore.loaders
@@ -24,6 +25,8 @@ from gcp_storage_emulator.storage import Storage
 from moto.server import ThreadedMotoServer
 
 BUCKET = "conformance-bucket"
+# The attributes of an object that Google Cloud Storage sends as headers.
+GCS_HEADERS = {"cacheControl": "Cache-Control", "contentDisposition": "Content-Disposition"}
 
 # Without this, each botocore session reads the same 3 MB of JSON: 0.2 CPU-seconds for each bucket that a test opens.
 botocore.session.create_loader = cache(botocore.loaders.create_loader)
@@ -75,6 +78,29 @@ class GcsHandler(RequestHandler):  # type: ignore[misc]
     def do_POST(self) -> None:  # noqa: N802
         self.storage.only_if_absent = "ifGenerationMatch=0" in self.path
         super().do_POST()
+
+    def do_PUT(self) -> None:  # noqa: N802
+        """Keep the headers of a presigned upload, as the XML API does."""
+        super().do_PUT()
+        if found := self._find_object():
+            found |= {name: self.headers[header] for name, header in GCS_HEADERS.items() if header in self.headers}
+            prefix = "x-goog-meta-"
+            named = {name.lower(): value for name, value in self.headers.items()}
+            found["metadata"] = {
+                name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)
+            }
+
+    def end_headers(self) -> None:
+        found = self._find_object() if self.command == "GET" else None
+        for name, header in GCS_HEADERS.items():
+            if found and found.get(name):
+                self.send_header(header, found[name])
+        super().end_headers()
+
+    def _find_object(self) -> Any:
+        """Return the object that the path of the XML API names, if there is one."""
+        bucket, _, key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
+        return self.storage.get_file_obj_or_none(bucket, key) if bucket == BUCKET else None
 
     def send_response(self, code: int, message: str | None = None) -> None:
         super().send_response(412 if code == 400 and self.storage.only_if_absent else code, message)

@@ -23,6 +23,7 @@ from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event, emit
+from cwz_web.storage.image_objects import DirectImageBucket, ImageLabel
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.request import Request
 
@@ -150,10 +151,14 @@ class OnDemandRendering:
         services, workspace_id, template = self._services, self._quota.workspace_id, self._design.template
         if self._quota.is_limited and not self._is_stored():
             check_room(services.database, self._quota)
-        bucket = services.providers.open(self._connection.spec)
+        bucket = DirectImageBucket(services.providers.open(self._connection.spec))
         self._image = services.image_service.process(self._image)
         stored, findings = services.image_service.store(
-            workspace_id, bucket, self._image, must_be_complete=must_be_complete
+            workspace_id,
+            bucket,
+            self._image,
+            ImageLabel.of(template.name, self._design.version),
+            must_be_complete=must_be_complete,
         )
         with services.database.transaction(workspace_id) as db:
             recorded = record_images(

@@ -33,6 +33,7 @@ from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Encoding, Format, Output
 from cwz_web.resources.signed_urls import OnDemandImage, SignedCampaignFeed, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
+from cwz_web.storage.image_objects import content_disposition
 from cwz_web.storage.models import Connection
 from cwz_web.values.formats import with_format
 from cwz_web.web.problems import ProblemError
@@ -112,7 +113,10 @@ def show_stored_image(context: SignedImage, request: Request) -> Response:
         return _not_modified(tag, cache_control)
     services.limiter.reserve("stored-image", {"workspace": str(context.workspace_id), "network": _network(request)})
     data = read_image(services.providers.open(connection.spec), image)
-    return cacheable_response(thumbnail(data, width) if width else data, content_type, tag, cache_control)
+    response = cacheable_response(thumbnail(data, width) if width else data, content_type, tag, cache_control)
+    if not width:
+        response.content_disposition = content_disposition(image.name, context.format.value)
+    return response
 
 
 @view_config(context=SignedFeed, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)

@@ -22,7 +22,7 @@ from cwz_web.imaging.processors import installed_processors
 from cwz_web.imaging.render_pool import RenderPool
 from cwz_web.metrics import IMAGE_CACHE_HITS, RENDER_DURATION
 from cwz_web.storage.connections import image_key
-from cwz_web.storage.contract import ReadWriteBucket, find_size
+from cwz_web.storage.image_objects import NO_LABEL, ImageBucket, ImageLabel
 from cwz_web.storage.uploads import Uploads
 
 FINISHED_BYTES = 64 * 1024 * 1024
@@ -243,8 +243,9 @@ class ImageService:
     def store(
         self,
         workspace_id: UUID,
-        bucket: ReadWriteBucket,
+        bucket: ImageBucket,
         image: PreparedImage,
+        label: ImageLabel = NO_LABEL,
         *,
         force: bool = False,
         must_be_complete: bool = False,
@@ -255,6 +256,7 @@ class ImageService:
             workspace_id: the workspace.
             bucket: where the image is stored.
             image: what is rendered.
+            label: what its object says about it.
             force: render and store the image even if it is there already.
             must_be_complete: do not store an image without its photos.
 
@@ -271,12 +273,12 @@ class ImageService:
         # An image without a processed photo has another name, so that a later attempt replaces it.
         digest = image.processed.name_of(image.digest)
         key = image_key(workspace_id, digest, format)
-        size = None if force else find_size(bucket, key)
+        size = None if force else bucket.find_image(key, label)
         if size is None:
             rendered = self.render(image)
             if must_be_complete:
                 check_complete(image, rendered.findings)
-            bucket.put(key, rendered.data, content_type=format.content_type)
+            bucket.put_image(key, rendered.data, label, content_type=format.content_type)
             size, findings = rendered.nbytes, rendered.findings
         else:
             findings = faults(image.plan.compose(image.values, image.all_sources).findings)

@@ -29,6 +29,7 @@ from cwz_web.storage.contract import (
     find_size,
     read_at_most,
 )
+from cwz_web.storage.image_objects import ImageLabel, image_attributes
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 
@@ -71,26 +72,29 @@ def access_object(
         bucket = providers.open(spec)
         match request:
             case PresignedUrlsRequest():
-                return _presign(bucket, request.key)
+                return _presign(bucket, request.key, request.label)
             case ObjectSizeRequest():
                 return ObjectSize(size=find_size(bucket, request.key))
             case ReadObjectRequest():
                 return ObjectBody(body=_read(bucket, request.key))
             case StoreImageRequest():
-                bucket.put(request.key, request.body, content_type=_format(request.key).content_type)
+                attributes = image_attributes(
+                    request.key, request.label, content_type=_format(request.key).content_type
+                )
+                bucket.put_object(request.key, request.body, attributes)
                 return ObjectSize(size=len(request.body))
     except StorageError as error:
         return StorageFailure(message=str(error)[:500], is_temporary=isinstance(error, StorageUnreachableError))
 
 
-def _presign(bucket: Bucket, key: str) -> PresignedUrls:
+def _presign(bucket: Bucket, key: str, label: ImageLabel) -> PresignedUrls:
     """Presign an object's URLs. No request is sent to the storage."""
     get = bucket.presign_get(key, PRESIGNED_SECONDS)
     if "." not in key:  # an upload, which workers only read
         return PresignedUrls(get=get)
-    return PresignedUrls(
-        get=get, put=bucket.presign_put(key, PRESIGNED_SECONDS, content_type=_format(key).content_type)
-    )
+    attributes = image_attributes(key, label, content_type=_format(key).content_type)
+    upload = bucket.presign_upload(key, PRESIGNED_SECONDS, attributes)
+    return PresignedUrls(get=get, put=upload.url, put_headers=dict(upload.headers))
 
 
 def _read(bucket: Bucket, key: str) -> bytes | None:

@@ -32,13 +32,13 @@ from cwz_web.runs.protocol import (
 from cwz_web.storage.contract import (
     BlockedAddressError,
     BucketNotFoundError,
-    ObjectInfo,
     ObjectNotFoundError,
     PermissionDeniedError,
     StorageError,
     StorageThrottledError,
     StorageUnreachableError,
 )
+from cwz_web.storage.image_objects import NO_LABEL, ImageLabel
 from cwz_web.storage.plugins import DelegatedConnection
 
 TIMEOUT = (5, 60)
@@ -73,8 +73,8 @@ class _WebClient:
             "connection_id": connection.connection_id,
         }
 
-    def presign(self, key: str) -> PresignedUrls:
-        return self._send(PresignedUrlsRequest(**self._common, key=key), PresignedUrls)
+    def presign(self, key: str, label: ImageLabel = NO_LABEL) -> PresignedUrls:
+        return self._send(PresignedUrlsRequest(**self._common, key=key, label=label), PresignedUrls)
 
     def size(self, key: str) -> int | None:
         return self._send(ObjectSizeRequest(**self._common, key=key), ObjectSize).size
@@ -82,8 +82,8 @@ class _WebClient:
     def read(self, key: str) -> bytes | None:
         return self._send(ReadObjectRequest(**self._common, key=key), ObjectBody).body
 
-    def store(self, key: str, body: bytes) -> None:
-        self._send(StoreImageRequest(**self._common, key=key, body=body), ObjectSize)
+    def store(self, key: str, body: bytes, label: ImageLabel) -> None:
+        self._send(StoreImageRequest(**self._common, key=key, body=body, label=label), ObjectSize)
 
     def _send(self, request: ObjectRequest, response_type: type[Response]) -> Response:
         response = self._client.access_object(request)
@@ -115,21 +115,18 @@ class RelayedBucket:
             raise ObjectNotFoundError("The storage does not have this object")
         yield body
 
-    def head(self, key: str) -> ObjectInfo:
-        """As in Bucket."""
-        size = self._web.size(key)
-        if size is None:
-            raise ObjectNotFoundError("The storage does not have this object")
-        return ObjectInfo(key, size)
+    def find_image(self, key: str, label: ImageLabel) -> int | None:
+        """As in ImageBucket."""
+        return self._web.size(key)
 
-    def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """As in Bucket; the web application derives the content type from the key."""
+    def put_image(self, key: str, body: bytes, label: ImageLabel, *, content_type: str) -> None:
+        """As in ImageBucket; the web application derives the content type from the key."""
         if len(body) > MAX_IMAGE_BYTES:
             raise StorageError(
                 f"The image is larger than {MAX_IMAGE_BYTES // 1024**2} MB, the limit for storage without presigned"
                 " URLs. Choose a smaller size or a format with more compression"
             )
-        self._web.store(key, body)
+        self._web.store(key, body, label)
 
 
 class PresignedBucket:
@@ -147,7 +144,7 @@ class PresignedBucket:
     ) -> None:
         self._web = _WebClient(client, run_id, connection)
         self._session = outbound.guard(requests.Session())
-        self._put_urls: dict[str, str] = {}
+        self._uploads: dict[str, PresignedUrls] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -164,27 +161,28 @@ class PresignedBucket:
             while part := _read(response, PART_BYTES):
                 yield part
 
-    def head(self, key: str) -> ObjectInfo:
-        """As in Bucket, for an image. One that does not exist can be put afterwards.
+    def find_image(self, key: str, label: ImageLabel) -> int | None:
+        """As in ImageBucket. The URL of an image that does not exist is kept for `put_image`.
 
         A storage without permission to list objects answers 403 for a missing one, so 403 means "missing" here.
         """
-        urls = self._web.presign(key)
-        self._put_urls[key] = urls.put or ""
+        urls = self._web.presign(key, label)
+        self._uploads[key] = urls
         with self._send("GET", urls.get, headers={"Range": "bytes=0-0"}) as response:
             if response.status_code not in (403, 404, 416):
                 _raise_for_status(response)
                 size = response.headers.get("Content-Range", "").rpartition("/")[2]
                 size = size or response.headers.get("Content-Length", "")
                 if size.isdecimal():
-                    del self._put_urls[key]
-                    return ObjectInfo(key, int(size))
-            raise ObjectNotFoundError("The storage does not have this image yet")
+                    del self._uploads[key]
+                    return int(size)
+        return None
 
-    def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """As in Bucket, for an image."""
-        url = self._put_urls.pop(key, None) or self._web.presign(key).put or ""
-        with self._send("PUT", url, body, {"Content-Type": content_type}) as response:
+    def put_image(self, key: str, body: bytes, label: ImageLabel, *, content_type: str) -> None:
+        """As in ImageBucket. The headers are signed with the URL, so the storage refuses others."""
+        urls = self._uploads.pop(key, None) or self._web.presign(key, label)
+        headers = {"Content-Type": content_type, **urls.put_headers}
+        with self._send("PUT", urls.put or "", body, headers) as response:
             _raise_for_status(response)
 
     @contextmanager

@@ -24,6 +24,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import MAX_FINDINGS, Finding
 from cwz_web.imaging.tree_checks import MAX_PROCESSED_PHOTOS
 from cwz_web.runs.missing_photos import OnMissingPhoto
+from cwz_web.storage.image_objects import NO_LABEL, ImageLabel
 from cwz_web.storage.plugins import DelegatedConnection
 from cwz_web.values.formats import FormattedText, ValueFormat
 
@@ -128,9 +129,13 @@ class ObjectMessage(Message):
 
 
 class PresignedUrlsRequest(ObjectMessage):
-    """Request presigned URLs, to read an upload or to store an image. The response is `PresignedUrls`."""
+    """Request presigned URLs, to read an upload or to store an image. The response is `PresignedUrls`.
+
+    `label` is about the image that may be stored.
+    """
 
     type: Literal["presigned_urls"] = "presigned_urls"
+    label: ImageLabel = NO_LABEL
 
 
 class ObjectSizeRequest(ObjectMessage):
@@ -151,13 +156,15 @@ class StoreImageRequest(ObjectMessage):
     type: Literal["store_image"] = "store_image"
     key: Annotated[str, Field(pattern=rf"^{IMAGE_KEY}$")]
     body: Annotated[bytes, Field(max_length=MAX_IMAGE_BYTES)]
+    label: ImageLabel = NO_LABEL
 
 
 class PresignedUrls(Message):
-    """URLs that read an object and, if it is an image, store it."""
+    """URLs that read an object and, if it is an image, store it with exactly these headers."""
 
     get: str
     put: str | None = None
+    put_headers: dict[str, str] = Field(default_factory=dict)
 
 
 class ObjectSize(Message):
@@ -188,7 +195,8 @@ class RunFinished(Message):
 class RenderItem(Message):
     """An image to render: the values of its row, which of them are JSON numbers, and the index of its output.
 
-    `photos` are the photos of an earlier image; if they have not changed, nothing is rendered.
+    `photos` are the photos of an earlier image; if they have not changed, nothing is rendered. `label` is what the
+    image's object says about it.
     """
 
     position: int
@@ -197,6 +205,7 @@ class RenderItem(Message):
     output: int = 0
     photos: tuple[PhotoState, ...] = ()
     attempts: int = 0
+    label: ImageLabel = NO_LABEL
 
 
 class Specification(Message):

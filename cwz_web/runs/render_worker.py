@@ -34,7 +34,8 @@ from cwz_web.runs.protocol import (
     Specification,
     SpecificationRequest,
 )
-from cwz_web.storage.contract import ReadWriteBucket, StorageError, StorageUnreachableError
+from cwz_web.storage.contract import StorageError, StorageUnreachableError
+from cwz_web.storage.image_objects import ImageBucket
 from cwz_web.storage.plugins import DelegatedConnection
 from cwz_web.storage.uploads import Uploads
 
@@ -51,7 +52,7 @@ STORAGE_FAILED = gettext_noop(
 )
 INTERNAL_ERROR = gettext_noop("An internal error occurred. We have recorded it")
 
-BucketOpener = Callable[[DelegatedConnection], ReadWriteBucket]
+BucketOpener = Callable[[DelegatedConnection], ImageBucket]
 
 
 class WebClient(ObjectClient, Protocol):
@@ -120,7 +121,7 @@ class RenderWorker:
     def _buckets(self, run_id: UUID, connections: Sequence[DelegatedConnection]) -> Iterator[BucketOpener]:
         """Open the buckets of a chunk's connections for as long as the block runs."""
         with ExitStack() as stack:
-            buckets: dict[DelegatedConnection, ReadWriteBucket] = {}
+            buckets: dict[DelegatedConnection, ImageBucket] = {}
             for connection in connections:
                 if connection.is_presigned:
                     outbound = self.outbound(connection.hosts)
@@ -231,6 +232,7 @@ class _Chunk:
             self.workspace_id,
             self.open_bucket(self.specification.connections[0]),
             prepared,
+            item.label,
             force=self.specification.force,
             must_be_complete=self.specification.on_missing_photo == OnMissingPhoto.FAIL,
         )

@@ -41,6 +41,7 @@ from cwz_web.runs.protocol import (
 )
 from cwz_web.runs.scheduling import requeue_chunk
 from cwz_web.storage.connections import image_key, list_connections_first
+from cwz_web.storage.image_objects import ImageLabel
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.stored_messages import translate_stored
 from cwz_web.values.formats import ValueFormat, is_json_number, load_formats
@@ -143,6 +144,7 @@ def _render_item(run: Run, item: RunItem, formats: Mapping[str, ValueFormat]) ->
         output=item.output,
         photos=tuple(PhotoState.model_validate(photo) for photo in photos),
         attempts=item.attempts,
+        label=ImageLabel.of(item.key, run.template_version, row_key=item.key if run.feed_id else ""),
     )
 
 

@@ -92,6 +92,7 @@ class Capability(StrEnum):
     PRESIGNED_GET = "presigned-get"
     PRESIGNED_PUT = "presigned-put"
     PUBLIC_URL = "public-url"  # an object has a URL that works without a signature
+    ATTRIBUTES = "attributes"  # objects keep all attributes, and those who fetch them get them as headers
 
 
 class Fields(BaseModel):
@@ -142,27 +143,60 @@ def is_multiline_field(info: FieldInfo) -> bool:
 
 
 @dataclass(frozen=True)
+class ObjectAttributes:
+    """What a storage keeps with an object.
+
+    Args:
+        content_type: Media type.
+        cache_control: The Cache-Control header of the object.
+        content_disposition: The Content-Disposition header of the object, in ASCII.
+        metadata: Names of lower-case letters, digits and hyphens; values in ASCII.
+    """
+
+    content_type: str
+    cache_control: str = ""
+    content_disposition: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The attributes without the metadata, as the headers of a response."""
+        headers = {
+            "Content-Type": self.content_type,
+            "Cache-Control": self.cache_control,
+            "Content-Disposition": self.content_disposition,
+        }
+        return {name: value for name, value in headers.items() if value}
+
+
+@dataclass(frozen=True)
+class PresignedUpload:
+    """A URL that stores an object by an HTTP PUT with exactly these headers."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ObjectInfo:
-    """Metadata of a stored object. `list` guarantees key and size (in bytes), `head` everything."""
+    """Metadata of a stored object. `list` guarantees key and size (in bytes), `head` everything.
+
+    `content_disposition` is that of `put_object`.
+    """
 
     key: str
     size: int
     content_type: str = "application/octet-stream"
     cache_control: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    content_disposition: str = ""
 
 
-class ReadWriteBucket(Protocol):
-    """The part of Bucket that rendering uses."""
+class ReadBucket(Protocol):
+    """The part of Bucket that reads an object."""
 
     def stream(self, key: str) -> Iterator[bytes]:
         """See Bucket.stream."""
-
-    def head(self, key: str) -> ObjectInfo:
-        """See Bucket.head."""
-
-    def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Store an object whose key `head` did not find."""
 
 
 class Bucket(ABC):
@@ -218,6 +252,19 @@ class Bucket(ABC):
     def delete(self, key: str) -> None:
         """Delete an object. A missing object is not an error."""
 
+    def put_object(self, key: str, body: bytes, attributes: ObjectAttributes) -> None:
+        """Store an object with all its attributes, as `put` does. Override it with the capability ATTRIBUTES.
+
+        By default, the Content-Disposition is left out.
+        """
+        self.put(
+            key,
+            body,
+            content_type=attributes.content_type,
+            cache_control=attributes.cache_control,
+            metadata=attributes.metadata,
+        )
+
     def stream(self, key: str) -> Iterator[bytes]:
         """Return an object's bytes in parts. Override it where objects can be large.
 
@@ -238,6 +285,14 @@ class Bucket(ABC):
     def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
         """Return a URL that stores the object by an HTTP PUT with this Content-Type."""
         raise UnsupportedOperationError("presigned uploads")
+
+    def presign_upload(self, key: str, seconds: int, attributes: ObjectAttributes) -> PresignedUpload:
+        """Return a URL that stores the object with all its attributes. Override it with the capability ATTRIBUTES.
+
+        By default, only the Content-Type is stored.
+        """
+        url = self.presign_put(key, seconds, content_type=attributes.content_type)
+        return PresignedUpload(url, {"Content-Type": attributes.content_type})
 
     def public_url(self, key: str) -> str:
         """Return the object's unsigned URL. Whether it is public depends on the bucket's own access rules."""
@@ -319,7 +374,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def read_at_most(bucket: ReadWriteBucket, key: str, max_bytes: int) -> bytes:
+def read_at_most(bucket: ReadBucket, key: str, max_bytes: int) -> bytes:
     """Return an object of limited size.
 
     The bucket is the customer's: anything may have replaced the object.
@@ -339,7 +394,7 @@ def read_at_most(bucket: ReadWriteBucket, key: str, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def find_size(bucket: ReadWriteBucket, key: str) -> int | None:
+def find_size(bucket: Bucket, key: str) -> int | None:
     """Return the size of an object in bytes, or None if it does not exist."""
     try:
         return bucket.head(key).size

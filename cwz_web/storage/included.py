@@ -16,7 +16,9 @@ from cwz_web.storage.contract import (
     BucketContext,
     Fields,
     InvalidSettingsError,
+    ObjectAttributes,
     ObjectInfo,
+    PresignedUpload,
     StorageProvider,
 )
 
@@ -97,6 +99,10 @@ class WorkspaceBucket(Bucket):
             if_absent=if_absent,
         )
 
+    def put_object(self, key: str, body: bytes, attributes: ObjectAttributes) -> None:
+        """See Bucket.put_object."""
+        self._bucket.put_object(self._own(key), body, attributes)
+
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """See Bucket.get."""
         return self._bucket.get(self._own(key), start, length)
@@ -128,6 +134,10 @@ class WorkspaceBucket(Bucket):
     def presign_put(self, key: str, seconds: int, *, content_type: str) -> str:
         """See Bucket.presign_put."""
         return self._bucket.presign_put(self._own(key), seconds, content_type=content_type)
+
+    def presign_upload(self, key: str, seconds: int, attributes: ObjectAttributes) -> PresignedUpload:
+        """See Bucket.presign_upload."""
+        return self._bucket.presign_upload(self._own(key), seconds, attributes)
 
     def public_url(self, key: str) -> str:
         """See Bucket.public_url."""

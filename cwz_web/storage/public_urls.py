@@ -26,7 +26,7 @@ from cwz_web.net.client import (
     check_url,
 )
 from cwz_web.net.guard import OutboundPolicy
-from cwz_web.storage.contract import Bucket, StorageError, StorageProvider
+from cwz_web.storage.contract import Bucket, ObjectAttributes, StorageError, StorageProvider
 
 MAX_BASE_URL_LENGTH = 300
 # An object of a key is never changed: another image has another key.
@@ -42,6 +42,7 @@ PROBE_IMAGE = bytes.fromhex(
     "0000000b4944415478da636000020000050001e9fadcd80000000049454e44ae426082"
 )
 MAX_PORT = 65535
+PROBE_ATTRIBUTES = ObjectAttributes(PNG, CACHE_CONTROL, 'inline; filename="connection-test.png"', {"probe": "true"})
 _PORTS = {"https": 443, "http": 80}
 # What a path may have without percent-encoding (RFC 3986), which parsers do not normalize in the same way.
 _PATH_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@")
@@ -125,7 +126,7 @@ class PublicAccess:
         """
         key = f"{workspace_id}/images/probe-{secrets.token_hex(8)}.png"
         try:
-            bucket.put(key, PROBE_IMAGE, content_type=PNG, cache_control=CACHE_CONTROL)
+            bucket.put_object(key, PROBE_IMAGE, PROBE_ATTRIBUTES)
             self._compare(self._fetch(public_url(self.base_url, key)))
         finally:
             bucket.delete(key)

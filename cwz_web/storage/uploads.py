@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cwz_web.i18n import gettext
 from cwz_web.storage.connections import upload_key
-from cwz_web.storage.contract import ObjectNotFoundError, ReadWriteBucket, StorageError, read_at_most
+from cwz_web.storage.contract import ObjectNotFoundError, ReadBucket, StorageError, read_at_most
 from cwz_web.storage.plugins import ConnectionSpec, DelegatedConnection
 
 
@@ -23,7 +23,7 @@ class Uploads:
 
     workspace_id: UUID
     connections: Sequence[ConnectionSpec | DelegatedConnection]
-    open_bucket: Callable[[Any], ReadWriteBucket]
+    open_bucket: Callable[[Any], ReadBucket]
 
     def get(self, digest: str, max_bytes: int) -> bytes:
         """Return the upload of a SHA-256 digest.

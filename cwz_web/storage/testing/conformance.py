@@ -26,7 +26,9 @@ from cwz_web.storage.contract import (
     Capability,
     InvalidCredentialsError,
     InvalidSettingsError,
+    ObjectAttributes,
     ObjectExistsError,
+    ObjectInfo,
     ObjectNotFoundError,
     PermissionDeniedError,
     StorageError,
@@ -55,6 +57,12 @@ FAILURES: dict[str, type[StorageError]] = {
     "down": StorageUnreachableError,
 }
 MAX_SHOWN = 200
+ATTRIBUTES = ObjectAttributes(
+    content_type=PNG,
+    cache_control="public, max-age=31536000, immutable",
+    content_disposition="inline; filename=\"Cup 1.png\"; filename*=UTF-8''T%C3%A4sse%201.png",
+    metadata={"row-key": "T%C3%A4sse/1", "template-version": "3"},
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,15 @@ def expect_error(operation: str, expected: type[Exception]) -> Iterator[list[Exc
 def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text):,} characters)"
+
+
+def expect_attributes(operation: str, setup: ProviderSetup, info: ObjectInfo) -> None:
+    """Fail unless an object has ATTRIBUTES, or only the content type without the capability."""
+    expect(f"head after {operation}: content_type", ATTRIBUTES.content_type, info.content_type)
+    if setup.supports(Capability.ATTRIBUTES):
+        expect(f"head after {operation}: cache_control", ATTRIBUTES.cache_control, info.cache_control)
+        expect(f"head after {operation}: content_disposition", ATTRIBUTES.content_disposition, info.content_disposition)
+        expect(f"head after {operation}: metadata", dict(ATTRIBUTES.metadata), dict(info.metadata))
 
 
 class ProviderConformance:
@@ -213,6 +230,37 @@ class ProviderConformance:
             response = session.put(url, data=b"uploaded", headers={"Content-Type": PNG}, timeout=10)
         assert response.ok, f"PUT to a presigned URL: expected a status of 2xx, got {response.status_code}"
         expect("get after a presigned PUT", b"uploaded", bucket.get(f"{folder}/a"))
+
+    def test_put_object(self, provider_setup: ProviderSetup, bucket: Bucket, folder: str) -> None:
+        bucket.put_object(f"{folder}/a.png", b"image", ATTRIBUTES)
+        expect("get after put_object", b"image", bucket.get(f"{folder}/a.png"))
+        expect_attributes("put_object", provider_setup, bucket.head(f"{folder}/a.png"))
+        bucket.put_object(f"{folder}/a.png", b"second", ObjectAttributes("text/plain"))
+        expect("get after a second put_object", b"second", bucket.get(f"{folder}/a.png"))
+        info = bucket.head(f"{folder}/a.png")
+        found = info.content_type, info.cache_control, info.content_disposition, dict(info.metadata)
+        expect("head after a second put_object", ("text/plain", "", "", {}), found)
+
+    def test_attributes_are_sent_as_headers(self, provider_setup: ProviderSetup, bucket: Bucket, folder: str) -> None:
+        if not {Capability.ATTRIBUTES, Capability.PRESIGNED_GET} <= provider_setup.provider.capabilities:
+            pytest.skip("ATTRIBUTES and PRESIGNED_GET are not both declared")
+        bucket.put_object(f"{folder}/a.png", b"image", ATTRIBUTES)
+        with provider_setup.worker_session() as session:
+            response = session.get(bucket.presign_get(f"{folder}/a.png", 60), timeout=10)
+        sent = {name: response.headers.get(name, "") for name in ATTRIBUTES.headers}
+        expect("headers of an object with attributes", ATTRIBUTES.headers, sent)
+
+    def test_presigned_upload(self, provider_setup: ProviderSetup, bucket: Bucket, folder: str) -> None:
+        if not provider_setup.supports(Capability.PRESIGNED_PUT):
+            with expect_error("presign_upload, which is not declared", UnsupportedOperationError):
+                bucket.presign_upload(f"{folder}/a", 60, ATTRIBUTES)
+            return
+        upload = bucket.presign_upload(f"{folder}/a", 60, ATTRIBUTES)
+        with provider_setup.worker_session() as session:
+            response = session.put(upload.url, data=b"uploaded", headers=dict(upload.headers), timeout=10)
+        assert response.ok, f"PUT to a presigned upload: expected a status of 2xx, got {response.status_code}"
+        expect("get after a presigned upload", b"uploaded", bucket.get(f"{folder}/a"))
+        expect_attributes("presign_upload", provider_setup, bucket.head(f"{folder}/a"))
 
     def test_presigned_url_holds_expiry_and_signature(
         self, provider_setup: ProviderSetup, bucket: Bucket, folder: str

@@ -28,10 +28,12 @@ from cwz_web.storage import (
     BucketNotFoundError,
     ClockSkewError,
     InvalidCredentialsError,
+    ObjectAttributes,
     ObjectInfo,
     ObjectNotFoundError,
     OutboundPolicy,
     PermissionDeniedError,
+    PresignedUpload,
     StorageError,
     StorageUnreachableError,
     check_key,
@@ -93,17 +95,32 @@ class GcsBucket(Bucket):
         if_absent: bool = False,
     ) -> None:
         """Send one request for bytes, and a resumable upload for a file."""
+        attributes = ObjectAttributes(content_type, cache_control, metadata=metadata or {})
+        self._upload(key, body, attributes, **({"if_generation_match": 0} if if_absent else {}))
+
+    def put_object(self, key: str, body: bytes, attributes: ObjectAttributes) -> None:
+        """Send one request."""
+        self._upload(key, body, attributes)
+
+    def _upload(self, key: str, body: bytes | BinaryIO, attributes: ObjectAttributes, **condition: int) -> None:
         blob = self._blob(key)
-        blob.metadata = dict(metadata or {})
-        if cache_control:
-            blob.cache_control = cache_control
-        condition = {"if_generation_match": 0} if if_absent else {}
+        blob.metadata = dict(attributes.metadata)
+        if attributes.cache_control:
+            blob.cache_control = attributes.cache_control
+        if attributes.content_disposition:
+            blob.content_disposition = attributes.content_disposition
         file = io.BytesIO(body) if isinstance(body, bytes) else body
         size = len(body) if isinstance(body, bytes) else None
         blob.chunk_size = None if isinstance(body, bytes) else PART_BYTES
         with _storage_errors():
             blob.upload_from_file(
-                file, size=size, content_type=content_type, timeout=TIMEOUT, retry=None, checksum=None, **condition
+                file,
+                size=size,
+                content_type=attributes.content_type,
+                timeout=TIMEOUT,
+                retry=None,
+                checksum=None,
+                **condition,
             )
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
@@ -133,7 +150,14 @@ class GcsBucket(Bucket):
         blob = self._blob(key)
         with _storage_errors():
             blob.reload(timeout=TIMEOUT, retry=None)
-        return ObjectInfo(key, blob.size, blob.content_type or "", blob.cache_control or "", blob.metadata or {})
+        return ObjectInfo(
+            key,
+            blob.size,
+            blob.content_type or "",
+            blob.cache_control or "",
+            blob.metadata or {},
+            blob.content_disposition or "",
+        )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """List the objects page by page."""
@@ -160,11 +184,16 @@ class GcsBucket(Bucket):
         """Return a presigned URL (V4) for PUT."""
         return self._presign(key, seconds, method="PUT", content_type=content_type)
 
+    def presign_upload(self, key: str, seconds: int, attributes: ObjectAttributes) -> PresignedUpload:
+        """Return a presigned URL (V4) for PUT whose signature includes the headers of the attributes."""
+        headers = attributes.headers | {f"x-goog-meta-{name}": value for name, value in attributes.metadata.items()}
+        return PresignedUpload(self._presign(key, seconds, method="PUT", headers=dict(headers)), headers)
+
     def public_url(self, key: str) -> str:
         """Return the object's URL at storage.googleapis.com."""
         return str(self._blob(key).public_url)
 
-    def _presign(self, key: str, seconds: int, **options: str) -> str:
+    def _presign(self, key: str, seconds: int, **options: Any) -> str:
         url = self._blob(key).generate_signed_url(
             version="v4",
             expiration=timedelta(seconds=seconds),

@@ -18,6 +18,7 @@ from cwz_web.storage import (
     Capability,
     Fields,
     InvalidSettingsError,
+    ObjectAttributes,
     ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
@@ -88,6 +89,13 @@ class LocalBucket(Bucket):
                 self._publish(partial, path, values, if_absent)
             finally:
                 partial.unlink(missing_ok=True)
+
+    def put_object(self, key: str, body: bytes, attributes: ObjectAttributes) -> None:
+        """Write a file without its attributes, but the content type: the application sends the headers of its images.
+
+        Each image would have a second file for them.
+        """
+        self.put(key, body, content_type=attributes.content_type)
 
     def _publish(self, partial: Path, path: Path, values: dict[str, Any], if_absent: bool) -> None:
         metadata_path = path.with_name(f"{METADATA}{path.name}")

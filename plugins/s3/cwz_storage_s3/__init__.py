@@ -14,7 +14,13 @@ BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 S3_CAPABILITIES = frozenset(
-    {Capability.RANGE, Capability.MULTIPART, Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}
+    {
+        Capability.RANGE,
+        Capability.MULTIPART,
+        Capability.PRESIGNED_GET,
+        Capability.PRESIGNED_PUT,
+        Capability.ATTRIBUTES,
+    }
 )
 
 

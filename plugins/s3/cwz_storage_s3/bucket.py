@@ -28,11 +28,13 @@ from cwz_web.storage import (
     ClockSkewError,
     InvalidCredentialsError,
     InvalidSettingsError,
+    ObjectAttributes,
     ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
     OutboundPolicy,
     PermissionDeniedError,
+    PresignedUpload,
     StorageError,
     StorageThrottledError,
     StorageUnreachableError,
@@ -168,9 +170,7 @@ class S3Bucket(Bucket):
         if_absent: bool = False,
     ) -> None:
         """Send one request for a body of one part, and a multipart upload for a larger one."""
-        params: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata or {})}
-        if cache_control:
-            params["CacheControl"] = cache_control
+        params = _attribute_params(ObjectAttributes(content_type, cache_control, metadata=metadata or {}))
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         first = body if isinstance(body, bytes) else body.read(PART_BYTES)
         with _storage_errors():
@@ -178,6 +178,11 @@ class S3Bucket(Bucket):
                 self._client.put_object(**self._params(key), Body=first, **params, **condition)
             else:
                 self._put_parts(key, first, body, params, condition)
+
+    def put_object(self, key: str, body: bytes, attributes: ObjectAttributes) -> None:
+        """Send one request."""
+        with _storage_errors():
+            self._client.put_object(**self._params(key), Body=body, **_attribute_params(attributes))
 
     def _put_parts(
         self, key: str, first: bytes, rest: BinaryIO, params: dict[str, Any], condition: dict[str, str]
@@ -241,6 +246,7 @@ class S3Bucket(Bucket):
             found.get("ContentType", ""),
             found.get("CacheControl", ""),
             found.get("Metadata", {}),
+            found.get("ContentDisposition", ""),
         )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -278,8 +284,27 @@ class S3Bucket(Bucket):
             params = self._params(key) | {"ContentType": content_type}
             return str(self._client.generate_presigned_url("put_object", Params=params, ExpiresIn=seconds))
 
+    def presign_upload(self, key: str, seconds: int, attributes: ObjectAttributes) -> PresignedUpload:
+        """Return a presigned URL for PUT whose signature includes the headers of the attributes."""
+        params = self._params(key) | _attribute_params(attributes)
+        headers = attributes.headers | {f"x-amz-meta-{name}": value for name, value in attributes.metadata.items()}
+        with _storage_errors():
+            url = self._client.generate_presigned_url("put_object", Params=params, ExpiresIn=seconds)
+        return PresignedUpload(str(url), headers)
+
     def _params(self, key: str) -> dict[str, str]:
         return {"Bucket": self._name, "Key": check_key(key)}
+
+
+def _attribute_params(attributes: ObjectAttributes) -> dict[str, Any]:
+    """Return the attributes as the parameters of a request; empty ones are left out."""
+    params = {
+        "ContentType": attributes.content_type,
+        "CacheControl": attributes.cache_control,
+        "ContentDisposition": attributes.content_disposition,
+        "Metadata": dict(attributes.metadata),
+    }
+    return {name: value for name, value in params.items() if value}
 
 
 class _GuardedSession(URLLib3Session):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import httpx
@@ -51,6 +52,7 @@ from cwz_web.storage.contract import (
     StorageUnreachableError,
     read_at_most,
 )
+from cwz_web.storage.image_objects import NO_LABEL, ImageLabel
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import DelegatedConnection, ProviderRegistry
 from cwz_web.workspaces.models import Workspace
@@ -152,6 +154,38 @@ def test_worker_without_credentials_stores_images(shop: Shop) -> None:
     for secret in (SECRET, shop.connection.spec.encrypted_credentials, BUCKET + '"'):
         assert secret not in shop.web.sent
     assert "X-Amz-Signature" in shop.web.sent
+
+
+def test_objects_have_headers_and_metadata_with_the_key_of_their_row(shop: Shop) -> None:
+    run = shop.render(shop.run("sku,title\nTässe/1,One\n".encode()))
+    assert run.done == 1
+    [stored] = shop.bucket.list(f"{shop.space.id}/images/")
+    info = shop.bucket.head(stored.key)
+    assert info.cache_control == "public, max-age=31536000, immutable"
+    assert info.content_disposition == "inline; filename=\"Tasse-1.jpg\"; filename*=UTF-8''T%C3%A4sse-1.jpg"
+    digest = stored.key.rpartition("/")[2].removesuffix(".jpg")
+    assert info.metadata == {"digest": digest, "row-key": "T%C3%A4sse/1", "template-version": "1"}
+
+
+def test_label_of_an_image_cannot_add_headers(shop: Shop) -> None:
+    run = shop.run(b"sku,title\n1,One\n")
+    label = ImageLabel(
+        name='a"\r\nX-Evil: 1\r\n\r\n<script>', row_key="b\r\nx-amz-acl: public-read", template_version=2
+    )
+    urls = shop.web.access_object(shop.urls_request(run, label=label))
+    assert isinstance(urls, PresignedUrls)
+    assert set(urls.put_headers) == {
+        "Content-Type",
+        "Cache-Control",
+        "Content-Disposition",
+        "x-amz-meta-digest",
+        "x-amz-meta-row-key",
+        "x-amz-meta-template-version",
+    }
+    assert all(value.isascii() and value.isprintable() for value in urls.put_headers.values())
+    assert urls.put is not None
+    signed = parse_qs(urlsplit(urls.put).query)["X-Amz-SignedHeaders"][0].split(";")
+    assert set(signed) == {"host", *map(str.lower, urls.put_headers)}, "the storage refuses other headers"
 
 
 def test_stored_image_is_not_rendered_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,10 +318,9 @@ def test_status_of_a_put_becomes_a_storage_error(status: int, kind: type[Storage
         fixed_response_server(status, "<Error/>") as address,
         presigned_bucket(nowhere, store=address) as bucket,
     ):
-        with pytest.raises(ObjectNotFoundError):
-            bucket.head(KEY_OF_IMAGE)
+        assert bucket.find_image(KEY_OF_IMAGE, NO_LABEL) is None
         with pytest.raises(StorageError) as caught:
-            bucket.put(KEY_OF_IMAGE, b"image", content_type=IMAGE)
+            bucket.put_image(KEY_OF_IMAGE, b"image", NO_LABEL, content_type=IMAGE)
     assert type(caught.value) is kind
 
 
@@ -331,9 +364,9 @@ def test_urls_outside_the_hosts_or_inside_the_network_are_blocked(url: str) -> N
         with pytest.raises(BlockedAddressError):
             list(bucket.stream(KEY_OF_IMAGE))
         with pytest.raises(BlockedAddressError):
-            bucket.head(KEY_OF_IMAGE)
+            bucket.find_image(KEY_OF_IMAGE, NO_LABEL)
         with pytest.raises(BlockedAddressError):
-            bucket.put(KEY_OF_IMAGE, b"", content_type=IMAGE)
+            bucket.put_image(KEY_OF_IMAGE, b"", NO_LABEL, content_type=IMAGE)
 
 
 def test_storage_failures_become_storage_errors() -> None:
@@ -439,11 +472,7 @@ def presigned_bucket(address: str, path: str = "/", store: str = "") -> Presigne
 def test_head_requests_the_first_byte(http_server: Any, status: int, headers: dict[str, str], size: int | None) -> None:
     http_server.paths["/image"] = (status, headers, b"an image")
     with presigned_bucket(http_server.url(""), "/image") as bucket:
-        if size is None:
-            with pytest.raises(ObjectNotFoundError):
-                bucket.head(KEY_OF_IMAGE)
-        else:
-            assert bucket.head(KEY_OF_IMAGE).size == size
+        assert bucket.find_image(KEY_OF_IMAGE, NO_LABEL) == size
 
 
 def test_large_object_is_streamed_in_parts(http_server: Any) -> None:
@@ -491,9 +520,8 @@ def test_images_of_a_chunk_reuse_the_connection() -> None:
     with presigned_bucket(f"http://127.0.0.1:{server.server_port}") as bucket:
         for number in range(5):
             key = image_key(UUID(int=1), f"{number:064x}", "jpg")
-            with pytest.raises(ObjectNotFoundError):
-                bucket.head(key)
-            bucket.put(key, b"image", content_type=IMAGE)
+            assert bucket.find_image(key, NO_LABEL) is None
+            bucket.put_image(key, b"image", NO_LABEL, content_type=IMAGE)
     server.shutdown()
     server.server_close()
     thread.join()

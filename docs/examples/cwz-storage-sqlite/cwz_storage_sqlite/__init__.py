@@ -16,6 +16,7 @@ from cwz_web.storage import (
     Fields,
     InvalidCredentialsError,
     InvalidSettingsError,
+    ObjectAttributes,
     ObjectExistsError,
     ObjectInfo,
     ObjectNotFoundError,
@@ -25,7 +26,8 @@ from cwz_web.storage import (
     hookimpl,
 )
 
-TABLE = "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, body BLOB, content_type, cache_control, metadata)"
+COLUMNS = "content_type, cache_control, metadata, content_disposition"
+TABLE = f"CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, body BLOB, {COLUMNS})"
 
 
 class Settings(Fields):
@@ -41,7 +43,7 @@ class SqliteProvider(StorageProvider[Settings, Credentials]):
     name = "sqlite"
     label = "SQLite file"
     icon = "database"
-    capabilities = frozenset({Capability.RANGE})
+    capabilities = frozenset({Capability.RANGE, Capability.ATTRIBUTES})
     settings_model = Settings
     credentials_model = Credentials
 
@@ -67,19 +69,25 @@ class SqliteBucket(Bucket):
         if_absent: bool = False,
     ) -> None:
         data = body if isinstance(body, bytes) else body.read()
-        row = (check_key(key), data, content_type, cache_control, json.dumps(dict(metadata or {})))
+        attributes = ObjectAttributes(content_type, cache_control, metadata=metadata or {})
+        self._insert("INSERT" if if_absent else "INSERT OR REPLACE", key, data, attributes)
+
+    def put_object(self, key: str, body: bytes, attributes: ObjectAttributes) -> None:
+        self._insert("INSERT OR REPLACE", key, body, attributes)
+
+    def _insert(self, command: str, key: str, data: bytes, attributes: ObjectAttributes) -> None:
+        metadata = json.dumps(dict(attributes.metadata))
+        values = (attributes.content_type, attributes.cache_control, metadata, attributes.content_disposition)
         with self._database() as db:
-            db.execute(f"INSERT {'' if if_absent else 'OR REPLACE'} INTO objects VALUES (?, ?, ?, ?, ?)", row)
+            db.execute(f"{command} INTO objects VALUES (?, ?, ?, ?, ?, ?)", (check_key(key), data, *values))
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         body: bytes = self._row(key, "body")[0]
         return body[start:] if length is None else body[start : start + length]
 
     def head(self, key: str) -> ObjectInfo:
-        size, content_type, cache_control, metadata = self._row(
-            key, "length(body), content_type, cache_control, metadata"
-        )
-        return ObjectInfo(key, size, content_type, cache_control, json.loads(metadata))
+        size, content_type, cache_control, metadata, disposition = self._row(key, f"length(body), {COLUMNS}")
+        return ObjectInfo(key, size, content_type, cache_control, json.loads(metadata), disposition)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         query = "SELECT key, length(body) FROM objects WHERE substr(key, 1, ?) = ? ORDER BY key"
