@@ -137,7 +137,8 @@ def list_waiting(db: Session, campaign: Campaign) -> list[Publication]:
 def create_publications(db: Session, campaign: Campaign, phases: Sequence[Phase]) -> list[Publication]:
     """Create a publication for each phase that differs from what is public before it.
 
-    Those that wait are discarded, unless they are the same. Returns the new ones.
+    Those that wait are discarded, unless they are the same. What was approved for a later phase stays until another
+    publication is approved for it, so that a window ends in any case. Returns the new ones.
     """
     now = datetime.now(UTC)
     # What waits for a decision since its phase has begun is that of the current phase.
@@ -145,7 +146,9 @@ def create_publications(db: Session, campaign: Campaign, phases: Sequence[Phase]
         (each.timeline, tuple(each.designs), each.publish_at if (each.publish_at or now) > now else None): each
         for each in list_waiting(db, campaign)
     }
-    kept, created = [], []
+    kept: list[UUID] = []
+    created: list[Publication] = []
+    undecided: set[datetime | None] = set()
     base = get_public(db, campaign)
     for phase in phases:
         key = (campaign.timeline, phase.designs, phase.begin)
@@ -157,9 +160,12 @@ def create_publications(db: Session, campaign: Campaign, phases: Sequence[Phase]
             publication = _create(db, campaign, phase, base)
             created.append(publication)
         kept.append(publication.id)
+        if publication.state != PublicationState.SCHEDULED:
+            undecided.add(phase.begin)
         base = publication
-    for publication in waiting.values():
-        if publication.id not in kept:
+    for (_, _, begin), publication in waiting.items():
+        is_approved = publication.state == PublicationState.SCHEDULED and begin is not None
+        if publication.id not in kept and not (is_approved and begin in undecided):
             publication.state = PublicationState.DISCARDED
     db.flush()
     return created
@@ -254,10 +260,25 @@ def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -
     names = ("rows", "new", "changed", "removed", "kept", "missing", "findings")
     counts = {name: getattr(publication, name) for name in names}
     reasons = find_reasons(policy, counts, is_first=publication.base_id is None, unclear=unclear)
+    if _is_approved_already(db, campaign, publication):
+        reasons = []
     if not campaign.is_active and PAUSED in publication.reasons:
         reasons.append(Reason(code="paused"))
     publication.reasons = [reason.model_dump() for reason in reasons]
     publication.state = PublicationState.HELD if reasons else PublicationState.SCHEDULED
+
+
+def _is_approved_already(db: Session, campaign: Campaign, publication: Publication) -> bool:
+    """Return whether a publication shows the same as the public one, or as one that is scheduled."""
+    public = get_public(db, campaign)
+    approved = [each for each in list_waiting(db, campaign) if each.state == PublicationState.SCHEDULED]
+    approved += [public] if public else []
+    is_unchanged = not (publication.new or publication.changed or publication.removed or publication.updated)
+    return any(_shows_same(publication, each) or (is_unchanged and publication.base_id == each.id) for each in approved)
+
+
+def _shows_same(one: Publication, other: Publication) -> bool:
+    return (one.timeline, one.designs) == (other.timeline, other.designs)
 
 
 def hold_scheduled(db: Session, campaign: Campaign) -> list[Publication]:
@@ -321,8 +342,21 @@ def approve(db: Session, campaign: Campaign, publication: Publication, account_i
         db.flush()
         return False
     publication.state = PublicationState.SCHEDULED
+    _schedule_same(db, campaign, publication)
+    for waiting in list_waiting(db, campaign):
+        if waiting.publish_at == publication.publish_at and waiting.number < publication.number:
+            waiting.state = PublicationState.DISCARDED
     db.flush()
     return True
+
+
+def _schedule_same(db: Session, campaign: Campaign, approved: Publication) -> None:
+    """Schedule what shows the same as an approved publication at a later time, such as at the end of a window."""
+    now = datetime.now(UTC)
+    for waiting in list_waiting(db, campaign):
+        is_held = waiting.state == PublicationState.HELD and PAUSED not in waiting.reasons
+        if is_held and waiting.publish_at and waiting.publish_at > now and _shows_same(waiting, approved):
+            waiting.state = PublicationState.SCHEDULED
 
 
 def discard(db: Session, campaign: Campaign, publication: Publication) -> None:
@@ -334,7 +368,7 @@ def discard(db: Session, campaign: Campaign, publication: Publication) -> None:
 
 
 def publish(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None = None) -> None:
-    """Make a publication public, and discard what waits for its phase or an earlier one, in the caller's transaction.
+    """Make a publication public, and discard what waits for an earlier phase, in the caller's transaction.
 
     Args:
         db: the caller's transaction.
@@ -354,10 +388,15 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
     publication.published_at, publication.published_by = datetime.now(UTC), account_id
     campaign.public_id = publication.id
     db.flush()
-    # What still waits for this phase or an earlier one must not replace it later.
+    # What still waits for an earlier phase must not replace it later. What is newer for this phase is compared with it.
+    begin = publication.publish_at or EARLIEST
     for waiting in list_waiting(db, campaign):
-        if (waiting.publish_at or EARLIEST) <= (publication.publish_at or EARLIEST):
+        waiting_begin = waiting.publish_at or EARLIEST
+        if waiting_begin < begin or (waiting_begin == begin and waiting.number < publication.number):
             waiting.state = PublicationState.DISCARDED
+        elif waiting_begin == begin and waiting.state == PublicationState.HELD:
+            waiting.state, waiting.approvals = PublicationState.PREPARING, []
+    _schedule_same(db, campaign, publication)
     db.flush()
 
 

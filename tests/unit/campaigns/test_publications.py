@@ -109,6 +109,11 @@ class Setting:
             campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
             publish(db, campaign, db.merge(publication))
 
+    def approve(self, publication: Publication) -> None:
+        with self.make.database.transaction(self.space.id) as db:
+            campaign = db.get_one(Campaign, (self.space.id, self.campaign.id))
+            approve(db, campaign, db.get_one(Publication, (self.space.id, publication.id)), self.space.id)
+
     def changes(self, publication: Publication) -> dict[str, PublicationChange]:
         with self.make.database.transaction(self.space.id) as db:
             changes = select(PublicationChange).where(
@@ -223,6 +228,73 @@ def test_publication_of_a_later_phase_discards_what_waits_for_an_earlier_one(mak
         begin.number: PublicationState.PUBLISHED,
         end.number: PublicationState.HELD,
     }
+
+
+def test_what_shows_the_same_as_an_approved_publication_needs_no_decision(make: Factory) -> None:
+    now = datetime.now(UTC)
+    setting = Setting(make, window=Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2)), is_active=True)
+    setting.settle()
+    _, begin, current = setting.publications()
+    setting.approve(current)
+    states = [each.state for each in setting.publications()]
+    assert states == [PublicationState.SCHEDULED, PublicationState.HELD, PublicationState.SCHEDULED]
+    assert setting.settle() == 0
+    assert setting.campaign.public_id == current.id
+    setting.approve(begin)
+    assert [each.state for each in setting.publications()[:2]] == [PublicationState.SCHEDULED] * 2
+
+
+def test_window_that_goes_back_to_what_is_public_needs_no_decision(make: Factory) -> None:
+    setting = Setting(make, is_active=True)
+    setting.settle()
+    setting.publish(setting.publications()[0])
+    now = datetime.now(UTC)
+    window = Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2))
+    with make.database.transaction(setting.space.id) as db:
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        sale = Design(number=4, template=setting.templates[0].id, mapping={"title": "brand", "image": ""})
+        rule = DesignRule(number=4, name="Sale", window=window, designs=[sale])
+        save_rules(db, campaign, [rule, *campaign.design_rules])
+        request_publication(db, campaign)
+    setting.settle()
+    end, begin, current, _ = setting.publications()
+    assert (current.state, current.changed) == (PublicationState.PUBLISHED, 0), "readers see nothing else"
+    assert (end.publish_at, end.state, end.reasons) == (window.end, PublicationState.SCHEDULED, [])
+    assert (begin.publish_at, begin.state) == (window.begin, PublicationState.HELD)
+
+
+def test_approved_end_of_a_window_stays_until_another_one_is_approved(make: Factory) -> None:
+    now = datetime.now(UTC)
+    setting = Setting(make, window=Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2)), is_active=True)
+    setting.settle()
+    end, begin, current = setting.publications()
+    setting.approve(current)
+    setting.approve(begin)
+    setting.import_rows(ROWS.replace(b"Red", b"Rose"))
+    assert setting.settle() == 2  # in both designs
+    new_end, new_begin, new_current = setting.publications()[:3]
+    states = {each.number: each.state for each in setting.publications()}
+    assert states == {
+        current.number: PublicationState.PUBLISHED,
+        **dict.fromkeys((begin.number, end.number), PublicationState.SCHEDULED),
+        **dict.fromkeys((new_current.number, new_begin.number, new_end.number), PublicationState.HELD),
+    }
+    setting.approve(new_begin)
+    states = {each.number: each.state for each in setting.publications()}
+    assert (states[begin.number], states[new_begin.number]) == (PublicationState.DISCARDED, PublicationState.SCHEDULED)
+    assert (states[end.number], states[new_end.number]) == (PublicationState.SCHEDULED, PublicationState.HELD)
+    with make.database.transaction(setting.space.id) as db:  # two hours pass, and no member looks at the newer one
+        campaign = db.get_one(Campaign, (setting.space.id, setting.campaign.id))
+        past = Window(begin=now - timedelta(hours=1), end=now - timedelta(minutes=1))
+        campaign.rules = [setting.rule(1, "Acme", 'brand == "Acme"', past).model_dump(mode="json"), *campaign.rules[1:]]
+        for each in list_publications(db, campaign):
+            each.publish_at = past.end if each.publish_at == end.publish_at else each.publish_at and past.begin
+    assert setting.settle() == 0
+    assert setting.campaign.public_id == end.id
+    waiting = setting.make.reload(new_end)
+    assert (waiting.state, waiting.base_id) == (PublicationState.HELD, end.id)
+    assert (waiting.changed, waiting.unchanged) == (1, 3)
+    assert setting.make.reload(new_current).state == PublicationState.DISCARDED
 
 
 def decision(verdict: Verdict, **rows: Any) -> Decision:
@@ -462,7 +534,7 @@ def test_window_that_begins_publishes_what_was_approved_for_it(make: Factory, is
     assert setting.settle() == 0
     states = {each.id: each.state for each in setting.publications()}
     assert states == {
-        end.id: PublicationState.HELD,
+        end.id: PublicationState.SCHEDULED,  # it shows what was public before the window
         begin.id: PublicationState.PUBLISHED if is_approved else PublicationState.HELD,
         current.id: PublicationState.PUBLISHED,
     }
