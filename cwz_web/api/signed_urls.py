@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from cwz_web.api.on_demand import OnDemandRendering, add_findings, cacheable_response
 from cwz_web.api.request_body import problems_with
 from cwz_web.campaigns.models import Campaign
-from cwz_web.campaigns.output_feed import version_of_campaign, write_campaign_feed
 from cwz_web.campaigns.publications import get_public
+from cwz_web.channels.campaign_feed import version_of_campaign, write_campaign_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import read_image

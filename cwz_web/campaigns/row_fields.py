@@ -85,7 +85,15 @@ class RowField:
             values: those of its sources, as JSON; None where the row has none.
             today: the day on which the rules are evaluated, in the campaign's time zone.
         """
-        texts = [load_cell(value) for value in values]
+        return self.read_texts([load_cell(value) for value in values], today)
+
+    def read_texts(self, texts: Sequence[str], today: date) -> FieldValue | Unclear:
+        """Return the field's value for a row.
+
+        Args:
+            texts: the values of its sources; "" where the row has none.
+            today: the day in the campaign's time zone.
+        """
         if self.is_of_time:
             return float((today - datetime.fromisoformat(texts[0]).astimezone(self.zone).date()).days)
         formatted = [with_format(text, self.format) for text in texts]

@@ -36,10 +36,12 @@ class ValueKind(StrEnum):
     PRICE = "price"  # 19.99 EUR
     NUMBER = "number"  # 19.99
     INTEGER = "integer"
+    DATE = "date"  # ISO 8601, without a time
     DATE_TIME = "date_time"  # ISO 8601
     DATE_RANGE = "date_range"  # two of them with a slash between
     BOOLEAN = "boolean"
     CHOICE = "choice"  # one of the field's `choices`
+    AVAILABILITY = "availability"  # the same; a number of pieces is the first choice, 0 the second one
     GTIN = "gtin"  # with a valid check digit
 
 
@@ -51,9 +53,12 @@ class ChannelField:
         name: as the platform writes it, such as `shipping(country:price)` or `image[0].url`.
         kind: how it wants the value.
         is_required: whether it refuses a row without a value.
+        is_unique: whether it identifies a row, so that two rows cannot have the same value.
         max_length: how many characters it takes.
+        can_be_cut: whether a longer text is cut between words; otherwise the value is left out.
         choices: its values for a choice, each with other texts of feeds that mean the same.
         aliases: other names of columns of feeds that hold the value, compared without case and punctuation.
+        below: the field of a higher amount: a value that is not lower is left out.
         default: the value of rows without one, if the preset knows it.
         help_text: what it is for, in English, marked for translation; "" for names that say so.
     """
@@ -61,9 +66,12 @@ class ChannelField:
     name: str
     kind: ValueKind = ValueKind.TEXT
     is_required: bool = False
+    is_unique: bool = False
     max_length: int | None = None
+    can_be_cut: bool = False
     choices: Mapping[str, tuple[str, ...]] | None = None
     aliases: tuple[str, ...] = ()
+    below: str = ""
     default: str = ""
     help_text: str = ""
 
@@ -128,14 +136,16 @@ class ImageField(ChannelField):
 
     Attributes:
         rules: what the platform wants of it.
-        tag: a further field and its value, which say what the image is for; None without.
+        tags: further fields with their values, which say what the image is for.
         max_images: how many URLs it takes, with commas between.
+        takes_photo: whether it takes the original photo of a row that shows it in the place of a design.
     """
 
     kind: ValueKind = ValueKind.URL
     rules: ImageRules = ImageRules()
-    tag: tuple[str, str] | None = None
+    tags: tuple[tuple[str, str], ...] = ()
     max_images: int = 1
+    takes_photo: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,10 @@ class Preset:
         xml: how its XML is built.
         specifications: the sources of its facts.
         max_rows, max_bytes: how much a file may have; None if the platform says nothing.
+        booleans: how it writes true and false.
+        offset_has_colon: whether it writes the offset of a time as +01:00, and not as +0100.
+        is_quoted: whether cells of its text files can be quoted; if not, tabs and line breaks become blanks.
+        keeps_html: whether texts are written as they are, and not the visible text of HTML.
     """
 
     name: str
@@ -187,11 +201,19 @@ class Preset:
     specifications: tuple[Specification, ...] = ()
     max_rows: int | None = None
     max_bytes: int | None = None
+    booleans: tuple[str, str] = ("yes", "no")
+    offset_has_colon: bool = False
+    is_quoted: bool = True
+    keeps_html: bool = False
 
     @property
     def is_generic(self) -> bool:
         """Whether its fields are chosen freely."""
         return not self.fields
+
+    def field(self, name: str) -> ChannelField:
+        """Return a field by its name; a plain text if the preset does not have it."""
+        return next((field for field in self.fields if field.name == name), ChannelField(name))
 
     @property
     def image_fields(self) -> list[ImageField]:

@@ -62,7 +62,7 @@ class ImageUrls:
             key: its object key in the storage.
         """
         public = self._public_url(connection_id, key) if self._base_urls else ""
-        return public or self._signed_urls.url_of_image(self._workspace_id, UUID(str(image_id)), key)
+        return public or self._signed_urls.url_of_image(self._workspace_id, image_id, key)
 
     def describe(self, image: Image) -> dict[str, Any]:
         """Return an image as the API and webhooks describe it."""

@@ -73,7 +73,7 @@ class SignedUrls:
         path = f"images/{image.workspace_id}/{image.id}.{Format.WEBP}"
         return self._signed(image.workspace_id, path, {"width": str(THUMBNAIL_WIDTH)})
 
-    def url_of_image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
+    def url_of_image(self, workspace_id: UUID, image_id: UUID | str, key: str) -> str:
         """Return the signed URL of a stored image; `ImageUrls` returns the one to publish.
 
         Args:
@@ -141,7 +141,7 @@ class SignedUrls:
         key = self.key(workspace.id, number).encode()
         return self._url + _with_signature(key, path, {**parameters, KEY: str(number)})
 
-    def _image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
+    def _image(self, workspace_id: UUID, image_id: UUID | str, key: str) -> str:
         extension = key.rpartition(".")[2]
         return self._signed(workspace_id, f"images/{workspace_id}/{image_id}.{extension}", {})
 
@@ -161,4 +161,6 @@ def sign(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
 
 def _with_signature(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
     signature = sign(key, path, parameters)
+    if not parameters:  # each image of a feed has such a URL
+        return f"/i/{path}?{SIGNATURE}={signature}"
     return f"/i/{path}?{urlencode([*sorted(parameters.items()), (SIGNATURE, signature)])}"

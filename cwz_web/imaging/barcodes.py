@@ -96,7 +96,7 @@ def _modules(layer: CodeLayer, content: str) -> Pixels:
 def is_upca(content: str) -> bool:
     """Return whether the content is a UPC-A number. It could also be an EAN-13 number without its check digit."""
     digits = _compact(content)
-    return len(digits) == GS1_DIGITS["upca"] and bool(_digits.match(digits)) and _has_check_digit(digits)
+    return len(digits) == GS1_DIGITS["upca"] and bool(_digits.match(digits)) and has_check_digit(digits)
 
 
 def _compact(content: str) -> str:
@@ -131,12 +131,12 @@ def _gs1_number(code: str, content: str) -> tuple[str, str]:
                 other=length,
             )
         )
-    if len(digits) == length and not _has_check_digit(digits):
+    if len(digits) == length and not has_check_digit(digits):
         raise InvalidBarcodeError(gettext_lazy("the check digit of %(digits)s is wrong", digits=digits))
     return code, digits
 
 
-def _has_check_digit(digits: str) -> bool:
+def has_check_digit(digits: str) -> bool:
     """Return whether the last digit is the check digit of the others (GS1 General Specifications, section 7.9)."""
     weights = (3 if position % 2 else 1 for position in range(len(digits)))
     return sum(int(digit) * weight for digit, weight in zip(reversed(digits), weights, strict=True)) % 10 == 0

@@ -1,8 +1,8 @@
-"""Dates in texts: ISO 8601, numbers with separators, and month names. A time after the date is ignored."""
+"""Dates in texts: ISO 8601, numbers with separators, and month names, and the times behind them."""
 
 import re
 from collections.abc import Collection
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 
 from babel import Locale
@@ -21,6 +21,13 @@ _time = re.compile(
     r"(?: ?(?:Z|UTC|GMT|[A-Z]{3,4}|[-+]\d{2}(?::?\d{2})?))?\Z",
     re.IGNORECASE,
 )
+# What `_time` finds, in its parts; a compact one has no separators.
+_clock = re.compile(
+    r"(?:T|,? +)(?:at +)?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?"
+    r"(?: ?(?P<half>[ap])\.?m\.?)?(?: ?(?P<zone>Z|UTC|GMT|[A-Z]{3,4}|[-+]\d{2}(?::?\d{2})?))?\Z",
+    re.IGNORECASE,
+)
+_compact_clock = re.compile(r"\d{8}T?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?(?P<half>)(?P<zone>Z)?")
 _compact = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T?\d{4,6}Z?)?")
 _year_first = re.compile(r"(\d{4})(?:([-/.]) ?(\d{1,2})\2 ?(\d{1,2})\.?|[年년] ?(\d{1,2}) ?[月월] ?(\d{1,2}) ?[日일])")
 _year_last = re.compile(r"(\d{1,2})([-/.]) ?(\d{1,2})\2 ?(\d{4}|\d{2})\.?")
@@ -51,6 +58,53 @@ def read_date(text: str, hint: str = DEFAULT_LOCALE) -> date | Unclear:
         "can be %(one)s or %(other)s. Set the column's date order, or the locale of the request", one=one, other=other
     )
     return Unclear(message)
+
+
+def read_date_time(text: str, zone: tzinfo, hint: str = DEFAULT_LOCALE) -> datetime | date | Unclear:
+    """Return the moment in a text; a date if it names no time.
+
+    Args:
+        text: The text, perhaps with its format (FormattedText).
+        zone: The time zone of a time that names none.
+        hint: A further locale of month names, beside English and the format's own.
+    """
+    day = read_date(text, hint)
+    if isinstance(day, Unclear):
+        return day
+    plain = normalize(text)
+    match = _clock.search(plain) or _compact_clock.fullmatch(plain)
+    return _with_clock(day, match, zone) if match else day
+
+
+def _with_clock(day: date, match: re.Match[str], zone: tzinfo) -> datetime | Unclear:
+    """Return a day with the time that was found behind it."""
+    hour, half = int(match["hour"]), (match["half"] or "").lower()
+    if half and not 1 <= hour <= 12:
+        return Unclear(gettext_lazy("has a time that no clock shows"))
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    offset = _read_zone(match["zone"] or "", zone)
+    if isinstance(offset, Unclear):
+        return offset
+    try:
+        return datetime.combine(day, time(hour, int(match["minute"]), int(match["second"] or 0)), offset)
+    except ValueError:
+        return Unclear(gettext_lazy("has a time that no clock shows"))
+
+
+def _read_zone(text: str, zone: tzinfo) -> tzinfo | Unclear:
+    """Return the time zone that a text names; abbreviations such as CST are used by several ones."""
+    if not text:
+        return zone
+    if text.upper() in ("Z", "UTC", "GMT"):
+        return UTC
+    if text[0] not in "+-":
+        return Unclear(gettext_lazy("has a time zone that is not known: “%(name)s”. Use an offset", name=text))
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    if offset >= timedelta(days=1):
+        return Unclear(gettext_lazy("has a time zone that is not known: “%(name)s”. Use an offset", name=text))
+    return timezone(-offset if text[0] == "-" else offset)
 
 
 def scan_date(text: str, hint: str = DEFAULT_LOCALE) -> dict[DateOrder, date] | Unclear:

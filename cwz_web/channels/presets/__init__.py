@@ -2,5 +2,6 @@
 
 from cwz_web.channels.preset import Preset
 from cwz_web.channels.presets.generic import GENERIC
+from cwz_web.channels.presets.google import GOOGLE, GOOGLE_SUPPLEMENTAL
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (GENERIC,)}
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (GOOGLE, GOOGLE_SUPPLEMENTAL, GENERIC)}

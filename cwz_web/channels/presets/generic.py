@@ -7,4 +7,5 @@ GENERIC = Preset(
     label="Generic",
     formats=tuple(FileFormat),
     xml=XmlShape(before='<?xml version="1.0" encoding="UTF-8"?>\n<items>\n', item="item", after="</items>\n"),
+    keeps_html=True,
 )

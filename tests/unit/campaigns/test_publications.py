@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from cwz_web.campaigns.decisions import Decision, Verdict, apply_stored_decision, decide
 from cwz_web.campaigns.editing import create_campaign, save_rules
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
-from cwz_web.campaigns.output_feed import write_campaign_feed
 from cwz_web.campaigns.planning import count_by_design
 from cwz_web.campaigns.policy import PublishPolicy
 from cwz_web.campaigns.progress import (
@@ -35,6 +34,7 @@ from cwz_web.campaigns.publications import (
     roll_back,
 )
 from cwz_web.campaigns.rules import Design, DesignRule, Window
+from cwz_web.channels.campaign_feed import write_campaign_feed
 from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.image_urls import ImageUrls

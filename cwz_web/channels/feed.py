@@ -1,0 +1,244 @@
+"""Writes the feed of a channel in one pass over its rows, and checks it on the way.
+
+A row without a required value is left out, and an invalid optional value is left empty; both are counted.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
+from typing import Any, BinaryIO
+
+from isal import igzip
+
+from cwz_web.channels.feed_files import FileWriter, file_writer
+from cwz_web.channels.field_columns import Batch, FieldColumn, InvalidMappingError, JoinedColumn, RowContext, TagColumn
+from cwz_web.channels.findings import FeedReport, FindingKind, Findings, HoldReason
+from cwz_web.channels.mapping import FieldMapping, FieldSource, MissingImage
+from cwz_web.channels.preset import FileFormat, ImageField, Preset
+from cwz_web.channels.rows import ChannelRow
+from cwz_web.i18n import gettext
+
+ROWS = 1000
+GZIP_LEVEL = 2
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """What a channel writes.
+
+    Attributes:
+        preset: the platform's fields and rules.
+        format: the file format.
+        mappings: the fields in their order. Several of a field that takes several images are joined.
+        on_missing: what a row without an approved image gets.
+        context: what the values depend on beside the rows.
+        title, url: what the file is about, where the format has a place for it.
+    """
+
+    preset: Preset
+    format: FileFormat
+    mappings: Sequence[FieldMapping]
+    on_missing: MissingImage = MissingImage.HOLD
+    context: RowContext = field(default_factory=RowContext)
+    title: str = ""
+    url: str = ""
+
+
+def write_feed(
+    rows: Iterable[ChannelRow], settings: FeedSettings, file: BinaryIO, *, is_gzipped: bool = False
+) -> FeedReport:
+    """Write rows into a file, and return what was written and what was not.
+
+    Args:
+        rows: the rows of a publication.
+        settings: what the channel writes.
+        file: the file.
+        is_gzipped: whether it is compressed with gzip.
+
+    Raises:
+        InvalidMappingError: a mapping cannot be used with the columns of the feed.
+    """
+    table = _Table(settings)
+    writer = file_writer(settings.format, settings.preset, table.fields, settings.title, settings.url)
+    with _Output(file, is_gzipped=is_gzipped) as output:
+        output.write(writer.begin())
+        iterator = iter(rows)
+        while batch := list(islice(iterator, ROWS)):
+            _write_batch(table, writer, batch, output)
+        output.write(writer.end())
+    return FeedReport(
+        rows=table.written,
+        held={reason: table.held[reason] for reason in HoldReason if table.held[reason]},
+        findings=table.findings.list(),
+        digest=output.digest.hexdigest(),
+        size=output.size,
+    )
+
+
+def _write_batch(table: "_Table", writer: FileWriter, rows: Sequence[ChannelRow], output: "_Output") -> None:
+    columns = table.values(rows)
+    if columns and columns[0]:
+        output.write(writer.rows(columns))
+
+
+class _Output:
+    """A file, compressed or not, and the digest and size of what was written before compression."""
+
+    def __init__(self, file: BinaryIO, *, is_gzipped: bool) -> None:
+        self.digest, self.size = sha256(), 0
+        # Without a time, equal feeds are equal files.
+        self._zip = _compress(file) if is_gzipped else None
+        self._file = self._zip or file
+
+    def __enter__(self) -> "_Output":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._zip:
+            self._zip.close()
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.size += len(data)
+        self._file.write(data)
+
+
+def _compress(file: BinaryIO) -> BinaryIO:
+    zipped: Any = igzip.IGzipFile("", "wb", GZIP_LEVEL, file, mtime=0)  # type: ignore[no-untyped-call]
+    output: BinaryIO = zipped
+    return output
+
+
+class _Table:
+    """The columns of a feed's fields, and what happened to the rows so far."""
+
+    def __init__(self, settings: FeedSettings) -> None:
+        self.findings, self.held, self.written = Findings(), Counter[HoldReason](), 0
+        self._on_missing = settings.on_missing
+        self._columns = _columns(settings)
+        self.fields = [column.field for column in self._columns]
+        self._required = [place for place, field in enumerate(self.fields) if field.is_required]
+        mapped = {field.name for field in self.fields}
+        self._unmapped = [each for each in settings.preset.fields if each.is_required and each.name not in mapped]
+        self._defaults = [(place, field.default) for place, field in enumerate(self.fields) if field.default]
+        self._unique = [(place, set[int]()) for place, field in enumerate(self.fields) if field.is_unique]
+        places = {field.name: place for place, field in enumerate(self.fields)}
+        self._lower = [(place, places[each.below]) for place, each in enumerate(self.fields) if each.below in places]
+        self._images = sorted({int(each.value) for each in settings.mappings if each.source == FieldSource.IMAGE})
+
+    def values(self, rows: Sequence[ChannelRow]) -> list[list[str]]:
+        """Return the values of each field, one for each row that is not left out."""
+        if self._images:
+            rows = self._with_images(rows)
+        batch = Batch(rows, self.findings)
+        columns: list[list[str]] = []
+        for column in self._columns:
+            columns.append(column.tags(columns) if isinstance(column, TagColumn) else column.values(batch))
+        for place, default in self._defaults:
+            columns[place] = [value or default for value in columns[place]]
+        for place, other in self._lower:
+            self._check_order(place, columns[place], columns[other], rows)
+        held = self._held_places(batch, columns)
+        if held:
+            columns = [[value for place, value in enumerate(column) if place not in held] for column in columns]
+        self.written += len(rows) - len(held)
+        return columns
+
+    def _with_images(self, rows: Sequence[ChannelRow]) -> Sequence[ChannelRow]:
+        """Return the rows that have an image, or get one in its place."""
+        incomplete = [row.is_kept or None in row.images for row in rows]
+        if True not in incomplete:
+            return rows
+        return [row for row, is_incomplete in zip(rows, incomplete, strict=True) if not is_incomplete or self._has(row)]
+
+    def _has(self, row: ChannelRow) -> bool:
+        """Return whether a row has the images that the fields show, or gets its photo; count it if not."""
+        is_missing = any(number >= len(row.images) or row.images[number] is None for number in self._images)
+        if not is_missing and (self._on_missing == MissingImage.LAST or not row.is_kept):
+            return True
+        if self._on_missing == MissingImage.PHOTO:
+            row.images = []
+            return True
+        self.held[HoldReason.IMAGE] += 1
+        return False
+
+    def _check_order(self, place: int, values: list[str], others: Sequence[str], rows: Sequence[ChannelRow]) -> None:
+        """Leave out amounts that are not lower than those of another field."""
+        for number, (value, other) in enumerate(zip(values, others, strict=True)):
+            if value and other and not _is_lower(value, other):
+                example = f"{value}, {other}"
+                self.findings.add(self.fields[place].name, FindingKind.ORDER, rows[number].key, example=example)
+                values[number] = ""
+
+    def _held_places(self, batch: Batch, columns: Sequence[Sequence[str]]) -> set[int]:
+        """Return the places of rows that are left out, and count them by the reason."""
+        held: set[int] = set()
+        for each in self._unmapped:
+            for row in batch.rows:
+                self.findings.add(each.name, FindingKind.UNMAPPED, row.key)
+            held.update(range(len(batch.rows)))
+        for place in self._required:
+            if "" in columns[place]:
+                empty = {number for number, value in enumerate(columns[place]) if not value}
+                for number in sorted(empty - batch.unclear.get(self.fields[place].name, set())):
+                    self.findings.add(self.fields[place].name, FindingKind.MISSING, batch.rows[number].key)
+                held |= empty
+        self.held[HoldReason.VALUE] += len(held)
+        for place, known in self._unique:
+            duplicates = self._duplicates(place, columns[place], known, batch, held)
+            self.held[HoldReason.DUPLICATE] += len(duplicates)
+            held |= duplicates
+        return held
+
+    def _duplicates(
+        self, place: int, values: Sequence[str], known: set[int], batch: Batch, held: Collection[int]
+    ) -> set[int]:
+        """Return the places of rows whose value an earlier row has. Hashes of 64 bits stand for the values."""
+        hashes = set(map(hash, values))
+        if not held and len(hashes) == len(values) and known.isdisjoint(hashes):
+            known |= hashes
+            return set()
+        duplicates: set[int] = set()
+        for number, value in enumerate(values):
+            if number in held:
+                continue
+            if hash(value) in known:
+                duplicates.add(number)
+                key = batch.rows[number].key
+                self.findings.add(self.fields[place].name, FindingKind.DUPLICATE, key, example=value)
+            known.add(hash(value))
+        return duplicates
+
+
+def _is_lower(value: str, other: str) -> bool:
+    """Return whether an amount is lower than another one in the same currency."""
+    amount, _, currency = value.partition(" ")
+    other_amount, _, other_currency = other.partition(" ")
+    return currency == other_currency and float(amount) < float(other_amount)
+
+
+def _columns(settings: FeedSettings) -> list[FieldColumn | JoinedColumn | TagColumn]:
+    """Return the columns of the fields, in the order of the mappings."""
+    preset, context = settings.preset, settings.context
+    by_name: dict[str, list[FieldMapping]] = {}
+    for mapping in settings.mappings:
+        by_name.setdefault(mapping.name, []).append(mapping)
+    for each in preset.fields:
+        if each.default and each.is_required:
+            by_name.setdefault(each.name, [FieldMapping(name=each.name, source=FieldSource.CONSTANT)])
+    columns: list[FieldColumn | JoinedColumn | TagColumn] = []
+    for name, mappings in by_name.items():
+        channel_field = preset.field(name)
+        own = [FieldColumn(channel_field, mapping, preset, context) for mapping in mappings]
+        if len(own) == 1:
+            columns.append(own[0])
+        elif isinstance(channel_field, ImageField) and channel_field.max_images > 1:
+            columns.append(JoinedColumn(channel_field, own))
+        else:
+            raise InvalidMappingError(name, gettext("The field has two values. Remove one of them"))
+        if isinstance(channel_field, ImageField):
+            place = len(columns) - 1
+            columns += [TagColumn(tag, text, place) for tag, text in channel_field.tags if tag not in by_name]
+    return columns

@@ -1,0 +1,251 @@
+"""File formats of feeds: CSV and TSV (RFC 4180), XML, JSON (RFC 8259) and JSON Lines, written column by column.
+
+A value is a text without control characters. A field that takes several images has their URLs in lines.
+"""
+
+import csv
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from html import escape
+from itertools import groupby
+
+import orjson
+
+from cwz_web.channels.field_columns import URL_SEPARATOR
+from cwz_web.channels.preset import ChannelField, FileFormat, ImageField, Preset, XmlShape
+
+Values = Sequence[str]
+
+_blanks = re.compile(r"[\t\r\n]+")
+# A name in the form of a path: image[0].url, or video[1].tag[0].
+_path = re.compile(r"(?P<base>\w+)\[(?P<number>\d+)\]\.(?P<part>\w+?)(?:\[\d+\])?")
+# A name of a field with parts: shipping(country:price).
+_group = re.compile(r"(?P<base>\w+)\((?P<parts>\w+(?::\w+)*)\)")
+_quoted_or_separator = re.compile(r'"((?:[^"]|"")*)"|([,:])|([^",:]+|")')
+_no_name_character = re.compile(r"[^\w.-]")
+
+
+class FileWriter(ABC):
+    """Writes rows of a file format.
+
+    Args:
+        fields: the fields of a row, in their order.
+    """
+
+    def __init__(self, fields: Sequence[ChannelField]) -> None:
+        self.fields = fields
+
+    @abstractmethod
+    def begin(self) -> bytes:
+        """Return what comes before the first row."""
+
+    @abstractmethod
+    def rows(self, columns: Sequence[Values]) -> bytes:
+        """Return rows, at least one.
+
+        Args:
+            columns: the values of each field, one for each row.
+        """
+
+    def end(self) -> bytes:
+        """Return what comes after the last row."""
+        return b""
+
+
+def file_writer(format: FileFormat, preset: Preset, fields: Sequence[ChannelField], title: str, url: str) -> FileWriter:
+    """Return the writer of a file format.
+
+    Args:
+        format: the file format.
+        preset: the preset of the channel.
+        fields: the fields of a row, in their order.
+        title: what the file is about, for people.
+        url: the site that it is about.
+    """
+    match format:
+        case FileFormat.CSV:
+            return _TextWriter(fields, ",", "\r\n", is_quoted=True)
+        case FileFormat.TSV:
+            return _TextWriter(fields, "\t", "\n", is_quoted=preset.is_quoted)
+        case FileFormat.JSON:
+            return _JsonWriter(fields)
+        case FileFormat.JSON_LINES:
+            return _JsonLinesWriter(fields)
+    assert preset.xml, "a preset with XML has its shape"
+    return _XmlWriter(fields, preset.xml, title, url)
+
+
+class _TextWriter(FileWriter):
+    def __init__(self, fields: Sequence[ChannelField], delimiter: str, line_end: str, *, is_quoted: bool) -> None:
+        super().__init__(fields)
+        self._buffer, self._is_quoted, self._delimiter, self._line_end = io.StringIO(), is_quoted, delimiter, line_end
+        self._buffer = io.StringIO(newline="")
+        self._writer = csv.writer(self._buffer, delimiter=delimiter, lineterminator=line_end)
+
+    def begin(self) -> bytes:
+        return self._take([[field.name for field in self.fields]])
+
+    def rows(self, columns: Sequence[Values]) -> bytes:
+        cells = [
+            _join_urls(values) if isinstance(field, ImageField) and field.max_images > 1 else values
+            for field, values in zip(self.fields, columns, strict=True)
+        ]
+        return self._take(zip(*cells, strict=True))
+
+    def _take(self, rows: Iterable[Sequence[str]]) -> bytes:
+        if not self._is_quoted:
+            lines = [self._delimiter.join([_blanks.sub(" ", cell) for cell in row]) + self._line_end for row in rows]
+            return "".join(lines).encode()
+        self._writer.writerows(rows)
+        data = self._buffer.getvalue().encode()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
+
+
+def _join_urls(values: Values) -> Values:
+    """Return URLs with commas between, and those inside percent-encoded, as platforms want several in a cell."""
+    return [value.replace(",", "%2C").replace(URL_SEPARATOR, ",") if value else value for value in values]
+
+
+class _JsonLinesWriter(FileWriter):
+    def __init__(self, fields: Sequence[ChannelField]) -> None:
+        super().__init__(fields)
+        self._names = [field.name for field in fields]
+
+    def begin(self) -> bytes:
+        return b""
+
+    def rows(self, columns: Sequence[Values]) -> bytes:
+        return b"\n".join(self._lines(columns)) + b"\n"
+
+    def _lines(self, columns: Sequence[Values]) -> list[bytes]:
+        names = self._names
+        values: list[Sequence[object]] = [
+            [value.split(URL_SEPARATOR) if value else [] for value in column]
+            if isinstance(field, ImageField) and field.max_images > 1
+            else column
+            for field, column in zip(self.fields, columns, strict=True)
+        ]
+        return [orjson.dumps(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
+
+
+class _JsonWriter(_JsonLinesWriter):
+    def __init__(self, fields: Sequence[ChannelField]) -> None:
+        super().__init__(fields)
+        self._has_rows = False
+
+    def begin(self) -> bytes:
+        return b"["
+
+    def rows(self, columns: Sequence[Values]) -> bytes:
+        separator, self._has_rows = b",\n" if self._has_rows else b"\n", True
+        return separator + b",\n".join(self._lines(columns))
+
+    def end(self) -> bytes:
+        return b"\n]\n"
+
+
+class _XmlWriter(FileWriter):
+    """Writes elements; a field without a value has none."""
+
+    def __init__(self, fields: Sequence[ChannelField], shape: XmlShape, title: str, url: str) -> None:
+        super().__init__(fields)
+        self._shape = shape
+        self._texts = {"{title}": escape(title, quote=False), "{url}": escape(url, quote=False)}
+        names = _element_names(fields, shape)
+        self._elements = [_Element(field, name, shape.prefix) for field, name in zip(fields, names, strict=True)]
+        self._item, self._between = f"<{shape.item}>", f"</{shape.item}>\n<{shape.item}>"
+
+    def begin(self) -> bytes:
+        before = self._shape.before
+        for name, text in self._texts.items():
+            before = before.replace(name, text)
+        return before.encode()
+
+    def rows(self, columns: Sequence[Values]) -> bytes:
+        fragments: list[Values] = []
+        both = zip(self._elements, columns, strict=True)
+        for base, group in groupby(both, key=lambda each: each[0].base):
+            parts = [element.fragments(values) for element, values in group]
+            fragments += [_wrap(base, parts)] if base else parts
+        items = map("".join, zip(*fragments, strict=True))
+        return f"{self._item}{self._between.join(items)}</{self._shape.item}>\n".encode()
+
+    def end(self) -> bytes:
+        return self._shape.after.encode()
+
+
+class _Element:
+    """The element of a field.
+
+    Attributes:
+        base: what the elements of several fields are in, with its number, such as ("image", "0").
+    """
+
+    def __init__(self, field: ChannelField, name: str, prefix: str) -> None:
+        self.base: tuple[str, str] | None = None
+        self._parts: list[str] = []
+        self._is_list = isinstance(field, ImageField) and field.max_images > 1
+        if path := _path.fullmatch(field.name):
+            self.base, name = (path["base"], path["number"]), path["part"]
+        elif group := _group.fullmatch(field.name):
+            name = f"{prefix}{group['base']}"
+            self._parts = [f"{prefix}{part}" for part in group["parts"].split(":")]
+        self._open, self._close = f"<{name}>", f"</{name}>"
+
+    def fragments(self, values: Values) -> Values:
+        """Return the element for each value."""
+        begin, end = self._open, self._close
+        if self._parts:
+            return ["".join(map(self._group, split_groups(value))) if value else "" for value in values]
+        joined = "".join(values)
+        if "&" in joined or "<" in joined or ">" in joined:
+            values = [escape(value, quote=False) for value in values]
+        if self._is_list and URL_SEPARATOR in joined:
+            values = [value.replace(URL_SEPARATOR, f"{end}{begin}") for value in values]
+        return [f"{begin}{value}{end}" if value else "" for value in values]
+
+    def _group(self, values: Sequence[str]) -> str:
+        elements = [
+            f"<{name}>{escape(value, quote=False)}</{name}>"
+            for name, value in zip(self._parts, values, strict=False)
+            if value
+        ]
+        return f"{self._open}{''.join(elements)}{self._close}" if elements else ""
+
+
+def _wrap(base: tuple[str, str], parts: Sequence[Values]) -> Values:
+    """Return elements in one of their own for each row that has any."""
+    joined = map("".join, zip(*parts, strict=True))
+    return [f"<{base[0]}>{each}</{base[0]}>" if each else "" for each in joined]
+
+
+def _element_names(fields: Sequence[ChannelField], shape: XmlShape) -> list[str]:
+    """Return the names of the fields' elements: letters, digits and underscores, each once."""
+    names: list[str] = []
+    for field in fields:
+        plain = _no_name_character.sub("_", field.name)
+        if not plain[0].isalpha() and plain[0] != "_":
+            plain = f"_{plain}"
+        prefix = "" if field.name in shape.unprefixed else shape.prefix
+        name, number = f"{prefix}{plain}", 2
+        while name in names:
+            name, number = f"{prefix}{plain}_{number}", number + 1
+        names.append(name)
+    return names
+
+
+def split_groups(text: str) -> list[list[str]]:
+    """Return the groups of a value such as `DE::4.90 EUR,AT::8.90 EUR`; a part with a comma or colon is in quotes."""
+    groups: list[list[str]] = [[""]]
+    for quoted, separator, plain in _quoted_or_separator.findall(text):
+        if separator == ",":
+            groups.append([""])
+        elif separator == ":":
+            groups[-1].append("")
+        else:
+            groups[-1][-1] += plain or quoted.replace('""', '"')
+    return [[part.strip() for part in group] for group in groups]
