@@ -89,7 +89,7 @@ install_icons(ROOT / "node_modules")
 
 # No test is timed: machines are noisy. The same examples in each run: a change fails for what it changed, and
 # HYPOTHESIS_PROFILE=explore looks for new ones, among more.
-hypothesis.settings.register_profile("reproducible", max_examples=50, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("reproducible", max_examples=25, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reproducible"))
 

@@ -290,7 +290,7 @@ TYPES: Any = ("text", "image", "shape", "code", "rating", "group", "stack")
     st.sampled_from([document, nested]),
     st.lists(st.tuples(st.sampled_from(EDITS), st.integers(0, 30), st.booleans()), max_size=12),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_sequence_of_edits_results_in_a_valid_document(start: Any, edits: list[tuple[str, int, bool]]) -> None:
     template = start()
     for edit, number, is_placed in edits:

@@ -60,7 +60,7 @@ def ink_of(patch: Patch, color: tuple[int, int, int]) -> np.ndarray:
 
 
 @given(st.sampled_from(SAMPLES), st.lists(st.integers(0, 30), max_size=5), st.sampled_from([260, 600]))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_spans_of_one_style_render_as_one_text(text: str, cuts: list[int], width: int) -> None:
     """Also where a cut is within a word, a joined letter or an emoji."""
     at = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
@@ -69,7 +69,7 @@ def test_spans_of_one_style_render_as_one_text(text: str, cuts: list[int], width
 
 
 @given(st.text(max_size=60), st.sampled_from([0, 5]))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_single_span_without_style_renders_as_text(text: str, spacing: int) -> None:
     values: dict[str, Any] = {"min_size": 14, "width": 200, "letter_spacing": spacing}
     assert has_equal_pixels(render({"text": text}, **values), render_plain(text, **values))
@@ -122,7 +122,7 @@ def test_order_of_spans_is_kept(texts: list[str], styled: int) -> None:
         max_size=5,
     )
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_any_spans_are_rendered_within_their_width(spans: list[Span]) -> None:
     parsed = [{**span, "text": "x"} for span in spans]
     text_layer = layer(spans=parsed, width=200, height=60, size=20, min_size=10, case="title")
