@@ -1,10 +1,10 @@
-"""A card is built in the designer: with the mouse, with the keyboard alone, and without any script."""
+"""A card is built in the designer: with the mouse, and with the keyboard alone."""
 
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, StorageState, expect
+from playwright.sync_api import Page, expect
 
 from tests.installation import Installation
 
@@ -159,27 +159,3 @@ def test_late_response_does_not_overwrite_newer_change(designer: Page) -> None:
     expect(page.locator("#p-text")).to_have_value("Second and last")
     page.reload()
     expect(page.locator("#p-text")).to_have_value("Second and last")
-
-
-def test_designer_works_without_javascript(
-    browser: Browser, demo_session: StorageState, installation: Installation
-) -> None:
-    still = browser.new_context(
-        java_script_enabled=False, storage_state=demo_session, base_url=installation.url
-    ).new_page()
-    still.goto("/w/demo/templates/new")
-    still.get_by_role("link", name=re.compile("^Quote")).click()
-    still.get_by_role("button", name="Edit template").click()
-    still.wait_for_url("**/editor")
-    still.get_by_role("link", name=re.compile("with forms")).click()
-    still.wait_for_url("**/design")
-    still.get_by_role("link", name="Mark", exact=True).first.click()
-    still.locator("#p-x").fill("300")
-    still.get_by_role("button", name="Save and render").click()
-    expect(still.locator("#p-x")).to_have_value("300")
-    still.get_by_role("button", name="Move Mark down").click()
-    still.get_by_role("button", name="Undo").click()
-    still.get_by_role("button", name="Publish").click()
-    expect(still.get_by_text("Version 2 is published")).to_be_visible()
-    expect(still.locator("#p-x")).to_have_value("300")
-    still.context.close()

@@ -4,9 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Request, Route, StorageState, expect
-
-from tests.installation import Installation
+from playwright.sync_api import Page, Request, Route, expect
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -89,23 +87,6 @@ def test_preview_follows_typing(page: Page) -> None:
     expect(page.locator("#preview img")).to_have_attribute("src", re.compile("Typed"))
     assert page.locator("#preview img").get_attribute("src") != before
     expect(page.get_by_label("Title title")).to_be_focused()
-
-
-def test_runs_and_templates_work_without_javascript(
-    browser: Browser, demo_session: StorageState, installation: Installation
-) -> None:
-    plain = browser.new_context(java_script_enabled=False, storage_state=demo_session, base_url=installation.url)
-    still = plain.new_page()
-    still.goto("/w/demo/runs/new")
-    still.get_by_role("button", name=re.compile("Continue with .* rows")).click()
-    still.get_by_role("button", name=re.compile("Run anyway|Render .* image")).click()
-    expect(still).to_have_url(re.compile("/runs/[0-9a-f-]{36}$"))
-    still.get_by_role("link", name="Templates", exact=True).first.click()
-    still.get_by_role("link", name="Product card").click()
-    still.get_by_label("Title title").fill("By form alone")
-    still.get_by_role("button", name="Render").click()
-    expect(still.locator("#preview img")).to_have_attribute("src", re.compile("By"))
-    plain.close()
 
 
 def test_injected_markup_is_inert(page: Page, console_errors: list[str]) -> None:

@@ -44,13 +44,3 @@ def test_link_of_the_email_signs_in_without_a_click(
     expect(page.get_by_role("heading", name="This link is no longer valid")).to_be_visible()
     console_errors.clear()  # that page is a 404
     assert len(posts) == 1, "the token is sent once"
-
-
-def test_link_in_another_browser_asks_for_the_password(context: BrowserContext, installation: Installation) -> None:
-    link = sign_up(context.new_page(), installation, "grace@example.org")
-    context.clear_cookies()
-    page = context.new_page()
-    page.goto(link)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Confirm email address").click()
-    page.wait_for_url("**/w/new")

@@ -163,7 +163,9 @@ def test_deletion_closes_pages_api_and_urls_until_it_is_restored(
 
     page = response.follow()
     assert "Workspace deleted." in page.text
-    last_form(page).submit(status=303).follow(status=200)
+    restored = last_form(page).submit(status=303)
+    assert restored.location.startswith(f"http://localhost{own.path}")
+    restored.follow(status=200)
     assert statuses() == [200] * 7
     with make.database.transaction(own.space.id) as db:
         actions = db.scalars(select(AuditEntry.action).order_by(AuditEntry.number.desc()).limit(2)).all()
