@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from cwz_web.settings import IncludedStorage
-from cwz_web.storage import Bucket, Capability, InvalidSettingsError
+from cwz_web.storage import Bucket, Capability, InvalidSettingsError, ObjectAttributes
 from cwz_web.storage.included import INCLUDED, WorkspaceBucket
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 
@@ -25,6 +25,8 @@ CALLS: dict[str, Callable[[Bucket, str], object]] = {
     "delete_many": lambda bucket, key: bucket.delete_many([f"{OURS}/a", key]),
     "presign_get": lambda bucket, key: bucket.presign_get(key, 60),
     "presign_put": lambda bucket, key: bucket.presign_put(key, 60, content_type="text/plain"),
+    "put_object": lambda bucket, key: bucket.put_object(key, b"x", ObjectAttributes("text/plain")),
+    "presign_upload": lambda bucket, key: bucket.presign_upload(key, 60, ObjectAttributes("text/plain")),
     "public_url": lambda bucket, key: bucket.public_url(key),
 }
 FOREIGN = (f"{THEIRS}/a", f"{OURS}/../{THEIRS}/a", "a", str(OURS), f"{OURS}x/a", "")
