@@ -9,6 +9,7 @@ job applies it in one transaction: whole and once, or not at all.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -21,7 +22,7 @@ from sqlalchemy.types import SmallInteger
 
 from cwz_web.campaigns.checks import enqueue_check
 from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, PublicationState
-from cwz_web.campaigns.publications import PAUSED, WAITING, NotPublishableError, check_waits, count_changes
+from cwz_web.campaigns.publications import PAUSED, WAITING, NotPublishableError, check_waits, count_kinds, set_kinds
 from cwz_web.campaigns.timeline import SHOWN_ROWS
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, execute_update, hash_joins, try_lock_name
 from cwz_web.i18n import gettext, gettext_noop
@@ -170,7 +171,9 @@ def decide(db: Session, campaign: Campaign, publication: Publication, decision: 
         )
     if is_free:
         return _apply(db, campaign, publication, decision)
-    publication.decision = decision.model_dump(mode="json")
+    # The audit entry of the request has the address.
+    stored = decision.model_copy(update={"actor": replace(decision.actor, ip_address="")})
+    publication.decision = stored.model_dump(mode="json")
     publication.state, publication.approvals = PublicationState.DECIDING, []
     db.flush()
     return None
@@ -209,7 +212,8 @@ def apply_stored_decision(db: Session, campaign: Campaign, progress: Progress | 
             publication.state = PublicationState.HELD
         db.flush()
         return
-    applied = decision.model_copy(update={"rows": rows, "done": rows, "total": rows})
+    unnamed = Actor(None, "", "")  # the audit log says who it was
+    applied = decision.model_copy(update={"rows": rows, "done": rows, "total": rows, "actor": unnamed})
     publication.state, publication.decision = PublicationState.HELD, applied.model_dump(mode="json")
     db.flush()
     details = {
@@ -270,21 +274,24 @@ def _apply(
             execute_update(db, _INSERT, values | {"decision": stored, "number": number})
             execute_update(db, _CLOSE, values | {"number": number})
         if total:
+            values["state"] = values["next"]
+            with joins(db):
+                execute_update(db, _UPDATE_CHANGES, values)
+                after = db.execute(_TALLY, values).one()
+            kinds = count_kinds(db, publication)
+            # Only now, so that going back, for example, does not wait while many rows are decided.
             db.refresh(campaign, with_for_update=FOR_NO_KEY_UPDATE)
             db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
             if publication.state != former_state:
                 raise _SupersededError
             _move_to_state(db, campaign, publication)
-            values["state"] = campaign.timeline
-            with joins(db):
-                execute_update(db, _UPDATE_CHANGES, values)
-                after = db.execute(_TALLY, values).one()
             publication.kept += after.kept - before.kept
             publication.missing += after.missing - before.missing
             publication.findings += int(after.findings - before.findings)
             publication.approvals = []
             publication.reasons = [each for each in publication.reasons if each != PAUSED]  # needs an approval
-            count_changes(db, publication)
+            set_kinds(publication, kinds)
+            db.flush()
             enqueue_check(db, publication)
     return total
 

@@ -5,7 +5,7 @@ Each that differs becomes a publication, which is published at once or at its ti
 and going back change one row of the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
@@ -238,12 +238,21 @@ def recount(db: Session, campaign: Campaign, publication: Publication) -> None:
 
 def count_changes(db: Session, publication: Publication) -> None:
     """Count the rows of a publication that differ from its base."""
-    values = {"workspace": publication.workspace_id, "publication": publication.id}
-    changes = {row.kind: row.rows for row in db.execute(_COUNT_CHANGES, values)}
-    publication.new, publication.changed = changes.get("new", 0), changes.get("changed", 0)
-    publication.removed = changes.get("removed", 0)
-    publication.unchanged = publication.rows - publication.new - publication.changed
+    set_kinds(publication, count_kinds(db, publication))
     db.flush()
+
+
+def count_kinds(db: Session, publication: Publication) -> dict[str, int]:
+    """Return how many rows of a publication differ from its base, by the kind of the change."""
+    values = {"workspace": publication.workspace_id, "publication": publication.id}
+    return {row.kind: row.rows for row in db.execute(_COUNT_CHANGES, values)}
+
+
+def set_kinds(publication: Publication, kinds: Mapping[str, int]) -> None:
+    """Set how many rows of a publication differ from its base."""
+    publication.new, publication.changed = kinds.get("new", 0), kinds.get("changed", 0)
+    publication.removed = kinds.get("removed", 0)
+    publication.unchanged = publication.rows - publication.new - publication.changed
 
 
 def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -> None:

@@ -340,6 +340,7 @@ def test_job_applies_a_decision_about_many_rows(make: Factory) -> None:
     assert decided.state == PublicationState.HELD
     assert decided.decision
     assert decided.decision["rows"] == 4
+    assert decided.decision["actor"] == {"account_id": None, "label": "", "ip_address": ""}
     assert {change.state for change in setting.changes(decided).values()} == {"original"}
     assert audited_rows(setting) == [4]
     setting.settle()
