@@ -3,7 +3,7 @@
 import re
 import secrets
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,13 +14,13 @@ from uuid_utils.compat import uuid7
 
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
-from cwz_web.channels.mapping import MAPPINGS, MAX_FIELDS, FieldMapping, FieldSource
+from cwz_web.channels.design_images import load_design_images, output_shapes
+from cwz_web.channels.mapping import MAPPINGS, FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
-from cwz_web.channels.preset import FileFormat, Preset
+from cwz_web.channels.preset import FileFormat, ImageField, Preset
 from cwz_web.channels.presets import PRESETS
+from cwz_web.channels.suggestions import suggest_mappings
 from cwz_web.i18n import gettext
-from cwz_web.imaging.encoders import Output
-from cwz_web.runs.output_feed import image_columns
 from cwz_web.storage.models import Connection
 
 MAX_CHANNELS = 20
@@ -113,7 +113,9 @@ def check_mappings(preset: Preset, fields: Sequence[FieldMapping], columns: Coll
     seen: set[str] = set()
     for place, mapping in enumerate(fields):
         problem = _problem(mapping, columns, outputs)
-        if mapping.name in seen:
+        field = preset.field(mapping.name)
+        takes_several = isinstance(field, ImageField) and field.max_images > 1
+        if mapping.name in seen and not takes_several:
             problem = gettext("Each field can be there once")
         elif not preset.is_generic and mapping.name not in known:
             problem = gettext("The platform has no such field")
@@ -133,14 +135,11 @@ def _problem(mapping: FieldMapping, columns: Collection[str], outputs: int) -> s
     return ""
 
 
-def suggest_fields(preset: Preset, columns: Sequence[str], outputs: Sequence[Mapping[str, Any]]) -> list[FieldMapping]:
-    """Return what a new channel writes: all columns and images of the rows for a preset without fields of its own."""
-    if not preset.is_generic:
-        return []
-    fields = [FieldMapping(name=name, source=FieldSource.COLUMN, value=name) for name in columns]
-    names = image_columns(columns, [Output.model_validate(output) for output in outputs])
-    fields += [FieldMapping(name=name, source=FieldSource.IMAGE, value=str(n)) for n, name in enumerate(names)]
-    return fields[:MAX_FIELDS]
+def suggest_fields(db: Session, campaign: Campaign, preset: Preset) -> list[FieldMapping]:
+    """Return what a new channel of a campaign writes, by the names of its columns and the ratios of its images."""
+    columns = load_columns(db, campaign)
+    shapes = output_shapes(campaign, load_design_images(db, campaign), columns.names)
+    return suggest_mappings(preset, columns.types, shapes, has_photos=bool(campaign.photo_column))
 
 
 def delete_channel(channel: Channel) -> None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
+from urllib.parse import quote
 
 import orjson
 
@@ -89,7 +90,7 @@ class _TextWriter(FileWriter):
 
     def rows(self, columns: Sequence[Values]) -> bytes:
         cells = [
-            _join_urls(values) if isinstance(field, ImageField) and field.max_images > 1 else values
+            _join_urls(values, field.separator) if isinstance(field, ImageField) and field.max_images > 1 else values
             for field, values in zip(self.fields, columns, strict=True)
         ]
         return self._take(zip(*cells, strict=True))
@@ -105,9 +106,10 @@ class _TextWriter(FileWriter):
         return data
 
 
-def _join_urls(values: Values) -> Values:
-    """Return URLs with commas between, and those inside percent-encoded, as platforms want several in a cell."""
-    return [value.replace(",", "%2C").replace(URL_SEPARATOR, ",") if value else value for value in values]
+def _join_urls(values: Values, separator: str) -> Values:
+    """Return URLs with a separator between. One inside of a URL is percent-encoded, as platforms want it."""
+    encoded = quote(separator)
+    return [value.replace(separator, encoded).replace(URL_SEPARATOR, separator) if value else value for value in values]
 
 
 class _JsonLinesWriter(FileWriter):

@@ -137,7 +137,8 @@ class ImageField(ChannelField):
     Attributes:
         rules: what the platform wants of it.
         tags: further fields with their values, which say what the image is for.
-        max_images: how many URLs it takes, with commas between.
+        max_images: how many URLs it takes.
+        separator: what is between several ones in a text file.
         takes_photo: whether it takes the original photo of a row that shows it in the place of a design.
     """
 
@@ -145,6 +146,7 @@ class ImageField(ChannelField):
     rules: ImageRules = ImageRules()
     tags: tuple[tuple[str, str], ...] = ()
     max_images: int = 1
+    separator: str = ","
     takes_photo: bool = False
 
 

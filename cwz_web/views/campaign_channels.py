@@ -10,7 +10,6 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
-from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
 from cwz_web.channels.editing import (
     MAX_CHANNELS,
@@ -137,7 +136,7 @@ def show_new_channel(context: ChannelCollection, request: Request) -> NewChannel
 def add_channel(context: ChannelCollection, request: Request, form: NewChannelForm) -> Response:
     """Add a channel with suggested fields, and show them."""
     campaign, preset = context.campaign, PRESETS[form.preset]
-    fields = suggest_fields(preset, load_columns(request.db, campaign).names, campaign.outputs)
+    fields = suggest_fields(request.db, campaign, preset)
     try:
         channel = create_channel(
             request.db, campaign, preset, name=form.name, fields=fields, connection_id=form.connection or None

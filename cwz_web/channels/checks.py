@@ -1,0 +1,375 @@
+"""Whether the images of a campaign are what a platform wants of them: sizes, formats, and what they show.
+
+What a design shows beside the photo is read from its template; people can correct it. A finding says what to do, and
+has the mappings that do it where there are some.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cwz_web.channels.mapping import FieldMapping, FieldSource
+from cwz_web.channels.preset import Carried, ImageField, ImageRules, Preset
+from cwz_web.feeds.columns import is_price_name
+from cwz_web.i18n import gettext, gettext_lazy, gettext_noop, number_lazy
+from cwz_web.imaging.bindings import Binding
+from cwz_web.imaging.brand_references import PREFIX as BRAND
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import FORMAT_LABELS, Format, Output
+from cwz_web.imaging.filters import currency
+from cwz_web.imaging.layers import (
+    AnyLayer,
+    CodeLayer,
+    Container,
+    ImageLayer,
+    RatingLayer,
+    ShapeLayer,
+    walk_layers,
+)
+from cwz_web.imaging.text_layers import TextLayer
+
+# A layer of this share of the canvas covers it.
+COVERING = 0.9
+# What is less opaque is a watermark.
+OPAQUE = 0.5
+LIFESTYLE = "lifestyle_image_link"
+
+
+class PolicyCode(StrEnum):
+    """What a platform wants otherwise."""
+
+    TOO_SMALL = "too_small"
+    SMALL = "small"  # it is taken, and looks worse
+    TOO_LARGE = "too_large"
+    TOO_MANY_BYTES = "too_many_bytes"
+    RATIO = "ratio"
+    FORMAT = "format"
+    OVERLAY = "overlay"
+    SAFE_AREA = "safe_area"
+
+    @property
+    def label(self) -> str:
+        return gettext(POLICY_LABELS[self])
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the platform refuses the image, and does not only show it worse."""
+        return self not in (PolicyCode.SMALL, PolicyCode.SAFE_AREA, PolicyCode.RATIO)
+
+
+POLICY_LABELS = {
+    PolicyCode.TOO_SMALL: gettext_noop("Too few pixels"),
+    PolicyCode.SMALL: gettext_noop("Fewer pixels than is best"),
+    PolicyCode.TOO_LARGE: gettext_noop("Too many pixels"),
+    PolicyCode.TOO_MANY_BYTES: gettext_noop("File too large"),
+    PolicyCode.RATIO: gettext_noop("Other ratio"),
+    PolicyCode.FORMAT: gettext_noop("File format not supported"),
+    PolicyCode.OVERLAY: gettext_noop("Overlay not allowed"),
+    PolicyCode.SAFE_AREA: gettext_noop("Text in an area that is covered"),
+}
+
+
+@dataclass(frozen=True)
+class TextBox:
+    """Where a text is in an image; its edges are shares of the height, from 0 to 1."""
+
+    layer: str
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class DesignImage:
+    """An image of a design.
+
+    Attributes:
+        design: the number of the design; None for the original photo.
+        name: the design's name for people.
+        output: the number of the output.
+        width, height: its pixels.
+        format: its file format.
+        carried: what it shows beside the photo.
+        texts: where its texts are.
+        size: the bytes of the largest file; None if that is not known.
+    """
+
+    design: int | None
+    name: str
+    output: int
+    width: int
+    height: int
+    format: Format
+    carried: frozenset[Carried] = frozenset()
+    texts: tuple[TextBox, ...] = ()
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class ImageFinding:
+    """What a platform wants otherwise of an image.
+
+    Attributes:
+        field: the field that it is in.
+        code: what it is.
+        design: the number of the design.
+        output: the number of the output.
+        message: what it is and what to do, as a sentence that is translated where it is shown.
+        remedy: the mappings that solve it, in the place of those of the same fields; none if there are no such ones.
+    """
+
+    field: str
+    code: PolicyCode
+    design: int | None
+    output: int
+    message: str
+    remedy: tuple[FieldMapping, ...] = ()
+
+
+def describe_images(
+    document: ImageTemplate,
+    outputs: Sequence[Output],
+    *,
+    design: int,
+    name: str,
+    corrected: frozenset[Carried] | None = None,
+) -> list[DesignImage]:
+    """Return the images of a design.
+
+    Args:
+        document: its template.
+        outputs: the campaign's outputs.
+        design: the number of the design.
+        name: its name for people.
+        corrected: what people say that it shows; None for what its template shows.
+    """
+    images: list[DesignImage] = []
+    for number, output in enumerate(outputs):
+        if output.size not in document.size_names:
+            continue
+        sized = document.in_size(output.size).visible()
+        images.append(
+            DesignImage(
+                design=design,
+                name=name,
+                output=number,
+                width=sized.canvas.width * output.scale,
+                height=sized.canvas.height * output.scale,
+                format=output.format,
+                carried=find_carried(sized) if corrected is None else corrected,
+                texts=tuple(_text_boxes(sized.layers, sized.canvas.height, 0)),
+            )
+        )
+    return images
+
+
+def find_carried(document: ImageTemplate) -> frozenset[Carried]:
+    """Return what a template shows beside the photo, by its visible layers."""
+    types = {field.name: field.type for field in document.fields}
+    area = document.canvas.width * document.canvas.height
+    found: set[Carried] = set()
+    for number, layer in enumerate(walk_layers(document.layers)):
+        is_covering = layer.width * layer.height >= COVERING * area
+        found |= _carried_by(layer, types, is_covering=is_covering, is_ground=number == 0)
+    return frozenset(found)
+
+
+def _carried_by(layer: AnyLayer, types: Mapping[str, str], *, is_covering: bool, is_ground: bool) -> set[Carried]:
+    if layer.hidden or not layer.opacity:
+        return set()
+    match layer:
+        case TextLayer():
+            if layer.opacity < OPAQUE:
+                return {Carried.WATERMARK}
+            return {Carried.PRICE} if _shows_price(layer, types) else {Carried.TEXT}
+        case CodeLayer() | RatingLayer():
+            return {Carried.TEXT}
+        case ImageLayer():
+            own = _is_own(layer)
+            frame = {Carried.FRAME} if layer.border else set()
+            if not own or is_ground:
+                return frame
+            if is_covering:
+                return {Carried.FRAME}
+            return {Carried.LOGO if layer.opacity >= OPAQUE else Carried.WATERMARK} | frame
+        case ShapeLayer() if is_covering and not is_ground and layer.border:
+            return {Carried.FRAME}
+    return set()
+
+
+def _shows_price(layer: TextLayer, types: Mapping[str, str]) -> bool:
+    for text in layer.bound_texts():
+        for part in text.parts:
+            if isinstance(part, Binding) and (
+                types.get(part.field) == "money"
+                or is_price_name(part.field)
+                or any(each.function is currency for each in part.filters)
+            ):
+                return True
+    return False
+
+
+def _is_own(layer: ImageLayer) -> bool:
+    """Return whether a layer shows an upload or a logo of the brand, and no photo of the row."""
+    source = layer.source
+    return not layer.content_fields() and (source.startswith(("upload:", BRAND)))
+
+
+def _text_boxes(layers: Iterable[AnyLayer], height: int, offset: int) -> Iterator[TextBox]:
+    """Yield where texts are. The content of a stack is somewhere in its box."""
+    for layer in layers:
+        top = offset + layer.top
+        if isinstance(layer, TextLayer):
+            yield TextBox(layer.name, top / height, (top + layer.height) / height)
+        elif isinstance(layer, Container):
+            if layer.type == "group":
+                yield from _text_boxes(layer.layers, height, top)
+            elif any(isinstance(each, TextLayer) for each in walk_layers(layer.layers)):
+                yield TextBox(layer.name, top / height, (top + layer.height) / height)
+
+
+def check_images(preset: Preset, mappings: Sequence[FieldMapping], images: Sequence[DesignImage]) -> list[ImageFinding]:
+    """Return what a platform wants otherwise of the images of a channel, by field and design.
+
+    Args:
+        preset: the platform.
+        mappings: the fields of the channel.
+        images: the images of the campaign's designs.
+    """
+    findings: list[ImageFinding] = []
+    for mapping in mappings:
+        field = preset.field(mapping.name)
+        if mapping.source != FieldSource.IMAGE or not isinstance(field, ImageField):
+            continue
+        for image in images:
+            if str(image.output) == mapping.value:
+                findings += _check(preset, field, image)
+    return findings
+
+
+def _check(preset: Preset, field: ImageField, image: DesignImage) -> Iterator[ImageFinding]:
+    rules = field.rules
+    names = {"platform": preset.label, "field": field.name, "design": image.name}
+
+    def finding(code: PolicyCode, message: str, remedy: tuple[FieldMapping, ...] = ()) -> ImageFinding:
+        return ImageFinding(field.name, code, image.design, image.output, message, remedy)
+
+    yield from _check_size(rules, image, names, finding)
+    if image.format not in rules.formats:
+        known = ", ".join(FORMAT_LABELS[each] for each in Format if each in rules.formats)
+        message = gettext_lazy(
+            "%(platform)s does not take %(format)s in “%(field)s”. Choose one of these formats: %(known)s",
+            format=FORMAT_LABELS[image.format],
+            known=known,
+            platform=preset.label,
+            field=field.name,
+        )
+        yield finding(PolicyCode.FORMAT, message)
+    if rules.max_bytes and image.size is not None and image.size > rules.max_bytes:
+        message = gettext_lazy(
+            "%(platform)s takes files of at most %(max)s KB in “%(field)s”. Set this as the largest file size of the"
+            " image",
+            max=number_lazy(rules.max_bytes // 1024),
+            platform=preset.label,
+            field=field.name,
+        )
+        yield finding(PolicyCode.TOO_MANY_BYTES, message)
+    if refused := sorted(image.carried & rules.refused):
+        yield finding(*_overlay(preset, field, image, refused))
+    for box in image.texts:
+        if box.top < rules.safe_top or box.bottom > 1 - rules.safe_bottom:
+            message = gettext_lazy(
+                "%(platform)s covers the top %(top)s %% and the bottom %(bottom)s %% of the image in “%(field)s”, where"
+                " the design “%(design)s” has the layer “%(layer)s”. Move it to the middle of this size",
+                top=round(rules.safe_top * 100),
+                bottom=round(rules.safe_bottom * 100),
+                layer=box.layer,
+                **names,
+            )
+            yield finding(PolicyCode.SAFE_AREA, message)
+
+
+def _check_size(
+    rules: ImageRules, image: DesignImage, names: Mapping[str, str], finding: Any
+) -> Iterator[ImageFinding]:
+    sides = {"width": image.width, "height": image.height}
+    if image.width < rules.min_width or image.height < rules.min_height:
+        yield finding(
+            PolicyCode.TOO_SMALL,
+            gettext_lazy(
+                "The design “%(design)s” has %(width)s × %(height)s pixels; %(platform)s takes at least"
+                " %(min_width)s × %(min_height)s in “%(field)s”. Choose a larger size, or a scale of 2",
+                min_width=rules.min_width,
+                min_height=rules.min_height,
+                **sides,
+                **names,
+            ),
+        )
+    elif image.width < rules.best_width or image.height < rules.best_height:
+        yield finding(
+            PolicyCode.SMALL,
+            gettext_lazy(
+                "The design “%(design)s” has %(width)s × %(height)s pixels; %(platform)s shows images of"
+                " %(best_width)s × %(best_height)s best in “%(field)s”. Choose a larger size, or a scale of 2",
+                best_width=rules.best_width,
+                best_height=rules.best_height,
+                **sides,
+                **names,
+            ),
+        )
+    if rules.max_pixels and image.width * image.height > rules.max_pixels:
+        yield finding(
+            PolicyCode.TOO_LARGE,
+            gettext_lazy(
+                "The design “%(design)s” has %(width)s × %(height)s pixels, which is more than %(platform)s takes in"
+                " “%(field)s”. Choose a smaller size or scale",
+                **sides,
+                **names,
+            ),
+        )
+    ratio = image.width / image.height
+    if (rules.min_ratio and ratio < rules.min_ratio) or (rules.max_ratio and ratio > rules.max_ratio):
+        yield finding(
+            PolicyCode.RATIO,
+            gettext_lazy(
+                "The design “%(design)s” has %(width)s × %(height)s pixels, which is another ratio than %(platform)s"
+                " wants in “%(field)s”. Choose an image of another size for this field",
+                **sides,
+                **names,
+            ),
+        )
+
+
+def _overlay(
+    preset: Preset, field: ImageField, image: DesignImage, refused: Sequence[Carried]
+) -> tuple[PolicyCode, str, tuple[FieldMapping, ...]]:
+    """Return what is wrong with a design that shows what a field must not show, and what to do."""
+    values = {"platform": preset.label, "field": field.name, "design": image.name}
+    what = ", ".join(each.value for each in refused)
+    lifestyle = preset.field(LIFESTYLE)
+    photo = FieldMapping(name=field.name, source=FieldSource.PHOTO)
+    if not field.takes_photo:
+        message = gettext_lazy(
+            "%(platform)s does not allow this in “%(field)s”: %(what)s. The design “%(design)s” shows it. Leave the"
+            " field out, or choose a design without it",
+            what=what,
+            **values,
+        )
+        return PolicyCode.OVERLAY, message, ()
+    if isinstance(lifestyle, ImageField) and field.name != LIFESTYLE and not image.carried & lifestyle.rules.refused:
+        message = gettext_lazy(
+            "%(platform)s does not allow this in “%(field)s”: %(what)s. The design “%(design)s” shows it. Use the"
+            " original photo in this field, and the design in “%(other)s”",
+            what=what,
+            other=LIFESTYLE,
+            **values,
+        )
+        design = FieldMapping(name=LIFESTYLE, source=FieldSource.IMAGE, value=str(image.output))
+        return PolicyCode.OVERLAY, message, (photo, design)
+    message = gettext_lazy(
+        "%(platform)s does not allow this in “%(field)s”: %(what)s. The design “%(design)s” shows it. Use the original"
+        " photo in this field, and the design in other channels",
+        what=what,
+        **values,
+    )
+    return PolicyCode.OVERLAY, message, (photo,)

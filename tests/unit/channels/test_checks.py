@@ -1,0 +1,108 @@
+"""Images against the rules of platforms."""
+
+from typing import Any
+
+import pytest
+
+from cwz_web.channels.checks import DesignImage, PolicyCode, check_images, describe_images, find_carried
+from cwz_web.channels.mapping import FieldMapping, FieldSource
+from cwz_web.channels.preset import Carried
+from cwz_web.channels.presets import PRESETS
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.encoders import Format, Output
+from tests.unit.channels.feeds import image
+
+PHOTO = {"name": "Photo", "type": "image", "source": "{{ image }}", "width": 1000, "height": 1000}
+
+
+def document(*layers: dict[str, Any], **changes: Any) -> ImageTemplate:
+    types = {"image": "image", "title": "text", "now": "money"}
+    fields = [{"name": name, "label": name, "type": each} for name, each in types.items()]
+    canvas = {"width": 1000, "height": 1000}
+    return ImageTemplate.model_validate({"canvas": canvas, "fields": fields, "layers": [PHOTO, *layers]} | changes)
+
+
+def layer(kind: str = "text", **values: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {"name": values.get("name", "Layer"), "type": kind, "width": 200, "height": 100}
+    if kind == "text":
+        base |= {"text": "Sale", "size": 20}
+    if kind == "image":
+        base |= {"source": f"upload:{'a' * 64}"}
+    return base | values
+
+
+@pytest.mark.parametrize(
+    ("layers", "carried"),
+    [
+        ([], set()),
+        ([layer()], {Carried.TEXT}),
+        ([layer(text="{{ title }}")], {Carried.TEXT}),
+        ([layer(text="only {{ now }}")], {Carried.PRICE}),
+        ([layer(text='{{ title | currency("EUR") }}')], {Carried.PRICE}),
+        ([layer(hidden=True)], set()),
+        ([layer(opacity=0.3)], {Carried.WATERMARK}),
+        ([layer("image")], {Carried.LOGO}),
+        ([layer("image", width=1000, height=1000)], {Carried.FRAME}),
+        ([layer("image", source="{{ image }}")], set()),
+        ([layer("group", layers=[layer(name="Inner", text="{{ now }}")])], {Carried.PRICE}),
+    ],
+)
+def test_what_a_design_shows_is_read_from_its_template(layers: list[dict[str, Any]], carried: set[Carried]) -> None:
+    assert find_carried(document(*layers).visible()) == carried
+
+
+def design(**values: Any) -> DesignImage:
+    return DesignImage(
+        **{"design": 1, "name": "Sale", "output": 0, "width": 1500, "height": 1500, "format": Format.JPEG} | values
+    )
+
+
+def codes(preset: str, field: str, **values: Any) -> list[PolicyCode]:
+    return [each.code for each in check_images(PRESETS[preset], [image(field)], [design(**values)])]
+
+
+def test_sizes_ratios_formats_and_bytes() -> None:
+    assert codes("google", "image_link") == []
+    assert codes("google", "image_link", width=400) == [PolicyCode.TOO_SMALL]
+    assert codes("google", "image_link", width=900) == [PolicyCode.SMALL]
+    assert codes("google", "image_link", width=9000, height=9000) == [PolicyCode.TOO_LARGE]
+    assert codes("google", "image_link", format=Format.AVIF) == [PolicyCode.FORMAT]
+    assert codes("google", "image_link", size=17 * 1024 * 1024) == [PolicyCode.TOO_MANY_BYTES]
+    assert codes("meta", "image[2].url", width=1080, height=1920) == []
+    assert codes("meta", "image[2].url", width=1080, height=1350)[-1] == PolicyCode.RATIO
+    assert not PolicyCode.RATIO.is_refused
+    assert check_images(PRESETS["google"], [image("image_link", 1)], [design(width=1)]) == []
+
+
+def test_overlay_on_the_main_image_is_refused_with_a_remedy() -> None:
+    carried = frozenset([Carried.TEXT, Carried.LOGO])
+    (finding,) = check_images(PRESETS["google"], [image("image_link")], [design(carried=carried)])
+    assert (finding.code, finding.code.is_refused) == (PolicyCode.OVERLAY, True)
+    assert finding.remedy == (
+        FieldMapping(name="image_link", source=FieldSource.PHOTO),
+        image("lifestyle_image_link"),
+    )
+    assert "logo, text" in finding.message
+    (finding,) = check_images(PRESETS["google"], [image("image_link")], [design(carried=frozenset([Carried.PRICE]))])
+    assert finding.remedy == (FieldMapping(name="image_link", source=FieldSource.PHOTO),)
+    (finding,) = check_images(
+        PRESETS["google"], [image("lifestyle_image_link")], [design(carried=frozenset([Carried.PRICE]))]
+    )
+    assert finding.remedy == ()
+    assert codes("meta", "image_link", carried=carried) == []
+
+
+def test_texts_in_the_covered_areas_of_a_story() -> None:
+    story = document(
+        layer(name="Top", y=50),
+        layer("group", name="Group", y=800, width=500, height=400, layers=[layer(name="Middle", y=100)]),
+        layer(name="Bottom", y=1920, anchor="bottom-left"),
+        canvas={"width": 1080, "height": 1920},
+    )
+    images = describe_images(story, [Output(), Output(size="wide")], design=1, name="Sale")
+    assert [(each.output, each.width, each.height) for each in images] == [(0, 1080, 1920)]
+    findings = check_images(PRESETS["meta"], [image("image[2].url")], images)
+    assert [each.code for each in findings] == [PolicyCode.SAFE_AREA, PolicyCode.SAFE_AREA]
+    assert all(name in each.message for name, each in zip(("Top", "Bottom"), findings, strict=True))
+    corrected = describe_images(story, [Output()], design=1, name="Sale", corrected=frozenset([Carried.LOGO]))
+    assert corrected[0].carried == {Carried.LOGO}
