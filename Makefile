@@ -12,7 +12,7 @@ NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
 NODE := PATH="$$PATH:$(CURDIR)/$(BIN)" node
 PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
 
-.PHONY: help serve bundle test test-fast coverage lint messages lock bench bench-peers soak clean
+.PHONY: help serve bundle test test-fast test-slow coverage lint messages lock bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
@@ -24,11 +24,14 @@ serve: $(VENV)/.installed bundle ## Set everything up and serve the demo workspa
 bundle: node_modules/.installed ## Bundle the script of the editor again, after a change while `make serve` runs
 	@$(NODE) scripts/bundle.mjs
 
-test: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Run every test: unit, functional, browser, plugins
-	@$(BIN)/pytest -n 3 --dist worksteal
+test: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Run the tests: unit, functional, browser, plugins
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not slow"
 
 test-fast: $(VENV)/.installed-dev node_modules/.installed ## Run the unit tests
-	@$(BIN)/pytest -n 3 --dist worksteal tests/unit
+	@$(BIN)/pytest -n 3 --dist worksteal -m "not slow" tests/unit
+
+test-slow: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Run the tests that `make test` leaves to continuous integration
+	@$(BIN)/pytest -n 3 --dist worksteal -m slow
 
 coverage: $(VENV)/.installed-dev bundle $(VENV)/.chromium ## Run every test and report branch coverage, with its floor
 	@$(BIN)/coverage erase

@@ -165,8 +165,11 @@ class Response(TestResponse):
 TestRequest.ResponseClass = Response
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Start each worker's share with a group of slow tests, so that none still runs one when the others are done.
+
+    Last, so that shares are counted without the tests that are deselected.
 
     xdist sends contiguous shares to its workers, which then steal from the ends of each other's shares. Tests of the
     installation are neighbors: it is stopped after them.

@@ -121,6 +121,7 @@ def test_design_with_keyboard_only(designer: Page) -> None:
     expect(page.locator(".layer-head a")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_invalid_value_keeps_preview(designer: Page, console_errors: list[str]) -> None:
     page = designer
     page.get_by_role("link", name="Title", exact=True).first.click()
@@ -136,6 +137,7 @@ def test_invalid_value_keeps_preview(designer: Page, console_errors: list[str]) 
     console_errors.clear()
 
 
+@pytest.mark.slow
 def test_late_response_does_not_overwrite_newer_change(designer: Page) -> None:
     """The first answer is held back until a second change is on its way."""
     page = designer

@@ -191,6 +191,7 @@ def test_drag_moves_and_undo_moves_back(make_editor: Any) -> None:
     assert editor.layer("Stack")["x"] == before["x"]
 
 
+@pytest.mark.slow
 def test_changes_of_two_windows_are_both_kept(
     make_editor: Any, context: BrowserContext, console_errors: list[str]
 ) -> None:
@@ -239,6 +240,7 @@ def test_changes_of_two_windows_are_both_kept(
     console_errors.clear()  # the browser's of the answer 409
 
 
+@pytest.mark.slow
 def test_changes_of_a_closed_window_are_sent_by_another(
     make_editor: Any, context: BrowserContext, console_errors: list[str]
 ) -> None:
@@ -260,6 +262,7 @@ def test_changes_of_a_closed_window_are_sent_by_another(
     console_errors.clear()  # those of the requests that failed
 
 
+@pytest.mark.slow
 def test_changes_that_are_refused_can_be_discarded(make_editor: Any, console_errors: list[str]) -> None:
     editor = make_editor(MIXED)
     page = editor.page
@@ -348,6 +351,7 @@ def arranged() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_layers_are_arranged_with_the_mouse(make_editor: Any) -> None:
     editor = make_editor(arranged())
     page, zoom = editor.page, editor.page.evaluate("() => document.getElementById('editor').editor.stage.zoom")
@@ -409,6 +413,7 @@ def test_layers_are_arranged_and_copied_with_the_keyboard(make_editor: Any) -> N
     assert len(other.state["document"]["layers"]) == 2
 
 
+@pytest.mark.slow
 def test_gradient_is_changed_on_the_stage(make_editor: Any) -> None:
     fill = {"type": "linear", "start": "#4050e0", "end": "#e04080", "angle": 90}
     editor = make_editor({**MIXED, "layers": [BOX | {"name": "Box", "x": 200, "y": 150, "fill": fill}]})
@@ -433,6 +438,7 @@ def test_gradient_is_changed_on_the_stage(make_editor: Any) -> None:
     assert editor.layer("Box")["fill"] == expected
 
 
+@pytest.mark.slow
 def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[str]) -> None:
     photo = {"type": "image", "name": "Photo", "x": 340, "y": 20, "width": 200, "height": 120, "source": ""}
     stack = {"type": "stack", "name": "Stack", "x": 20, "y": 300, "width": 600, "height": 160, "direction": "row"}
@@ -479,6 +485,7 @@ def test_elements_and_uploads_are_added(make_editor: Any, console_errors: list[s
     console_errors.clear()  # the browser's of the file that was refused
 
 
+@pytest.mark.slow
 def test_brand_is_applied_by_its_names(make_editor: Any, console_errors: list[str]) -> None:
     editor = make_editor(MIXED)
     page = editor.page
@@ -505,6 +512,7 @@ def test_brand_is_applied_by_its_names(make_editor: Any, console_errors: list[st
     assert console_errors == []
 
 
+@pytest.mark.slow
 def test_refused_values_stay_with_their_reason(make_editor: Any, console_errors: list[str]) -> None:
     word = {"type": "text", "x": 60, "y": 70, "width": 400, "height": 60, "size": 44, "text": "Sale"}
     editor = make_editor({**MIXED, "layers": [word | {"name": "Word"}, word | {"name": "Other", "y": 170}]})
@@ -531,6 +539,7 @@ def test_refused_values_stay_with_their_reason(make_editor: Any, console_errors:
     console_errors.clear()  # those of the answers 422
 
 
+@pytest.mark.slow
 def test_session_that_has_ended_is_continued(
     make_editor: Any, context: BrowserContext, console_errors: list[str]
 ) -> None:
@@ -559,6 +568,7 @@ def test_session_that_has_ended_is_continued(
     console_errors.clear()
 
 
+@pytest.mark.slow
 def test_template_is_commented_compared_and_shared(
     make_editor: Any, browser: Browser, console_errors: list[str]
 ) -> None:
@@ -617,6 +627,7 @@ def test_template_is_commented_compared_and_shared(
     console_errors.clear()  # the preview of the draft is not in each answer
 
 
+@pytest.mark.slow
 def test_layers_are_dropped_in_line_cropped_and_ungrouped(
     make_editor: Any, context: BrowserContext, console_errors: list[str]
 ) -> None:
@@ -674,6 +685,7 @@ def test_layers_are_dropped_in_line_cropped_and_ungrouped(
     console_errors.clear()  # those of the requests that failed
 
 
+@pytest.mark.slow
 def test_gestures_of_the_mouse_and_keys(make_editor: Any) -> None:
     boxes = [BOX | {"name": name, "x": x, "y": y} for name, x, y in [("A", 40, 40), ("B", 40, 300), ("C", 400, 300)]]
     editor = make_editor({**MIXED, "layers": boxes})

@@ -4,6 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 DATA = Path(__file__).parent.parent / "data"
@@ -77,6 +78,7 @@ def test_file_chosen_before_the_script_has_loaded_is_sent(page: Page) -> None:
     expect(page.get_by_text("Uploading")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_preview_follows_typing(page: Page) -> None:
     page.goto("/w/demo/templates")
     page.get_by_role("link", name="Product card").click()
@@ -161,6 +163,7 @@ def test_theme_is_switched_and_remembered(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 20, 22)"
 
 
+@pytest.mark.slow
 def test_pages_have_no_layout_shift(page: Page) -> None:
     for path in ("", "/images", "/runs/new"):
         page.goto(f"/w/demo{path}")

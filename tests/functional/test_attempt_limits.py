@@ -25,7 +25,7 @@ from tests.mailbox import Mailbox
 
 VICTIM = "victim@example.org"
 WRONG = "wrong"
-PARALLEL, LIMIT = 40, 10
+PARALLEL, LIMIT = 20, 10
 Attempt = Callable[[TestApp], int]
 
 

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from cwz_web.feeds.imports import create_import, enqueue_import
 from cwz_web.feeds.models import Feed, FeedImport
 from cwz_web.feeds.queries import list_items
@@ -47,6 +49,7 @@ def start_worker(app_url: str, mode: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", WORKER, app_url, mode], stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_import_survives_a_killed_worker(make: Factory, app_url: str) -> None:
     space = make.workspace()
     feed = make.feed(space, b"sku,title\n1,One\n2,Two\n")

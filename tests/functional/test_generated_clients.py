@@ -61,6 +61,7 @@ def python_client(folder: Path) -> Any:
         sys.path.remove(str(folder))
 
 
+@pytest.mark.slow
 def test_python_client_works(python_client: Any, wsgi: Router, make: Factory) -> None:
     def module(name: str) -> Any:
         return python_client(f"{PYTHON_CLIENT}.{name}")
@@ -93,6 +94,7 @@ def test_python_client_works(python_client: Any, wsgi: Router, make: Factory) ->
         assert module("api.usage.get_usage").sync(client=client).used == 2
 
 
+@pytest.mark.slow
 def test_typescript_client_compiles(folder: Path) -> None:
     tools = ROOT / "node_modules"
     run(node(), tools / "openapi-typescript/bin/cli.js", "openapi.json", "--output", "schema.d.ts", folder=folder)

@@ -127,6 +127,7 @@ def start_pserve(installation: Installation, environment: Mapping[str, str]) -> 
     wait_for(installation.answers)
 
 
+@pytest.mark.slow
 def test_pserve_serves_development_ini(own_installation: Installation) -> None:
     """The database stops with it, even by a second signal while it waits for a request."""
     start_pserve(own_installation, own_installation.environment)

@@ -479,6 +479,7 @@ def test_server_drains_and_finishes_requests_before_its_process_ends(start_serve
     assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_second_signal_ends_the_process_at_once(start_server: Any) -> None:
     process, url = start_server(60)
     process.send_signal(signal.SIGINT)

@@ -47,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("embedded") / "parent" / "postgres"
 
 
+@pytest.mark.slow
 def test_last_user_stops_the_server_even_after_another_was_killed(folder: Path) -> None:
     server = EmbeddedPostgres(folder)
     server.start()

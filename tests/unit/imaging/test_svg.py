@@ -135,7 +135,7 @@ def random_line(points: int) -> str:
     ("make", "message"),
     [
         (lambda: svg(random_line(60_000)), "takes more than 1 s"),
-        (lambda: svg(HOSTILE_USES), "takes more than 1 s"),
+        pytest.param(lambda: svg(HOSTILE_USES), "takes more than 1 s", marks=pytest.mark.slow),
         (
             lambda: svg('<g opacity=".9">' * 38 + SQUARE + "</g>" * 38, 'viewBox="0 0 10 10"'),
             "more than 512 MB",

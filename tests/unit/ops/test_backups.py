@@ -240,6 +240,7 @@ def store_of(services: Services, owner_url: str, folder: Path, **more: object) -
     return BackupStore.from_settings(known, services.providers, RING)
 
 
+@pytest.mark.slow
 def test_result_of_a_restore_test_is_recorded(
     make: Factory, services: Services, owner_url: str, tmp_path: Path
 ) -> None:
@@ -377,6 +378,7 @@ def deleted(make: Factory, space: Workspace, days: int) -> None:
         stone.purge_at -= timedelta(days=days)
 
 
+@pytest.mark.slow
 def test_pending_deletion_in_a_backup_is_not_purged_by_a_restore(
     make: Factory, services: Services, owner_url: str, empty: str, tmp_path: Path
 ) -> None:
