@@ -5,8 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
@@ -81,10 +81,15 @@ def create_server(app: Any, connections: dict[int, Any], **options: Any) -> Any:
     return server
 
 
-def _recording(app: Any) -> AbstractContextManager[None]:
-    """Return the context in which the application writes its log of API requests."""
+@contextmanager
+def _recording(app: Any) -> Iterator[None]:
+    """Let the application write its logs of API requests and of fetches of feeds while the block runs."""
     registry = getattr(app, "registry", None)  # none: an application without users
-    return registry["services"].api_requests.running() if registry else nullcontext()
+    if registry is None:
+        yield
+        return
+    with registry["services"].api_requests.running(), registry["services"].feed_fetches.running():
+        yield
 
 
 def _run(connections: dict[int, Any], stop: "StopSignal", drain_seconds: float) -> None:

@@ -25,6 +25,7 @@ DESCRIPTIONS = {
     "resources": "traversal, permissions",
     "demo": "starters, samples",
     "ops": "backups, health, exports",
+    "channels": "feeds of platforms",
     "campaigns": "rules, publications",
     "billing": "plans, Stripe",
     "runs": "bulk rendering",

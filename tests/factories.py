@@ -330,9 +330,8 @@ class Factory:
         """Add a channel without a platform's fields: the keys of the rows, unless others are given."""
         own = fields or [FieldMapping(name="id", source=FieldSource.KEY)]
         with self.database.transaction(campaign.workspace_id) as db:
-            return create_channel(
-                db, db.merge(campaign), PRESETS["generic"], **{"name": "Shop", "fields": own, **settings}
-            )
+            stored = db.get_one(Campaign, (campaign.workspace_id, campaign.id))
+            return create_channel(db, stored, PRESETS["generic"], **{"name": "Shop", "fields": own, **settings})
 
     def image_run(self, template: Template, webhook: str | None = None, **data: str) -> Run:
         """Start a run of a single image."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from cwz_web.accounts import tasks as account_tasks
 from cwz_web.campaigns import tasks as campaign_tasks
+from cwz_web.channels import tasks as channel_tasks
 from cwz_web.feeds import tasks as feed_tasks
 from cwz_web.jobs import FEEDS_QUEUE, WorkerConnector, app
 from cwz_web.net.client import Fetcher
@@ -16,7 +17,7 @@ from cwz_web.web.services import Services
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing the modules registers the jobs.
-TASKS = (account_tasks, campaign_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
+TASKS = (account_tasks, campaign_tasks, channel_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
 
 
 def run_jobs(app_url: str, queue: str, context: dict[str, object], concurrency: int = 1) -> None:

@@ -15,6 +15,7 @@ from pyramid.view import view_config
 
 from cwz_web.api.brand import BrandRequest
 from cwz_web.api.campaigns import CampaignChangeRequest, CampaignRequest
+from cwz_web.api.channels import ChannelRequest
 from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.feeds import (
     ColumnFormatsRequest,
@@ -215,6 +216,11 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         ImageRequest: {"template": data.template, "data": dict(data.data)},
         TemplateRequest: {"name": "Sale card", "document": document},
         TemplateChangeRequest: {"document": document},
+        ChannelRequest: {
+            "name": "Meta Germany",
+            "preset": "generic",
+            "fields": [{"name": "id", "source": "key"}, {"name": "image_url", "source": "image", "value": "0"}],
+        },
         CampaignRequest: {"name": "Autumn", "feed": data.feed_id, "rules": rules},
         CampaignChangeRequest: {"rules": rules},
         DecisionRequest: {"verdict": "former", "keys": ["mug-1"], "comment": "The price is wrong"},

@@ -11,7 +11,19 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from cwz_web.api import brand, campaigns, feeds, image_requests, images, publications, runs, templates, uploads, usage
+from cwz_web.api import (
+    brand,
+    campaigns,
+    channels,
+    feeds,
+    image_requests,
+    images,
+    publications,
+    runs,
+    templates,
+    uploads,
+    usage,
+)
 from cwz_web.api.idempotency import HEADER, MAX_KEY
 from cwz_web.api.images import IMAGE_TYPES
 from cwz_web.api.pagination import DEFAULT_LIMIT, MAX_LIMIT, POSITION_PATTERN
@@ -122,6 +134,7 @@ GENERATE, READ, WRITE = Scope.GENERATE, Scope.READ, Scope.FEEDS_WRITE
 UPLOADS_WRITE, BRAND_WRITE, IMAGES_WRITE = Scope.UPLOADS_WRITE, Scope.BRAND_WRITE, Scope.IMAGES_WRITE
 TEMPLATES_WRITE, CAMPAIGNS_WRITE = Scope.TEMPLATES_WRITE, Scope.CAMPAIGNS_WRITE
 PUBLICATIONS, PUBLICATION = "/campaigns/{id}/publications", "/campaigns/{id}/publications/{number}"
+CHANNELS, CHANNEL = "/campaigns/{id}/channels", "/campaigns/{id}/channels/{channel}"
 OPERATIONS = (
     Operation(
         "post",
@@ -430,6 +443,33 @@ OPERATIONS = (
         problems=("not_publishable",),
         description="It is public again as it was, nothing is rendered, and the campaign is paused.",
     ),
+    Operation("get", CHANNELS, "List a campaign's channels", READ, {200: channels.ChannelList}),
+    Operation(
+        "post",
+        CHANNELS,
+        "Add a channel",
+        CAMPAIGNS_WRITE,
+        {201: channels.ChannelDetails},
+        channels.ChannelRequest,
+        description="Its feed is written at once if something of the campaign is public, and after each publication.",
+    ),
+    Operation("get", CHANNEL, "Get a channel and its report", READ, {200: channels.ChannelDetails}),
+    Operation(
+        "patch",
+        CHANNEL,
+        "Change a channel",
+        CAMPAIGNS_WRITE,
+        {200: channels.ChannelDetails},
+        channels.ChannelChangeRequest,
+    ),
+    Operation(
+        "delete",
+        CHANNEL,
+        "Delete a channel",
+        CAMPAIGNS_WRITE,
+        {204: None},
+        description="Its feed is not served any more. What was stored in your storage stays there.",
+    ),
     Operation("get", "/uploads", "List uploads", READ, {200: uploads.UploadPage}, is_paginated=True),
     Operation(
         "post",
@@ -546,6 +586,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         parameters.append(_parameter("path", "id", {"type": "string", **of_id}))
     if "{key}" in operation.path:
         parameters.append(_parameter("path", "key", {"type": "string", "minLength": 1, "maxLength": 400}))
+    if "{channel}" in operation.path:
+        parameters.append(_parameter("path", "channel", {"type": "string", "format": "uuid"}))
     if "{number}" in operation.path:
         parameters.append(_parameter("path", "number", {"type": "integer", "minimum": 1, "maximum": 999_999_999}))
     if operation.is_paginated:

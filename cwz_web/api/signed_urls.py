@@ -22,6 +22,8 @@ from cwz_web.api.request_body import problems_with
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.publications import get_public
 from cwz_web.channels.campaign_feed import version_of_campaign, write_campaign_feed
+from cwz_web.channels.delivery import CONTENT_TYPES, GZIP, find_served_feed, rewrite_channel
+from cwz_web.channels.serving import DamagedFeedError, open_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import read_image
@@ -31,12 +33,13 @@ from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.imaging.decoding import thumbnail
 from cwz_web.imaging.documents import DEFAULT_SIZE
 from cwz_web.imaging.encoders import Encoding, Format, Output
-from cwz_web.resources.signed_urls import OnDemandImage, SignedCampaignFeed, SignedFeed, SignedImage
+from cwz_web.resources.signed_urls import OnDemandImage, SignedCampaignFeed, SignedChannelFeed, SignedFeed, SignedImage
 from cwz_web.runs.output_feed import latest_run, version_of, write_output_feed
+from cwz_web.storage.contract import StorageError
 from cwz_web.storage.image_objects import content_disposition
 from cwz_web.storage.models import Connection
 from cwz_web.values.formats import with_format
-from cwz_web.web.problems import ProblemError
+from cwz_web.web.problems import ProblemError, problem_response
 from cwz_web.web.rate_limit_subjects import client_network
 from cwz_web.web.request import Request
 from cwz_web.web.urls import parse_number
@@ -45,6 +48,9 @@ from cwz_web.workspaces.models import Workspace
 MAX_QUERY_LENGTH = 8000
 # Fewer rows than this are written within half a second.
 FEW_ROWS = 10_000
+# Bytes of a feed of a channel that takes longer to read from the storage.
+LARGE_FEED = 4 * 1024 * 1024
+RETRY_SECONDS = 60
 # The image of the published version changes when the template does; that of a given version never does.
 FIVE_MINUTES, YEAR = 300, 31_536_000
 REVALIDATE_ALWAYS = "no-cache"
@@ -156,6 +162,7 @@ def show_campaign_feed(context: SignedCampaignFeed, request: Request) -> Respons
         feed = db.get(Feed, (context.workspace_id, campaign.feed_id)) if campaign else None
         if campaign is None or publication is None or feed is None or feed.deleted_at:
             raise ProblemError(404, "not_found", "There is no such campaign, or nothing of it is public yet")
+        _log_fetch(request, campaign.id, campaign.id)
         image_urls = ImageUrls.load(db, context.workspace_id, services.signed_urls)
         version = version_of_campaign(db, campaign, publication, column, image_urls)
         if version in request.if_none_match:
@@ -164,6 +171,84 @@ def show_campaign_feed(context: SignedCampaignFeed, request: Request) -> Respons
         with services.slow_requests.slot(context.workspace_id, when=publication.rows > FEW_ROWS):
             file = write_campaign_feed(db, campaign, publication, column, image_urls)
     return _csv_response(request, file, version)
+
+
+@view_config(context=SignedChannelFeed, request_method=("GET", "HEAD"), permission=NO_PERMISSION_REQUIRED)
+def show_channel_feed(context: SignedChannelFeed, request: Request) -> Response:
+    """Return the feed of a channel as it was last written, whole, or none."""
+    services, workspace_id = request.services, context.workspace_id
+    with services.database.transaction(workspace_id) as db:
+        path = f"channels/{workspace_id}/{context.__name__}"
+        _check_workspace_signature(request, db, workspace_id, path, _parameters(request))
+        served = find_served_feed(db, workspace_id, context.id, context.extension)
+    if served is None:
+        raise ProblemError(404, "not_found", "There is no such channel, or nothing of its campaign is public yet")
+    channel = served.channel
+    _log_fetch(request, channel.campaign_id, channel.id)
+    if served.spec is None:
+        return _try_later(request, "The feed is being written. Try again in a minute")
+    is_gzipped = context.is_gzipped or _accepts_gzip(request)
+    response = Response(content_type=GZIP if context.is_gzipped else CONTENT_TYPES[channel.file_format])
+    if is_gzipped and not context.is_gzipped:
+        response.content_encoding = "gzip"
+    response.vary = None if context.is_gzipped else ("Accept-Encoding",)
+    response.etag = f"{channel.digest}-gzip" if is_gzipped else channel.digest
+    response.last_modified = channel.written_at
+    response.headers["Cache-Control"] = REVALIDATE_ALWAYS
+    if _is_known(request, response):
+        response.status, response.content_type, response.content_encoding = 304, None, None
+        del response.content_length
+        return response
+    services.limiter.reserve("output-feed", {"feed": str(channel.id), "network": _network(request)})
+    size = channel.stored_size if is_gzipped else channel.size
+    if request.method == "GET":
+        try:
+            with services.slow_requests.slot(workspace_id, when=channel.size > LARGE_FEED):
+                file = open_feed(services.providers.open(served.spec), channel, is_gzipped=is_gzipped)
+        except DamagedFeedError as error:
+            with services.database.transaction(workspace_id) as db:
+                rewrite_channel(db, workspace_id, channel.id)
+            return _try_later(request, str(error))
+        except StorageError as error:
+            return _try_later(request, str(error))
+        response.app_iter = request.environ.get("wsgi.file_wrapper", FileIter)(file)
+    response.content_length = size
+    return response
+
+
+def _accepts_gzip(request: Request) -> bool:
+    offers = request.accept_encoding.acceptable_offers(["gzip"]) if "Accept-Encoding" in request.headers else ()
+    return bool(offers)
+
+
+def _is_known(request: Request, response: Response) -> bool:
+    """Return whether the client has the file already (RFC 9110, section 13.2.2)."""
+    if "If-None-Match" in request.headers:
+        return response.etag in request.if_none_match
+    since = request.if_modified_since
+    return since is not None and response.last_modified <= since
+
+
+def _try_later(request: Request, detail: str) -> Response:
+    response = problem_response(request, ProblemError(503, "storage_unavailable", detail))
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _log_fetch(request: Request, campaign_id: UUID, source_id: UUID) -> None:
+    """Count the fetch when its response is known."""
+
+    def log(request: Request, response: Response) -> None:
+        request.services.feed_fetches.add(
+            request.context.workspace_id,
+            campaign_id,
+            source_id,
+            user_agent=request.user_agent or "",
+            status=response.status_int,
+            size=(response.content_length or 0) if request.method == "GET" else 0,
+        )
+
+    request.add_response_callback(log)
 
 
 def _csv_response(request: Request, file: BinaryIO, version: str) -> Response:

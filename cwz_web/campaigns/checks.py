@@ -101,16 +101,17 @@ class _Pair:
 
 
 def enqueue_check(db: Session, publication: Publication) -> None:
-    """Enqueue a job that checks the images of a publication, in the caller's transaction."""
-    publication.checks = None
-    defer_once(
-        db,
-        "campaigns.check_publication",
-        queue=PREPARE_QUEUE,
-        queueing_lock=f"check of publication {publication.id}",
-        workspace_id=str(publication.workspace_id),
-        publication_id=str(publication.id),
-    )
+    """Enqueue jobs that check the images and the channels of a publication, in the caller's transaction."""
+    publication.checks = publication.channel_checks = None
+    for task, lock in (("campaigns.check_publication", "check of"), ("channels.check_publication", "channels of")):
+        defer_once(
+            db,
+            task,
+            queue=PREPARE_QUEUE,
+            queueing_lock=f"{lock} publication {publication.id}",
+            workspace_id=str(publication.workspace_id),
+            publication_id=str(publication.id),
+        )
 
 
 def group_findings(db: Session, publication: Publication) -> None:

@@ -9,7 +9,16 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,6 +26,9 @@ from cwz_web.campaigns.rules import RULES, DesignRule
 from cwz_web.db.base import Base, WorkspaceOwned
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.runs.missing_photos import OnMissingPhoto
+
+# Longer than platforms show an image from their caches.
+IMAGE_DAYS = 30
 
 
 class Campaign(WorkspaceOwned, Base):
@@ -46,6 +58,8 @@ class Campaign(WorkspaceOwned, Base):
         next_at: when a window begins or ends, or the rules have to be evaluated again.
         error_message: why no publication can be prepared.
         notified_at: when people were last emailed that a publication waits for a decision.
+        image_days: after how many days images are removed that no publication shows any more; 0 to keep them.
+        stored: what its images take in the storage, and what of it will be removed (`image_removal.plan_removal`).
     """
 
     __tablename__ = "campaigns"
@@ -79,6 +93,8 @@ class Campaign(WorkspaceOwned, Base):
     next_at: Mapped[datetime | None]
     error_message: Mapped[str | None]
     notified_at: Mapped[datetime | None]
+    image_days: Mapped[int] = mapped_column(default=IMAGE_DAYS, server_default="0")
+    stored: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     deleted_at: Mapped[datetime | None]
 
@@ -121,6 +137,27 @@ class CampaignRow(Base):
     item_revision: Mapped[int]
 
     __table_args__ = (Index("ix_campaign_rows_plan", "workspace_id", "campaign_id", "plan"),)
+
+
+class LeavingImage(Base):
+    """An image of a campaign that nothing shows any more.
+
+    Attributes:
+        since: when that was found.
+    """
+
+    __tablename__ = "leaving_images"
+
+    workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
+    campaign_id: Mapped[UUID] = mapped_column(primary_key=True)
+    image_id: Mapped[UUID] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["workspace_id", "campaign_id"], ["campaigns.workspace_id", "campaigns.id"], ondelete="CASCADE"
+        ),
+    )
 
 
 class PublicationState(StrEnum):
@@ -167,6 +204,8 @@ class Publication(WorkspaceOwned, Base):
         reasons: why it needs a decision (`policy.Reason` as JSON).
         approvals: the accounts that have approved it.
         checks: what was found in its images, grouped (`checks.FindingGroup` as JSON); NULL before that is known.
+        channel_checks: what channels would write (`channels.publication_check.ChannelCheck` as JSON); NULL before that
+            is known.
         decision: the newest decision that is or was left to a job (`decisions.Decision` as JSON).
     """
 
@@ -192,6 +231,7 @@ class Publication(WorkspaceOwned, Base):
     reasons: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     approvals: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     checks: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
+    channel_checks: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     decision: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     columns: Mapped[list[str]] = mapped_column(JSONB, default=list, server_default="[]")
     photo_column: Mapped[str] = mapped_column(default="", server_default="")

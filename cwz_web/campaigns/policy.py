@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.i18n import gettext, ngettext, number
 
-ReasonCode = Literal["manual", "first", "changed", "removed", "findings", "missing", "unclear", "paused"]
+ReasonCode = Literal[
+    "manual", "first", "changed", "removed", "findings", "missing", "unclear", "paused", "channels", "checking"
+]
 
 
 class PublishPolicy(BaseModel):
@@ -18,6 +20,7 @@ class PublishPolicy(BaseModel):
         max_changed_percent: the share of rows that may be new, changed or removed.
         max_findings: how many findings its images may have; None for any number.
         max_missing: how many rows may have no image of their own.
+        hold_channel_errors: whether one waits of which a channel would leave out more rows than now.
         approvals: how many members have to approve one that waits.
     """
 
@@ -27,6 +30,7 @@ class PublishPolicy(BaseModel):
     max_changed_percent: Annotated[int, Field(ge=0, le=100)] = 20
     max_findings: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     max_missing: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    hold_channel_errors: bool = False
     approvals: Annotated[int, Field(ge=1, le=2)] = 1
 
 
@@ -72,10 +76,25 @@ class Reason(BaseModel):
                 )
             case "paused":
                 return gettext("The campaign was paused before its time")
+            case "channels":
+                return ngettext(
+                    "Channels would leave out %(count)s more row than now",
+                    "Channels would leave out %(count)s more rows than now",
+                    self.value,
+                )
+            case "checking":
+                return gettext("Its channels are being checked")
         return gettext("This campaign is published only after a decision")
 
 
-def find_reasons(policy: PublishPolicy, counts: Mapping[str, Any], *, is_first: bool, unclear: int) -> list[Reason]:
+def find_reasons(
+    policy: PublishPolicy,
+    counts: Mapping[str, Any],
+    *,
+    is_first: bool,
+    unclear: int,
+    channel_errors: int | None = 0,
+) -> list[Reason]:
     """Return why a publication waits for a decision; none if it can be published.
 
     Args:
@@ -83,6 +102,7 @@ def find_reasons(policy: PublishPolicy, counts: Mapping[str, Any], *, is_first: 
         counts: the counts of the publication, by the names of `models.Publication`.
         is_first: whether nothing was public before.
         unclear: for how many rows a rule could not be decided.
+        channel_errors: how many rows more than now channels would leave out; None before that is known.
     """
     if not policy.auto_publish:
         return [Reason(code="manual")]
@@ -99,4 +119,8 @@ def find_reasons(policy: PublishPolicy, counts: Mapping[str, Any], *, is_first: 
         reasons.append(Reason(code="missing", value=faulty, limit=policy.max_missing))
     if unclear:
         reasons.append(Reason(code="unclear", value=unclear))
+    if policy.hold_channel_errors and channel_errors is None and not reasons:
+        reasons.append(Reason(code="checking"))
+    elif policy.hold_channel_errors and channel_errors:
+        reasons.append(Reason(code="channels", value=channel_errors))
     return reasons

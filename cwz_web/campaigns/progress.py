@@ -28,6 +28,7 @@ from cwz_web.campaigns.publications import (
     evaluate_policy,
     get_public,
     hold_scheduled,
+    is_being_checked,
     list_waiting,
     publish,
     reschedule,
@@ -187,6 +188,8 @@ def publish_campaign(db: Session, campaign: Campaign) -> None:
         campaign.is_requested = campaign.revision != campaign.planned_revision
         campaign.error_message = None
         for publication in created:
+            if is_being_checked(publication):
+                continue  # people are notified when the check is done
             if publication.state == PublicationState.HELD:
                 notify_held(db, campaign, publication)
             else:

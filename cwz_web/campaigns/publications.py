@@ -24,6 +24,7 @@ from cwz_web.campaigns.rules import Phase
 from cwz_web.campaigns.timeline import SHOWN_ROWS
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, execute_update, hash_joins
 from cwz_web.i18n import gettext
+from cwz_web.jobs import DEFAULT_QUEUE, defer_once
 
 # Publications beyond these, and states of the timeline that only they have, are deleted.
 KEPT_PUBLICATIONS = 50
@@ -268,7 +269,11 @@ def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -
     policy = PublishPolicy.model_validate(campaign.policy)
     names = ("rows", "new", "changed", "removed", "kept", "missing", "findings")
     counts = {name: getattr(publication, name) for name in names}
-    reasons = find_reasons(policy, counts, is_first=publication.base_id is None, unclear=unclear)
+    errors = None
+    if publication.channel_checks is not None:
+        errors = sum(check["new_errors"] for check in publication.channel_checks)
+    is_first = publication.base_id is None
+    reasons = find_reasons(policy, counts, is_first=is_first, unclear=unclear, channel_errors=errors)
     if _is_approved_already(db, campaign, publication):
         reasons = []
     if not campaign.is_active and PAUSED in publication.reasons:
@@ -325,6 +330,12 @@ def check_waits(publication: Publication, *states: PublicationState) -> None:
             gettext("A decision about this publication is being applied. Wait until it is done, then try again")
         )
     raise NotPublishableError(gettext("This publication does not wait for a decision any more"))
+
+
+def is_being_checked(publication: Publication) -> bool:
+    """Return whether a publication waits for the check of its channels only."""
+    codes = [reason["code"] for reason in publication.reasons]
+    return publication.state == PublicationState.HELD and codes == ["checking"]
 
 
 def approve(db: Session, campaign: Campaign, publication: Publication, account_id: UUID | None) -> bool:
@@ -397,6 +408,7 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
     publication.published_at, publication.published_by = datetime.now(UTC), account_id
     campaign.public_id = publication.id
     db.flush()
+    _enqueue_channels(db, campaign)
     # What still waits for an earlier phase must not replace it later. What is newer for this phase is compared with it.
     begin = publication.publish_at or EARLIEST
     for waiting in list_waiting(db, campaign):
@@ -407,6 +419,18 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
             waiting.state, waiting.approvals = PublicationState.PREPARING, []
     _schedule_same(db, campaign, publication)
     db.flush()
+
+
+def _enqueue_channels(db: Session, campaign: Campaign) -> None:
+    """Enqueue the job that writes the feeds of the campaign's channels (`channels.tasks`)."""
+    defer_once(
+        db,
+        "channels.write_campaign",
+        queue=DEFAULT_QUEUE,
+        queueing_lock=f"channels of {campaign.id}",
+        workspace_id=str(campaign.workspace_id),
+        campaign_id=str(campaign.id),
+    )
 
 
 def check_images(db: Session, campaign: Campaign, publication: Publication) -> None:

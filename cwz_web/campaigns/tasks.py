@@ -5,8 +5,10 @@ from uuid import UUID
 import structlog
 from procrastinate import JobContext
 from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from cwz_web.campaigns.checks import group_findings, measure_differences
+from cwz_web.campaigns.image_removal import remove_left_images
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.progress import CampaignStoppedError, advance_steps, enqueue_advance, load_campaign
 from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, LongRetry, app
@@ -74,3 +76,17 @@ def advance_for_feed(context: JobContext, workspace_id: str, feed_id: str) -> No
         )
         for campaign in db.scalars(campaigns):
             enqueue_advance(db, campaign)
+
+
+@app.periodic(cron="37 2 * * *")
+@app.task(name="campaigns.remove_images", queueing_lock="remove_images", queue=PREPARE_QUEUE, pass_context=True)
+def remove_images(context: JobContext, timestamp: int) -> None:
+    """Remove the images that left every publication a while ago."""
+    database = context.additional_context["database"]
+    with database.transaction() as db:
+        workspaces = list(db.scalars(text("SELECT * FROM all_workspaces()")))
+    for workspace_id in workspaces:
+        try:
+            remove_left_images(database, workspace_id)
+        except SQLAlchemyError:  # an error in one workspace does not stop the others
+            log.exception("images not removed", workspace=str(workspace_id))

@@ -3,6 +3,7 @@
 import re
 import secrets
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +16,13 @@ from uuid_utils.compat import uuid7
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
 from cwz_web.channels.design_images import load_design_images, output_shapes
+from cwz_web.channels.field_columns import FieldColumn, InvalidMappingError, RowContext
 from cwz_web.channels.mapping import MAPPINGS, FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
 from cwz_web.channels.preset import FileFormat, ImageField, Preset
 from cwz_web.channels.presets import PRESETS
 from cwz_web.channels.suggestions import suggest_mappings
+from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.i18n import gettext
 from cwz_web.storage.models import Connection
 
@@ -83,6 +86,14 @@ def create_channel(
     return channel
 
 
+def lock_channel(db: Session, workspace_id: UUID, channel_id: UUID) -> Channel | None:
+    """Return a channel, whose row no other transaction changes; None if it was deleted."""
+    channel = db.get(Channel, (workspace_id, channel_id))
+    if channel is not None:
+        db.refresh(channel, with_for_update=FOR_NO_KEY_UPDATE)
+    return channel if channel is not None and channel.deleted_at is None else None
+
+
 def save_channel(db: Session, campaign: Campaign, channel: Channel, fields: Sequence[FieldMapping]) -> None:
     """Check a changed channel, and replace its mappings, in the caller's transaction. Raises InvalidChannelError."""
     preset = PRESETS[channel.preset]
@@ -92,36 +103,39 @@ def save_channel(db: Session, campaign: Campaign, channel: Channel, fields: Sequ
         message = gettext("This storage connection does not exist any more. Choose another one")
         raise InvalidChannelError("connection", message)
     columns = load_columns(db, campaign)
-    check_mappings(preset, fields, columns.names, len(campaign.outputs))
+    check_mappings(preset, fields, RowContext(columns.types, columns.formats), len(campaign.outputs))
     channel.fields = MAPPINGS.dump_python(list(fields), mode="json")
-    channel.version = None
+    # A job that is writing the feed with the former settings finds out that it has to be written again.
+    channel.attempt, channel.version = (channel.attempt or 0) + 1, None
 
 
-def check_mappings(preset: Preset, fields: Sequence[FieldMapping], columns: Collection[str], outputs: int) -> None:
+def check_mappings(preset: Preset, fields: Sequence[FieldMapping], context: RowContext, outputs: int) -> None:
     """Check the mappings of a channel.
 
     Args:
         preset: the platform.
         fields: the mappings.
-        columns: the columns of the campaign's rows.
+        context: the columns of the campaign's rows.
         outputs: how many images a row has.
 
     Raises:
         InvalidChannelError: a mapping names what does not exist.
     """
     known = {field.name for field in preset.fields}
-    seen: set[str] = set()
+    seen: Counter[str] = Counter()
     for place, mapping in enumerate(fields):
-        problem = _problem(mapping, columns, outputs)
-        field = preset.field(mapping.name)
-        takes_several = isinstance(field, ImageField) and field.max_images > 1
-        if mapping.name in seen and not takes_several:
+        field, problem = preset.field(mapping.name), _problem(mapping, context.types, outputs)
+        if seen[mapping.name] >= (field.max_images if isinstance(field, ImageField) else 1):
             problem = gettext("Each field can be there once")
         elif not preset.is_generic and mapping.name not in known:
             problem = gettext("The platform has no such field")
+        try:
+            FieldColumn(field, mapping, preset, context)
+        except InvalidMappingError as error:
+            problem = problem or str(error)
         if problem:
             raise InvalidChannelError(f"fields.{place}", problem)
-        seen.add(mapping.name)
+        seen[mapping.name] += 1
 
 
 def _problem(mapping: FieldMapping, columns: Collection[str], outputs: int) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstr
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from cwz_web.campaigns.models import Campaign
 from cwz_web.channels.mapping import MAPPINGS, FieldMapping, MissingImage
 from cwz_web.channels.preset import FileFormat, Preset
 from cwz_web.channels.presets import PRESETS
@@ -38,6 +39,7 @@ class Channel(WorkspaceOwned, Base):
         object_connection_id: the connection that has it.
         delivered_key: the key that stays, of what was delivered; NULL if nothing was.
         written_at: when the file last changed.
+        failures: how often in a row it could not be written.
         error_message: why the newest publication could not be written or delivered.
     """
 
@@ -64,6 +66,7 @@ class Channel(WorkspaceOwned, Base):
     object_connection_id: Mapped[UUID | None]
     delivered_key: Mapped[str | None]
     written_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
     error_message: Mapped[str | None]
     deleted_at: Mapped[datetime | None]
 
@@ -80,6 +83,10 @@ class Channel(WorkspaceOwned, Base):
     def mappings(self) -> list[FieldMapping]:
         """The mappings, in the order of the file."""
         return MAPPINGS.validate_python(self.fields)
+
+    def is_up_to_date(self, campaign: Campaign) -> bool:
+        """Return whether the feed has the rows of what is public."""
+        return self.version is not None and self.publication_id == campaign.public_id
 
     @property
     def platform(self) -> Preset:

@@ -7,6 +7,7 @@ from cwz_web.accounts import tasks as account_tasks
 from cwz_web.billing import tasks as billing_tasks
 from cwz_web.billing.subscriptions import BillingService
 from cwz_web.campaigns import tasks as campaign_tasks
+from cwz_web.channels import tasks as channel_tasks
 from cwz_web.cli.processes import serve_metrics, stop_with_parent
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
@@ -36,6 +37,7 @@ TASKS = (
     account_tasks,
     billing_tasks,
     campaign_tasks,
+    channel_tasks,
     feed_tasks,
     notify_tasks,
     ops_tasks,

@@ -105,6 +105,16 @@ class SignedUrls:
         path = f"campaigns/{workspace.id}/{campaign_id}.csv"
         return self._with_newest_key(workspace, path, {"column": column} if column else {})
 
+    def channel_feed(self, workspace: Workspace, channel_id: UUID, extension: str) -> str:
+        """Return the URL of a channel's feed; valid until the newest signing key is retired.
+
+        Args:
+            workspace: the workspace.
+            channel_id: the channel.
+            extension: what the name of the file ends with, such as `csv.gz`.
+        """
+        return self._with_newest_key(workspace, f"channels/{workspace.id}/{channel_id}.{extension}", {})
+
     def key(self, workspace_id: UUID, number: int) -> str:
         """Return a workspace's signing key by its number; its ASCII characters are the key of the HMAC."""
         derived = self._derived(workspace_id, f"signing-key/{number}")

@@ -80,7 +80,16 @@ def worker_queue_groups(concurrency: int, *, maintenance: bool) -> list[QueueGro
     return [*groups, QueueGroup((MAINTENANCE_QUEUE,), 1)] if maintenance else groups
 
 
-def defer_once(db: Session, task: str, *, queue: str, queueing_lock: str, wait: int = 0, **arguments: str) -> None:
+def defer_once(
+    db: Session,
+    task: str,
+    *,
+    queue: str,
+    queueing_lock: str,
+    lock: str | None = None,
+    wait: int = 0,
+    **arguments: str,
+) -> None:
     """Enqueue a job in a transaction, unless one with the same lock is queued already.
 
     Args:
@@ -88,6 +97,7 @@ def defer_once(db: Session, task: str, *, queue: str, queueing_lock: str, wait: 
         task: the task's name, so that a module can enqueue tasks of modules that import it.
         queue: the queue.
         queueing_lock: identifies equal jobs; the first hundred characters count.
+        lock: jobs with the same one run one after the other.
         wait: seconds until the job may start.
         arguments: the task's arguments.
     """
@@ -95,7 +105,8 @@ def defer_once(db: Session, task: str, *, queue: str, queueing_lock: str, wait: 
         with db.begin_nested():
             # The connection is taken inside the savepoint, which a rejected INSERT rolls back to.
             options: Any = {"connection": raw_connection(db), "schedule_in": {"seconds": wait} if wait else None}
-            app.configure_task(task, queue=queue, queueing_lock=queueing_lock[:100], **options).defer(**arguments)
+            configured = app.configure_task(task, queue=queue, lock=lock, queueing_lock=queueing_lock[:100], **options)
+            configured.defer(**arguments)
     except AlreadyEnqueued:
         pass
 

@@ -2,6 +2,8 @@
 
 import structlog
 from procrastinate import JobContext
+from procrastinate.exceptions import UniqueViolation
+from procrastinate.jobs import Status
 
 from cwz_web.jobs import STALLED_SECONDS, app
 
@@ -16,4 +18,7 @@ async def rescue_stalled(context: JobContext, timestamp: int) -> None:
     await manager.prune_stalled_workers(STALLED_SECONDS)
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
         log.warning("job rescued", job=job.id, task=job.task_name)
-        await manager.retry_job(job)
+        try:
+            await manager.retry_job(job)
+        except UniqueViolation:  # an equal job is queued, which does the same
+            await manager.finish_job(job, status=Status.FAILED, delete_job=True)

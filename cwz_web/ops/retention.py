@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from cwz_web.campaigns.models import Campaign
+from cwz_web.channels.fetch_log import delete_old_fetches
 from cwz_web.db.pagination import first_id
 from cwz_web.db.session import Database, execute_update
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item, ItemVersion, SortIndexEntry
@@ -138,6 +139,7 @@ def _delete_in_workspace(db: Session, workspace_id: UUID, policy: RetentionPolic
         model.__tablename__: execute_update(db, delete(model).where(model.workspace_id == workspace_id, *conditions))
         for model, conditions in criteria.items()
     }
+    deleted["feed_fetches"] = delete_old_fetches(db, workspace_id)
     deleted["campaigns"] = _delete_campaigns(db, workspace_id, now - timedelta(days=policy.deleted))
     deleted["items"] = _empty_deleted_feeds(db, workspace_id, now - timedelta(days=policy.deleted))
     deleted["audit_entries"] = db.scalar(select(func.delete_audit_entries(now - timedelta(days=policy.audit)))) or 0

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign, Publication
+from cwz_web.channels.models import Channel
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template, Upload
@@ -199,10 +200,43 @@ class ApiPublicationCollection(Resource):
         return ApiPublication(self.request, self, name, publication)
 
 
+class ApiChannel(Resource):
+    """`/v1/campaigns/{id}/channels/{id}`."""
+
+    def __init__(self, request: "Request", parent: Resource, name: str, channel: Channel) -> None:
+        super().__init__(request, parent, name)
+        self.channel = channel
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign that the channel is of."""
+        return _campaign_of(self)
+
+
+class ApiChannelCollection(Resource):
+    """`/v1/campaigns/{id}/channels`."""
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign that the channels are of."""
+        return _campaign_of(self)
+
+    def __getitem__(self, name: str) -> ApiChannel:
+        campaign, channel_id = self.campaign, parse_uuid(name)
+        with self.request.services.database.transaction(campaign.workspace_id) as db:
+            channel = db.get(Channel, (campaign.workspace_id, channel_id))
+        if channel is None or channel.campaign_id != campaign.id or channel.deleted_at:
+            raise KeyError(name)
+        return ApiChannel(self.request, self, name, channel)
+
+
 class ApiCampaign(WorkspaceItem):
     """`/v1/campaigns/{id}`."""
 
-    children: ClassVar[dict[str, type[Resource]]] = {"publications": ApiPublicationCollection}
+    children: ClassVar[dict[str, type[Resource]]] = {
+        "publications": ApiPublicationCollection,
+        "channels": ApiChannelCollection,
+    }
     row: Campaign
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
+from cwz_web.channels.preset import FileFormat
 from cwz_web.generation.template_cache import TemplateVersionState
 from cwz_web.imaging.encoders import Format
 from cwz_web.resources.base import Area, Resource, parse_uuid
@@ -54,6 +55,16 @@ class SignedCampaignFeed(SignedFile):
     extensions = ("csv",)
 
 
+class SignedChannelFeed(SignedFile):
+    """`/i/channels/{workspace}/{channel}.{format}[.gz]`: the feed of a channel."""
+
+    extensions = tuple(FileFormat)
+
+    def __init__(self, request: "Request", parent: Resource, name: str, workspace_id: UUID) -> None:
+        super().__init__(request, parent, name.removesuffix(".gz"), workspace_id)
+        self.__name__, self.is_gzipped = name, name.endswith(".gz")
+
+
 class WorkspaceSignedFiles(Resource):
     """Signed files of one class, in one workspace."""
 
@@ -73,6 +84,10 @@ class WorkspaceSignedFeeds(WorkspaceSignedFiles):
 
 class WorkspaceSignedCampaigns(WorkspaceSignedFiles):
     file_class = SignedCampaignFeed
+
+
+class WorkspaceSignedChannels(WorkspaceSignedFiles):
+    file_class = SignedChannelFeed
 
 
 class SignedFileCollection(Resource):
@@ -96,6 +111,10 @@ class SignedCampaignCollection(SignedFileCollection):
     workspace_class = WorkspaceSignedCampaigns
 
 
+class SignedChannelCollection(SignedFileCollection):
+    workspace_class = WorkspaceSignedChannels
+
+
 class SignedUrlRoot(Resource):
     """`/i`: images and feeds for clients with a signed URL."""
 
@@ -104,6 +123,7 @@ class SignedUrlRoot(Resource):
         "images": SignedImageCollection,
         "feeds": SignedFeedCollection,
         "campaigns": SignedCampaignCollection,
+        "channels": SignedChannelCollection,
     }
 
     def __getitem__(self, name: str) -> Resource:

@@ -1,6 +1,5 @@
 """The channels of a campaign: the list, a new one, and restoring a deleted one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,14 +10,18 @@ from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.campaigns.models import Campaign
+from cwz_web.channels.delivery import enqueue_write
 from cwz_web.channels.editing import (
     MAX_CHANNELS,
     InvalidChannelError,
     create_channel,
+    extension_of,
     list_channels,
     restore_channel,
     suggest_fields,
 )
+from cwz_web.channels.fetch_log import LastFetch, family_label, last_fetches
+from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.models import Channel
 from cwz_web.channels.preset import FILE_FORMAT_LABELS
 from cwz_web.channels.presets import PRESETS
@@ -31,6 +34,7 @@ from cwz_web.views.new_run import Choice
 from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.notices import add_notice
 from cwz_web.web.request import Request
+from cwz_web.workspaces.models import Workspace
 
 NEW_PAGE = "channels/new.jinja2"
 
@@ -60,6 +64,8 @@ class ChannelLine:
         rows: How many rows were written; None before it was.
         held: How many were left out.
         findings: How many findings there are.
+        fetch: The program that has fetched it last, and when.
+        url: The URL at which ConnectWyze serves it; "" for members who cannot edit campaigns.
     """
 
     channel: Channel
@@ -70,6 +76,8 @@ class ChannelLine:
     rows: int | None
     held: int
     findings: int
+    fetch: tuple[str, datetime] | None
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +104,16 @@ def show_channels(context: ChannelCollection, request: Request) -> ChannelsPage:
     """Show the channels of a campaign."""
     campaign = context.campaign
     channels = list_channels(request.db, campaign)
+    fetches = last_fetches(request.db, campaign.workspace_id, campaign.id)
+    workspace, signed_urls = request.db.get_one(Workspace, campaign.workspace_id), request.services.signed_urls
+    can_edit = request.has_permission(Permission.CAMPAIGN_EDIT)
+
+    def url_of(channel: Channel) -> str:
+        return signed_urls.channel_feed(workspace, channel.id, extension_of(channel)) if can_edit else ""
+
     return ChannelsPage(
         **shared_values(request, campaign, CampaignTab.CHANNELS),
-        channels=[_line(request, campaign, channel) for channel in channels],
+        channels=[_line(request, campaign, channel, fetches.get(channel.id), url_of(channel)) for channel in channels],
         can_add=len(channels) < MAX_CHANNELS,
     )
 
@@ -143,6 +158,7 @@ def add_channel(context: ChannelCollection, request: Request, form: NewChannelFo
         )
     except InvalidChannelError as error:
         raise FieldError(error.field, str(error)) from None
+    enqueue_write(request.db, channel)
     request.audit("channel.create", channel.name, campaign=str(campaign.id), channel=str(channel.id))
     add_notice(request, gettext("The channel is added. Check what is written into its fields."))
     return HTTPSeeOther(campaign_path(request, campaign, "channels", channel.id, "fields"))
@@ -155,6 +171,7 @@ def restore(context: ChannelCollection, request: Request) -> Response:
     channel = restore_channel(request.db, campaign, form.channel) if form else None
     if channel is None:
         raise HTTPUnprocessableEntity(gettext("This channel cannot be restored. Add it again"))
+    enqueue_write(request.db, channel)
     request.audit("channel.restore", channel.name, campaign=str(campaign.id), channel=str(channel.id))
     return HTTPSeeOther(campaign_path(request, campaign, "channels", channel.id))
 
@@ -165,15 +182,17 @@ def delivery_choices(request: Request, chosen: str) -> list[Choice]:
     return [Choice(str(each.id), each.name, str(each.id) == chosen) for each in connections]
 
 
-def _line(request: Request, campaign: Campaign, channel: Channel) -> ChannelLine:
-    report: Mapping[str, Any] = channel.report or {}
+def _line(request: Request, campaign: Campaign, channel: Channel, fetch: LastFetch | None, url: str) -> ChannelLine:
+    report = FeedReport.model_validate(channel.report) if channel.report else None
     return ChannelLine(
         channel=channel,
         path=campaign_path(request, campaign, "channels", channel.id),
         platform=channel.platform.label,
         format=FILE_FORMAT_LABELS[channel.file_format],
         written_at=channel.written_at,
-        rows=report.get("rows"),
-        held=report.get("held", 0),
-        findings=report.get("findings", 0),
+        rows=report.rows if report else None,
+        held=report.held_rows if report else 0,
+        findings=sum(each.rows for each in report.findings) if report else 0,
+        fetch=(family_label(fetch.family), fetch.at) if fetch else None,
+        url=url,
     )

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from pyramid.view import view_config
 
 from cwz_web.campaigns.editing import check_sizes
 from cwz_web.campaigns.editing import delete_campaign as remove_campaign
+from cwz_web.campaigns.image_removal import MAX_DAYS, MIN_DAYS
 from cwz_web.campaigns.joins import JOINS, KEY, MAX_JOINS, Join, load_columns
 from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign
@@ -69,6 +71,8 @@ class SettingsForm(Form):
     max_changed_percent: Annotated[int, Field(ge=0, le=100)] = 20
     max_findings: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     max_missing: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    hold_channel_errors: Literal["yes", ""] = ""
+    image_days: Annotated[int, Field(ge=0, le=MAX_DAYS)] = 0
     approvals: Annotated[int, Field(ge=1, le=2)] = 1
 
     @field_validator("max_findings", mode="before")
@@ -81,7 +85,9 @@ class SettingsForm(Form):
         """When a publication is published without a decision."""
         names = ("max_changed_percent", "max_findings", "max_missing", "approvals")
         values = {name: getattr(self, name) for name in names}
-        return PublishPolicy(auto_publish=self.auto_publish == "yes", **values)
+        return PublishPolicy(
+            auto_publish=self.auto_publish == "yes", hold_channel_errors=self.hold_channel_errors == "yes", **values
+        )
 
 
 class RowsForm(Form):
@@ -111,6 +117,22 @@ class JoinForm:
     name: str
 
 
+@dataclass(frozen=True)
+class StoredImages:
+    """What a campaign stores, and what of it will be removed first; counted each night.
+
+    Attributes:
+        next_at: When the first images are removed; None if none are, or if they are kept.
+    """
+
+    images: int
+    size: int
+    leaving: int
+    leaving_size: int
+    next_at: datetime | None
+    counted_at: datetime
+
+
 @dataclass(frozen=True, kw_only=True)
 class SettingsPage(CampaignPage):
     """Values of campaigns/settings.jinja2.
@@ -135,6 +157,7 @@ class SettingsPage(CampaignPage):
     selection_columns: list[Choice]
     key_count: str
     can_approve: bool
+    stored: StoredImages | None
 
 
 def _page(context: CampaignResource, request: Request, form: SubmittedForm[Any]) -> SettingsPage:
@@ -145,6 +168,8 @@ def _page(context: CampaignResource, request: Request, form: SubmittedForm[Any])
     stored = [Output.model_validate(output) for output in campaign.outputs]
     outputs = chosen_outputs(typed, size_names(request, templates)) if "time_zone" in typed else stored
     values = {**_stored_values(campaign), **typed}
+    if "time_zone" in typed:  # a box that is not checked is not sent
+        values |= {name: typed.get(name, "") for name in ("auto_publish", "hold_channel_errors")}
     selection = RowSelection.model_validate(campaign.selection)
     return SettingsPage(
         **shared_values(request, campaign, CampaignTab.SETTINGS),
@@ -164,6 +189,7 @@ def _page(context: CampaignResource, request: Request, form: SubmittedForm[Any])
         selection_text=typed.get("text", selection.text),
         selection_columns=_column_choices(own, typed.get("column", selection.column)),
         key_count=_key_count(selection),
+        stored=_stored_images(campaign),
         can_approve=bool(request.has_permission(Permission.CAMPAIGN_APPROVE)),
     )
 
@@ -196,6 +222,9 @@ def save_settings(context: CampaignResource, request: Request, form: SettingsFor
             raise FieldError("approvals", gettext("Only members who approve publications can change this"))
         campaign.policy = policy
     campaign.name, campaign.time_zone = form.name, form.time_zone
+    if 0 < form.image_days < MIN_DAYS:
+        raise FieldError("image_days", gettext("Enter at least %(days)s days, or 0 to keep them", days=MIN_DAYS))
+    campaign.image_days = form.image_days
     campaign.photo_column, campaign.on_missing_photo = form.photo_column, form.on_missing_photo
     if len(list_connections(request.db, campaign.workspace_id)) > 1:
         campaign.connection_id = form.storage or None
@@ -338,6 +367,16 @@ def _uploaded_lines(request: Request) -> list[str]:
     return [line.split(",")[0].split(";")[0].split("\t")[0].strip('" ') for line in io.StringIO(text)]
 
 
+def _stored_images(campaign: Campaign) -> StoredImages | None:
+    found = campaign.stored
+    if not found:
+        return None
+    since = datetime.fromisoformat(found["since"]) if found["since"] else None
+    next_at = since + timedelta(days=campaign.image_days) if since and campaign.image_days else None
+    counts = {name: found[name] for name in ("images", "size", "leaving", "leaving_size")}
+    return StoredImages(**counts, next_at=next_at, counted_at=datetime.fromisoformat(found["at"]))
+
+
 def _stored_values(campaign: Campaign) -> dict[str, str]:
     policy = PublishPolicy.model_validate(campaign.policy)
     return {
@@ -346,10 +385,12 @@ def _stored_values(campaign: Campaign) -> dict[str, str]:
         "time_zone": campaign.time_zone,
         "photo_column": campaign.photo_column,
         "on_missing_photo": campaign.on_missing_photo,
+        "image_days": str(campaign.image_days),
         "auto_publish": "yes" if policy.auto_publish else "",
         "max_changed_percent": str(policy.max_changed_percent),
         "max_findings": "" if policy.max_findings is None else str(policy.max_findings),
         "max_missing": str(policy.max_missing),
+        "hold_channel_errors": "yes" if policy.hold_channel_errors else "",
         "approvals": str(policy.approvals),
     }
 

@@ -1,8 +1,10 @@
 """The page of a channel, and the form of its fields."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -12,13 +14,29 @@ from pyramid.view import view_config
 
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
-from cwz_web.channels.editing import InvalidChannelError, delete_channel, save_channel
+from cwz_web.channels.delivery import enqueue_write, feed_settings, rewrite_channel, stable_key
+from cwz_web.channels.editing import (
+    InvalidChannelError,
+    check_mappings,
+    delete_channel,
+    extension_of,
+    lock_channel,
+    save_channel,
+)
+from cwz_web.channels.fetch_log import DayFetches, family_label, fetches_by_day, last_fetches
+from cwz_web.channels.field_columns import InvalidMappingError
+from cwz_web.channels.findings import FeedReport, FieldFinding
 from cwz_web.channels.mapping import MAX_FIELDS, MissingImage
 from cwz_web.channels.models import Channel
 from cwz_web.channels.preset import FILE_FORMAT_LABELS, FileFormat
+from cwz_web.channels.preview import load_preview_rows, preview_feed
+from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ChannelResource
+from cwz_web.storage.models import Connection
+from cwz_web.storage.public_urls import public_url
+from cwz_web.stored_messages import translate_stored
 from cwz_web.views.campaign_channels import delivery_choices
 from cwz_web.views.campaign_page import campaign_path
 from cwz_web.views.channel_fields import (
@@ -35,6 +53,7 @@ from cwz_web.views.new_run import Choice
 from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view
 from cwz_web.web.notices import add_notice
 from cwz_web.web.request import Request
+from cwz_web.workspaces.models import Workspace
 
 FIELDS_PAGE, FIELDS_PART = "channels/fields.jinja2", "channels/_fields.jinja2"
 
@@ -67,11 +86,65 @@ class ChannelHead:
     can_edit: bool
 
 
+@dataclass(frozen=True)
+class ShownFinding:
+    """What was found in a field: in words, in how many rows, and the paths of the first of them by their keys."""
+
+    field: str
+    text: str
+    example: str
+    rows: int
+    paths: dict[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChannelPage(ChannelHead):
-    """Values of channels/show.jinja2; `outputs` are the names of the campaign's outputs."""
+    """Values of channels/show.jinja2.
+
+    Attributes:
+        outputs: The names of the campaign's outputs.
+        is_public: Whether anything of the campaign is public.
+        is_waiting: Whether another publication is public than the one that was written.
+        rows: How many rows were written; None before it was.
+        held: How many rows were left out, by the reason in words.
+        findings: What was found.
+        url: The URL at which ConnectWyze serves the feed; "" for members who cannot edit campaigns.
+        connection: The name of the connection that it is delivered to; "" without one.
+        stable_key: The key of the object there.
+        public_url: Its URL below the public base URL of the connection; "" without one.
+        last_fetch: The program that has fetched it last, and when.
+        days: The fetches of the last days.
+    """
 
     outputs: list[str]
+    is_public: bool
+    is_waiting: bool
+    rows: int | None
+    held: dict[str, int]
+    findings: list[ShownFinding]
+    url: str
+    connection: str
+    stable_key: str
+    public_url: str
+    last_fetch: tuple[str, datetime] | None
+    days: list[DayFetches]
+
+
+@dataclass(frozen=True)
+class ShownPreview:
+    """What would be written for the first rows.
+
+    Attributes:
+        problem: Why there is no preview.
+        names: The fields.
+        rows: Their values for each row.
+    """
+
+    problem: str = ""
+    names: Sequence[str] = ()
+    rows: Sequence[Mapping[str, str]] = ()
+    findings: Sequence[ShownFinding] = ()
+    held: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +161,7 @@ class FieldsPage(ChannelHead):
     missing: list[Choice]
     connections: list[Choice]
     can_add: bool
+    preview: ShownPreview
 
 
 def channel_head(context: ChannelResource, request: Request) -> dict[str, Any]:
@@ -110,8 +184,71 @@ def channel_path(request: Request, channel: Channel, *segments: object) -> str:
 
 @view_config(context=ChannelResource, request_method="GET", renderer="channels/show.jinja2", permission=Permission.VIEW)
 def show_channel(context: ChannelResource, request: Request) -> ChannelPage:
-    """Show what is written for a channel."""
-    return ChannelPage(**channel_head(context, request), outputs=output_labels(context.campaign.outputs))
+    """Show what was written for a channel, what was found in it, and who fetches it."""
+    channel, campaign, db = context.row, context.campaign, request.db
+    head = channel_head(context, request)
+    report = FeedReport.model_validate(channel.report) if channel.report else None
+    workspace = db.get_one(Workspace, channel.workspace_id)
+    signed = request.services.signed_urls.channel_feed(workspace, channel.id, extension_of(channel))
+    connection = db.get(Connection, (channel.workspace_id, channel.connection_id)) if channel.connection_id else None
+    last = last_fetches(db, channel.workspace_id, campaign.id).get(channel.id)
+    return ChannelPage(
+        **head,
+        outputs=output_labels(campaign.outputs),
+        is_public=campaign.public_id is not None,
+        is_waiting=campaign.public_id is not None and not channel.is_up_to_date(campaign),
+        rows=report.rows if report else None,
+        held={reason.label: count for reason, count in report.held.items()} if report else {},
+        findings=shown_findings(request, campaign, report.findings) if report else [],
+        url=signed if head["can_edit"] else "",
+        connection=connection.name if connection else "",
+        stable_key=stable_key(channel) if head["can_edit"] else "",
+        public_url=_public_url(connection, channel) if head["can_edit"] else "",
+        last_fetch=(family_label(last.family), last.at) if last else None,
+        days=fetches_by_day(db, channel.workspace_id, channel.id),
+    )
+
+
+def _public_url(connection: Connection | None, channel: Channel) -> str:
+    base_url = connection.proven_base_url if connection else ""
+    return public_url(base_url, stable_key(channel)) if base_url else ""
+
+
+def shown_findings(request: Request, campaign: Campaign, findings: Sequence[FieldFinding]) -> list[ShownFinding]:
+    """Return findings in words, with links to the rows."""
+    path = campaign_path(request, campaign, "row")
+    return [
+        ShownFinding(
+            field=each.field,
+            text=f"{each.kind.label}: {translate_stored(each.reason)}" if each.reason else each.kind.label,
+            example=each.example,
+            rows=each.rows,
+            paths={key: f"{path}?{urlencode({'key': key})}" for key in each.keys},
+        )
+        for each in findings
+    ]
+
+
+def _preview(context: ChannelResource, request: Request, rows: Sequence[FieldRow], on_missing: str) -> ShownPreview:
+    campaign, channel = context.campaign, context.row
+    mappings, errors = read_rows(rows)
+    if errors or not mappings:
+        labels = {row.key: row.name or str(row.number + 1) for row in rows}
+        return ShownPreview(" ".join(f"{labels.get(key, key)}: {message}." for key, message in errors.items()))
+    missing = MissingImage(on_missing) if on_missing in set(MissingImage) else MissingImage.HOLD
+    settings = replace(feed_settings(request.db, campaign, channel), mappings=mappings, on_missing=missing)
+    try:
+        check_mappings(channel.platform, mappings, settings.context, len(campaign.outputs))
+        image_urls = ImageUrls.load(request.db, campaign.workspace_id, request.services.signed_urls)
+        found = preview_feed(load_preview_rows(request.db, campaign, image_urls), settings)
+    except InvalidChannelError as error:
+        place = error.field.rpartition(".")[2]
+        return ShownPreview(f"{mappings[int(place)].name}: {error}")
+    except InvalidMappingError as error:
+        return ShownPreview(f"{error.field}: {error}")
+    names = list(dict.fromkeys(name for row in found.rows for name in row))
+    findings = shown_findings(request, campaign, found.findings)
+    return ShownPreview("", names, found.rows, findings, found.held)
 
 
 def _fields_page(context: ChannelResource, request: Request, form: SubmittedForm[Any]) -> FieldsPage:
@@ -141,6 +278,7 @@ def _page(context: ChannelResource, request: Request, form: SubmittedForm[Any], 
         missing=[Choice(each, each.label, each == on_missing) for each in MissingImage],
         connections=delivery_choices(request, typed.get("connection", str(channel.connection_id or ""))),
         can_add=len(rows) < MAX_FIELDS,
+        preview=_preview(context, request, rows, on_missing),
     )
 
 
@@ -176,6 +314,8 @@ def save_fields(context: ChannelResource, request: Request, form: ChannelForm) -
     fields, errors = read_rows(rows)
     if not errors and not fields:
         raise FieldError("fields", gettext("Choose what is written into at least one field"))
+    if lock_channel(request.db, channel.workspace_id, channel.id) is None:
+        raise FieldError("name", gettext("This channel was deleted. Restore it first"))
     channel.name, channel.format, channel.is_gzipped = form.name, form.format, form.gzip == "yes"
     channel.on_missing, channel.connection_id = form.on_missing, form.connection or None
     if errors:
@@ -186,7 +326,18 @@ def save_fields(context: ChannelResource, request: Request, form: ChannelForm) -
         written = {f"fields.{place}": row.key for place, row in enumerate(row for row in rows if row.chosen)}
         raise FieldError(written.get(error.field, error.field), str(error)) from None
     request.audit("channel.change", channel.name, campaign=str(channel.campaign_id), channel=str(channel.id))
+    enqueue_write(request.db, channel)
     add_notice(request, gettext("The channel is saved."))
+    return HTTPSeeOther(channel_path(request, channel))
+
+
+@view_config(context=ChannelResource, name="write", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
+def write(context: ChannelResource, request: Request) -> Response:
+    """Write the feed of a channel again."""
+    channel = context.row
+    rewrite_channel(request.db, channel.workspace_id, channel.id)
+    request.audit("channel.write", channel.name, campaign=str(channel.campaign_id), channel=str(channel.id))
+    add_notice(request, gettext("The feed is written again."))
     return HTTPSeeOther(channel_path(request, channel))
 
 

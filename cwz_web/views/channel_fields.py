@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cwz_web.channels.mapping import MAX_FIELDS, MAX_TEXT, FieldMapping, FieldSource
-from cwz_web.channels.preset import ChannelField, Preset
+from cwz_web.channels.preset import ChannelField, ImageField, Preset
 from cwz_web.i18n import gettext, ngettext
 from cwz_web.imaging.encoders import FORMAT_LABELS, Output
 from cwz_web.views.new_run import Choice, size_label
@@ -76,34 +76,36 @@ def source_groups(columns: Sequence[str], outputs: Sequence[str]) -> list[Source
 def stored_rows(preset: Preset, mappings: Sequence[FieldMapping], spare: int = 0) -> list[FieldRow]:
     """Return the rows of a channel's form: those of the platform, or those that were added, and a few empty ones."""
     if preset.is_generic:
-        fields = [ChannelField(mapping.name) for mapping in mappings] + [ChannelField("")] * spare
-        values = dict(enumerate(mappings))
+        found: list[tuple[ChannelField, FieldMapping | None]] = [
+            (ChannelField(mapping.name), mapping) for mapping in mappings
+        ]
+        found += [(ChannelField(""), None)] * spare
     else:
-        fields = ordered_fields(preset)
-        by_name = {mapping.name: mapping for mapping in mappings}
-        values = {number: by_name[field.name] for number, field in enumerate(fields) if field.name in by_name}
+        found = []
+        for field in ordered_fields(preset):
+            own = [mapping for mapping in mappings if mapping.name == field.name]
+            limit = field.max_images if isinstance(field, ImageField) else 1
+            found += [(field, mapping) for mapping in own]
+            if len(own) < limit:
+                found.append((field, None))
     return [
-        _row_of(number, field, _choice_of(values[number]), _text_of(values[number]))
-        if number in values
-        else _row_of(number, field, "", "")
-        for number, field in enumerate(fields)
+        _row_of(number, field, _choice_of(mapping) if mapping else "", _text_of(mapping) if mapping else "")
+        for number, (field, mapping) in enumerate(found)
     ]
 
 
 def typed_rows(preset: Preset, typed: Mapping[str, str]) -> list[FieldRow]:
     """Return the rows that were sent, in the order in which they were sent."""
-    numbers = [int(found[1]) for name in typed if (found := _row.fullmatch(name))]
-    fields = ordered_fields(preset)
-    rows = []
-    for place, number in enumerate(numbers):
-        if preset.is_generic:
-            field = ChannelField(typed.get(f"f.{number}.name", "").strip())
-        elif number < len(fields):
-            field, place = fields[number], number
-        else:
-            continue
-        rows.append(_row_of(place, field, typed[f"f.{number}.source"], typed.get(f"f.{number}.text", "").strip()))
-    return rows
+    numbers = [found[1] for name in typed if (found := _row.fullmatch(name))]
+    return [
+        _row_of(
+            place,
+            preset.field(typed.get(f"f.{number}.name", "").strip()),
+            typed[f"f.{number}.source"],
+            typed.get(f"f.{number}.text", "").strip(),
+        )
+        for place, number in enumerate(numbers[: 2 * MAX_FIELDS])
+    ]
 
 
 def changed_rows(rows: Sequence[FieldRow], change: str) -> list[FieldRow]:

@@ -54,6 +54,7 @@ GUIDES = {
         ("editor", "Editor", "Everything that the editor does, and all keys"),
         ("feeds", "Feeds", "File types, columns, keys, schedules, imports"),
         ("campaigns", "Campaigns", "Design rules, windows, publications, decisions, roll back"),
+        ("channels", "Channels", "Feeds for platforms and shops, delivery to your storage, fetch log"),
         ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
         ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
         ("operations", "Operations", "Installation, upgrades, backups, monitoring"),

@@ -19,6 +19,7 @@ from cwz_web.campaigns.decisions import VERDICT_LABELS, Verdict
 from cwz_web.campaigns.joins import find_join_findings
 from cwz_web.campaigns.models import Campaign, ChangeKind, PublicationChange, PublicationRow
 from cwz_web.campaigns.publications import WAITING
+from cwz_web.channels.publication_check import ChannelCheck, read_checks
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
 from cwz_web.i18n import gettext, gettext_noop
@@ -178,6 +179,7 @@ class CheckPage:
     groups: list[ShownGroup] | None
     faulty: int
     join_findings: list[str]
+    channels: list[ChannelCheck] | None
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,7 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
     head, groups = describe_head(request, publication, "check"), read_groups(publication)
     joins = find_join_findings(request.db, head.campaign) if publication.state in WAITING else []
     if groups is None:
-        return CheckPage(head, None, 0, describe_joins(joins))
+        return CheckPage(head, None, 0, describe_joins(joins), read_checks(publication))
     names, active = design_names(publication.rules), set(publication.designs)
     rows = load_rows(request.db, head.campaign, publication.timeline, {key for group in groups for key in group.keys})
     designs = {key: next((each for each in row.designs if each in active), 0) for key, row in rows.items()}
@@ -379,6 +381,7 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
         ],
         sum(group.rows for group in groups if group.code in FAULTS),
         describe_joins(joins),
+        read_checks(publication),
     )
 
 

@@ -9,6 +9,7 @@ from cwz_web.accounts.passkeys import PasskeyService, RelyingParty
 from cwz_web.accounts.passwords import Passwords
 from cwz_web.accounts.sessions import BrowserTokens
 from cwz_web.billing.subscriptions import BillingService
+from cwz_web.channels.fetch_log import FetchRecorder
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
 from cwz_web.generation.api_keys import ApiKeys
@@ -52,6 +53,7 @@ class Services:
     render_pool: RenderPool
     keys: ApiKeys
     api_requests: ApiRequestRecorder
+    feed_fetches: FetchRecorder
     template_cache: TemplateCache
     signed_urls: SignedUrls
     webhooks: WebhookSender
@@ -106,6 +108,7 @@ class Services:
             render_pool,
             ApiKeys(database),
             ApiRequestRecorder(database, is_enabled=settings.retention.request_days > 0),
+            FetchRecorder(database),
             TemplateCache(database),
             SignedUrls(settings.secrets.signing.get_secret_value(), settings.url),
             WebhookSender(settings.secrets.signing.get_secret_value(), fetcher),

@@ -18,6 +18,8 @@ from cwz_web.generation.api_keys import Scope, create_key
 from cwz_web.resources.api import (
     ApiCampaign,
     ApiCampaignCollection,
+    ApiChannel,
+    ApiChannelCollection,
     ApiCollection,
     ApiFeed,
     ApiFeedCollection,
@@ -55,6 +57,8 @@ from cwz_web.resources.signed_urls import (
     OnDemandImage,
     SignedCampaignCollection,
     SignedCampaignFeed,
+    SignedChannelCollection,
+    SignedChannelFeed,
     SignedFeed,
     SignedFeedCollection,
     SignedFile,
@@ -63,6 +67,7 @@ from cwz_web.resources.signed_urls import (
     SignedImageCollection,
     SignedUrlRoot,
     WorkspaceSignedCampaigns,
+    WorkspaceSignedChannels,
     WorkspaceSignedFeeds,
     WorkspaceSignedFiles,
     WorkspaceSignedImages,
@@ -195,6 +200,7 @@ class SampleWorkspace:
             ApiRunCollection: {rows["runs"]: ApiRun},
             ApiCampaignCollection: {rows["campaigns"]: ApiCampaign},
             ApiPublicationCollection: {"1": ApiPublication},
+            ApiChannelCollection: {rows["channels"]: ApiChannel},
             ApiImageCollection: {rows["images"]: ApiImage},
             ApiUploadCollection: {rows["uploads"]: ApiUpload},
             ApiFeedItemCollection: {"1": ApiFeedItem},
@@ -208,6 +214,8 @@ class SampleWorkspace:
             SignedFeedCollection: {str(self.space.id): WorkspaceSignedFeeds},
             WorkspaceSignedFeeds: {f"{rows['feeds']}.csv": SignedFeed},
             SignedCampaignCollection: {str(self.space.id): WorkspaceSignedCampaigns},
+            SignedChannelCollection: {str(self.space.id): WorkspaceSignedChannels},
+            WorkspaceSignedChannels: {f"{rows['channels']}.csv": SignedChannelFeed},
             WorkspaceSignedCampaigns: {f"{rows['campaigns']}.csv": SignedCampaignFeed},
         }.get(resource_class, {})
         for name, child in below.items():
@@ -347,6 +355,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "SignedImage/",
         "SignedFeed/",
         "SignedCampaignFeed/",
+        "SignedChannelFeed/",
         "OnDemandImage/",
     }
 

@@ -1,14 +1,16 @@
 """The pages of channels, without scripts."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from webtest import TestApp
 
 from cwz_web.campaigns.models import Campaign
 from cwz_web.channels import editing
-from cwz_web.channels.models import Channel
+from cwz_web.channels.models import Channel, FeedFetch
 from cwz_web.storage.connections import get_default_connection
 from cwz_web.workspaces.models import AuditEntry, Role, Workspace
 from tests.factories import Factory, sign_in
@@ -174,3 +176,49 @@ def test_members_without_permission_can_only_look(
     sign_in(app, make.member(space, Role.SUPPORT))
     assert "Edit fields" not in app.get(path(space, campaign, channel.id)).text
     app.get(path(space, campaign, channel.id, "fields"), status=403)
+
+
+def test_preview_shows_the_first_rows_and_names_errors(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    channel = make.channel(campaign)
+    page = app.get(path(space, campaign, channel.id, "fields"))
+    assert texts(page, "#channel-preview tbody tr") == ["id 123"]
+    form = form_of(page, "/fields")
+    form["f.1.name"], form["f.1.source"], form["f.1.text"] = "label", "expression", 'brand + " " + upper(title)'
+    shown = form.submit("change", value="preview")
+    assert texts(shown, "#channel-preview tbody tr")[1] == "label Acme REDZenith BLUEAcme GREEN"
+    form["f.1.text"] = "brand +"
+    broken = form.submit("change", value="preview")
+    assert texts(broken, "#channel-preview .error")[0] == "label: The expression is not complete"
+    assert "is not complete" in form.submit(status=422).html.select_one(".channel-field .error").text
+    form["f.1.text"] = "margin * 2"
+    assert "no column “margin”" in form.submit(status=422).html.select_one(".channel-field .error").text
+    assert len(make.reload(channel).fields) == 1
+
+
+def test_page_shows_what_was_written_found_and_fetched(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    channel = make.channel(campaign)
+    page = app.get(path(space, campaign, channel.id))
+    assert "It is written once a publication is public." in page.text
+    found = {"field": "price", "kind": "unclear", "reason": "is not a price", "example": "x"}
+    finding = found | {"rows": 2, "keys": ["a/b"]}
+    report = {"rows": 4, "held": {"image": 1}, "findings": [finding], "digest": "0" * 64, "size": 2000}
+    with make.database.transaction(space.id) as db:
+        own = db.get_one(Channel, (space.id, channel.id))
+        own.report, own.written_at, own.size, own.error_message = report, datetime.now(UTC), 2000, "The storage is full"
+        fetch = {"workspace_id": space.id, "campaign_id": campaign.id, "source_id": channel.id, "family": "meta"}
+        db.add(FeedFetch(**fetch, minute=datetime.now(UTC) - timedelta(hours=3), fetches=5, size=9000))
+    page = app.get(path(space, campaign, channel.id))
+    assert "The storage is full" in page.html.select_one(".problem").text
+    assert "1 row left out: No approved image" in " ".join(page.text.split())
+    assert page.html.select_one(".finding-groups a")["href"].endswith("/row?key=a%2Fb")
+    assert "Meta fetched it" in page.text
+    [line] = texts(app.get(path(space, campaign)), "tbody tr")
+    assert "Meta, " in line
+    assert "/i/channels/" in page.text
+    form_of(page, "/write").submit(status=303)
+    with make.database.transaction() as db:
+        assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'")) == 1

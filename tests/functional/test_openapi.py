@@ -100,7 +100,7 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
     """Call every operation with a valid body, with an invalid one, and without."""
     key = place.make.key(place.space, Scope.ADMIN)
     feed, template = place.feed_id, place.rows["templates"]
-    campaign = place.rows["campaigns"]
+    campaign, channel = place.rows["campaigns"], place.rows["channels"]
     ids = {
         "/campaigns": campaign,
         "/feeds": feed,
@@ -118,12 +118,16 @@ def test_responses_match_their_schemas(app: TestApp, place: SampleWorkspace, api
         "/runs": {"feed": feed, "template": template},
         "/campaigns": {"name": "New", "feed": feed, "rules": [{"name": "All", "designs": [{"template": template}]}]},
         "/campaigns/{id}": {"name": "Other"},
+        "/campaigns/{id}/channels": {"name": "Shop", "preset": "generic"},
+        "/campaigns/{id}/channels/{channel}": {"name": "Other", "gzip": True},
         "/campaigns/{id}/publications/{number}/decisions": {"verdict": "accept"},
     }
     headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Content-Type": "application/json"}
     statuses = set()
     for operation in OPERATIONS:
-        path = operation.path.format(id=ids.get("/" + operation.path.split("/")[1]), key="1", number="1")
+        path = operation.path.format(
+            id=ids.get("/" + operation.path.split("/")[1]), key="1", number="1", channel=channel
+        )
         for body in (bodies.get(operation.path), {"odd": 1}, None):
             if operation.method == "get" and body is not None:
                 continue
@@ -158,7 +162,8 @@ class Prober:
     def probe(self, code: str, operation: Operation, *, query: str = "", ids: bool = True, **more: Any) -> None:
         collection = operation.path.split("/")[1].replace("image-requests", "image_requests")
         row_id = (self.place.rows | {"image_requests": self.place.image_run_id}).get(collection) if ids else uuid4()
-        path = f"/v1{operation.path.format(id=row_id, key='1', number='1')}{query}"
+        channel = self.place.rows["channels"]
+        path = f"/v1{operation.path.format(id=row_id, key='1', number='1', channel=channel)}{query}"
         headers = {"Content-Type": "application/json"} | more.pop("headers")
         extra = {} if operation.method in ("get", "delete") else {"body": b"{}"} | more
         answer = self.app.request(path, method=operation.method.upper(), headers=headers, status="*", **extra)

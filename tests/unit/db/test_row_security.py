@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from cwz_web.accounts.models import Account
 from cwz_web.billing.models import BillingRecord, Subscription
 from cwz_web.billing.stripe_api import BillingEntry
-from cwz_web.campaigns.models import CampaignRow, PublicationChange, PublicationRow
+from cwz_web.campaigns.models import CampaignRow, LeavingImage, PublicationChange, PublicationRow
 from cwz_web.channels.models import FeedFetch
 from cwz_web.db.base import Base
 from cwz_web.feeds.imports import list_imports
@@ -199,6 +199,7 @@ def fill(make: Factory, space: Workspace) -> None:
         change = {"publication_id": publication.id, "position": 1, "key": "1", "kind": "new"}
         db.add(PublicationChange(workspace_id=space.id, **change))
         fetch = {"campaign_id": campaign.id, "source_id": campaign.id, "family": "meta", "minute": datetime.now(UTC)}
+        db.add(LeavingImage(workspace_id=space.id, campaign_id=campaign.id, image_id=deleted.id))
         db.add(FeedFetch(workspace_id=space.id, **fetch))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 

@@ -1,0 +1,128 @@
+"""What each channel would write of a publication, before it is public.
+
+A job checks the whole feed after a publication was compared or decided about. By the campaign's policy, a channel that
+would leave out more rows than it does now keeps the publication waiting for a decision.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import Session
+
+from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.campaigns.notifications import notify_held, notify_ready
+from cwz_web.campaigns.progress import enqueue_advance
+from cwz_web.campaigns.publications import evaluate_policy, is_being_checked
+from cwz_web.channels.delivery import feed_settings
+from cwz_web.channels.editing import list_channels
+from cwz_web.channels.feed import write_feed
+from cwz_web.channels.field_columns import InvalidMappingError
+from cwz_web.channels.findings import FeedReport
+from cwz_web.channels.models import Channel
+from cwz_web.channels.rows import read_rows
+from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.generation.image_urls import ImageUrls
+from cwz_web.generation.signed_urls import SignedUrls
+
+Transaction = Callable[[UUID], AbstractContextManager[Session]]
+
+
+class ChannelCheck(BaseModel):
+    """What a channel would write of a publication.
+
+    Attributes:
+        channel: its id.
+        name: its name.
+        rows: how many rows.
+        held: how many rows it would leave out.
+        findings: in how many rows something was found.
+        new_errors: how many more rows than now it would leave out; all rows if nothing can be written.
+        problem: why nothing can be written; "" if it can.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    channel: UUID
+    name: str
+    rows: int = 0
+    held: int = 0
+    findings: int = 0
+    new_errors: int = 0
+    problem: str = ""
+
+
+def check_channels(
+    transaction: Transaction, signed_urls: SignedUrls, workspace_id: UUID, publication_id: UUID
+) -> list[ChannelCheck] | None:
+    """Check what the channels of a campaign would write of a publication, and let its policy count it.
+
+    Args:
+        transaction: begins a transaction in a workspace.
+        signed_urls: sign the URLs of images.
+        workspace_id: the workspace.
+        publication_id: the publication.
+
+    Returns:
+        What was found, one for each channel; None if the publication was discarded or has changed meanwhile.
+    """
+    with transaction(workspace_id) as db:
+        publication = db.get(Publication, (workspace_id, publication_id))
+        if publication is None or publication.state == PublicationState.DISCARDED:
+            return None
+        campaign = db.get_one(Campaign, (workspace_id, publication.campaign_id))
+        channels, checked_state = list_channels(db, campaign), publication.timeline
+    checks = []
+    for channel in channels:
+        with transaction(workspace_id) as db:
+            checks.append(_check(db, signed_urls, campaign, publication, channel))
+    with transaction(workspace_id) as db:
+        publication = db.get_one(Publication, (workspace_id, publication_id))
+        db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
+        if publication.timeline != checked_state:
+            return None
+        publication.channel_checks = [check.model_dump(mode="json") for check in checks]
+        if is_being_checked(publication):
+            _evaluate(db, db.get_one(Campaign, (workspace_id, publication.campaign_id)), publication)
+    return checks
+
+
+def read_checks(publication: Publication) -> list[ChannelCheck] | None:
+    """Return what the channels would write of a publication; None if they were not checked yet."""
+    if publication.channel_checks is None:
+        return None
+    return [ChannelCheck.model_validate(each) for each in publication.channel_checks]
+
+
+def _check(
+    db: Session, signed_urls: SignedUrls, campaign: Campaign, publication: Publication, channel: Channel
+) -> ChannelCheck:
+    rows = read_rows(db, campaign, publication, ImageUrls.load(db, campaign.workspace_id, signed_urls))
+    settings = feed_settings(db, campaign, channel)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            report = write_feed(rows, settings, nowhere)
+    except InvalidMappingError as error:
+        problem = f"{error.field}: {error}"
+        return ChannelCheck(channel=channel.id, name=channel.name, new_errors=publication.rows, problem=problem)
+    now = FeedReport.model_validate(channel.report).held_rows if channel.report else 0
+    return ChannelCheck(
+        channel=channel.id,
+        name=channel.name,
+        rows=report.rows,
+        held=report.held_rows,
+        findings=sum(each.rows for each in report.findings),
+        new_errors=max(report.held_rows - now, 0),
+    )
+
+
+def _evaluate(db: Session, campaign: Campaign, publication: Publication) -> None:
+    """Let a publication that waited for this check only be published, or wait for a decision."""
+    evaluate_policy(db, campaign, publication)
+    if publication.state == PublicationState.HELD:
+        notify_held(db, campaign, publication)
+    else:
+        notify_ready(db, campaign, publication)
+        enqueue_advance(db, campaign)

@@ -1,0 +1,109 @@
+"""What channels would write of a publication, and what a campaign's policy makes of it."""
+
+from typing import Any
+
+import pytest
+
+from cwz_web.campaigns.models import Publication, PublicationState
+from cwz_web.channels import publication_check
+from cwz_web.channels.delivery import WriteServices, write_channel
+from cwz_web.channels.mapping import FieldMapping, FieldSource
+from cwz_web.channels.models import Channel
+from cwz_web.channels.publication_check import ChannelCheck, check_channels, read_checks
+from tests.factories import Factory
+from tests.unit.campaigns.test_publications import ROWS, Setting
+
+FIELDS = [FieldMapping(name="image", source=FieldSource.IMAGE, value="0")]
+
+
+class Checked:
+    """An active campaign with a channel, which publishes on its own what is within its policy."""
+
+    def __init__(self, make: Factory, **policy: Any) -> None:
+        self.make = make
+        given = {"auto_publish": True, "max_changed_percent": 100, "max_missing": 100, **policy}
+        self.setting = Setting(make, is_active=True, policy=given)
+        self.channel: Channel = make.channel(self.setting.campaign, FIELDS)
+
+    def newest(self) -> Publication:
+        return self.setting.publications()[0]
+
+    def check(self) -> list[ChannelCheck] | None:
+        transaction, signed_urls = self.make.database.transaction, self.make.services.signed_urls
+        return check_channels(transaction, signed_urls, self.setting.space.id, self.newest().id)
+
+    def write(self) -> None:
+        services = self.make.services
+        own = WriteServices(services.database, services.providers, services.signed_urls)
+        assert write_channel(own, self.setting.space.id, self.channel.id)
+
+    def break_channel(self) -> None:
+        """Let the channel leave out all rows, as a platform's required field would."""
+        with self.make.database.transaction(self.setting.space.id) as db:
+            stored = db.get_one(Channel, (self.setting.space.id, self.channel.id))
+            stored.fields = [{"name": "x", "source": "expression", "value": "1 +"}]
+
+
+def test_checks_are_stored_and_block_nothing_by_default(make: Factory) -> None:
+    checked = Checked(make)
+    checked.setting.settle()
+    assert checked.newest().state == PublicationState.PUBLISHED
+    assert read_checks(checked.newest()) is None
+    [found] = checked.check() or []
+    assert (found.channel, found.rows, found.held, found.new_errors, found.problem) == (checked.channel.id, 4, 0, 0, "")
+    assert read_checks(checked.newest()) == [found]
+
+
+def test_publication_waits_until_its_channels_are_checked(make: Factory) -> None:
+    checked = Checked(make, hold_channel_errors=True)
+    checked.setting.settle()
+    waiting = checked.newest()
+    assert (waiting.state, [reason["code"] for reason in waiting.reasons]) == (PublicationState.HELD, ["checking"])
+    assert checked.check()
+    assert checked.newest().state == PublicationState.SCHEDULED
+    checked.setting.settle()
+    assert checked.newest().state == PublicationState.PUBLISHED
+
+
+def test_channel_with_new_errors_holds_the_publication(make: Factory) -> None:
+    checked = Checked(make, hold_channel_errors=True)
+    checked.setting.settle()
+    checked.check()
+    checked.setting.settle()
+    checked.write()
+    checked.break_channel()
+    checked.setting.import_rows(ROWS.replace(b"Red", b"Rose"))
+    checked.setting.settle()
+    [found] = checked.check() or []
+    assert (found.new_errors, found.problem[:3]) == (4, "x: ")
+    held = checked.newest()
+    assert (held.state, held.reasons) == (
+        PublicationState.HELD,
+        [{"code": "channels", "value": 4, "limit": 0}],
+    )
+    checked.setting.settle()
+    assert checked.newest().state == PublicationState.HELD
+
+
+def test_publication_that_changes_meanwhile_is_checked_again(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Checked(make, hold_channel_errors=True)
+    checked.setting.settle()
+    check = publication_check._check
+
+    def changed(*args: Any) -> ChannelCheck:
+        with make.database.transaction(checked.setting.space.id) as db:
+            db.get_one(Publication, (checked.setting.space.id, checked.newest().id)).timeline += 1
+        return check(*args)
+
+    monkeypatch.setattr(publication_check, "_check", changed)
+    assert checked.check() is None
+    assert checked.newest().channel_checks is None
+
+
+def test_campaign_without_channels_does_not_wait_long(make: Factory) -> None:
+    checked = Checked(make, hold_channel_errors=True)
+    with make.database.transaction(checked.setting.space.id) as db:
+        db.delete(db.get_one(Channel, (checked.setting.space.id, checked.channel.id)))
+    checked.setting.settle()
+    assert checked.check() == []
+    assert checked.newest().state == PublicationState.SCHEDULED
