@@ -1,12 +1,13 @@
 """The images of a campaign's designs: what platforms' rules are about, and what fields are suggested by."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign
-from cwz_web.channels.checks import DesignImage, describe_images
-from cwz_web.channels.preset import Carried
+from cwz_web.channels.checks import DesignImage, ImageFinding, check_images, describe_images
+from cwz_web.channels.mapping import FieldMapping
+from cwz_web.channels.preset import Carried, Preset
 from cwz_web.channels.suggestions import OutputShape
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
@@ -35,6 +36,25 @@ def load_design_images(
             document = load_design(db, template).document
             images += describe_images(document, outputs, design=design.number, name=template.name, corrected=corrected)
     return images
+
+
+def check_channel_images(
+    db: Session,
+    campaign: Campaign,
+    preset: Preset,
+    mappings: Sequence[FieldMapping],
+    corrections: Mapping[int, frozenset[Carried]] | None = None,
+) -> list[ImageFinding]:
+    """Return what a platform wants otherwise of the images that a channel shows.
+
+    Args:
+        db: a transaction in the workspace.
+        campaign: the campaign.
+        preset: the platform.
+        mappings: the fields of the channel.
+        corrections: what people say that a design shows, by its number.
+    """
+    return check_images(preset, mappings, load_design_images(db, campaign, corrections))
 
 
 def output_shapes(campaign: Campaign, images: Collection[DesignImage], columns: Collection[str]) -> list[OutputShape]:

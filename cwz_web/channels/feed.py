@@ -4,7 +4,7 @@ A row without a required value is left out, and an invalid optional value is lef
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
@@ -14,10 +14,11 @@ from isal import igzip
 
 from cwz_web.channels.feed_files import FileWriter, file_writer
 from cwz_web.channels.field_columns import Batch, FieldColumn, InvalidMappingError, JoinedColumn, RowContext, TagColumn
-from cwz_web.channels.findings import FeedReport, FindingKind, Findings, HoldReason
+from cwz_web.channels.findings import FeedReport, FieldFinding, FindingKind, Findings, HoldReason
 from cwz_web.channels.mapping import FieldMapping, FieldSource, MissingImage
 from cwz_web.channels.preset import FileFormat, ImageField, Preset
 from cwz_web.channels.rows import ChannelRow
+from cwz_web.channels.unique_values import UniqueValues
 from cwz_web.i18n import gettext
 
 ROWS = 1000
@@ -71,10 +72,20 @@ def write_feed(
     return FeedReport(
         rows=table.written,
         held={reason: table.held[reason] for reason in HoldReason if table.held[reason]},
-        findings=table.findings.list(),
+        findings=[*_check_file(settings.preset, table.written, output.size), *table.findings.list()],
         digest=output.digest.hexdigest(),
         size=output.size,
     )
+
+
+def _check_file(preset: Preset, rows: int, size: int) -> Iterator[FieldFinding]:
+    """Yield what is wrong with a file as a whole."""
+    if preset.max_rows and rows > preset.max_rows:
+        example = f"{rows} > {preset.max_rows}"
+        yield FieldFinding(field="", kind=FindingKind.FILE, example=example, rows=rows, keys=[])
+    if preset.max_bytes and size > preset.max_bytes:
+        example = f"{size} > {preset.max_bytes}"
+        yield FieldFinding(field="", kind=FindingKind.FILE, example=example, rows=rows, keys=[])
 
 
 def _write_batch(table: "_Table", writer: FileWriter, rows: Sequence[ChannelRow], output: "_Output") -> None:
@@ -123,7 +134,7 @@ class _Table:
         mapped = {field.name for field in self.fields}
         self._unmapped = [each for each in settings.preset.fields if each.is_required and each.name not in mapped]
         self._defaults = [(place, field.default) for place, field in enumerate(self.fields) if field.default]
-        self._unique = [(place, set[int]()) for place, field in enumerate(self.fields) if field.is_unique]
+        self._unique = [(place, UniqueValues()) for place, field in enumerate(self.fields) if field.is_unique]
         places = {field.name: place for place, field in enumerate(self.fields)}
         self._lower = [(place, places[each.below]) for place, each in enumerate(self.fields) if each.below in places]
         self._images = sorted({int(each.value) for each in settings.mappings if each.source == FieldSource.IMAGE})
@@ -193,22 +204,26 @@ class _Table:
         return held
 
     def _duplicates(
-        self, place: int, values: Sequence[str], known: set[int], batch: Batch, held: Collection[int]
+        self, place: int, values: Sequence[str], known: UniqueValues, batch: Batch, held: Collection[int]
     ) -> set[int]:
-        """Return the places of rows whose value an earlier row has. Hashes of 64 bits stand for the values."""
-        hashes = set(map(hash, values))
-        if not held and len(hashes) == len(values) and known.isdisjoint(hashes):
-            known |= hashes
+        """Return the places of rows whose value an earlier row has."""
+        hashes = list(map(hash, values))
+        different = set(hashes)
+        earlier = known.find(different)
+        if not held and not earlier and len(different) == len(values):
+            known.add(different)
             return set()
         duplicates: set[int] = set()
-        for number, value in enumerate(values):
+        new: set[int] = set()
+        for number, each in enumerate(hashes):
             if number in held:
                 continue
-            if hash(value) in known:
+            if each in earlier or each in new:
                 duplicates.add(number)
                 key = batch.rows[number].key
-                self.findings.add(self.fields[place].name, FindingKind.DUPLICATE, key, example=value)
-            known.add(hash(value))
+                self.findings.add(self.fields[place].name, FindingKind.DUPLICATE, key, example=values[number])
+            new.add(each)
+        known.add(new)
         return duplicates
 
 

@@ -3,11 +3,9 @@
 A value is a text without control characters. A field that takes several images has their URLs in lines.
 """
 
-import csv
-import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from urllib.parse import quote
@@ -79,31 +77,43 @@ def file_writer(format: FileFormat, preset: Preset, fields: Sequence[ChannelFiel
 
 
 class _TextWriter(FileWriter):
+    """Writes what csv.writer does, in less time: a column without special characters needs no look at each cell."""
+
     def __init__(self, fields: Sequence[ChannelField], delimiter: str, line_end: str, *, is_quoted: bool) -> None:
         super().__init__(fields)
-        self._buffer, self._is_quoted, self._delimiter, self._line_end = io.StringIO(), is_quoted, delimiter, line_end
-        self._buffer = io.StringIO(newline="")
-        self._writer = csv.writer(self._buffer, delimiter=delimiter, lineterminator=line_end)
+        self._delimiter, self._line_end, self._is_quoted = delimiter, line_end, is_quoted
+        self._special = re.compile(f'[{re.escape(delimiter)}"\r\n]')
 
     def begin(self) -> bytes:
-        return self._take([[field.name for field in self.fields]])
+        return self._lines([[field.name] for field in self.fields])
 
     def rows(self, columns: Sequence[Values]) -> bytes:
-        cells = [
-            _join_urls(values, field.separator) if isinstance(field, ImageField) and field.max_images > 1 else values
-            for field, values in zip(self.fields, columns, strict=True)
-        ]
-        return self._take(zip(*cells, strict=True))
+        return self._lines(
+            [
+                _join_urls(values, field.separator)
+                if isinstance(field, ImageField) and field.max_images > 1
+                else values
+                for field, values in zip(self.fields, columns, strict=True)
+            ]
+        )
 
-    def _take(self, rows: Iterable[Sequence[str]]) -> bytes:
-        if not self._is_quoted:
-            lines = [self._delimiter.join([_blanks.sub(" ", cell) for cell in row]) + self._line_end for row in rows]
-            return "".join(lines).encode()
-        self._writer.writerows(rows)
-        data = self._buffer.getvalue().encode()
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return data
+    def _lines(self, columns: Sequence[Values]) -> bytes:
+        cells = [self._quote(values) if self._is_quoted else _flatten(values) for values in columns]
+        if len(cells) == 1:  # readers skip an empty line
+            cells = [[value or '""' for value in cells[0]]]
+        lines = map(self._delimiter.join, zip(*cells, strict=True))
+        return f"{self._line_end.join(lines)}{self._line_end}".encode()
+
+    def _quote(self, values: Values) -> Values:
+        if not self._special.search("".join(values)):
+            return values
+        search = self._special.search
+        return ['"' + value.replace('"', '""') + '"' if search(value) else value for value in values]
+
+
+def _flatten(values: Values) -> Values:
+    """Return values without tabs and line breaks."""
+    return [_blanks.sub(" ", value) for value in values] if _blanks.search("".join(values)) else values
 
 
 def _join_urls(values: Values, separator: str) -> Values:

@@ -136,6 +136,7 @@ class FieldColumn:
         self._is_ready = mapping.source == FieldSource.IMAGE
         self._is_text = field.kind == ValueKind.TEXT
         self._is_url = field.kind == ValueKind.URL
+        self._is_list = is_photo or isinstance(field, ImageField)
         self._keeps_html = preset.keeps_html
         self._known: dict[str, str] = {}
         self._unclear: dict[str, Unclear] = {}
@@ -149,6 +150,8 @@ class FieldColumn:
             values = self._quick_texts(texts)
         elif self._is_url:
             values = [text if not text or (len(text) <= MAX_URL and is_safe_url(text)) else None for text in texts]
+            if self._is_list and "," in "".join(texts):  # a URL can contain a comma, and so can a list of URLs
+                values = [None if "," in text else value for text, value in zip(texts, values, strict=True)]
         else:
             return self._repeated_values(texts, batch)
         if None in values:

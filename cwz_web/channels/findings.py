@@ -23,6 +23,7 @@ class FindingKind(StrEnum):
     CUT = "cut"
     DUPLICATE = "duplicate"  # another row has the same value
     ORDER = "order"  # a sale price that is not lower than the price
+    FILE = "file"  # more than the platform takes in a file
 
     @property
     def label(self) -> str:
@@ -36,6 +37,7 @@ FINDING_LABELS = {
     FindingKind.CUT: gettext_noop("Cut: the value is too long"),
     FindingKind.DUPLICATE: gettext_noop("The same value as in another row"),
     FindingKind.ORDER: gettext_noop("Left out: not lower than the price"),
+    FindingKind.FILE: gettext_noop("The file is larger than the platform takes"),
 }
 
 
@@ -62,7 +64,7 @@ class FieldFinding(BaseModel):
     """The rows in which the same was found in a field.
 
     Attributes:
-        field: the field's name.
+        field: the field's name; "" for the file as a whole.
         kind: what was found.
         reason: why, in English; it continues a sentence that begins with the value. "" if the kind says it all.
         example: the value in the first of the rows.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign, Publication
@@ -113,7 +114,8 @@ def _read_pages(db: Session, campaign: Campaign, publication: Publication) -> It
                 pending = connection.execute(fetch)
                 yield from page
     finally:
-        connection.execute("CLOSE channel_rows")
+        if connection.info.transaction_status == TransactionStatus.INTRANS:  # and no error has ended it
+            connection.execute("CLOSE channel_rows")
 
 
 def _for_driver(query: str) -> str:

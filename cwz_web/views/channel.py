@@ -15,6 +15,7 @@ from pyramid.view import view_config
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
 from cwz_web.channels.delivery import enqueue_write, feed_settings, rewrite_channel, stable_key
+from cwz_web.channels.design_images import check_channel_images
 from cwz_web.channels.editing import (
     InvalidChannelError,
     check_mappings,
@@ -97,6 +98,16 @@ class ShownFinding:
     paths: dict[str, str]
 
 
+@dataclass(frozen=True)
+class ShownImageFinding:
+    """What the platform wants otherwise of an image of a design, and what to do."""
+
+    field: str
+    label: str
+    message: str
+    is_refused: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChannelPage(ChannelHead):
     """Values of channels/show.jinja2.
@@ -108,6 +119,7 @@ class ChannelPage(ChannelHead):
         rows: How many rows were written; None before it was.
         held: How many rows were left out, by the reason in words.
         findings: What was found.
+        images: What the platform wants otherwise of the images of the designs.
         url: The URL at which ConnectWyze serves the feed; "" for members who cannot edit campaigns.
         connection: The name of the connection that it is delivered to; "" without one.
         stable_key: The key of the object there.
@@ -122,6 +134,7 @@ class ChannelPage(ChannelHead):
     rows: int | None
     held: dict[str, int]
     findings: list[ShownFinding]
+    images: list[ShownImageFinding]
     url: str
     connection: str
     stable_key: str
@@ -200,6 +213,7 @@ def show_channel(context: ChannelResource, request: Request) -> ChannelPage:
         rows=report.rows if report else None,
         held={reason.label: count for reason, count in report.held.items()} if report else {},
         findings=shown_findings(request, campaign, report.findings) if report else [],
+        images=_image_findings(context, request),
         url=signed if head["can_edit"] else "",
         connection=connection.name if connection else "",
         stable_key=stable_key(channel) if head["can_edit"] else "",
@@ -207,6 +221,15 @@ def show_channel(context: ChannelResource, request: Request) -> ChannelPage:
         last_fetch=(family_label(last.family), last.at) if last else None,
         days=fetches_by_day(db, channel.workspace_id, channel.id),
     )
+
+
+def _image_findings(context: ChannelResource, request: Request) -> list[ShownImageFinding]:
+    """Return what the platform wants otherwise of the images, what it refuses first."""
+    found = check_channel_images(request.db, context.campaign, context.row.platform, context.row.mappings)
+    shown = dict.fromkeys(
+        ShownImageFinding(each.field, each.code.label, each.message, each.code.is_refused) for each in found
+    )
+    return sorted(shown, key=lambda each: not each.is_refused)
 
 
 def _public_url(connection: Connection | None, channel: Channel) -> str:

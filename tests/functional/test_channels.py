@@ -222,3 +222,19 @@ def test_page_shows_what_was_written_found_and_fetched(
     form_of(page, "/write").submit(status=303)
     with make.database.transaction() as db:
         assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'")) == 1
+
+
+def test_page_says_what_the_platform_wants_otherwise_of_images(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    form = form_of(app.get(path(space, campaign, "new")), "/channels/new")
+    form["name"], form["preset"] = "Ads", "google"
+    form.submit(status=303)
+    channel = only_channel(make, space)
+    found = {each.name: (each.source, each.value) for each in channel.mappings}
+    assert found["id"] == ("column", "sku")
+    assert found["image_link"] == ("image", "0")
+    assert {"title", "brand", "price"} <= found.keys()
+    page = app.get(path(space, campaign, channel.id))
+    assert texts(page, ".badge.error") == ["Too few pixels", "Overlay not allowed"]
+    assert "Google Merchant Center takes at least 500 × 500 in “image_link”" in page.text

@@ -1,7 +1,9 @@
 """Feeds of channels: what is written, what is held back, and what is found."""
 
+import csv
 import gzip
 import io
+from dataclasses import replace
 
 import pytest
 from defusedxml import ElementTree
@@ -46,6 +48,17 @@ def test_standard_readers_read_what_was_written(format: FileFormat, cells: list[
     assert [(each.get("a", ""), each.get("b", "")) for each in read(data, format)] == expected
 
 
+@given(cells=st.lists(st.tuples(HOSTILE, HOSTILE), min_size=1, max_size=4))
+def test_csv_is_what_the_standard_writer_writes(cells: list[tuple[str, str]]) -> None:
+    for names in (("a", "b"), ("a",)):
+        expected = io.StringIO(newline="")
+        writer = csv.writer(expected)
+        writer.writerow(names)
+        writer.writerows([clean_text(cell) for cell in each[: len(names)]] for each in cells)
+        data, _ = write([row(str(n), a=a, b=b) for n, (a, b) in enumerate(cells)], columns(*names))
+        assert data.decode() == expected.getvalue()
+
+
 def test_digest_is_that_of_the_content_also_if_it_is_compressed() -> None:
     settings = FeedSettings(GENERIC, FileFormat.CSV, columns("a"))
     plain, packed = io.BytesIO(), io.BytesIO()
@@ -86,14 +99,19 @@ def test_several_urls_of_a_cell_have_commas_between() -> None:
     data, _ = write([row(id="1", photos="")], mappings, FileFormat.TSV, GOOGLE_SUPPLEMENTAL)
     (only,) = read(data, FileFormat.TSV)
     assert only["additional_image_link"] == f"{IMAGES[1]},https://cdn.example/a%2Cb.jpg"
-    photos = "https://a.example/1.jpg | https://a.example/2 3.jpg | file.jpg"
+    photos = "https://a.example/1.jpg,https://a.example/w_1,h_1.jpg, https://a.example/2 3.jpg"
     data, _ = write(
         [row(id="1", photos=photos)],
         [*columns("id", additional_image_link="photos"), image("image_link")],
         FileFormat.TSV,
         GOOGLE_SUPPLEMENTAL,
     )
-    assert read(data, FileFormat.TSV)[0]["additional_image_link"].startswith("https://a.example/1.jpg,https://")
+    expected = "https://a.example/1.jpg,https://a.example/w_1%2Ch_1.jpg,https://a.example/2%203.jpg"
+    assert read(data, FileFormat.TSV)[0]["additional_image_link"] == expected
+    data, _ = write(
+        [row(id="1", photos=photos)], columns("id", image_link="photos"), FileFormat.TSV, GOOGLE_SUPPLEMENTAL
+    )
+    assert read(data, FileFormat.TSV)[0]["image_link"] == "https://a.example/1.jpg"
 
 
 def test_rows_without_a_required_value_are_held_and_counted() -> None:
@@ -166,6 +184,15 @@ def test_rows_without_an_approved_image(choice: MissingImage, links: dict[str, s
     assert report.held_rows == 5 - len(links)
     # A design's field does not get the original photo.
     assert {each["lifestyle_image_link"] for each in written if each["id"] != "kept"} <= {IMAGES[1], ""}
+
+
+def test_file_that_is_larger_than_the_platform_takes_is_found() -> None:
+    small = replace(GENERIC, max_rows=1, max_bytes=10)
+    _, report = write([row(a="x" * 20), row("2", a="y")], columns("a"), preset=small)
+    assert [(each.kind, each.example) for each in report.findings] == [
+        (FindingKind.FILE, "2 > 1"),
+        (FindingKind.FILE, f"{report.size} > 10"),
+    ]
 
 
 def test_expressions_see_the_columns_and_are_not_guessed() -> None:
