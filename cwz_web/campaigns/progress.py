@@ -200,6 +200,20 @@ def publish_campaign(db: Session, campaign: Campaign) -> None:
     db.flush()
 
 
+def stop_campaign(db: Session, campaign: Campaign, reason: str) -> None:
+    """Store why a campaign cannot be brought up to date, in the caller's transaction.
+
+    What is scheduled has all of its images, so that it is published at its time all the same.
+    """
+    exists = _lock(db, campaign)
+    campaign.error_message, campaign.is_requested, campaign.next_at = reason, False, None
+    if exists:
+        _compare_again(db, campaign)
+        publish_due(db, campaign)
+        campaign.next_at = min(_waiting_times(db, campaign), default=None)
+    db.flush()
+
+
 def advance_steps(
     quotas: Quotas, transaction: Transaction | None = None
 ) -> tuple[Callable[[Session, Campaign], None], ...]:
@@ -271,8 +285,7 @@ def find_next_time(db: Session, campaign: Campaign) -> datetime | None:
     """Return when a campaign has to be looked at again: for a window, for a scheduled publication, or the next day."""
     now = datetime.now(UTC)
     zone = ZoneInfo(campaign.time_zone)
-    scheduled = [publication.publish_at for publication in list_waiting(db, campaign)]
-    times = [moment for moment in scheduled if moment and moment > now]
+    times = _waiting_times(db, campaign)
     if campaign.is_active:
         window = next_time(campaign.design_rules, zone, now)
         if window:
@@ -281,6 +294,13 @@ def find_next_time(db: Session, campaign: Campaign) -> datetime | None:
             tomorrow = now.astimezone(zone).date() + timedelta(days=1)
             times.append(datetime.combine(tomorrow, datetime.min.time(), zone).astimezone(UTC))
     return min(times, default=None)
+
+
+def _waiting_times(db: Session, campaign: Campaign) -> list[datetime]:
+    """Return the coming times of the publications that wait."""
+    now = datetime.now(UTC)
+    times = [publication.publish_at for publication in list_waiting(db, campaign)]
+    return [moment for moment in times if moment and moment > now]
 
 
 def load_campaign(db: Session, workspace_id: UUID, campaign_id: UUID) -> Campaign | None:

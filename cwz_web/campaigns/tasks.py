@@ -10,7 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from cwz_web.campaigns.checks import group_findings, measure_differences
 from cwz_web.campaigns.image_removal import remove_left_images
 from cwz_web.campaigns.models import Campaign, Publication
-from cwz_web.campaigns.progress import CampaignStoppedError, advance_steps, enqueue_advance, load_campaign
+from cwz_web.campaigns.progress import (
+    CampaignStoppedError,
+    advance_steps,
+    enqueue_advance,
+    load_campaign,
+    stop_campaign,
+)
 from cwz_web.jobs import FEEDS_QUEUE, PREPARE_QUEUE, LongRetry, app
 
 log = structlog.get_logger()
@@ -46,7 +52,7 @@ def advance_campaign(context: JobContext, workspace_id: str, campaign_id: str) -
         log.info("campaign stopped", campaign=campaign_id)
         with extra["database"].transaction(key[0]) as db:
             campaign = db.get_one(Campaign, key)
-            campaign.error_message, campaign.is_requested, campaign.next_at = str(error), False, None
+            stop_campaign(db, campaign, str(error))
 
 
 @app.task(name="campaigns.check_publication", queue=PREPARE_QUEUE, pass_context=True)

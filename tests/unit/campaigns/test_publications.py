@@ -16,11 +16,13 @@ from cwz_web.campaigns.models import Campaign, Publication, PublicationChange, P
 from cwz_web.campaigns.planning import count_by_design
 from cwz_web.campaigns.policy import PublishPolicy
 from cwz_web.campaigns.progress import (
+    CampaignStoppedError,
     advance_steps,
     decide_for_campaign,
     pause_campaign,
     request_publication,
     resume_campaign,
+    stop_campaign,
 )
 from cwz_web.campaigns.publications import (
     PAUSED,
@@ -540,6 +542,31 @@ def test_window_that_begins_publishes_what_was_approved_for_it(make: Factory, is
         current.id: PublicationState.PUBLISHED,
     }
     assert setting.campaign.public_id == (begin.id if is_approved else current.id)
+
+
+def test_window_is_published_although_the_campaign_is_stopped(make: Factory) -> None:
+    now = datetime.now(UTC)
+    policy = PublishPolicy(auto_publish=True, max_changed_percent=100).model_dump(mode="json")
+    setting = Setting(make, window=Window(begin=now + timedelta(hours=1)), is_active=True, policy=policy)
+    setting.settle()
+    with make.database.transaction(setting.space.id) as db:
+        db.get_one(Template, (setting.space.id, setting.templates[2].id)).deleted_at = now
+    key = (setting.space.id, setting.campaign.id)
+    with pytest.raises(CampaignStoppedError) as stopped:
+        setting.advance()
+
+    def stop() -> Campaign:
+        with make.database.transaction(setting.space.id) as db:
+            setting.campaign = db.get_one(Campaign, key)
+            stop_campaign(db, setting.campaign, str(stopped.value))
+        return setting.campaign
+
+    campaign, begin = stop(), setting.publications()[0]
+    assert campaign.error_message
+    assert (begin.state, campaign.next_at) == (PublicationState.SCHEDULED, begin.publish_at)
+    with make.database.transaction(setting.space.id) as db:
+        db.merge(begin).publish_at = now  # an hour passes
+    assert stop().public_id == begin.id
 
 
 def test_rows_that_rules_cannot_decide_count_once_among_the_reasons(make: Factory) -> None:
