@@ -421,6 +421,9 @@ class CommonSettings(BaseModel):
     network: Network = Network()
     plugins: Plugins = Plugins()
     storage: dict[str, dict[str, str]] = Field(default_factory=dict, description="cwz.storage.<provider>.<name>")
+    feed_sources: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="cwz.feed_sources.<provider>.<name>"
+    )
 
     @property
     def development(self) -> bool:

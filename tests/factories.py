@@ -223,7 +223,9 @@ class Factory:
     def fetch_context(self) -> FetchContext:
         """The context of the jobs that fetch and import feeds."""
         services = self.services
-        return FetchContext(services.database, services.fetcher, services.ring, services.settings.url)
+        return FetchContext(
+            services.database, services.fetcher, services.ring, services.settings.url, services.feed_sources
+        )
 
     def account(self, **given: Any) -> Account:
         number = next(_numbers)

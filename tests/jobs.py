@@ -8,7 +8,7 @@ from cwz_web.accounts import tasks as account_tasks
 from cwz_web.campaigns import tasks as campaign_tasks
 from cwz_web.channels import tasks as channel_tasks
 from cwz_web.feeds import tasks as feed_tasks
-from cwz_web.jobs import FEEDS_QUEUE, WorkerConnector, app
+from cwz_web.jobs import FEEDS_QUEUE, SOURCES_QUEUE, WorkerConnector, app
 from cwz_web.net.client import Fetcher
 from cwz_web.notify.tasks import EmailService
 from cwz_web.runs import render_tasks
@@ -34,8 +34,12 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
         "ring": services.ring,
         "quotas": services.quotas,
         "email_service": EmailService.of(services.settings),
+        "feed_sources": services.feed_sources,
     }
-    run_jobs(services.settings.database.url.get_secret_value(), FEEDS_QUEUE, context)
+    url = services.settings.database.url.get_secret_value()
+    run_jobs(url, FEEDS_QUEUE, context)
+    run_jobs(url, SOURCES_QUEUE, context)
+    run_jobs(url, FEEDS_QUEUE, context)
 
 
 async def _work(app_url: str, queue: str, context: dict[str, object], concurrency: int) -> None:

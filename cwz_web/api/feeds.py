@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, FailFast, Field, SecretStr, TypeAdapter, ValidationError, model_validator
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ from cwz_web.api.request_body import Body, max_items, read_body, scalar_value
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.feeds.columns import ColumnType, FeedSchema
-from cwz_web.feeds.fetch_job import request_fetch
+from cwz_web.feeds.fetch_job import request_fetch, schedule_next_fetch
 from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.import_guard import ReasonCode
 from cwz_web.feeds.imports import (
@@ -32,10 +32,12 @@ from cwz_web.feeds.imports import (
 )
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, ImportState, Item
+from cwz_web.feeds.provider_sources import SourceInput, create_source
 from cwz_web.feeds.queries import find_item, list_items
 from cwz_web.feeds.reading import FileFormat, ReadOptions
 from cwz_web.feeds.records import Row, Table
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
+from cwz_web.feeds.schedules import check_cron, check_time_zone
 from cwz_web.feeds.sources import find_source
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.feeds.variants import clean_key
@@ -49,7 +51,7 @@ from cwz_web.resources.api import (
 )
 from cwz_web.resources.permissions import Permission
 from cwz_web.values.formats import UNKNOWN, CurrencyCode, ValueFormat, json_number, load_formats
-from cwz_web.web.forms import error_messages
+from cwz_web.web.forms import FORM_MESSAGES, error_messages
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
@@ -80,14 +82,33 @@ Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), max_items(MAX_
 _path_key = TypeAdapter[str](Key)
 
 
+SourceValue = Annotated[str, Field(max_length=2000, pattern=NO_NUL)]
+SourceSecret = Annotated[SecretStr, Field(max_length=20_000)]
 FeedName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
+class FeedSourceRequest(Body):
+    """Where the rows of a feed are fetched from: a provider with its settings and credentials, and a schedule.
+
+    `schedule` is a cron expression of five fields in `time_zone`; without one, the feed is fetched on request.
+    """
+
+    provider: Annotated[str, Field(min_length=1, max_length=31)]
+    settings: Annotated[dict[str, SourceValue], Field(max_length=50)] = Field(default_factory=dict)
+    credentials: Annotated[dict[str, SourceSecret], Field(max_length=50)] = Field(default_factory=dict)
+    schedule: Annotated[str, Field(max_length=100), AfterValidator(check_cron)] | None = None
+    time_zone: Annotated[str, Field(max_length=100), AfterValidator(check_time_zone)] = "UTC"
+
+
 class FeedRequest(Body):
-    """A feed without items. `currency` is that of prices that do not name one (ISO 4217)."""
+    """A feed without items. `currency` is that of prices that do not name one (ISO 4217).
+
+    With `source`, its rows are fetched at once, and then on the schedule; without one, they are sent to the API.
+    """
 
     name: FeedName
     currency: CurrencyCode | None = None
+    source: FeedSourceRequest | None = None
 
 
 class FeedChangeRequest(Body):
@@ -277,13 +298,23 @@ def get_feeds(context: ApiFeedCollection, request: Request) -> dict[str, Any]:
     context=ApiFeedCollection, request_method="POST", permission=Permission.API_FEEDS_WRITE, require_csrf=False
 )
 def post_feed(context: ApiFeedCollection, request: Request) -> Response:
-    """Create a feed without items."""
+    """Create a feed without items, or with a source whose rows are fetched."""
     body = read_body(request, FeedRequest)
+    entered = _source_input(request, body.source) if body.source else None
     with transaction(request) as db:
         check_plan_limit(db, request.services.settings, request.api_key.workspace_id, PlanLimit.FEEDS)
         feed = create_feed(db, request.api_key.workspace_id, name=body.name, file_name=API_FILE_NAME)
         feed.currency = body.currency
-        record(db, request.api_key.workspace_id, request.actor, "feed.create", feed.name, {})
+        if body.source and entered:
+            source = create_source(
+                request.services.ring, feed, entered, cron=body.source.schedule, time_zone=body.source.time_zone
+            )
+            db.add(source)
+            db.flush()
+            feed.file_name = source.file_name
+            request_fetch(db, feed, source)
+            schedule_next_fetch(source)
+        record(db, request.api_key.workspace_id, request.actor, "feed.create", feed.name, _source_details(entered))
     return Response(json_body=_json(_feed_info(feed)), status=201)
 
 
@@ -490,6 +521,33 @@ def _end_review(
             details = {"number": feed_import.number, "removed": feed_import.removed}
             record(db, feed_import.workspace_id, request.actor, action, context.feed.name, details)
         return _json(_import_info(feed_import))
+
+
+def _source_input(request: Request, body: FeedSourceRequest) -> SourceInput:
+    """Return the valid settings and credentials of a source. Raises ProblemError, which names each invalid field."""
+    provider = request.services.feed_sources.get(body.provider)
+    if provider is None:
+        names = ", ".join(each.name for each in request.services.feed_sources)
+        raise ProblemError(422, "invalid", "The request is not valid", {"source.provider": f"Use one of: {names}"})
+    errors: dict[str, str] = {}
+    models: list[Any] = []
+    for part, model, values in (
+        ("settings", provider.settings_model, body.settings),
+        ("credentials", provider.credentials_model, body.credentials),
+    ):
+        try:
+            models.append(model.model_validate({name: value for name, value in values.items() if value}))
+        except ValidationError as error:
+            messages = error_messages(error, FORM_MESSAGES)
+            errors |= {f"source.{part}.{name}".rstrip("."): message for name, message in messages.items()}
+    if errors:
+        raise ProblemError(422, "invalid", "The request is not valid", errors)
+    settings, credentials = models
+    return SourceInput(provider, settings, credentials)
+
+
+def _source_details(entered: SourceInput | None) -> dict[str, str]:
+    return {"provider": entered.provider.name, "source": entered.url} if entered else {}
 
 
 def _is_approved(feed_import: FeedImport) -> bool:

@@ -235,7 +235,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/feeds",
-        "Create an empty feed",
+        "Create a feed, empty or with a source",
         WRITE,
         {201: feeds.FeedInfo},
         feeds.FeedRequest,

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.imaging.processors import installed_processors
 from cwz_web.settings import Settings
 from cwz_web.storage.contract import StorageError, StorageProvider
@@ -11,14 +12,17 @@ from cwz_web.storage.plugins import ProviderRegistry
 
 
 def list_plugins(settings: Settings) -> None:
-    """Print the loaded providers and image processors, and the plugins that were not loaded, with the reason."""
+    """Print what plugins provide: storage, feed sources and image processors; and why others were not loaded."""
     providers = ProviderRegistry.of(settings)
     for provider in providers:
         capabilities = ", ".join(sorted(provider.capabilities)) or "no optional capabilities"
         click.echo(f"{provider.name:12} {provider.label:24} {capabilities}")
+    sources = SourceRegistry.of(settings)
+    for source in sources:
+        click.echo(f"{source.name:12} {source.label:24} feed source")
     for processor in installed_processors().values():
         click.echo(f"{processor.name:12} {'image processor':24} version {processor.version}, cost {processor.cost}")
-    for plugin, reason in providers.load_errors.items():
+    for plugin, reason in [*providers.load_errors.items(), *sources.load_errors.items()]:
         click.echo(f"{plugin:12} not loaded: {reason}")
 
 

@@ -11,6 +11,7 @@ from cwz_web.channels import tasks as channel_tasks
 from cwz_web.cli.processes import serve_metrics, stop_with_parent
 from cwz_web.db.session import Database
 from cwz_web.feeds import tasks as feed_tasks
+from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.generation.usage import Quotas
 from cwz_web.imaging.fonts import install_fonts
@@ -71,6 +72,7 @@ def run(settings: Settings, *, with_parent: bool) -> None:
         "fetcher": fetcher,
         "ring": ring,
         "providers": providers,
+        "feed_sources": SourceRegistry.of(settings),
         "quotas": Quotas(settings.image_limit, settings.url, settings.plan_image_limits),
         "slack": Slack.of(settings),
         "billing": BillingService.of(settings),

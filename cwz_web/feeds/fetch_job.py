@@ -7,7 +7,7 @@ email, and another one when it works again.
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -23,9 +23,12 @@ from cwz_web.feeds.import_guard import ReviewReason
 from cwz_web.feeds.imports import Progress, create_import, enqueue_import, fail_import, list_imports, run_import
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
+from cwz_web.feeds.provider_sources import fetch_provider, prepare_fetch
+from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.feeds.schedules import next_time
 from cwz_web.feeds.sources import FetchResult, decrypt_secret, fetch_source, find_source, source_spec
 from cwz_web.i18n import gettext, gettext_noop, ngettext
+from cwz_web.jobs import SOURCES_QUEUE, defer_once
 from cwz_web.net.client import Fetcher, FetchError
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
@@ -53,6 +56,7 @@ class FetchContext:
     fetcher: Fetcher
     ring: KeyRing
     url: str
+    sources: SourceRegistry = field(default_factory=SourceRegistry)
 
 
 def request_fetch(db: Session, feed: Feed, source: FeedSource, started_by: UUID | None = None) -> FeedImport:
@@ -70,12 +74,14 @@ def request_fetch(db: Session, feed: Feed, source: FeedSource, started_by: UUID 
     newest = next(iter(list_imports(db, feed, limit=1)), None)
     if newest is not None and newest.fetched and newest.state == ImportState.QUEUED:
         return newest
-    record = create_import(db, feed, file_name=file_name_from_url(source.url), fetched=True, started_by=started_by)
+    record = create_import(db, feed, file_name=source.file_name, fetched=True, started_by=started_by)
     enqueue_import(db, record)
     return record
 
 
-def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_id: UUID | None = None) -> None:
+def fetch_feed(
+    context: FetchContext, workspace_id: UUID, feed_id: UUID, import_id: UUID | None = None, *, may_wait: bool = False
+) -> None:
     """Fetch a feed's source and enqueue the import of the file, if it has changed.
 
     Args:
@@ -83,7 +89,9 @@ def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_
         workspace_id: The workspace.
         feed_id: The feed.
         import_id: The import that requested the fetch; None to create one only if the file has changed.
+        may_wait: Whether this job may wait for a provider; otherwise another job is enqueued, which may.
     """
+    provider_fetch = None
     with context.database.transaction(workspace_id) as db:
         source = find_source(db, workspace_id, feed_id)
         feed = db.get(Feed, (workspace_id, feed_id))
@@ -97,14 +105,35 @@ def fetch_feed(context: FetchContext, workspace_id: UUID, feed_id: UUID, import_
         if source.paused_at and import_id is None:  # paused after the job was enqueued
             return
         known = source if feed.item_count else None  # an empty feed is imported even if the file has not changed
+        if source.provider and not may_wait:
+            enqueue_provider_fetch(db, source, import_id)
+            return
+        if source.provider:
+            provider_fetch = prepare_fetch(db, source, feed)
     try:
-        result = fetch_source(context.fetcher, source_spec(source), decrypt_secret(context.ring, source), known)
+        if provider_fetch is not None:
+            result = fetch_provider(context.sources, context.ring, provider_fetch)
+        else:
+            result = fetch_source(context.fetcher, source_spec(source), decrypt_secret(context.ring, source), known)
         with context.database.transaction(workspace_id) as db:
             _store_result(db, context, workspace_id, feed_id, result, import_id)
     except FetchError as error:
         with context.database.transaction(workspace_id) as db:
             _fail_import(db, workspace_id, import_id, str(error))
             _record_failure(db, context, workspace_id, feed_id, str(error))
+
+
+def enqueue_provider_fetch(db: Session, source: FeedSource, import_id: UUID | None) -> None:
+    """Enqueue the job that fetches from a provider, which may take long; one on the schedule only once."""
+    defer_once(
+        db,
+        "feeds.fetch_provider",
+        queue=SOURCES_QUEUE,
+        queueing_lock=f"feed source {source.feed_id} {import_id or ''}",
+        workspace_id=str(source.workspace_id),
+        feed_id=str(source.feed_id),
+        import_id=str(import_id or ""),
+    )
 
 
 def process_import(context: FetchContext, workspace_id: UUID, import_id: UUID) -> None:
@@ -154,12 +183,6 @@ def schedule_next_fetch(source: FeedSource) -> None:
     source.next_at = now + wait + jitter
 
 
-def file_name_from_url(url: str) -> str:
-    """Return the file name of a URL, without its query, which may contain secrets."""
-    path = url.partition("?")[0].rstrip("/")
-    return path.rpartition("/")[2][-200:] or path[-200:]
-
-
 def _store_result(
     db: Session, context: FetchContext, workspace_id: UUID, feed_id: UUID, result: FetchResult, import_id: UUID | None
 ) -> None:
@@ -171,11 +194,12 @@ def _store_result(
             record.state, record.percent, record.finished_at = ImportState.UNCHANGED, 100, datetime.now(UTC)
         _record_success(db, context, workspace_id, feed)
     else:
-        record = record or create_import(db, feed, file_name=file_name_from_url(source.url), fetched=True)
+        record = record or create_import(db, feed, file_name=source.file_name, fetched=True)
         record.length_known = result.is_length_known
         store_file(db, record, result.file)
         enqueue_import(db, record)
     source.etag, source.last_modified, source.digest = result.etag, result.last_modified, result.digest
+    source.changes_since, source.complete_at = result.changes_since, result.complete_at
     source.fetched_at = datetime.now(UTC)
     schedule_next_fetch(source)
 
@@ -204,7 +228,7 @@ def _record_failure(db: Session, context: FetchContext, workspace_id: UUID, feed
     source.failures += 1
     source.error_message = error_message[:500]
     # The file has to be fetched again even if it has not changed.
-    source.etag = source.last_modified = None
+    source.etag = source.last_modified = source.changes_since = None
     source.digest = ""
     schedule_next_fetch(source)
     feed = db.get_one(Feed, (workspace_id, feed_id))
@@ -248,7 +272,8 @@ def _progress_writer(database: Database, record: FeedImport) -> Progress:
 def _hold_fetched(db: Session, context: FetchContext, feed: Feed, record: FeedImport) -> None:
     """Email the workspace's admins why an import needs a review, and fetch the file in any case next time."""
     if source := db.get(FeedSource, (feed.workspace_id, feed.id), with_for_update=True):
-        source.etag = source.last_modified = None  # a cut-off file has the validators of the whole one
+        # A cut-off file has the validators of the whole one.
+        source.etag = source.last_modified = source.changes_since = None
     reasons = [ReviewReason.model_validate(reason) for reason in record.review_reasons]
     _email_admins(
         db,

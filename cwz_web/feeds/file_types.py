@@ -4,6 +4,7 @@ import codecs
 import io
 import re
 from dataclasses import replace
+from hashlib import sha256
 from itertools import islice
 from typing import BinaryIO
 
@@ -153,6 +154,15 @@ def truncate_to_line(file: BinaryIO) -> BinaryIO:
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in start[:HEAD]:
         return temporary_file(start[: len(start) // 2 * 2])
     return temporary_file(start[: start.rfind(b"\n") + 1] or start)
+
+
+def digest_file(file: BinaryIO) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    digest = sha256()
+    file.seek(0)
+    while data := file.read(CHUNK):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def _head(file: BinaryIO) -> bytes:

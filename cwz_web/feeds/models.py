@@ -255,17 +255,22 @@ class AddedRow(Base):
 
 
 class FeedSource(Base):
-    """The URL that a feed is fetched from.
+    """The URL that a feed is fetched from, or the provider that fetches its rows.
 
     Attributes:
+        url: The URL; for a provider the URL that people know the source by.
+        provider: The name of the provider (providers/contract.py); "" for a URL.
+        settings: The provider's settings.
         username: The user name for HTTP Basic authentication; "" for none.
         header: The name of the header that carries the secret; "" for none.
         user_agent: The User-Agent of the requests; "" for ours.
         allowed_hosts: Hosts outside of the site of the URL that redirects and next pages may lead to.
-        encrypted_secret: The encrypted password or header value.
+        encrypted_secret: The encrypted password or header value, or the provider's credentials.
         cron: When to fetch the feed, in `time_zone` (schedules.py); None for only on request.
         next_at: When the feed is fetched next.
         paused_at: When its schedule was paused; None if it is not.
+        complete_at: When the provider last fetched all rows, and not only what has changed.
+        changes_since: When the provider's last successful fetch began.
         digest: The SHA-256 of the last file, which shows with `etag` and `last_modified` whether the file has changed.
         failures: The number of consecutive failures.
         error_message: Why the last fetch failed.
@@ -276,6 +281,8 @@ class FeedSource(Base):
     workspace_id: Mapped[UUID] = mapped_column(primary_key=True)
     feed_id: Mapped[UUID] = mapped_column(primary_key=True)
     url: Mapped[str]
+    provider: Mapped[str] = mapped_column(default="", server_default="")
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     username: Mapped[str] = mapped_column(default="")
     header: Mapped[str] = mapped_column(default="")
     user_agent: Mapped[str] = mapped_column(default="", server_default="")
@@ -285,6 +292,8 @@ class FeedSource(Base):
     time_zone: Mapped[str] = mapped_column(default="UTC", server_default="UTC")
     next_at: Mapped[datetime | None] = mapped_column(index=True)
     paused_at: Mapped[datetime | None]
+    complete_at: Mapped[datetime | None]
+    changes_since: Mapped[datetime | None]
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]
     digest: Mapped[str] = mapped_column(default="")
@@ -295,6 +304,14 @@ class FeedSource(Base):
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),
     )
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file, without the query of the URL, which may contain secrets; a provider's host and path."""
+        path = self.url.partition("?")[0].rstrip("/")
+        if self.provider:
+            return path.partition("://")[2][-200:]
+        return path.rpartition("/")[2][-200:] or path[-200:]
 
 
 def _describe_source(file_name: str) -> str:

@@ -3,7 +3,7 @@
 import base64
 import re
 from dataclasses import dataclass
-from hashlib import sha256
+from datetime import datetime
 from typing import Annotated, BinaryIO, Self
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.feeds.allowed_hosts import check_hosts, is_allowed
-from cwz_web.feeds.file_types import needs_end, read_sample, truncate_to_line
+from cwz_web.feeds.file_types import digest_file, needs_end, read_sample, truncate_to_line
 from cwz_web.feeds.json_pages import MAX_PAGE_BYTES, PageFetcher, find_next_page, join_pages, read_page
 from cwz_web.feeds.limits import MAX_BYTES, PREVIEW_BYTES, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import FeedSource
@@ -35,7 +35,6 @@ from cwz_web.net.client import (
 FETCH_TIMEOUT = 120.0
 # A preview ends after this time, or with PREVIEW_BYTES.
 PREVIEW_TIMEOUT = 8.0
-CHUNK = 1024 * 1024
 _header = re.compile(r"\A[A-Za-z][A-Za-z0-9-]{0,59}\Z")
 # Headers that control the connection and do not authenticate; and Cookie.
 FORBIDDEN_HEADERS = {"host", "cookie", "user-agent", "connection", "upgrade", "te", "trailer", "expect", "range", "via"}
@@ -125,7 +124,8 @@ class SourceSpec(BaseModel):
 class FetchResult:
     """The fetched file, or None if it has not changed, and the validators for the next fetch.
 
-    `is_length_known` is False if the server did not state the length of the file.
+    `is_length_known` is False if the server did not state the length of the file. `changes_since` and `complete_at` are
+    those of a provider's source.
     """
 
     file: BinaryIO | None
@@ -133,6 +133,8 @@ class FetchResult:
     last_modified: str | None
     digest: str
     is_length_known: bool = True
+    changes_since: datetime | None = None
+    complete_at: datetime | None = None
 
 
 def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSource | None = None) -> FetchResult:
@@ -163,13 +165,9 @@ def fetch_source(fetcher: Fetcher, spec: SourceSpec, secret: str, known: FeedSou
     joined = join_pages(file, spec.url, fetched.links, _page_fetcher(fetcher, spec, secret))
     if joined is not None:  # its validators are those of the first page
         file, fetched = temporary_file(joined), FetchedBody(b"", None, None)
-    file.seek(0)
-    digest = sha256()
-    while data := file.read(CHUNK):
-        digest.update(data)
-    is_same = known is not None and known.digest == digest.hexdigest()
-    changed_file = None if is_same else file
-    return FetchResult(changed_file, fetched.etag, fetched.last_modified, digest.hexdigest(), fetched.is_length_known)
+    digest = digest_file(file)
+    changed_file = None if known is not None and known.digest == digest else file
+    return FetchResult(changed_file, fetched.etag, fetched.last_modified, digest, fetched.is_length_known)
 
 
 def _page_fetcher(fetcher: Fetcher, spec: SourceSpec, secret: str) -> PageFetcher:
@@ -315,10 +313,8 @@ def _mask_parameter(parameter: str) -> str:
 
 
 def set_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
-    """Encrypt a source's secret, bound to its feed."""
-    source.encrypted_secret = (
-        ring.encrypt(secret, *_encryption_context(source.workspace_id, source.feed_id)) if secret else None
-    )
+    """Encrypt a source's secret, bound to its feed and provider."""
+    source.encrypted_secret = ring.encrypt(secret, *_encryption_context(source)) if secret else None
 
 
 def reencrypt_source(ring: KeyRing, source: FeedSource) -> bool:
@@ -332,9 +328,8 @@ def reencrypt_source(ring: KeyRing, source: FeedSource) -> bool:
     """
     if source.encrypted_secret is None or ring.is_newest(source.encrypted_secret):
         return False
-    set_secret(
-        ring, source, ring.decrypt(source.encrypted_secret, *_encryption_context(source.workspace_id, source.feed_id))
-    )
+    context = _encryption_context(source)
+    source.encrypted_secret = ring.encrypt(ring.decrypt(source.encrypted_secret, *context), *context)
     return True
 
 
@@ -343,7 +338,7 @@ def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
     if source.encrypted_secret is None:
         return ""
     try:
-        return ring.decrypt(source.encrypted_secret, *_encryption_context(source.workspace_id, source.feed_id))
+        return ring.decrypt(source.encrypted_secret, *_encryption_context(source))
     except DecryptionError:
         raise FetchError(gettext("The saved password of this feed cannot be decrypted; enter it again")) from None
 
@@ -358,5 +353,7 @@ def find_source(db: Session, workspace_id: UUID, feed_id: UUID) -> FeedSource | 
     return db.get(FeedSource, (workspace_id, feed_id))
 
 
-def _encryption_context(workspace_id: UUID, feed_id: UUID) -> tuple[str, ...]:
-    return "feed source", str(workspace_id), str(feed_id)
+def _encryption_context(source: FeedSource) -> tuple[str, ...]:
+    """Return the associated data of the encryption: copied to another feed, the secret cannot be decrypted."""
+    feed = "feed source", str(source.workspace_id), str(source.feed_id)
+    return (*feed, source.provider, "credentials") if source.provider else feed

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from cwz_web.feeds.fetch_job import FetchContext, fetch_feed, process_import
 from cwz_web.feeds.sort_index import build_sort_index
-from cwz_web.jobs import FEEDS_QUEUE, RETRY, app, defer_once
+from cwz_web.jobs import FEEDS_QUEUE, RETRY, SOURCES_QUEUE, app, defer_once
 from cwz_web.workspaces.access import find_plan_status
 
 
@@ -36,6 +36,18 @@ def fetch(context: JobContext, workspace_id: str, feed_id: str) -> None:
     fetch_feed(_fetch_context(context), UUID(workspace_id), UUID(feed_id))
 
 
+@app.task(name="feeds.fetch_provider", queue=SOURCES_QUEUE, pass_context=True)
+def fetch_from_provider(context: JobContext, workspace_id: str, feed_id: str, import_id: str) -> None:
+    """Fetch a feed from its provider: on its schedule, or for an import."""
+    fetch_feed(
+        _fetch_context(context),
+        UUID(workspace_id),
+        UUID(feed_id),
+        UUID(import_id) if import_id else None,
+        may_wait=True,
+    )
+
+
 @app.task(name="feeds.import", queue=FEEDS_QUEUE, pass_context=True, retry=RETRY)
 def import_file(context: JobContext, workspace_id: str, import_id: str) -> None:
     """Import the file of a queued import; fetch it first, if it comes from the feed's source."""
@@ -52,4 +64,10 @@ def sort_rows(context: JobContext, workspace_id: str, feed_id: str, sort: str) -
 
 def _fetch_context(context: JobContext) -> FetchContext:
     services = context.additional_context
-    return FetchContext(services["database"], services["fetcher"], services["ring"], services["email_service"].url)
+    return FetchContext(
+        services["database"],
+        services["fetcher"],
+        services["ring"],
+        services["email_service"].url,
+        services["feed_sources"],
+    )

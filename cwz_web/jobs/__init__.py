@@ -45,6 +45,9 @@ PREPARE_CONCURRENCY = 2
 # Jobs that act as the owner of the tables: backups, and what belongs to them.
 MAINTENANCE_QUEUE = "maintenance"
 WORK_QUEUES = (DEFAULT_QUEUE, FEEDS_QUEUE)
+# Fetches from shops and servers that take minutes; several feeds wait for them at once.
+SOURCES_QUEUE = "feed_sources"
+SOURCES_CONCURRENCY = 4
 # Jobs that wait for other servers have a group of their own, so that a slow server delays no other job.
 IO_QUEUES = ("email", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
 IO_CONCURRENCY = 4
@@ -76,6 +79,7 @@ def worker_queue_groups(concurrency: int, *, maintenance: bool) -> list[QueueGro
         QueueGroup(WORK_QUEUES, concurrency),
         QueueGroup(IO_QUEUES, IO_CONCURRENCY),
         QueueGroup((PREPARE_QUEUE,), PREPARE_CONCURRENCY),
+        QueueGroup((SOURCES_QUEUE,), SOURCES_CONCURRENCY),
     ]
     return [*groups, QueueGroup((MAINTENANCE_QUEUE,), 1)] if maintenance else groups
 

@@ -8,6 +8,7 @@ HTTP storage (`http.py`), the registry of installed providers (`plugins.py`), a 
 """
 
 from cwz_web.net.guard import OutboundPolicy
+from cwz_web.plugin_fields import Fields
 from cwz_web.storage.contract import (
     API_VERSION,
     BlockedAddressError,
@@ -16,7 +17,6 @@ from cwz_web.storage.contract import (
     BucketNotFoundError,
     Capability,
     ClockSkewError,
-    Fields,
     InvalidCredentialsError,
     InvalidSettingsError,
     ObjectAttributes,

@@ -4,19 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, BinaryIO, ClassVar, Generic, Protocol, TypeVar
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
+from typing import BinaryIO, ClassVar, Generic, Protocol, TypeVar
 
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.net.guard import OutboundPolicy
+from cwz_web.plugin_fields import Fields
 
 API_VERSION = 1
 MAX_KEY_BYTES = 1024
-# What may surround a pasted value. Other blanks, such as a no-break space, are invisible and refused.
-ASCII_BLANKS = " \t\r\n"
 _UNKNOWN_HOST = gettext_noop("The storage's host is unknown, or not on the public internet")
 
 SettingsT = TypeVar("SettingsT", bound="Fields")
@@ -93,53 +88,6 @@ class Capability(StrEnum):
     PRESIGNED_PUT = "presigned-put"
     PUBLIC_URL = "public-url"  # an object has a URL that works without a signature
     ATTRIBUTES = "attributes"  # objects keep all attributes, and those who fetch them get them as headers
-
-
-class Fields(BaseModel):
-    """Base of a provider's settings and credentials models; the connection form is generated from it.
-
-    A field's title, description and examples become its label, help text and placeholder. A `pattern` has to be
-    anchored at both ends (`^...$`), since a host or a path may be built from the value. pydantic's default engine is
-    Rust's regex crate: there `$` matches only at the very end, and `\\Z` does not exist. Line breaks, control
-    characters, no-break spaces and URLs with an invalid port are rejected in every field, unless it has
-    `json_schema_extra={"multiline": True}`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Reject a pattern that is not anchored. Raises TypeError."""
-        for name, info in cls.model_fields.items():
-            for pattern in (getattr(constraint, "pattern", None) for constraint in info.metadata):
-                if pattern is not None and not _is_anchored(str(getattr(pattern, "pattern", pattern))):
-                    raise TypeError(f"{cls.__name__}.{name}: the pattern {pattern!r} must begin with ^ and end with $")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _reject_control_characters(cls, value: Any, info: ValidationInfo) -> Any:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        is_multiline = is_multiline_field(cls.model_fields[info.field_name or ""])
-        if isinstance(text, str) and not is_multiline:
-            _check_text(text.strip(ASCII_BLANKS))
-        return value
-
-
-def _check_text(text: str) -> None:
-    if not text.isprintable():
-        raise ValueError(gettext("Remove the line breaks, control characters and no-break spaces"))
-    if text.lower().startswith(("http://", "https://")):
-        try:
-            has_port = urlsplit(text).port != 0
-        except ValueError:
-            has_port = False
-        if not has_port:
-            raise ValueError(gettext("Enter a URL with a port from 1 to 65535, or without one"))
-
-
-def is_multiline_field(info: FieldInfo) -> bool:
-    """Return whether a field takes several lines of text."""
-    return isinstance(info.json_schema_extra, dict) and bool(info.json_schema_extra.get("multiline"))
 
 
 @dataclass(frozen=True)
@@ -400,8 +348,3 @@ def find_size(bucket: Bucket, key: str) -> int | None:
         return bucket.head(key).size
     except ObjectNotFoundError:
         return None
-
-
-def _is_anchored(pattern: str) -> bool:
-    ends = pattern.endswith(("$", r"\z", r"\Z")) and not pattern.endswith(r"\$")
-    return pattern.startswith(("^", r"\A")) and ends

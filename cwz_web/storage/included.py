@@ -10,11 +10,11 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from cwz_web.plugin_fields import Fields
 from cwz_web.storage.contract import (
     API_VERSION,
     Bucket,
     BucketContext,
-    Fields,
     InvalidSettingsError,
     ObjectAttributes,
     ObjectInfo,

@@ -85,11 +85,22 @@ class ImportNumberForm(Form):
 
 
 @dataclass(frozen=True)
+class SourceChoice:
+    """A provider of feed sources that can be connected."""
+
+    name: str
+    label: str
+    summary: str
+    icon: str
+
+
+@dataclass(frozen=True)
 class UploadPage:
     """Values of feeds/new.jinja2; with the steps of the setup if the form is that of its page."""
 
     form: SubmittedForm[UploadForm]
     steps: list[NumberedStep]
+    sources: list[SourceChoice]
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,11 @@ class InvalidRowsPage:
 
 
 def _upload_page(context: FeedCollection, request: Request, form: SubmittedForm[UploadForm]) -> UploadPage:
-    return UploadPage(form, steps_of_page(form.typed.get("next"), SetupStep.FEED))
+    sources = [
+        SourceChoice(provider.name, gettext(provider.label), gettext(provider.summary), provider.icon)
+        for provider in request.services.feed_sources
+    ]
+    return UploadPage(form, steps_of_page(form.typed.get("next"), SetupStep.FEED), sources)
 
 
 @view_config(

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cwz_web.billing.plans import PlanLimit, check_plan_limit
 from cwz_web.feeds.allowed_hosts import split_hosts
 from cwz_web.feeds.columns import COLUMN_TYPE_LABELS, guess_schema
-from cwz_web.feeds.fetch_job import file_name_from_url, request_fetch, schedule_next_fetch
+from cwz_web.feeds.fetch_job import request_fetch, schedule_next_fetch
 from cwz_web.feeds.imports import create_feed, create_import, resolve_schema
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedSource, ImportState
@@ -182,8 +182,8 @@ def _connect_page(
     sample: Table | None = None,
     refused_host: str = "",
 ) -> ConnectPage:
-    preview = _preview(sample) if sample else None
-    return ConnectPage(form, _choices(Schedule(Frequency.DAILY), request.workspace.time_zone), preview, refused_host)
+    choices = schedule_choices(Schedule(Frequency.DAILY), request.workspace.time_zone)
+    return ConnectPage(form, choices, preview_of(sample) if sample else None, refused_host)
 
 
 def _source_page(
@@ -197,13 +197,13 @@ def _source_page(
         source = source_of(context.row, db)
     spec = source_spec(source)
     saved = {**spec.model_dump(), "url": mask_query(spec.url), "allowed_hosts": ", ".join(spec.allowed_hosts)}
-    preview = _preview(sample) if sample else None
+    preview = preview_of(sample) if sample else None
     return SourcePage(context.row, form, saved, source.encrypted_secret is not None, preview, refused_host)
 
 
 def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
     source = source_of(context.row, request.db)
-    choices = _choices(schedule_of(source.cron), source.time_zone)
+    choices = schedule_choices(schedule_of(source.cron), source.time_zone)
     return SchedulePage(context.row, form, choices, source.encrypted_secret is not None)
 
 
@@ -360,16 +360,7 @@ def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec,
     host = spec.host
     with request.services.database.transaction(workspace_id) as db:
         check_plan_limit(db, request.services.settings, workspace_id, PlanLimit.FEEDS)
-        feed = create_feed(db, workspace_id, name=form.name or host, file_name=file_name_from_url(spec.url))
-        create_import(
-            db,
-            feed,
-            file_name=feed.file_name,
-            file=file,
-            state=ImportState.DRAFT,
-            fetched=True,
-            started_by=account.id,
-        )
+        feed = create_feed(db, workspace_id, name=form.name or host, file_name="")
         source = FeedSource(
             workspace_id=feed.workspace_id,
             feed_id=feed.id,
@@ -379,9 +370,18 @@ def _create_connected_feed(request: Request, form: SourceForm, spec: SourceSpec,
             **spec.model_dump(mode="json"),
         )
         set_secret(request.services.ring, source, form.secret if spec.has_secret else "")
-        db.add(source)
+        add_source(db, feed, source, file, account.id)
         record(db, workspace_id, request.actor, "feed.connect", feed.name, {"host": host})
         return feed.id
+
+
+def add_source(db: Session, feed: Feed, source: FeedSource, file: BinaryIO, account_id: UUID) -> None:
+    """Add the source of a new feed, and a draft of the first import, from the start of its file."""
+    feed.file_name = source.file_name
+    create_import(
+        db, feed, file_name=feed.file_name, file=file, state=ImportState.DRAFT, fetched=True, started_by=account_id
+    )
+    db.add(source)
 
 
 def _spec(form: RequestFields, url: str) -> SourceSpec:
@@ -430,12 +430,14 @@ def source_of(feed: Feed, db: Session) -> FeedSource:
     return source
 
 
-def _choices(schedule: Schedule, time_zone: str) -> ScheduleChoices:
+def schedule_choices(schedule: Schedule, time_zone: str) -> ScheduleChoices:
+    """Return a schedule with the choices of its form."""
     frequencies = translate_labels(FREQUENCY_LABELS)
     return ScheduleChoices(schedule, time_zone, frequencies, tuple(map(gettext, WEEKDAYS)), time_zones())
 
 
-def _preview(sample: Table) -> Preview:
+def preview_of(sample: Table) -> Preview:
+    """Return the first rows of a source as a page shows them."""
     schema = guess_schema(sample)
     return Preview(
         columns={name: gettext(COLUMN_TYPE_LABELS[schema.columns[name].type]) for name in sample.columns},

@@ -50,8 +50,9 @@ from cwz_web.web.forms import SubmittedForm, empty_form
 from cwz_web.web.notices import find_done_notice
 from cwz_web.web.provider_forms import (
     BASE_URL,
-    ConnectionInput,
+    ConnectionForm,
     ProviderField,
+    ProviderInput,
     provider_fields,
     provider_label,
     read_provider_form,
@@ -370,7 +371,10 @@ def _provider_list(offered: dict[str, StorageProvider[Any, Any]]) -> ProviderLis
 
 
 def _opener(
-    request: Request, provider: StorageProvider[Any, Any], connection: Connection, entered: ConnectionInput
+    request: Request,
+    provider: StorageProvider[Any, Any],
+    connection: Connection,
+    entered: ProviderInput[ConnectionForm],
 ) -> Callable[[], Bucket]:
     """Return what opens the bucket: with the new secrets, or, with the same settings, as it is saved."""
     providers, credentials = request.services.providers, entered.credentials
@@ -381,8 +385,9 @@ def _opener(
 
 def _read_form(
     request: Request, provider: StorageProvider[Any, Any], *, has_secrets: bool
-) -> tuple[SubmittedForm[Any], ConnectionInput | None]:
-    return read_provider_form(provider, request.POST, request.services.provider_outbound, has_secrets=has_secrets)
+) -> tuple[SubmittedForm[ConnectionForm], ProviderInput[ConnectionForm] | None]:
+    outbound = request.services.provider_outbound
+    return read_provider_form(provider, request.POST, ConnectionForm, has_secrets=has_secrets, outbound=outbound)
 
 
 def _run_test(request: Request, open_bucket: Callable[[], Bucket], access: PublicAccess | None) -> list[Step]:
@@ -392,7 +397,7 @@ def _run_test(request: Request, open_bucket: Callable[[], Bucket], access: Publi
         return run_connection_test(open_bucket, request.workspace.workspace_id, access)
 
 
-def _is_saved(entered: ConnectionInput, steps: list[Step]) -> bool:
+def _is_saved(entered: ProviderInput[ConnectionForm], steps: list[Step]) -> bool:
     return entered.form.action == "save" and (first_error(steps) is None or entered.form.save_anyway)
 
 

@@ -1,20 +1,37 @@
-"""The form of a storage provider, generated from its settings and credentials models."""
+"""The form of a provider of storage or of feed sources, generated from its settings and credentials models."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, SecretStr, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 
 from cwz_web.i18n import gettext
 from cwz_web.net.guard import OutboundPolicy
-from cwz_web.storage.contract import ASCII_BLANKS, StorageProvider, is_multiline_field
+from cwz_web.plugin_fields import ASCII_BLANKS, is_multiline_field
 from cwz_web.storage.public_urls import MAX_BASE_URL_LENGTH, check_base_url_policy, normalize_base_url
 from cwz_web.web.fields import Fields
 from cwz_web.web.forms import FORM_MESSAGES, Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
 BASE_URL = "public_base_url"
 BaseUrl = Annotated[str, StringConstraints(max_length=MAX_BASE_URL_LENGTH), AfterValidator(normalize_base_url)]
+F = TypeVar("F", bound=Form)
+
+
+class Provider(Protocol):
+    """What a form is generated from."""
+
+    @property
+    def label(self) -> str:
+        """The name in the interface."""
+
+    @property
+    def settings_model(self) -> Any:
+        """What is entered and may be seen again."""
+
+    @property
+    def credentials_model(self) -> Any:
+        """What is entered and never seen again."""
 
 
 class ConnectionForm(Form):
@@ -28,10 +45,10 @@ class ConnectionForm(Form):
 
 
 @dataclass(frozen=True)
-class ConnectionInput:
-    """A valid connection form. With `credentials` None, the connection keeps its secrets."""
+class ProviderInput(Generic[F]):
+    """A valid form of a provider. With `credentials` None, the secrets stay as they are."""
 
-    form: ConnectionForm
+    form: F
     settings: BaseModel
     credentials: BaseModel | None
 
@@ -59,7 +76,7 @@ class ProviderField:
     default: str
 
 
-def provider_label(provider: StorageProvider[Any, Any] | None) -> str:
+def provider_label(provider: Provider | None) -> str:
     """Return the name of a provider in the interface; empty for one that is not installed."""
     return gettext(provider.label) if provider else ""
 
@@ -70,15 +87,21 @@ def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderFie
 
 
 def read_provider_form(
-    provider: StorageProvider[Any, Any], posted: Fields, outbound: OutboundPolicy, *, has_secrets: bool
-) -> tuple[SubmittedForm[ConnectionForm], ConnectionInput | None]:
-    """Validate a connection form.
+    provider: Provider,
+    posted: Fields,
+    form_model: type[F],
+    *,
+    has_secrets: bool,
+    outbound: OutboundPolicy | None = None,
+) -> tuple[SubmittedForm[F], ProviderInput[F] | None]:
+    """Validate the form of a provider.
 
     Args:
-        provider: The provider of the connection.
+        provider: The provider.
         posted: The fields of the request.
-        outbound: Which public base URLs the application may fetch.
-        has_secrets: The connection has secrets, which it keeps if no credentials are entered.
+        form_model: The fields that do not depend on the provider.
+        has_secrets: There are saved secrets, which stay if no credentials are entered.
+        outbound: Which public base URLs the application may fetch, if the form has one.
 
     Returns:
         The form to show again, without secrets; and the input, or None when it is not valid.
@@ -86,12 +109,13 @@ def read_provider_form(
     settings_names = list(provider.settings_model.model_fields)
     secret_names = list(provider.credentials_model.model_fields)
     rest = Fields((name, value) for name, value in posted.items() if name not in (*settings_names, *secret_names))
-    form = read_form(ConnectionForm, rest)
+    form = read_form(form_model, rest)
     typed = {name: str(posted.get(name, "")).strip(ASCII_BLANKS) for name in settings_names}
     errors = form.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
-    if form.value is not None and form.value.public_base_url:
+    base_url = getattr(form.value, BASE_URL, "")
+    if base_url and outbound is not None:
         try:
-            check_base_url_policy(form.value.public_base_url, outbound)
+            check_base_url_policy(base_url, outbound)
         except ValueError as error:
             errors[BASE_URL] = str(error)
     settings = _validate(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
@@ -100,7 +124,7 @@ def read_provider_form(
     shown = form.typed | typed
     if errors or settings is None or form.value is None:
         return SubmittedForm(None, errors, shown), None
-    return SubmittedForm(form.value, {}, shown), ConnectionInput(form.value, settings, credentials)
+    return SubmittedForm(form.value, {}, shown), ProviderInput(form.value, settings, credentials)
 
 
 def _validate(model: type[BaseModel], values: dict[str, str], errors: dict[str, str]) -> BaseModel | None:

@@ -12,6 +12,7 @@ from cwz_web.billing.subscriptions import BillingService
 from cwz_web.channels.fetch_log import FetchRecorder
 from cwz_web.crypto import KeyRing
 from cwz_web.db.session import Database
+from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.generation.api_keys import ApiKeys
 from cwz_web.generation.api_request_recorder import ApiRequestRecorder
 from cwz_web.generation.image_service import ImageService
@@ -48,6 +49,7 @@ class Services:
     settings: Settings
     database: Database
     providers: ProviderRegistry
+    feed_sources: SourceRegistry
     fetcher: Fetcher
     image_service: ImageService
     render_pool: RenderPool
@@ -103,6 +105,7 @@ class Services:
             settings,
             database,
             ProviderRegistry.of(settings),
+            SourceRegistry.of(settings),
             fetcher,
             ImageService(Engine(), ImageSources(fetcher), render_pool),
             render_pool,

@@ -58,7 +58,7 @@ AUDIT_LABELS = {
     "channel.write": gettext_noop("Requested the feed of the channel {target}"),
     "feed.apply": gettext_noop("Applied an import of {target} after its review"),
     "feed.columns": gettext_noop("Changed the columns of {target}"),
-    "feed.connect": gettext_noop("Connected the feed {target} to a URL"),
+    "feed.connect": gettext_noop("Connected the feed {target} to a source"),
     "feed.create": gettext_noop("Created the feed {target}"),
     "feed.currency": gettext_noop("Set the currency of {target} to {currency}"),
     "feed.delete": gettext_noop("Deleted the feed {target}"),

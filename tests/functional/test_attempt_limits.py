@@ -295,7 +295,9 @@ RESERVED_IN_CODE = {"api", "refusal", "unsigned-image", "signed-image", "stored-
 # Views that reach other servers or write exports, and their limits.
 COSTLY_VIEWS = {
     "POST FeedCollection/connect": "feed-source",
+    "POST FeedCollection/connect-source": "feed-source",
     "POST FeedResource/url": "feed-source",
+    "POST FeedResource/connection": "feed-source",
     "POST FeedResource/fetch": "feed-fetch",
     "POST FeedResource/retry-fetch": "feed-fetch",
     "POST ConnectionCollection/new": "storage",

@@ -56,6 +56,7 @@ NO_CONFLICT = {
 IMPORTS = {
     "FeedCollection/new", "FeedCollection/connect", "FeedResource/import", "FeedResource/apply", "FeedResource/url",
     "FeedResource/columns", "WorkspaceResource/setup-feed", "ApiFeedCollection/", "ApiFeedImportCollection/",
+    "FeedCollection/connect-source", "FeedResource/connection",
 }  # fmt: skip
 ROW_WRITES = {"ApiFeed/remove", "ApiFeedItem/", "ApiFeedItemCollection/"}
 NEW_TEMPLATES = {
@@ -73,7 +74,7 @@ USES_OF_PASSKEYS = {
 # The views that can hit a key when two requests race.
 VIEWS = {
     "pk_external_identities": {"GoogleSignIn/callback", "SignInRoot/", "SignInRoot/code", "SignInRoot/link"},
-    "pk_feed_sources": {"FeedCollection/connect"},
+    "pk_feed_sources": {"FeedCollection/connect", "FeedCollection/connect-source", "ApiFeedCollection/"},
     "pk_item_versions": IMPORTS | ROW_WRITES,
     "pk_identity_providers": {"SingleSignOnSettings/"},
     "pk_items": IMPORTS | ROW_WRITES,

@@ -32,6 +32,7 @@ def pausing_line(position, *values):
 
 imports._copy_line = pausing_line
 context = {"database": Database(url), "fetcher": None, "ring": None, "email_service": SimpleNamespace(url="")}
+context["feed_sources"] = None
 
 async def work():
     with app.replace_connector(WorkerConnector(conninfo=url)) as worker_app:

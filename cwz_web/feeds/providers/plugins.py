@@ -1,0 +1,136 @@
+"""The registry of feed sources: the providers of this distribution, and plugins of the group `cwz.feed_sources`."""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import pluggy
+import structlog
+from pydantic import BaseModel
+
+from cwz_web.feeds.providers import hookspecs
+from cwz_web.feeds.providers.contract import API_VERSION, FeedSourceProvider, SourceContext
+from cwz_web.net.guard import OutboundPolicy
+from cwz_web.net.resolution import Resolver, resolve
+from cwz_web.settings import Settings
+
+log = structlog.get_logger()
+
+# The modules of this distribution, by the name that turns them off (`cwz.plugins.block`).
+INCLUDED = {name: f"cwz_web.feeds.providers.{name}" for name in ("shopify",)}
+PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
+# The URL of a feed that has no provider.
+RESERVED_NAMES = {"url", "file", "api"}
+
+
+class SourceRegistry:
+    """The installed providers by name. A plugin that cannot be loaded is logged and skipped.
+
+    Args:
+        operator: The .ini settings `cwz.feed_sources.<provider>.*`, by provider.
+        blocked: Plugins that the operator turned off.
+        allow: `host:port` pairs that may be reached although they are private.
+        resolver: Returns the IP addresses of a host and port.
+
+    Attributes:
+        load_errors: Why a plugin was skipped, by plugin.
+    """
+
+    def __init__(
+        self,
+        operator: Mapping[str, Mapping[str, str]] | None = None,
+        blocked: Iterable[str] = (),
+        *,
+        allow: Iterable[str] = (),
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._operator, self._allow, self._resolver = operator or {}, tuple(allow), resolver
+        self._by_name: dict[str, FeedSourceProvider[Any, Any]] = {}
+        self.load_errors: dict[str, str] = {}
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        for name in blocked:
+            manager.set_blocked(name)
+        for name, module in INCLUDED.items():
+            if not manager.is_blocked(name):
+                self._load(manager, name, lambda module=module: import_module(module))
+        for point in entry_points(group=hookspecs.PROJECT):
+            if not manager.is_blocked(point.name):
+                self._load(manager, point.name, point.load)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SourceRegistry":
+        """Load the plugins of an installation."""
+        return cls(settings.feed_sources, settings.plugins.block, allow=settings.network.allow)
+
+    def __iter__(self) -> Iterator[FeedSourceProvider[Any, Any]]:
+        return iter(self._by_name.values())
+
+    def get(self, name: str) -> FeedSourceProvider[Any, Any] | None:
+        """Return a provider, or None when its plugin is not installed."""
+        return self._by_name.get(name)
+
+    def hosts(self, provider: FeedSourceProvider[Any, Any], settings: BaseModel) -> tuple[str, ...]:
+        """Return the hosts that a source connects to."""
+        return tuple(provider.hosts(settings, self._operator.get(provider.name, {})))
+
+    def context(
+        self,
+        provider: FeedSourceProvider[Any, Any],
+        settings: BaseModel,
+        credentials: BaseModel,
+        *,
+        seconds: float,
+        is_preview: bool = False,
+        changed_since: datetime | None = None,
+    ) -> SourceContext[Any, Any]:
+        """Return what a provider needs to fetch rows within so many seconds."""
+        return SourceContext(
+            settings,
+            credentials,
+            self._operator.get(provider.name, {}),
+            OutboundPolicy(self.hosts(provider, settings), self._allow, self._resolver),
+            time.monotonic() + seconds,
+            is_preview,
+            changed_since,
+        )
+
+    def _load(self, manager: pluggy.PluginManager, name: str, load: Any) -> None:
+        """Add a plugin's providers, or record why it has none."""
+        try:
+            plugin = load()
+            manager.register(plugin, name)
+            manager.check_pending()  # otherwise a misspelled hook is ignored silently
+            others = [other for other in manager.get_plugins() if other is not plugin]
+            results = manager.subset_hook_caller("cwz_feed_sources", others)()
+            for provider in (provider for result in results for provider in result):
+                if problem := self._problem(provider):
+                    self._skip(name, problem)
+                else:
+                    self._by_name[provider.name] = provider
+        except Exception as error:
+            self._skip(name, str(error))
+            if manager.has_plugin(name):
+                manager.unregister(name=name)
+
+    def _skip(self, plugin: str, reason: str) -> None:
+        log.error("feed source plugin skipped", plugin=plugin, reason=reason)
+        self.load_errors[plugin] = reason
+
+    def _problem(self, provider: object) -> str | None:
+        if not isinstance(provider, FeedSourceProvider):
+            return "its provider is not derived from FeedSourceProvider"
+        required = ("api_version", "name", "label", "summary", "settings_model", "credentials_model")
+        if missing := [name for name in required if not hasattr(provider, name)]:
+            return f"its provider does not define {', '.join(missing)}"
+        if provider.api_version != API_VERSION:
+            return f"it was written for version {provider.api_version} of the contract, not {API_VERSION}"
+        if not PROVIDER_NAME.fullmatch(provider.name) or provider.name in RESERVED_NAMES:
+            return "its name must be 2 to 31 lower-case letters, digits and underscores, and not url, file or api"
+        if provider.name in self._by_name:
+            return "another plugin has a provider of this name"
+        return None

@@ -1,0 +1,101 @@
+"""The file of rows that a provider writes: JSON Lines, which the readers of files read like an uploaded one."""
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import orjson
+
+from cwz_web.feeds.file_types import HEAD
+from cwz_web.feeds.limits import (
+    MAX_BYTES,
+    MAX_CELL,
+    InvalidFileError,
+    check_row_count,
+    check_row_size,
+)
+from cwz_web.i18n import gettext, number
+
+# A file is recognized as JSON Lines by two lines at its beginning.
+MAX_FIRST_LINE = HEAD // 2
+
+
+class RowWriter:
+    """Writes rows within the limits of a feed's file.
+
+    Two lines with objects are recognized as JSON Lines. A single row, or a long first one, is written as a JSON list.
+
+    Args:
+        file: Receives the rows.
+        max_rows: How many rows suffice; None for all.
+    """
+
+    def __init__(self, file: BinaryIO, max_rows: int | None = None) -> None:
+        self._file, self._max_rows = file, max_rows
+        self._first = b""
+        self._is_list = False
+        self._size = 0
+        self.count = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are enough rows."""
+        return self._max_rows is not None and self.count >= self._max_rows
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row.
+
+        Args:
+            row: Texts, numbers, booleans, and lists of them, by column. Empty ones are left out; texts that are longer
+                than a cell are cut.
+
+        Raises:
+            InvalidFileError: A limit is exceeded.
+        """
+        if self.is_full:
+            return
+        cells = {str(name): _cell(value) for name, value in row.items() if value not in (None, "", [], {})}
+        try:
+            line = orjson.dumps(cells)
+        except orjson.JSONEncodeError:  # a lone surrogate, or an integer beyond 64 bits
+            line = orjson.dumps({name: _printable(value) for name, value in cells.items()})
+        self.write_line(line)
+
+    def write_line(self, line: bytes) -> None:
+        """Write a row that is encoded already, without a line end. Raises InvalidFileError."""
+        self.count += 1
+        self._size += len(line) + 2
+        check_row_count(self.count)
+        check_row_size(len(line))
+        if self._size > MAX_BYTES:
+            raise InvalidFileError(
+                gettext("The rows of the source have more than %(number)s MB", number=number(MAX_BYTES // 1024**2))
+            )
+        if self.count == 1:
+            self._first = line
+            return
+        if self.count == 2:
+            self._begin(is_list=len(self._first) > MAX_FIRST_LINE)
+        self._file.write((b",\n" if self._is_list else b"\n") + line)
+
+    def finish(self) -> None:
+        """End the file, and rewind it."""
+        if self.count == 1:
+            self._begin(is_list=True)
+        if self.count:
+            self._file.write(b"]\n" if self._is_list else b"\n")
+        self._file.seek(0)
+
+    def _begin(self, *, is_list: bool) -> None:
+        self._is_list = is_list
+        self._file.write((b"[" if is_list else b"") + self._first)
+        self._first = b""
+
+
+def _cell(value: Any) -> Any:
+    return value[:MAX_CELL] if isinstance(value, str) else value
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_printable(each) for each in value]
+    return value if isinstance(value, bool | float) else str(value).encode("utf-8", "replace").decode()
