@@ -1,13 +1,19 @@
 """Servers on loopback that answer as the documentation of shops and tables says; nothing leaves this machine."""
 
+import base64
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
 
 
 @dataclass(frozen=True)
@@ -240,3 +246,184 @@ def shopify_variant(number: int, size: str = "S", **more: Any) -> dict[str, Any]
         "image": None,
     }
     return variant | more
+
+
+class FakeWooCommerce(FakeServer):
+    """The REST API of a WooCommerce shop.
+
+    Args:
+        products: The products; `variations` of them is the list of another endpoint.
+    """
+
+    key, secret = "ck_planted-canary", "cs_planted-canary"
+
+    def __init__(self, products: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.products = products
+        self.code = ""
+
+    def answer(self, sent: Sent) -> Reply:
+        expected = "Basic " + base64.b64encode(f"{self.key}:{self.secret}".encode()).decode()
+        if sent.headers.get("Authorization") != expected:
+            code = "woocommerce_rest_authentication_error"
+            return Reply({"code": code, "message": "Consumer key is invalid.", "data": {"status": 401}}, 401)
+        if self.code:
+            return Reply({"code": self.code, "message": "x", "data": {"status": 401}}, 401)
+        path = sent.path.removeprefix("/wp-json/wc/v3/")
+        if path == "data/currencies/current":
+            return Reply({"code": "EUR", "name": "Euro", "symbol": "&euro;"})
+        if path == "products":
+            assert (sent.query["orderby"], sent.query["order"], int(sent.query["per_page"]) <= 100) == (
+                "id",
+                "asc",
+                True,
+            )
+            since = sent.query.get("modified_after", "")
+            found = [{**p, "variations": []} for p in self.products if p["date_modified_gmt"] >= since]
+            return self._page(found, sent)
+        if match := re.fullmatch(r"products/(\d+)/variations", path):
+            return self._page(next(p["variations"] for p in self.products if p["id"] == int(match[1])), sent)
+        return Reply({"code": "rest_no_route", "message": "No route", "data": {"status": 404}}, 404)
+
+    def _page(self, entries: list[Any], sent: Sent) -> Reply:
+        page, size = int(sent.query["page"]), int(sent.query["per_page"])
+        pages = -(-len(entries) // size)
+        headers = {"X-WP-Total": str(len(entries)), "X-WP-TotalPages": str(pages)}
+        return Reply(entries[(page - 1) * size : page * size], 200, headers)
+
+
+def woo_product(number: int, **more: Any) -> dict[str, Any]:
+    photos = [{"id": n, "src": f"https://shop.example/{name}-{number}.jpg", "alt": name} for n, name in enumerate("ab")]
+    product = {
+        "id": number,
+        "name": f"Lamp {number}",
+        "type": "simple",
+        "status": "publish",
+        "sku": f"LAMP-{number}",
+        "permalink": f"https://shop.example/lamp-{number}",
+        "description": "<p>Bright &amp; <b>warm</b></p>",
+        "short_description": "",
+        "price": "40.00",
+        "regular_price": "50.00",
+        "sale_price": "40.00",
+        "date_on_sale_from_gmt": None,
+        "date_on_sale_to_gmt": "2026-12-24T00:00:00",
+        "stock_status": "instock",
+        "stock_quantity": None,
+        "images": photos,
+        "categories": [{"id": 1, "name": "Lamps"}],
+        "tags": [],
+        "attributes": [{"id": 0, "name": "Color", "options": ["Red", "Blue"]}],
+        "date_created_gmt": "2026-01-01T00:00:00",
+        "date_modified_gmt": "2026-02-01T00:00:00",
+        "variations": [],
+    }
+    return product | more
+
+
+def woo_variation(number: int, color: str) -> dict[str, Any]:
+    return {
+        "id": number,
+        "sku": f"LAMP-{color}",
+        "status": "publish",
+        "permalink": f"https://shop.example/lamp?color={color}",
+        "description": "",
+        "price": "30.00",
+        "regular_price": "30.00",
+        "sale_price": "",
+        "stock_status": "outofstock",
+        "stock_quantity": 0,
+        "image": {"id": 5, "src": f"https://shop.example/{color}.jpg", "alt": ""},
+        "attributes": [{"id": 0, "name": "Color", "option": color}],
+        "date_modified_gmt": "2026-02-01T00:00:00",
+    }
+
+
+class FakeAirtable(FakeServer):
+    """The Web API of Airtable, with pages of two records."""
+
+    token = "patplanted.canary"
+    base, table, view = "appAAAAAAAAAAAAAA", "tblBBBBBBBBBBBBBB", "viwCCCCCCCCCCCCCC"
+
+    def __init__(self, records: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.records, self.page = records, 2
+        self.is_allowed = True
+
+    def answer(self, sent: Sent) -> Reply:
+        if sent.headers.get("Authorization") != f"Bearer {self.token}":
+            return Reply({"error": {"type": "AUTHENTICATION_REQUIRED", "message": "Authentication required"}}, 401)
+        if not self.is_allowed:
+            return Reply({"error": {"type": "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND", "message": "x"}}, 403)
+        if sent.path != f"/v0/{self.base}/{self.table}":
+            return Reply({"error": "NOT_FOUND"}, 404)
+        since = sent.query.get("filterByFormula", "").partition("(), '")[2].partition("'")[0]
+        records = [record for record in self.records if record["modified"] >= since]
+        start = int(sent.query.get("offset", "itr/0").partition("/")[2])
+        shown = [{"id": r["id"], "createdTime": "x", "fields": r["fields"]} for r in records]
+        page: dict[str, Any] = {"records": shown[start : start + self.page]}
+        if start + self.page < len(records):
+            page["offset"] = f"itr/{start + self.page}"
+        return Reply(page)
+
+
+class FakeGoogle(FakeServer):
+    """Google's token endpoint and its Sheets API; the tests have a key of their own.
+
+    Args:
+        sheets: The cells of each sheet by its title.
+    """
+
+    spreadsheet = "1AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+    token = "ya29.planted-canary"
+
+    def __init__(self, sheets: dict[str, list[list[Any]]]) -> None:
+        super().__init__()
+        self.sheets = sheets
+        self.key = RSAKey.generate_key(2048)
+        self.is_shared = True
+
+    @property
+    def key_file(self) -> str:
+        info = {
+            "type": "service_account",
+            "client_email": "feeds@project.iam.gserviceaccount.com",
+            "private_key": self.key.as_pem(private=True).decode(),
+            "token_uri": "https://evil.example/token",
+        }
+        return json.dumps(info, indent=1)
+
+    def answer(self, sent: Sent) -> Reply:
+        if sent.path == "/token":
+            return self._exchange(parse_qs(sent.body.decode()))
+        if sent.headers.get("Authorization") != f"Bearer {self.token}":
+            return Reply({"error": {"code": 401, "status": "UNAUTHENTICATED"}}, 401)
+        if not self.is_shared:
+            return Reply({"error": {"code": 403, "status": "PERMISSION_DENIED"}}, 403)
+        path = unquote(sent.path)
+        if not path.startswith(f"/v4/spreadsheets/{self.spreadsheet}"):
+            return Reply({"error": {"code": 404, "status": "NOT_FOUND"}}, 404)
+        area = path.partition("/values/")[2]
+        if not area:
+            return Reply({"sheets": [self._properties(n, title) for n, title in enumerate(self.sheets)]})
+        title, _, span = area.rpartition("!")
+        first, last = map(int, span.split(":"))
+        rows = self.sheets[title[1:-1].replace("''", "'")][first - 1 : last]
+        return Reply({"range": area, "majorDimension": "ROWS", **({"values": rows} if rows else {})})
+
+    def _properties(self, number: int, title: str) -> dict[str, Any]:
+        grid = {"rowCount": 1000}
+        return {
+            "properties": {"sheetId": number * 7, "title": title, "hidden": title == "Hidden", "gridProperties": grid}
+        }
+
+    def _exchange(self, form: dict[str, list[str]]) -> Reply:
+        assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+        try:
+            claims = jwt.decode(form["assertion"][0], self.key, algorithms=["RS256"]).claims
+        except JoseError:
+            return Reply({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}, 400)
+        assert claims["aud"] == "https://oauth2.googleapis.com/token"
+        assert claims["scope"] == "https://www.googleapis.com/auth/spreadsheets.readonly"
+        assert claims["exp"] - claims["iat"] <= 3600
+        return Reply({"access_token": self.token, "expires_in": 3599, "token_type": "Bearer"})

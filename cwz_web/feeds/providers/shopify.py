@@ -33,6 +33,7 @@ from cwz_web.feeds.providers.contract import (
 from cwz_web.feeds.providers.hookspecs import hookimpl
 from cwz_web.feeds.providers.http import Answer, SourceClient, parse_json
 from cwz_web.feeds.providers.rows import RowWriter
+from cwz_web.feeds.providers.values import known_code, list_of, plain_row, price_of, value_at
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.plugin_fields import Fields
@@ -58,7 +59,6 @@ _shop = re.compile(
     r"admin\.shopify\.com/store/(?P<store>[a-z0-9][a-z0-9-]{0,99}))/?"
 )
 _country = re.compile(r"[A-Z]{2}")
-_code = re.compile(r"[A-Z_]{1,60}")
 
 
 def _shop_name(value: str) -> str:
@@ -188,7 +188,7 @@ class _Shop:
                 "token",
             )
         self._check_status(answer)
-        token = _value(answer.json, "access_token")
+        token = value_at(answer.json, "access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
             raise self._client.invalid_response_error()
         self._token = token
@@ -198,22 +198,24 @@ class _Shop:
         data = self._query(
             "{ shop { currencyCode } currentAppInstallation { accessScopes { handle } } }",
         )
-        scopes = {_value(scope, "handle") for scope in _list(_value(data, "currentAppInstallation", "accessScopes"))}
+        scopes = {
+            value_at(scope, "handle") for scope in list_of(value_at(data, "currentAppInstallation", "accessScopes"))
+        }
         if scopes and scopes.isdisjoint({"read_products", "write_products"}):
             raise _scope_error()
-        currency = _value(data, "shop", "currencyCode")
+        currency = value_at(data, "shop", "currencyCode")
         return currency if isinstance(currency, str) and re.fullmatch(r"[A-Z]{3}", currency) else ""
 
     def first_products(self) -> Iterator[dict[str, Any]]:
         """Yield the first products, by a query that is answered at once."""
         query = self._products_query(f"first: {PREVIEW_PRODUCTS}, ", "(first: 10)", "(first: 25)")
-        for edge in _list(_value(self._query(query), "products", "edges")):
-            node = _value(edge, "node")
+        for edge in list_of(value_at(self._query(query), "products", "edges")):
+            node = value_at(edge, "node")
             if not isinstance(node, dict):
                 raise self._client.invalid_response_error()
             yield node | {
-                "media": [_value(edge, "node") for edge in _list(_value(node, "media", "edges"))],
-                "variants": [_value(edge, "node") for edge in _list(_value(node, "variants", "edges"))],
+                "media": [value_at(edge, "node") for edge in list_of(value_at(node, "media", "edges"))],
+                "variants": [value_at(edge, "node") for edge in list_of(value_at(node, "variants", "edges"))],
             }
 
     def all_products(self) -> Iterator[dict[str, Any]]:
@@ -253,17 +255,17 @@ class _Shop:
         """Run a bulk operation. Return the URL of its result, or None if there is none."""
         operation = self._start_bulk_query(query)
         wait = FIRST_POLL
-        while (status := _value(operation, "status")) in UNFINISHED:
+        while (status := value_at(operation, "status")) in UNFINISHED:
             self._client.wait(wait)
             wait = min(wait * 1.5, MAX_POLL)
             data = self._query(
                 "query ($id: ID!) { node(id: $id) { ... on BulkOperation { id status errorCode url } } }",
-                {"id": _value(operation, "id")},
+                {"id": value_at(operation, "id")},
             )
-            operation = _value(data, "node")
+            operation = value_at(data, "node")
         if status != "COMPLETED":
-            self._raise_for_operation(status, _value(operation, "errorCode"))
-        url = _value(operation, "url")
+            self._raise_for_operation(status, value_at(operation, "errorCode"))
+        url = value_at(operation, "url")
         if url is not None and not isinstance(url, str):
             raise self._client.invalid_response_error()
         return url
@@ -274,12 +276,12 @@ class _Shop:
             " { bulkOperation { id status } userErrors { code field message } } }"
         )
         while True:
-            answer = _value(self._query(mutation, {"query": query}), "bulkOperationRunQuery")
-            codes = {_value(error, "code") for error in _list(_value(answer, "userErrors"))}
+            answer = value_at(self._query(mutation, {"query": query}), "bulkOperationRunQuery")
+            codes = {value_at(error, "code") for error in list_of(value_at(answer, "userErrors"))}
             if not codes:
-                return _value(answer, "bulkOperation")
+                return value_at(answer, "bulkOperation")
             if not codes & BUSY_CODES:
-                raise SourceError(gettext("Shopify rejects the query for products (%(code)s)", code=_known_code(codes)))
+                raise SourceError(gettext("Shopify rejects the query for products (%(code)s)", code=known_code(codes)))
             self._client.wait(BUSY_WAIT)  # another feed of this shop is being fetched
 
     def _raise_for_operation(self, status: Any, code: Any) -> NoReturn:
@@ -288,7 +290,7 @@ class _Shop:
         if not isinstance(status, str):
             raise self._client.invalid_response_error()
         raise SourceError(
-            gettext("Shopify did not finish the list of products (%(code)s)", code=_known_code({code or status}))
+            gettext("Shopify did not finish the list of products (%(code)s)", code=known_code({code or status}))
         )
 
     def _join(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
@@ -323,16 +325,16 @@ class _Shop:
                 headers={"X-Shopify-Access-Token": self._token},
             )
             self._check_status(answer)
-            errors = _value(answer.json, "errors")
+            errors = value_at(answer.json, "errors")
             if not errors:
-                return _value(answer.json, "data")
-            codes = {_value(error, "extensions", "code") for error in _list(errors)}
+                return value_at(answer.json, "data")
+            codes = {value_at(error, "extensions", "code") for error in list_of(errors)}
             if "THROTTLED" in codes:
                 self._client.wait(_seconds_until_restored(answer.json))
             elif "ACCESS_DENIED" in codes:
                 raise _scope_error()
             else:
-                raise SourceError(gettext("Shopify rejects the query for products (%(code)s)", code=_known_code(codes)))
+                raise SourceError(gettext("Shopify rejects the query for products (%(code)s)", code=known_code(codes)))
 
     def _check_status(self, answer: Answer) -> None:
         match answer.status:
@@ -360,75 +362,57 @@ def _endpoint(settings: ShopifySettings, operator: Mapping[str, str]) -> str:
 
 
 def _rows(product: dict[str, Any], currency: str, countries: str) -> Iterator[dict[str, Any]]:
-    media = [_value(each, "image") for each in product["media"]]
-    images = [image for image in media if _value(image, "url")]
+    media = [value_at(each, "image") for each in product["media"]]
+    images = [image for image in media if value_at(image, "url")]
     for variant in product["variants"]:
-        image = _value(variant, "image") or (images[0] if images else None)
-        url, title = _value(product, "onlineStoreUrl"), _value(variant, "title")
-        variant_id = _value(variant, "legacyResourceId")
+        image = value_at(variant, "image") or (images[0] if images else None)
+        url, title = value_at(product, "onlineStoreUrl"), value_at(variant, "title")
+        variant_id = value_at(variant, "legacyResourceId")
         row = {
             "id": variant_id,
-            "product_id": _value(product, "legacyResourceId"),
-            "sku": _value(variant, "sku"),
-            "title": _value(product, "title"),
+            "product_id": value_at(product, "legacyResourceId"),
+            "sku": value_at(variant, "sku"),
+            "title": value_at(product, "title"),
             "variant": None if title == "Default Title" else title,
-            "price": _price(_value(variant, "price"), currency),
-            "compare_at_price": _price(_value(variant, "compareAtPrice"), currency),
-            "availability": "in_stock" if _value(variant, "availableForSale") else "out_of_stock",
-            "inventory": _value(variant, "inventoryQuantity"),
-            "image": _value(image, "url"),
-            "image_large": _value(image, "large"),
-            "image_small": _value(image, "small"),
-            "image_width": _value(image, "width"),
-            "image_height": _value(image, "height"),
-            "image_alt": _value(image, "altText"),
-            "images": [_value(each, "url") for each in images],
+            "price": price_of(value_at(variant, "price"), currency),
+            "compare_at_price": price_of(value_at(variant, "compareAtPrice"), currency),
+            "availability": "in_stock" if value_at(variant, "availableForSale") else "out_of_stock",
+            "inventory": value_at(variant, "inventoryQuantity"),
+            "image": value_at(image, "url"),
+            "image_large": value_at(image, "large"),
+            "image_small": value_at(image, "small"),
+            "image_width": value_at(image, "width"),
+            "image_height": value_at(image, "height"),
+            "image_alt": value_at(image, "altText"),
+            "images": [value_at(each, "url") for each in images],
             "url": f"{url}?variant={variant_id}" if url else None,
-            "vendor": _value(product, "vendor"),
-            "product_type": _value(product, "productType"),
-            "tags": [tag for tag in _list(_value(product, "tags")) if isinstance(tag, str)],
-            "description": _value(product, "description"),
-            "barcode": _value(variant, "barcode"),
-            "handle": _value(product, "handle"),
-            "status": str(_value(product, "status") or "").lower(),
-            "created_at": _value(product, "createdAt"),
-            "updated_at": _value(product, "updatedAt"),
+            "vendor": value_at(product, "vendor"),
+            "product_type": value_at(product, "productType"),
+            "tags": [tag for tag in list_of(value_at(product, "tags")) if isinstance(tag, str)],
+            "description": value_at(product, "description"),
+            "barcode": value_at(variant, "barcode"),
+            "handle": value_at(product, "handle"),
+            "status": str(value_at(product, "status") or "").lower(),
+            "created_at": value_at(product, "createdAt"),
+            "updated_at": value_at(product, "updatedAt"),
         }
-        for option in _list(_value(variant, "selectedOptions")):
+        for option in list_of(value_at(variant, "selectedOptions")):
             if title != "Default Title":
-                row.setdefault(f"option_{str(_value(option, 'name')).strip().lower()}"[:100], _value(option, "value"))
+                row.setdefault(
+                    f"option_{str(value_at(option, 'name')).strip().lower()}"[:100], value_at(option, "value")
+                )
         for code in filter(None, countries.split(",")):
             for column, name in (("price", "price"), ("compare_at_price", "compareAtPrice")):
-                money = _value(variant, f"price_{code}", name)
-                row[f"{column}_{code.lower()}"] = _price(_value(money, "amount"), _value(money, "currencyCode"))
-        yield {name: value for name, value in row.items() if isinstance(value, str | int | list)}
-
-
-def _price(amount: Any, currency: Any) -> str | None:
-    return f"{amount} {currency or ''}".strip() if isinstance(amount, str) and amount else None
-
-
-def _value(node: Any, *path: str) -> Any:
-    """Return what is at a path of objects; None if there is nothing."""
-    for name in path:
-        node = node.get(name) if isinstance(node, dict) else None
-    return node
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _known_code(codes: Iterable[Any]) -> str:
-    """Return an error code, if it is one: what a server sends is not repeated otherwise."""
-    return next((code for code in codes if isinstance(code, str) and _code.fullmatch(code)), "UNKNOWN")
+                money = value_at(variant, f"price_{code}", name)
+                row[f"{column}_{code.lower()}"] = price_of(value_at(money, "amount"), value_at(money, "currencyCode"))
+        yield plain_row(row)
 
 
 def _seconds_until_restored(answer: Any) -> float:
     """Return how long to wait until the cost of a throttled query is restored."""
-    cost = _value(answer, "extensions", "cost")
-    needed, status = _value(cost, "requestedQueryCost"), _value(cost, "throttleStatus")
-    available, rate = _value(status, "currentlyAvailable"), _value(status, "restoreRate")
+    cost = value_at(answer, "extensions", "cost")
+    needed, status = value_at(cost, "requestedQueryCost"), value_at(cost, "throttleStatus")
+    available, rate = value_at(status, "currentlyAvailable"), value_at(status, "restoreRate")
     if not all(isinstance(number, int | float) for number in (needed, available, rate)) or rate <= 0:
         return FIRST_POLL
     return float(min(max((needed - available) / rate, 1.0), MAX_COST_WAIT))
