@@ -59,6 +59,7 @@ class Campaign(WorkspaceOwned, Base):
         error_message: why no publication can be prepared.
         notified_at: when people were last emailed that a publication waits for a decision.
         image_days: after how many days images are removed that no publication shows any more; 0 to keep them.
+        carried: what people say that a design shows beside the photo, by its number (`channels.preset.Carried`).
         stored: what its images take in the storage, and what of it will be removed (`image_removal.plan_removal`).
     """
 
@@ -94,6 +95,7 @@ class Campaign(WorkspaceOwned, Base):
     error_message: Mapped[str | None]
     notified_at: Mapped[datetime | None]
     image_days: Mapped[int] = mapped_column(default=IMAGE_DAYS, server_default="0")
+    carried: Mapped[dict[str, list[str]]] = mapped_column(JSONB, default=dict, server_default="{}")
     stored: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     started_by: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="SET NULL"))
     deleted_at: Mapped[datetime | None]

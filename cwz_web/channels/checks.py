@@ -247,6 +247,14 @@ def check_images(preset: Preset, mappings: Sequence[FieldMapping], images: Seque
     return findings
 
 
+def with_remedy(mappings: Sequence[FieldMapping], finding: ImageFinding) -> list[FieldMapping]:
+    """Return the fields of a channel with those that solve a finding, in the place of those of the same names."""
+    names = {each.name for each in finding.remedy}
+    place = next((number for number, each in enumerate(mappings) if each.name in names), len(mappings))
+    before = [each for each in mappings[:place] if each.name not in names]
+    return [*before, *finding.remedy, *(each for each in mappings[place:] if each.name not in names)]
+
+
 def _check(preset: Preset, field: ImageField, image: DesignImage) -> Iterator[ImageFinding]:
     rules = field.rules
     names = {"platform": preset.label, "field": field.name, "design": image.name}

@@ -23,16 +23,18 @@ def load_design_images(
     Args:
         db: a transaction in the workspace.
         campaign: the campaign.
-        corrections: what people say that a design shows, by its number.
+        corrections: what people say that a design shows, by its number; by default, what is saved.
     """
     outputs = outputs_of(campaign)
+    if corrections is None:
+        corrections = {int(number): frozenset(map(Carried, each)) for number, each in campaign.carried.items()}
     images: list[DesignImage] = []
     for rule in campaign.design_rules:
         for design in rule.designs:
             template = db.get(Template, (campaign.workspace_id, design.template)) if design.template else None
             if template is None or not rule.is_enabled:
                 continue
-            corrected = (corrections or {}).get(design.number)
+            corrected = corrections.get(design.number)
             document = load_design(db, template).document
             images += describe_images(document, outputs, design=design.number, name=template.name, corrected=corrected)
     return images

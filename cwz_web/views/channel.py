@@ -8,14 +8,15 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
+from cwz_web.channels.checks import with_remedy
 from cwz_web.channels.delivery import enqueue_write, feed_settings, rewrite_channel, stable_key
-from cwz_web.channels.design_images import check_channel_images
+from cwz_web.channels.design_images import check_channel_images, load_design_images
 from cwz_web.channels.editing import (
     InvalidChannelError,
     check_mappings,
@@ -29,7 +30,7 @@ from cwz_web.channels.field_columns import InvalidMappingError
 from cwz_web.channels.findings import FeedReport, FieldFinding
 from cwz_web.channels.mapping import MAX_FIELDS, MissingImage
 from cwz_web.channels.models import Channel
-from cwz_web.channels.preset import FILE_FORMAT_LABELS, FileFormat
+from cwz_web.channels.preset import FILE_FORMAT_LABELS, Carried, FileFormat
 from cwz_web.channels.preview import load_preview_rows, preview_feed
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.i18n import gettext
@@ -51,7 +52,7 @@ from cwz_web.views.channel_fields import (
     typed_rows,
 )
 from cwz_web.views.new_run import Choice
-from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view
+from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.notices import add_notice
 from cwz_web.web.request import Request
 from cwz_web.workspaces.models import Workspace
@@ -73,6 +74,12 @@ class ChannelForm(Form):
     on_missing: MissingImage
     connection: UUID | Literal[""] = ""
     change: Annotated[str, Field(max_length=20)] = ""
+
+
+class RemedyForm(Form):
+    """The finding whose remedy is applied, by its number."""
+
+    number: Annotated[int, Field(ge=0, le=10_000)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +107,30 @@ class ShownFinding:
 
 @dataclass(frozen=True)
 class ShownImageFinding:
-    """What the platform wants otherwise of an image of a design, and what to do."""
+    """What the platform wants otherwise of an image; `number` is what its button sends, None without a remedy."""
 
     field: str
     label: str
     message: str
     is_refused: bool
+    number: int | None
+
+
+@dataclass(frozen=True)
+class ShownDesign:
+    """What a design shows beside the photo, to be corrected.
+
+    Attributes:
+        key: What the names of its inputs begin with.
+        name: Its template.
+        carried: What it can show, and what it does.
+        is_corrected: Whether people have said so.
+    """
+
+    key: str
+    name: str
+    carried: list[Choice]
+    is_corrected: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +145,7 @@ class ChannelPage(ChannelHead):
         held: How many rows were left out, by the reason in words.
         findings: What was found.
         images: What the platform wants otherwise of the images of the designs.
+        designs: What the designs show beside the photo; none if the platform does not care.
         url: The URL at which ConnectWyze serves the feed; "" for members who cannot edit campaigns.
         connection: The name of the connection that it is delivered to; "" without one.
         stable_key: The key of the object there.
@@ -135,6 +161,7 @@ class ChannelPage(ChannelHead):
     held: dict[str, int]
     findings: list[ShownFinding]
     images: list[ShownImageFinding]
+    designs: list[ShownDesign]
     url: str
     connection: str
     stable_key: str
@@ -214,6 +241,7 @@ def show_channel(context: ChannelResource, request: Request) -> ChannelPage:
         held={reason.label: count for reason, count in report.held.items()} if report else {},
         findings=shown_findings(request, campaign, report.findings) if report else [],
         images=_image_findings(context, request),
+        designs=_designs(context, request),
         url=signed if head["can_edit"] else "",
         connection=connection.name if connection else "",
         stable_key=stable_key(channel) if head["can_edit"] else "",
@@ -226,10 +254,30 @@ def show_channel(context: ChannelResource, request: Request) -> ChannelPage:
 def _image_findings(context: ChannelResource, request: Request) -> list[ShownImageFinding]:
     """Return what the platform wants otherwise of the images, what it refuses first."""
     found = check_channel_images(request.db, context.campaign, context.row.platform, context.row.mappings)
-    shown = dict.fromkeys(
-        ShownImageFinding(each.field, each.code.label, each.message, each.code.is_refused) for each in found
-    )
-    return sorted(shown, key=lambda each: not each.is_refused)
+    shown: dict[tuple[str, str], ShownImageFinding] = {}
+    for number, each in enumerate(found):
+        remedy = number if each.remedy else None
+        line = ShownImageFinding(each.field, each.code.label, str(each.message), each.code.is_refused, remedy)
+        shown.setdefault((line.field, line.message), line)
+    return sorted(shown.values(), key=lambda each: not each.is_refused)
+
+
+def _designs(context: ChannelResource, request: Request) -> list[ShownDesign]:
+    campaign = context.campaign
+    refused = {each for field in context.row.platform.image_fields for each in field.rules.refused}
+    if not refused:
+        return []
+    images = load_design_images(request.db, campaign)
+    by_design = {image.design: image for image in images if image.design is not None}
+    return [
+        ShownDesign(
+            f"design.{number}",
+            image.name,
+            [Choice(each, each.label, each in image.carried) for each in Carried],
+            str(number) in campaign.carried,
+        )
+        for number, image in by_design.items()
+    ]
 
 
 def _public_url(connection: Connection | None, channel: Channel) -> str:
@@ -352,6 +400,41 @@ def save_fields(context: ChannelResource, request: Request, form: ChannelForm) -
     enqueue_write(request.db, channel)
     add_notice(request, gettext("The channel is saved."))
     return HTTPSeeOther(channel_path(request, channel))
+
+
+@view_config(context=ChannelResource, name="remedy", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
+def apply_remedy(context: ChannelResource, request: Request) -> Response:
+    """Change the fields of a channel so that the platform takes an image."""
+    channel, campaign = context.row, context.campaign
+    form = read_form(RemedyForm, request.POST).value
+    findings = check_channel_images(request.db, campaign, channel.platform, channel.mappings)
+    is_there = form is not None and form.number < len(findings) and bool(findings[form.number].remedy)
+    if form is None or not is_there or lock_channel(request.db, channel.workspace_id, channel.id) is None:
+        raise HTTPUnprocessableEntity(gettext("The channel has changed since. Open its page again"))
+    try:
+        save_channel(request.db, campaign, channel, with_remedy(channel.mappings, findings[form.number]))
+    except InvalidChannelError as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    enqueue_write(request.db, channel)
+    request.audit("channel.change", channel.name, campaign=str(channel.campaign_id), channel=str(channel.id))
+    add_notice(request, gettext("The channel is saved."))
+    return HTTPSeeOther(channel_path(request, channel))
+
+
+@view_config(context=ChannelResource, name="designs", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
+def save_designs(context: ChannelResource, request: Request) -> Response:
+    """Save what people say that the designs of a campaign show beside the photo."""
+    campaign = context.campaign
+    derived = {each.design: each.carried for each in load_design_images(request.db, campaign, {})}
+    corrected: dict[str, list[str]] = {}
+    for number, carried in derived.items():
+        said = {each for each in Carried if request.POST.get(f"design.{number}.{each}") == "yes"}
+        if said != carried:
+            corrected[str(number)] = sorted(said)
+    campaign.carried = corrected
+    request.audit("campaign.change", campaign.name, campaign=str(campaign.id))
+    add_notice(request, gettext("What the designs show is saved."))
+    return HTTPSeeOther(channel_path(request, context.row))
 
 
 @view_config(context=ChannelResource, name="write", request_method="POST", permission=Permission.CAMPAIGN_EDIT)

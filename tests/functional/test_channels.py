@@ -238,3 +238,44 @@ def test_page_says_what_the_platform_wants_otherwise_of_images(
     page = app.get(path(space, campaign, channel.id))
     assert texts(page, ".badge.error") == ["Too few pixels", "Overlay not allowed"]
     assert "Google Merchant Center takes at least 500 × 500 in “image_link”" in page.text
+
+
+def test_overlay_that_the_platform_refuses_is_named_and_solved(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    form = form_of(app.get(path(space, campaign, "new")), "/channels/new")
+    form["name"], form["preset"] = "Google", "google"
+    form.submit(status=303)
+    channel = only_channel(make, space)
+    with make.database.transaction(space.id) as db:
+        own = db.get_one(Channel, (space.id, channel.id))
+        own.fields = [{"name": "image_link", "source": "image", "value": "0"}]
+    page = app.get(path(space, campaign, channel.id))
+    assert "Overlay not allowed" in page.text
+    solved = form_of(page, "/remedy").submit(status=303).follow()
+    assert "Overlay not allowed" not in solved.text
+    sources = {field["name"]: field["source"] for field in make.reload(channel).fields}
+    assert sources["image_link"] == "photo"
+    again = {"csrf_token": token(app, space), "number": "9"}
+    app.post(path(space, campaign, channel.id, "remedy"), again, status=422)
+
+
+def test_what_designs_show_can_be_corrected(app: TestApp, make: Factory, space: Workspace, campaign: Campaign) -> None:
+    form = form_of(app.get(path(space, campaign, "new")), "/channels/new")
+    form["name"], form["preset"] = "Google", "google"
+    form.submit(status=303)
+    channel = only_channel(make, space)
+    with make.database.transaction(space.id) as db:
+        own = db.get_one(Channel, (space.id, channel.id))
+        own.fields = [{"name": "image_link", "source": "image", "value": "0"}]
+    designs = form_of(app.get(path(space, campaign, channel.id)), "/designs")
+    assert designs["design.1.text"].checked
+    for name in list(designs.fields):
+        if name and name.startswith("design."):
+            designs[name] = False
+    corrected = designs.submit(status=303).follow()
+    assert "Overlay not allowed" not in corrected.text
+    assert make.reload(campaign).carried == {"1": []}
+    designs = form_of(corrected, "/designs")
+    designs["design.1.text"] = True
+    assert "Overlay not allowed" in designs.submit(status=303).follow().text
