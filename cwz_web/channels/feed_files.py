@@ -105,7 +105,8 @@ class _TextWriter(FileWriter):
         return f"{self._line_end.join(lines)}{self._line_end}".encode()
 
     def _quote(self, values: Values) -> Values:
-        if not self._special.search("".join(values)):
+        joined = "".join(values)
+        if not ('"' in joined or self._delimiter in joined or "\n" in joined or "\r" in joined):
             return values
         search = self._special.search
         return ['"' + value.replace('"', '""') + '"' if search(value) else value for value in values]

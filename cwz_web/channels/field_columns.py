@@ -163,19 +163,12 @@ class FieldColumn:
     def _quick_texts(self, texts: Sequence[str]) -> list[str | None]:
         """Return the texts that need no conversion, and None for others."""
         limit = self.field.max_length or sys.maxsize
+        stripped = map(str.strip, texts)
         if self._keeps_html:
-            return [
-                text if text.isprintable() and len(text) <= limit and text.strip() == text else None for text in texts
-            ]
+            return [text if text.isprintable() and len(text) <= limit else None for text in stripped]
         return [
-            text
-            if text.isprintable()
-            and "<" not in text
-            and "&" not in text
-            and len(text) <= limit
-            and text.strip() == text
-            else None
-            for text in texts
+            text if text.isprintable() and "<" not in text and "&" not in text and len(text) <= limit else None
+            for text in stripped
         ]
 
     def _repeated_values(self, texts: list[str], batch: Batch) -> list[str]:

@@ -30,9 +30,8 @@ GTIN_LENGTHS = (8, 12, 13, 14)
 
 # Other than in XML 1.0 (section 2.2), DEL and C1 controls are left out too: no text of a product has them.
 _unwanted = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-_safe_url = re.compile(
-    r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
-)
+_safe = r"[A-Za-z0-9._~!$&'()*+,;=:@/?-]*+"
+_safe_url = re.compile(rf"https?://[A-Za-z0-9.-]++(?::[0-9]{{1,5}})?(?:/{_safe}(?:%[0-9A-Fa-f]{{2}}{_safe})*+)?")
 _range = re.compile(r"\s*/\s*|\s+(?:-|–|—|to|until|bis)\s+", re.IGNORECASE)
 _gtin_separators = re.compile(r"[\s\u00a0‐‑–-]")
 _isbn10 = re.compile(r"[0-9]{9}[0-9Xx]")

@@ -28,7 +28,7 @@ class ImageUrls:
     """
 
     def __init__(self, workspace_id: UUID, signed_urls: SignedUrls, base_urls: Mapping[str, str]) -> None:
-        self._workspace_id, self._signed_urls, self._base_urls = workspace_id, signed_urls, base_urls
+        self._signed_url, self._base_urls = signed_urls.image_url(workspace_id), base_urls
         self._prefix = f"{workspace_id}/"
 
     @classmethod
@@ -62,7 +62,7 @@ class ImageUrls:
             key: its object key in the storage.
         """
         public = self._public_url(connection_id, key) if self._base_urls else ""
-        return public or self._signed_urls.url_of_image(self._workspace_id, image_id, key)
+        return public or self._signed_url(image_id, key)
 
     def describe(self, image: Image) -> dict[str, Any]:
         """Return an image as the API and webhooks describe it."""

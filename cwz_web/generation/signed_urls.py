@@ -11,7 +11,7 @@ import base64
 import hmac
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from urllib.parse import urlencode
 from uuid import UUID
@@ -73,13 +73,18 @@ class SignedUrls:
         path = f"images/{image.workspace_id}/{image.id}.{Format.WEBP}"
         return self._signed(image.workspace_id, path, {"width": str(THUMBNAIL_WIDTH)})
 
-    def url_of_image(self, workspace_id: UUID, image_id: UUID | str, key: str) -> str:
-        """Return the signed URL of a stored image; `ImageUrls` returns the one to publish.
+    def image_url(self, workspace_id: UUID) -> Callable[[UUID | str, str], str]:
+        """Return a function that returns the signed URL of a workspace's image by its id and its object key.
 
-        Args:
-            key: its object key in the storage.
+        `ImageUrls` returns the one to publish.
         """
-        return self._url + self._image(workspace_id, image_id, key)
+        key, folder = self._derived(workspace_id, "signed-url/1"), f"images/{workspace_id}/"
+
+        def url_of(image_id: UUID | str, object_key: str) -> str:
+            path = f"{folder}{image_id}.{object_key.rpartition('.')[2]}"
+            return f"{self._url}/i/{path}?{SIGNATURE}={sign(key, path, {})}"
+
+        return url_of
 
     def output_feed(self, workspace: Workspace, feed_id: UUID, template_id: UUID, column: str = "") -> str:
         """Return the URL of an output feed; valid until the newest signing key is retired.
@@ -151,7 +156,7 @@ class SignedUrls:
         key = self.key(workspace.id, number).encode()
         return self._url + _with_signature(key, path, {**parameters, KEY: str(number)})
 
-    def _image(self, workspace_id: UUID, image_id: UUID | str, key: str) -> str:
+    def _image(self, workspace_id: UUID, image_id: UUID, key: str) -> str:
         extension = key.rpartition(".")[2]
         return self._signed(workspace_id, f"images/{workspace_id}/{image_id}.{extension}", {})
 
@@ -164,13 +169,12 @@ class SignedUrls:
 
 def sign(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
     """Return the signature of a path below `/i/` and its parameters."""
-    query = urlencode(sorted((name, value) for name, value in parameters.items() if name != SIGNATURE))
+    signed = sorted((name, value) for name, value in parameters.items() if name != SIGNATURE)
+    query = urlencode(signed) if signed else ""
     digest = hmac.digest(key, f"{path}\n{query}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _with_signature(key: bytes, path: str, parameters: Mapping[str, str]) -> str:
     signature = sign(key, path, parameters)
-    if not parameters:  # each image of a feed has such a URL
-        return f"/i/{path}?{SIGNATURE}={signature}"
     return f"/i/{path}?{urlencode([*sorted(parameters.items()), (SIGNATURE, signature)])}"

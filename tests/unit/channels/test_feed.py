@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from defusedxml import ElementTree
@@ -46,6 +47,38 @@ def test_standard_readers_read_what_was_written(format: FileFormat, cells: list[
     assert report.rows == len(cells)
     expected = [(clean_text(a), clean_text(b)) for a, b in cells]
     assert [(each.get("a", ""), each.get("b", "")) for each in read(data, format)] == expected
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"),
+    [
+        (FileFormat.CSV, 'id,Name (en),price\r\n1,"A ""mug"", & <b>",9.90 EUR\r\n2,"b\n\tc",\r\n'),
+        (FileFormat.TSV, 'id\tName (en)\tprice\n1\t"A ""mug"", & <b>"\t9.90 EUR\n2\t"b\n\tc"\t\n'),
+        (
+            FileFormat.JSON,
+            '[\n{"id":"1","Name (en)":"A \\"mug\\", & <b>","price":"9.90 EUR"},\n'
+            '{"id":"2","Name (en)":"b\\n\\tc","price":""}\n]\n',
+        ),
+        (
+            FileFormat.JSON_LINES,
+            '{"id":"1","Name (en)":"A \\"mug\\", & <b>","price":"9.90 EUR"}\n'
+            '{"id":"2","Name (en)":"b\\n\\tc","price":""}\n',
+        ),
+        (
+            FileFormat.XML,
+            '<?xml version="1.0" encoding="UTF-8"?>\n<items>\n'
+            '<item><id>1</id><Name__en_>A "mug", &amp; &lt;b&gt;</Name__en_><price>9.90 EUR</price></item>\n'
+            "<item><id>2</id><Name__en_>b\n\tc</Name__en_></item>\n</items>\n",
+        ),
+    ],
+)
+def test_bytes_of_each_format(format: FileFormat, expected: str) -> None:
+    rows = [row(id="1", name='A "mug", & <b>', price="9.90 EUR"), row("2", id="2", name="b\r\n\tc ", price="")]
+    data, report = write(rows, columns("id", **{"Name (en)": "name", "price": "price"}), format)
+    assert data.decode() == expected
+    assert report.digest == sha256(data).hexdigest()
+    empty, _ = write([], columns("id", "price"), format)
+    assert read(empty, format) == []
 
 
 @given(cells=st.lists(st.tuples(HOSTILE, HOSTILE), min_size=1, max_size=4))

@@ -142,8 +142,9 @@ def test_fields_are_suggested_by_names_of_columns_and_ratios_of_images() -> None
     assert [each.name for each in generic] == [*shop, "story"]
 
 
-def test_product_export_of_a_shop_is_written_after_the_platforms_rules() -> None:
-    text = io.StringIO((DATA / "shopify-apparel.csv").read_bytes().decode(), newline="")
+@pytest.mark.parametrize("name", ["shopify-apparel.csv", "shopify-home-and-garden.csv"])
+def test_product_export_of_a_shop_is_written_after_the_platforms_rules(name: str) -> None:
+    text = io.StringIO((DATA / name).read_bytes().decode(), newline="")
     records = [line for line in csv.DictReader(text) if line["Title"]]
     schema = guess_schema(Table(columns=list(records[0]), rows=records))
     price = FieldMapping(name="price", source=FieldSource.EXPRESSION, value='string(amount(variant_price)) + " USD"')

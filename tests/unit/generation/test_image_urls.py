@@ -21,7 +21,7 @@ def test_url_is_public_for_a_proven_connection_and_signed_for_any_other() -> Non
     urls = urls_with(first="https://images.example.com/a")
     assert urls.url_of(CONNECTION, IMAGE, KEY) == f"https://images.example.com/a/{KEY}"
     assert urls.url_of(str(CONNECTION), str(IMAGE), KEY) == f"https://images.example.com/a/{KEY}"
-    signed = SIGNED_URLS.url_of_image(SPACE, IMAGE, KEY)
+    signed = SIGNED_URLS.image_url(SPACE)(IMAGE, KEY)
     assert urls.url_of(OTHER, IMAGE, KEY) == signed
     assert urls_with().url_of(CONNECTION, IMAGE, KEY) == signed
 
