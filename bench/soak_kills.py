@@ -11,7 +11,7 @@ TEST = Path(__file__).parent.parent / "tests" / "functional" / "test_process_kil
 
 def main() -> None:
     os.environ |= {"CWZ_SOAK_ROWS": "2000", "CWZ_SOAK_KILLS": "20"}
-    sys.exit(pytest.main(["-q", str(TEST)]))
+    sys.exit(pytest.main(["-q", "-m", "not slow", str(TEST)]))
 
 
 if __name__ == "__main__":

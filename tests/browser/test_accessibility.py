@@ -16,13 +16,15 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 
-MAIN_PUBLIC_PAGES = ["/", "/docs", "/signin", "/signup", "/dev/components"]
-MAIN_WORKSPACE_PAGES = ["", "/templates", "/feeds", "/feeds/new", "/runs/new", "/images", "/members", "/settings"]
-PUBLIC_PAGES = ["/security", "/changelog", "/forgot", "/verify?token=x", "/invitation?token=x", "/dev/mail"]
+MAIN_PUBLIC_PAGES = ["/", "/signup", "/dev/components"]
+MAIN_WORKSPACE_PAGES = ["", "/feeds", "/feeds/new", "/runs/new", "/images", "/members"]
+PUBLIC_PAGES = ["/docs", "/signin", "/security", "/changelog", "/forgot", "/verify?token=x"]
+PUBLIC_PAGES += ["/invitation?token=x", "/dev/mail"]
 ACCOUNT_PAGES = ["/account", "/account/delete", "/account/second-factor", "/account/prove", "/w", "/w/new", "/ops"]
-WORKSPACE_PAGES = ["/templates/new", "/templates/starter?name=launch", "/uploads", "/feeds/connect", "/runs"]
-WORKSPACE_PAGES += ["/members/leave", "/audit?check=1", "/api", "/keys", "/requests", "/webhooks", "/billing"]
-WORKSPACE_PAGES += ["/setup", "/exports", "/delete", "/brand", "/storage", "/storage/new", "/storage/new?provider=s3"]
+WORKSPACE_PAGES = ["/templates", "/templates/new", "/templates/starter?name=launch", "/uploads", "/feeds/connect"]
+WORKSPACE_PAGES += ["/runs", "/members/leave", "/audit?check=1", "/api", "/keys", "/requests", "/webhooks", "/billing"]
+WORKSPACE_PAGES += ["/settings", "/setup", "/exports", "/delete", "/brand"]
+WORKSPACE_PAGES += ["/storage", "/storage/new", "/storage/new?provider=s3"]
 DARK_PAGES = {"/w/demo/templates", "/w/demo/runs/new", "/w/demo/members", "/w/demo/storage", "/w/demo/keys"}
 
 
@@ -88,7 +90,7 @@ def open_sheet(editor: Page) -> None:
     "steps",
     [
         [select_layer, open_panel("Elements")],
-        pytest.param([*map(open_panel, ("Uploads", "Data")), open_sheet], marks=pytest.mark.slow),
+        pytest.param([select_layer, *map(open_panel, ("Uploads", "Data")), open_sheet], marks=pytest.mark.slow),
     ],
     ids=["layer", "panels"],
 )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import httpx
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.installation import Installation, wait_for
@@ -32,6 +33,7 @@ def test_worker_and_render_worker_expose_metrics(installation: Installation) -> 
     assert "cwz_render_duration_seconds_count" in httpx.get(f"http://{render_worker}/metrics").text
 
 
+@pytest.mark.slow
 def test_slack_is_connected_configured_and_disconnected(
     page: Page, slack: SlackServer, find_defects: Callable[..., list[object]]
 ) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
@@ -45,6 +46,7 @@ def test_components_look_as_they_were_seen(page: Page) -> None:
     assert found == json.loads(SNAPSHOT.read_text())
 
 
+@pytest.mark.slow
 def test_density_of_tables_is_remembered(page: Page) -> None:
     page.set_viewport_size(WIDE)
     page.goto("/dev/components")
@@ -59,6 +61,7 @@ def test_density_of_tables_is_remembered(page: Page) -> None:
     expect(switch).to_have_attribute("aria-pressed", "false")
 
 
+@pytest.mark.slow
 def test_tabs_that_do_not_fit_scroll_to_the_current_one(page: Page) -> None:
     page.set_viewport_size(PHONE)
     page.goto("/dev/components")
@@ -69,6 +72,7 @@ def test_tabs_that_do_not_fit_scroll_to_the_current_one(page: Page) -> None:
     assert tabs.evaluate("tabs => tabs.clientHeight < 2 * tabs.querySelector('a').clientHeight")
 
 
+@pytest.mark.slow
 def test_select_shows_what_is_chosen_under_the_pointer(page: Page) -> None:
     page.goto("/dev/components")
     select = page.locator("[data-sample=select] select")

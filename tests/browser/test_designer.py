@@ -87,6 +87,7 @@ def test_design_with_mouse(designer: Page) -> None:
     assert page.evaluate("window.notReloaded"), "all of it happened in place"
 
 
+@pytest.mark.slow
 def test_design_with_keyboard_only(designer: Page) -> None:
     page = designer
 

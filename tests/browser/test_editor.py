@@ -307,6 +307,7 @@ def test_changes_made_offline_are_sent_later(
     console_errors.clear()  # those of the requests that failed
 
 
+@pytest.mark.slow
 def test_text_is_edited_in_place(make_editor: Any) -> None:
     field = {"name": "price", "label": "Price", "type": "text", "default": "49 €"}
     word = {"type": "text", "name": "Word", "x": 60, "y": 70, "width": 400, "height": 60, "size": 44, "text": "Sale"}
@@ -384,6 +385,7 @@ def test_layers_are_arranged_with_the_mouse(make_editor: Any) -> None:
     assert (story["Group"]["x"] + story["Left"]["x"], story["Group"]["y"] + story["Left"]["y"]) == (40, 400)
 
 
+@pytest.mark.slow
 def test_layers_are_arranged_and_copied_with_the_keyboard(make_editor: Any) -> None:
     editor, target = make_editor(arranged()), {**MIXED, "layers": []}
     page, keyboard = editor.page, editor.page.keyboard
@@ -736,6 +738,7 @@ def test_gestures_of_the_mouse_and_keys(make_editor: Any) -> None:
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_fingers_zoom_and_move_layers_on_a_phone(
     make_editor: Any, browser: Browser, installation: Installation, demo_session: Any
 ) -> None:

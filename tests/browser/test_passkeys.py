@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.installation import Installation
@@ -25,6 +26,7 @@ def open_with_authenticator(context: BrowserContext) -> Page:
     return page
 
 
+@pytest.mark.slow
 def test_passkey_is_added_and_signs_in(context: BrowserContext, installation: Installation) -> None:
     site = f"http://localhost:{urlsplit(installation.url).port}"  # an IP address has no passkeys
     page = open_with_authenticator(context)

@@ -4,6 +4,7 @@ import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.installation import Installation, wait_for
@@ -31,6 +32,7 @@ def find_links(installation: Installation, email: str) -> list[str]:
     return [link for text in texts for link in re.findall(r"/verify\?token=[0-9a-f]{64}", text)]
 
 
+@pytest.mark.slow
 def test_link_of_the_email_signs_in_without_a_click(
     context: BrowserContext, installation: Installation, console_errors: list[str]
 ) -> None:

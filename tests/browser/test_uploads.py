@@ -2,6 +2,7 @@
 
 import base64
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.factories import jpeg
@@ -18,6 +19,7 @@ DROP = """files => {
 }"""
 
 
+@pytest.mark.slow
 def test_files_are_chosen_dropped_and_listed(
     page: Page, installation: Installation, csrf_token: str, console_errors: list[str]
 ) -> None:

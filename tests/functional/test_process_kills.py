@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.installation import Installation, children_of, wait_for
 
 ROWS = int(os.environ.get("CWZ_SOAK_ROWS", "50"))
-KILLS = int(os.environ.get("CWZ_SOAK_KILLS", "3"))
+KILLS = int(os.environ.get("CWZ_SOAK_KILLS", "2"))
+VICTIMS = ("workers", "database", "interrupt")
 
 
 def wait_for_end(processes: list[int]) -> None:
@@ -33,7 +35,9 @@ def interrupt(installation: Installation) -> None:
     wait_for_end(render_processes)
 
 
-def test_every_image_is_stored_and_counted_once_after_kills(installation: Installation) -> None:
+# In `make test-slow` it is also interrupted.
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(KILLS + 1, marks=pytest.mark.slow)])
+def test_every_image_is_stored_and_counted_once_after_kills(installation: Installation, kills: int) -> None:
     """Workers are killed, PostgreSQL with the web process is, and all are interrupted, at random moments of one run.
 
     An interrupted or killed installation starts again with the same demo and resumes the run; other tests go on with
@@ -50,10 +54,10 @@ def test_every_image_is_stored_and_counted_once_after_kills(installation: Instal
         used_before = api.get("/usage").json()["used"]
         body = {"feed": feed, "template": demo["template"]}
         run = api.post("/runs", json=body).raise_for_status().json()["id"]
-    victims = [("interrupt", "workers", "database")[number % 3] for number in range(KILLS)]
+    victims = [VICTIMS[number % 3] for number in range(kills)]
     chance.shuffle(victims)
     for number, victim in enumerate(victims):
-        wait_for(lambda number=number: installation.rendered(run) >= number * ROWS // (KILLS + 5))  # type: ignore[misc]
+        wait_for(lambda number=number: installation.rendered(run) >= number * ROWS // (kills + 5))  # type: ignore[misc]
         time.sleep(chance.random() / 4)  # any moment, not just the one after a report
         match victim:
             case "interrupt":

@@ -78,6 +78,7 @@ def moto() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_runs_are_rendered_with_and_without_presigned_urls(
     make: Factory, services: Services, queue_url: str, tmp_path: Path, moto: str
 ) -> None:

@@ -53,6 +53,7 @@ def test_log_has_no_secrets(installation: Installation) -> None:
         assert secret not in installation.log()
 
 
+@pytest.mark.slow
 def test_small_run_does_not_wait_for_a_large_one(installation: Installation) -> None:
     """The wait of ten images is measured in images of the large run: hardly more than a chunk."""
     demo = installation.demo_details

@@ -432,6 +432,7 @@ server_factory({}, listen=sys.argv[1])(id)
 """
 
 
+@pytest.mark.slow
 def test_signals_and_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as used:
         address = f"127.0.0.1:{used.getsockname()[1]}"

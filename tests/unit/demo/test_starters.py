@@ -18,8 +18,9 @@ from cwz_web.imaging.layers import ImageLayer, RatingLayer, walk_layers
 from cwz_web.imaging.uploads import prepare_upload
 
 SLUGS = list(list_starters())
-# The first one of each category; `make test-slow` lays out the rows of the others too.
+# The first one of each category; `make test-slow` renders the others too.
 FIRST_SLUGS = {entry.category: slug for slug, entry in reversed(list_starters().items())}.values()
+FIRST_OR_SLOW = [pytest.param(slug, marks=() if slug in FIRST_SLUGS else pytest.mark.slow) for slug in SLUGS]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def load(slug: str) -> Callable[[str], Source]:
     return load
 
 
-@pytest.mark.parametrize("slug", SLUGS)
+@pytest.mark.parametrize("slug", FIRST_OR_SLOW)
 def test_design_has_no_findings(slug: str, engine: Engine) -> None:
     plan = engine.plan(open_starter(slug).document)
     values = plan.fill_values({})
@@ -74,9 +75,7 @@ def test_design_has_no_findings(slug: str, engine: Engine) -> None:
     assert [(finding.layer, finding.message) for finding in findings] == []
 
 
-@pytest.mark.parametrize(
-    "slug", [pytest.param(slug, marks=() if slug in FIRST_SLUGS else pytest.mark.slow) for slug in SLUGS]
-)
+@pytest.mark.parametrize("slug", FIRST_OR_SLOW)
 def test_every_row_fits_every_size(slug: str, engine: Engine) -> None:
     """The layout is enough: colors are those of the first size."""
     starter = open_starter(slug)

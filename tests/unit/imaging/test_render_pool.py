@@ -162,6 +162,7 @@ def test_image_that_ends_its_process_twice_fails_alone(shared_pool: RenderPool) 
         assert not is_rendered_here(shared_pool)
 
 
+@pytest.mark.slow
 def test_child_processes_end_with_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     document = json.dumps(small_document(layers=[], sizes=[SQUARE]))

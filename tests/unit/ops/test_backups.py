@@ -479,6 +479,7 @@ class Command:
         return done.output
 
 
+@pytest.mark.slow
 def test_commands_back_up_before_migrations_and_restores(command: Command, empty: str, tmp_path: Path) -> None:
     backups = tmp_path / "backups"
     assert "schema is up to date" in command("migrate")
