@@ -159,7 +159,8 @@ class _Table:
 
     def _with_images(self, rows: Sequence[ChannelRow]) -> Sequence[ChannelRow]:
         """Return the rows that have an image, or get one in its place."""
-        incomplete = [row.is_kept or None in row.images for row in rows]
+        last = self._images[-1]  # an earlier publication may have fewer images
+        incomplete = [row.is_kept or None in row.images or 0 < len(row.images) <= last for row in rows]
         if True not in incomplete:
             return rows
         return [row for row, is_incomplete in zip(rows, incomplete, strict=True) if not is_incomplete or self._has(row)]

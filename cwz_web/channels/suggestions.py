@@ -97,7 +97,8 @@ def _images(preset: Preset, outputs: Sequence[OutputShape]) -> dict[str, list[in
     """Return the numbers of the outputs of each field with an image.
 
     A field with a ratio of its own gets the first output that has it; the main field the first one that has none of
-    these ratios; a field that takes several all others.
+    these ratios; a field that takes several all others. Beside images of other ratios, the first of a list of images
+    is that of the main field.
     """
     found: dict[str, list[int]] = {}
     left = list(range(len(outputs)))
@@ -110,6 +111,9 @@ def _images(preset: Preset, outputs: Sequence[OutputShape]) -> dict[str, list[in
     main = next((field for field in fields if field.is_required and field.name not in found), None)
     if main is not None and left:
         found[main.name] = [left.pop(0)]
+        for field in fields:
+            if field.takes_photo and field is not main and any(each.tags and each.name in found for each in fields):
+                found[field.name] = found[main.name]
     several = next((field for field in fields if field.max_images > 1 and field.name not in found), None)
     if several is not None and left:
         found[several.name] = left[: several.max_images]

@@ -219,6 +219,15 @@ def test_rows_without_an_approved_image(choice: MissingImage, links: dict[str, s
     assert {each["lifestyle_image_link"] for each in written if each["id"] != "kept"} <= {IMAGES[1], ""}
 
 
+def test_rows_of_a_publication_with_fewer_images_are_held() -> None:
+    rows = [row("1", IMAGES[:1], id="1"), row("2", id="2"), row("3", [IMAGES[0], None], id="3")]
+    data, report = write(rows, [*columns("id"), image("image_link", 1)], FileFormat.TSV, GOOGLE_SUPPLEMENTAL)
+    assert [each["id"] for each in read(data, FileFormat.TSV)] == ["2"]
+    assert report.held == {HoldReason.IMAGE: 2}
+    data, _ = write(rows, [*columns("id"), image("image_link")], FileFormat.TSV, GOOGLE_SUPPLEMENTAL)
+    assert [each["id"] for each in read(data, FileFormat.TSV)] == ["1", "2", "3"]
+
+
 def test_file_that_is_larger_than_the_platform_takes_is_found() -> None:
     small = replace(GENERIC, max_rows=1, max_bytes=10)
     _, report = write([row(a="x" * 20), row("2", a="y")], columns("a"), preset=small)

@@ -132,6 +132,7 @@ def test_fields_are_suggested_by_names_of_columns_and_ratios_of_images() -> None
         "availability": (FieldSource.COLUMN, "stock.Lagerbestand"),
         "gtin": (FieldSource.COLUMN, "gtin"),
         "image_link": (FieldSource.IMAGE, "1"),
+        "image[0].url": (FieldSource.IMAGE, "1"),
         "image[1].url": (FieldSource.IMAGE, "3"),
         "image[2].url": (FieldSource.IMAGE, "0"),
         "additional_image_link": (FieldSource.IMAGE, "2"),
