@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from cwz_web.crypto import KeyRing
-from cwz_web.feeds.file_types import digest_file, read_sample
+from cwz_web.feeds.file_types import digest_file, read_sample, truncate_to_line
 from cwz_web.feeds.import_files import open_file
 from cwz_web.feeds.imports import newest_import_with_file
 from cwz_web.feeds.limits import MAX_ROW_BYTES, SAMPLE_ROWS, InvalidFileError
@@ -121,6 +121,7 @@ def preview_provider(registry: SourceRegistry, entered: SourceInput, credentials
     try:
         entered.provider.fetch(context, rows)
         _finish(rows)
+        file = truncate_to_line(file) if rows.is_cut else file
         return file, read_sample(file, SAMPLE_ROWS)
     except InvalidFileError as error:
         raise SourceError(str(error)) from None

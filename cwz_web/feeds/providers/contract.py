@@ -128,7 +128,7 @@ class FeedSourceProvider(ABC, Generic[SettingsT, CredentialsT]):
 
         Args:
             context: Where from and how.
-            rows: Receives the rows.
+            rows: Receives the rows; or, by `write_part`, a file of a format that can be uploaded.
 
         Raises:
             SourceError: The rows cannot be fetched, or not all of them: nothing is imported in part.

@@ -21,7 +21,9 @@ from cwz_web.settings import Settings
 log = structlog.get_logger()
 
 # The modules of this distribution, by the name that turns them off (`cwz.plugins.block`).
-INCLUDED = {name: f"cwz_web.feeds.providers.{name}" for name in ("shopify", "woocommerce", "google_sheets", "airtable")}
+INCLUDED = {
+    name: f"cwz_web.feeds.providers.{name}" for name in ("shopify", "woocommerce", "google_sheets", "airtable", "ftps")
+}
 PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
 # The URL of a feed that has no provider.
 RESERVED_NAMES = {"url", "file", "api"}

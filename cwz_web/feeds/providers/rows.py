@@ -1,11 +1,12 @@
 """The file of rows that a provider writes: JSON Lines, which the readers of files read like an uploaded one."""
 
+import io
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import orjson
 
-from cwz_web.feeds.file_types import HEAD
+from cwz_web.feeds.file_types import HEAD, needs_end
 from cwz_web.feeds.limits import (
     MAX_BYTES,
     MAX_CELL,
@@ -27,14 +28,24 @@ class RowWriter:
     Args:
         file: Receives the rows.
         max_rows: How many rows suffice; None for all.
+
+    Attributes:
+        count: The number of rows.
+        is_cut: Whether the file is only the start of one, for a preview.
     """
 
     def __init__(self, file: BinaryIO, max_rows: int | None = None) -> None:
         self._file, self._max_rows = file, max_rows
         self._first = b""
-        self._is_list = False
+        self._is_list = self._is_file = False
         self._size = 0
         self.count = 0
+        self.is_cut = False
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the start of the file that was written cannot be read without its end."""
+        return needs_end(self._file)
 
     @property
     def is_full(self) -> bool:
@@ -77,11 +88,19 @@ class RowWriter:
             self._begin(is_list=len(self._first) > MAX_FIRST_LINE)
         self._file.write((b",\n" if self._is_list else b"\n") + line)
 
+    def write_part(self, data: bytes) -> None:
+        """Write a part of a file that has rows already, in any format that can be uploaded, instead of rows."""
+        self._is_file = True
+        self._file.seek(0, io.SEEK_END)
+        self._file.write(data)
+
     def finish(self) -> None:
         """End the file, and rewind it."""
-        if self.count == 1:
+        if self._is_file:
+            self.count = 1
+        elif self.count == 1:
             self._begin(is_list=True)
-        if self.count:
+        if self.count and not self._is_file:
             self._file.write(b"]\n" if self._is_list else b"\n")
         self._file.seek(0)
 

@@ -1,0 +1,208 @@
+"""FTPS: a file on a server, by FTP over TLS (RFC 4217), with the standard library.
+
+The control connection goes to the address that the guard has checked, and so do data connections: the address in a
+PASV answer is ignored. TLS is required before the password is sent, and for the file.
+"""
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from ftplib import FTP, FTP_TLS, Error, error_perm
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import certifi
+from pydantic import AfterValidator, Field, SecretStr
+
+from cwz_web.feeds.limits import MAX_BYTES, PREVIEW_BYTES
+from cwz_web.feeds.providers.contract import (
+    FeedSourceProvider,
+    InvalidResponseError,
+    SourceContext,
+    SourceCredentialsError,
+    SourceError,
+    SourceNotFoundError,
+    SourcePermissionError,
+    SourceUnreachableError,
+)
+from cwz_web.feeds.providers.hookspecs import hookimpl
+from cwz_web.feeds.providers.rows import RowWriter
+from cwz_web.i18n import gettext, gettext_noop, number
+from cwz_web.net.client import BlockedRequestError
+from cwz_web.plugin_fields import Fields
+
+TIMEOUT = 15.0
+CHUNK_BYTES = 256 * 1024
+# Replies of the server (RFC 959, section 4.2; RFC 4217).
+LOGIN_REFUSED = "530"
+FILE_UNAVAILABLE = "550"
+PERMISSION_REPLIES = ("532", "553", "534")
+_label = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_host = re.compile(rf"(?:{_label}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])")
+_INVALID_HOST = gettext_noop("Enter the name of the server, for example ftp.example.com, without a protocol or path")
+_INVALID_PORT = gettext_noop("Enter a port from 1 to 65535")
+
+
+def _check_host(value: str) -> str:
+    if not _host.fullmatch(value.lower()) or len(value) > 253:
+        raise ValueError(gettext(_INVALID_HOST))
+    return value.lower()
+
+
+def _check_port(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
+        raise ValueError(gettext(_INVALID_PORT))
+    return str(int(value))
+
+
+class FtpsSettings(Fields):
+    """The server and the file."""
+
+    host: Annotated[str, AfterValidator(_check_host)] = Field(
+        title=gettext_noop("Host"), description=gettext_noop("The name of the server"), examples=["ftp.example.com"]
+    )
+    port: Annotated[str, AfterValidator(_check_port)] = Field(
+        default="21",
+        title=gettext_noop("Port"),
+        description=gettext_noop("21, unless your provider says otherwise. TLS begins on this port (explicit TLS)"),
+    )
+    username: str = Field(
+        title=gettext_noop("User name"),
+        description=gettext_noop("Of an account that may read the file"),
+        max_length=200,
+    )
+    path: str = Field(
+        title=gettext_noop("Path of the file"),
+        description=gettext_noop("CSV, JSON, XML or a spreadsheet, also gzipped or zipped"),
+        examples=["/export/products.csv"],
+        max_length=1000,
+    )
+
+
+class FtpsCredentials(Fields):
+    """The password."""
+
+    password: SecretStr = Field(
+        title=gettext_noop("Password"), description=gettext_noop("It is sent after TLS has begun"), max_length=500
+    )
+
+
+class FtpsProvider(FeedSourceProvider[FtpsSettings, FtpsCredentials]):
+    """Fetches a file from an FTPS server."""
+
+    api_version = 1
+    name = "ftps"
+    label = "FTPS"
+    summary = gettext_noop("A file on a server, by FTP with TLS and a password")
+    icon = "server"
+    help = gettext_noop("Use an account that may only read the folder of the export. Plain FTP is not supported.")
+    settings_model = FtpsSettings
+    credentials_model = FtpsCredentials
+
+    def hosts(self, settings: FtpsSettings, operator: Mapping[str, str]) -> Iterable[str]:
+        """Return the server. The operator's `endpoint` is for an emulator."""
+        return [operator.get("endpoint") or f"{settings.host}:{settings.port}"]
+
+    def url(self, settings: FtpsSettings) -> str:
+        """Return the URL of the file."""
+        return f"ftps://{settings.host}/{quote(settings.path.lstrip('/'))}"
+
+    def fetch(self, context: SourceContext[FtpsSettings, FtpsCredentials], rows: RowWriter) -> None:
+        """Copy the file."""
+        settings, (server,) = context.settings, self.hosts(context.settings, context.operator)
+        host, _, port = server.rpartition(":")
+        client = _Client(context, settings.host)
+        try:
+            client.open(host, int(port))
+            _log_in(client, settings.username, context.credentials.password.get_secret_value())
+            client.copy(settings.path, rows)
+        except BlockedRequestError:
+            raise SourceUnreachableError(
+                gettext("The host of %(service)s is unknown, or not on the public internet", service="FTPS"), "host"
+            ) from None
+        except ssl.SSLError:
+            raise SourceUnreachableError(
+                gettext("The certificate of the server is not valid for this host, or it does not support TLS"), "host"
+            ) from None
+        except error_perm as error:
+            raise _explain(error) from None
+        except (Error, ValueError):
+            raise InvalidResponseError(gettext("The server does not speak FTP with TLS"), "host") from None
+        except (OSError, EOFError):
+            text = gettext("%(service)s does not respond; try again later", service="FTPS")
+            raise SourceUnreachableError(text) from None
+        finally:
+            client.close()
+
+
+class _Client(FTP_TLS):
+    """A connection to a checked address."""
+
+    def __init__(self, context: SourceContext[FtpsSettings, FtpsCredentials], server_name: str) -> None:
+        tls = ssl.create_default_context(cafile=context.operator.get("ca_file") or certifi.where())
+        super().__init__(context=tls, timeout=TIMEOUT)
+        self._context, self._server_name = context, server_name
+
+    def open(self, host: str, port: int) -> None:
+        """Connect to the server."""
+        if self._context.deadline <= time.monotonic():
+            raise TimeoutError
+        address = self._context.outbound.resolve_address(host, port, secure=True)
+        self.host, self.port = self._server_name, port  # the name that the certificate is for
+        self.sock = socket.create_connection((address, port), TIMEOUT)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+
+    def ntransfercmd(self, cmd: str, rest: Any = None) -> tuple[socket.socket, int | None]:
+        """Open a data connection, with the TLS session of the control connection, as many servers require."""
+        connection, size = FTP.ntransfercmd(self, cmd, rest)  # noqa: S321 - TLS begins below
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        return self.context.wrap_socket(connection, server_hostname=self._server_name, session=session), size
+
+    def copy(self, path: str, rows: RowWriter) -> None:
+        """Copy a file, or its start for a preview."""
+        self.voidcmd("TYPE I")
+        size = 0
+        with self.transfercmd(f"RETR {path}") as connection:
+            while data := connection.recv(CHUNK_BYTES):
+                size += len(data)
+                if size > MAX_BYTES:
+                    text = gettext("The response is larger than %(number)s MB", number=number(MAX_BYTES // 1024**2))
+                    raise InvalidResponseError(text)
+                if time.monotonic() > self._context.deadline:
+                    raise TimeoutError
+                rows.write_part(data)
+                if self._context.is_preview and size >= PREVIEW_BYTES and not rows.needs_end:
+                    rows.is_cut = True
+                    return
+        self.voidresp()
+
+
+def _log_in(client: _Client, username: str, password: str) -> None:
+    """Begin TLS, and then send the password. Raises SourceCredentialsError."""
+    client.auth()
+    try:
+        client.login(username, password, secure=False)
+    except error_perm:
+        raise SourceCredentialsError(gettext("The server rejects this user name or password"), "password") from None
+    client.prot_p()
+
+
+def _explain(error: error_perm) -> SourceError:
+    """Return the error of a refused command; what the server says is not repeated."""
+    reply = str(error)[:3]
+    if reply == FILE_UNAVAILABLE:
+        text = gettext("The server has no such file, or the account may not read it")
+        return SourceNotFoundError(text, "path")
+    if reply in PERMISSION_REPLIES or reply == LOGIN_REFUSED:
+        return SourcePermissionError(gettext("This account may not read the file"), "path")
+    return InvalidResponseError(gettext("The server does not speak FTP with TLS"), "host")
+
+
+@hookimpl
+def cwz_feed_sources() -> list[FtpsProvider]:
+    """Return the provider of this module."""
+    return [FtpsProvider()]
