@@ -128,6 +128,42 @@ class PublicationPublishedEvent(WebhookEvent):
     data: PublicationEventInfo
 
 
+class WrittenChannelInfo(ResponseModel):
+    """A channel of a campaign whose feed changed: how many rows it has, and how many were left out."""
+
+    id: UUID
+    campaign: UUID
+    name: str
+    preset: str
+    rows: int
+    held: int
+    written_at: datetime
+
+
+class FailedChannelInfo(ResponseModel):
+    """A channel of a campaign whose feed could not be written; the last one stays."""
+
+    id: UUID
+    campaign: UUID
+    name: str
+    preset: str
+    error: str
+
+
+class ChannelWrittenEvent(WebhookEvent):
+    """The feed of a channel changed, and is served and delivered."""
+
+    type: Literal[Event.CHANNEL_WRITTEN]
+    data: WrittenChannelInfo
+
+
+class ChannelFailedEvent(WebhookEvent):
+    """The feed of a channel could not be written; sent once, until it is written again."""
+
+    type: Literal[Event.CHANNEL_FAILED]
+    data: FailedChannelInfo
+
+
 WEBHOOK_EVENTS: dict[Event, type[WebhookEvent]] = {
     Event.RUN_FINISHED: RunFinishedEvent,
     Event.RUN_FAILED: RunFailedEvent,
@@ -138,4 +174,6 @@ WEBHOOK_EVENTS: dict[Event, type[WebhookEvent]] = {
     Event.PUBLICATION_READY: PublicationReadyEvent,
     Event.PUBLICATION_HELD: PublicationHeldEvent,
     Event.PUBLICATION_PUBLISHED: PublicationPublishedEvent,
+    Event.CHANNEL_WRITTEN: ChannelWrittenEvent,
+    Event.CHANNEL_FAILED: ChannelFailedEvent,
 }

@@ -40,6 +40,7 @@ from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.i18n import gettext_noop
 from cwz_web.imaging.expression_functions import EvaluationContext
 from cwz_web.jobs import EXPORT_QUEUE, defer_once
+from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.output_feed import digest_of_deleted_images
 from cwz_web.storage.connections import get_connection
 from cwz_web.storage.contract import Bucket, StorageError, find_size
@@ -342,6 +343,8 @@ def _record(
         return False
     if channel.digest != report.digest or channel.written_at is None:
         channel.written_at = datetime.now(UTC)
+        counts = {"rows": report.rows, "held": report.held_rows, "written_at": channel.written_at}
+        emit(db, channel.workspace_id, Event.CHANNEL_WRITTEN, {**_describe(channel), **counts})
     channel.version, channel.publication_id = version, publication_id
     channel.report = report.model_dump(mode="json")
     channel.digest, channel.size, channel.stored_size = report.digest, report.size, stored_size
@@ -363,9 +366,17 @@ def _record_error(db: Session, workspace_id: UUID, channel_id: UUID, message: st
     db.refresh(channel, with_for_update=FOR_NO_KEY_UPDATE)
     channel.error_message = message[:MAX_ERROR]
     channel.failures += 1
+    if channel.failures == 1:
+        emit(db, workspace_id, Event.CHANNEL_FAILED, {**_describe(channel), "error": channel.error_message})
     log.warning("feed of a channel not written", channel=str(channel_id), reason=channel.error_message)
     if not is_final:
         enqueue_write(db, channel, wait=min(2 ** min(channel.failures, 16), MAX_WAIT))
+
+
+def _describe(channel: Channel) -> dict[str, str]:
+    """Return a channel as webhooks describe it."""
+    names = {"name": channel.name, "preset": channel.preset}
+    return {"id": str(channel.id), "campaign": str(channel.campaign_id), **names}
 
 
 def _delete_old(services: WriteServices, task: _Task, workspace_id: UUID, channel_id: UUID) -> None:

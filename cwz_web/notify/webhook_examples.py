@@ -50,6 +50,12 @@ _PUBLICATION: dict[str, Any] = {
     "findings": 5,
     "reasons": [],
 }
+_CHANNEL = {
+    "id": "0190b0a0-0000-7000-8000-000000000009",
+    "campaign": _PUBLICATION["campaign"],
+    "name": "Meta Germany",
+    "preset": "meta",
+}
 _data: dict[Event, dict[str, Any]] = {
     Event.RUN_FINISHED: _finished_run,
     Event.RUN_FAILED: _finished_run | {"state": "failed", "done": 118, "failed": 2},
@@ -83,6 +89,8 @@ _data: dict[Event, dict[str, Any]] = {
     Event.PUBLICATION_READY: {**_PUBLICATION, "state": "scheduled", "publish_at": "2026-11-27T08:00:00Z"},
     Event.PUBLICATION_HELD: {**_PUBLICATION, "state": "held", "reasons": ["changed"]},
     Event.PUBLICATION_PUBLISHED: {**_PUBLICATION, "state": "published", "published_at": _TIME},
+    Event.CHANNEL_WRITTEN: {**_CHANNEL, "rows": 1200, "held": 3, "written_at": _TIME},
+    Event.CHANNEL_FAILED: {**_CHANNEL, "error": "The storage does not respond"},
 }
 EVENT_EXAMPLES: dict[Event, dict[str, Any]] = {
     event: {"type": str(event), "timestamp": _TIME, "data": _data[event]} for event in Event

@@ -52,6 +52,8 @@ class Event(StrEnum):
     PUBLICATION_READY = "publication.ready"
     PUBLICATION_HELD = "publication.held"
     PUBLICATION_PUBLISHED = "publication.published"
+    CHANNEL_WRITTEN = "channel.written"
+    CHANNEL_FAILED = "channel.failed"
 
 
 EVENT_LABELS = {
@@ -64,6 +66,8 @@ EVENT_LABELS = {
     Event.PUBLICATION_READY: gettext_noop("A publication of a campaign is ready"),
     Event.PUBLICATION_HELD: gettext_noop("A publication of a campaign waits for a decision"),
     Event.PUBLICATION_PUBLISHED: gettext_noop("A publication of a campaign was published"),
+    Event.CHANNEL_WRITTEN: gettext_noop("The feed of a channel changed"),
+    Event.CHANNEL_FAILED: gettext_noop("The feed of a channel could not be written"),
 }
 
 

@@ -143,6 +143,11 @@ def _message(
                 if changed is not None:
                     url = urls.url(changed)
                     images.append({"type": "image", "image_url": url, "alt_text": _plain(row.key) or "Image"})
+        case Event.CHANNEL_WRITTEN | Event.CHANNEL_FAILED:
+            problem = payload.get("error")
+            sentence = f"The feed of {payload['name']} "
+            sentence += f"could not be written: {problem}" if problem else f"has {payload['rows']:,} rows."
+            link = ("View channel", f"{base}/campaigns/{payload['campaign']}/channels/{payload['id']}")
         case _:
             sentence = f"{payload.get('percent', '')} % of this month’s images are used."
             link = ("View usage", f"{base}/usage")

@@ -28,6 +28,8 @@ from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.models import Channel, FeedFetch
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
+from cwz_web.notify.models import Webhook, WebhookDelivery
+from cwz_web.notify.webhooks import Event
 from cwz_web.storage.connections import create_connection, get_default_connection, set_default_connection
 from cwz_web.storage.contract import Bucket, StorageUnreachableError
 from cwz_web.storage.plugins import ProviderRegistry
@@ -438,3 +440,28 @@ def test_bucket_answers_while_the_application_does_not(make: Factory, services: 
         for row in rows:
             assert row["image"].startswith(f"{url}/{BUCKET}/{setting.space.id}/images/")
             assert requests.get(row["image"], timeout=10).content.startswith(b"\xff\xd8")
+
+
+def test_webhooks_are_notified_of_changes_and_of_the_first_failure(
+    reader: Reader, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make.database.transaction(reader.space.id) as db:
+        events = [Event.CHANNEL_WRITTEN, Event.CHANNEL_FAILED]
+        db.add(Webhook(workspace_id=reader.space.id, url="https://shop.example/hook", events=events))
+    reader.publish_next()
+    reader.write()
+    reader.change()
+    reader.write()
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise StorageUnreachableError("The storage does not respond")
+
+    reader.change(FIELDS[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(type(reader.bucket), "put", fail)
+        reader.write()
+        reader.write()
+    with make.database.transaction(reader.space.id) as db:
+        bodies = [json.loads(each.body) for each in db.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id))]
+    assert [body["type"] for body in bodies] == ["channel.written", "channel.failed"], "an equal feed is no change"
+    assert (bodies[0]["data"]["rows"], bodies[1]["data"]["error"]) == (4, "The storage does not respond")
