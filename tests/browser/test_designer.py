@@ -43,6 +43,7 @@ def value(page: Page, name: str) -> str:
     return page.locator(f".properties [name='{name}']").input_value()
 
 
+@pytest.mark.slow
 def test_design_with_mouse(designer: Page) -> None:
     page = designer
     page.locator("svg a").first.click()

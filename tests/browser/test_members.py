@@ -40,6 +40,7 @@ def fresh(context: BrowserContext) -> Page:
     return context.new_page()
 
 
+@pytest.mark.slow
 def test_sign_up_to_first_run(fresh: Page, console_errors: list[str]) -> None:
     sign_up(fresh, "ada@example.org")
     fresh.get_by_label("Name", exact=True).fill("Blue Door")

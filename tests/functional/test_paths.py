@@ -63,6 +63,7 @@ def test_ambiguous_paths_lead_nowhere(app: TestApp, paths: list[str]) -> None:
         assert response.headers["Content-Security-Policy"]
 
 
+@pytest.mark.slow
 def test_paths_and_methods_cause_no_server_error(app: TestApp, make: Factory, paths: list[str]) -> None:
     sign_in(app, make.account())
     cookie = "; ".join(f"{name}={value}" for name, value in app.cookies.items())
@@ -74,6 +75,7 @@ def test_paths_and_methods_cause_no_server_error(app: TestApp, make: Factory, pa
         assert send(app, method, path, HTTP_COOKIE=cookie).status_int < 500, f"{method} {path}"
 
 
+@pytest.mark.slow
 def test_prefix_and_resource_agree(app: TestApp, paths: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a resource is looked up, its area is known by the path: the two cannot differ."""
     areas = {}
