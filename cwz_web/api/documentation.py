@@ -15,7 +15,7 @@ from pyramid.view import view_config
 
 from cwz_web.api.brand import BrandRequest
 from cwz_web.api.campaigns import CampaignChangeRequest, CampaignRequest
-from cwz_web.api.channels import ChannelRequest
+from cwz_web.api.channels import ChannelChangeRequest, ChannelRequest
 from cwz_web.api.examples import KEY, LANGUAGES, Example
 from cwz_web.api.feeds import (
     ColumnFormatsRequest,
@@ -145,7 +145,7 @@ def example_of(operation: Operation, url: str, data: ExampleData) -> Example:
     response = "image" if operation.body is ImageRequest else "json"
     return Example(
         operation.method.upper(),
-        f"{url}/v1{operation.path.format(id=row_id, key='mug-1', number=1)}",
+        f"{url}/v1{operation.path.format(id=row_id, key='mug-1', number=1, channel=SAMPLE_ID)}",
         _body(operation, data),
         sends_file=operation.accepts_file,
         response="nothing" if None in operation.responses.values() else response,
@@ -221,6 +221,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
             "preset": "generic",
             "fields": [{"name": "id", "source": "key"}, {"name": "image_url", "source": "image", "value": "0"}],
         },
+        ChannelChangeRequest: {"on_missing": "photo"},
         CampaignRequest: {"name": "Autumn", "feed": data.feed_id, "rules": rules},
         CampaignChangeRequest: {"rules": rules},
         DecisionRequest: {"verdict": "former", "keys": ["mug-1"], "comment": "The price is wrong"},
