@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
 from typing import Any, BinaryIO
+from urllib.parse import urljoin
 
 from isal import igzip
 
@@ -19,9 +20,11 @@ from cwz_web.channels.mapping import FieldMapping, FieldSource, MissingImage
 from cwz_web.channels.preset import FileFormat, ImageField, Preset
 from cwz_web.channels.rows import ChannelRow
 from cwz_web.channels.unique_values import UniqueValues
+from cwz_web.channels.values import convert_url
 from cwz_web.i18n import gettext
 
 ROWS = 1000
+LINK = "link"
 GZIP_LEVEL = 2
 
 
@@ -35,7 +38,7 @@ class FeedSettings:
         mappings: the fields in their order. Several of a field that takes several images are joined.
         on_missing: what a row without an approved image gets.
         context: what the values depend on beside the rows.
-        title, url: what the file is about, where the format has a place for it.
+        title, url: what the file is about, where the format has a place for it; the site of the first row by default.
     """
 
     preset: Preset
@@ -62,12 +65,15 @@ def write_feed(
         InvalidMappingError: a mapping cannot be used with the columns of the feed.
     """
     table = _Table(settings)
-    writer = file_writer(settings.format, settings.preset, table.fields, settings.title, settings.url)
+    iterator = iter(rows)
+    batch = list(islice(iterator, ROWS))
+    site = settings.url or _site_of(batch, settings.mappings)
+    writer = file_writer(settings.format, settings.preset, table.fields, settings.title, site)
     with _Output(file, is_gzipped=is_gzipped) as output:
         output.write(writer.begin())
-        iterator = iter(rows)
-        while batch := list(islice(iterator, ROWS)):
+        while batch:
             _write_batch(table, writer, batch, output)
+            batch = list(islice(iterator, ROWS))
         output.write(writer.end())
     return FeedReport(
         rows=table.written,
@@ -76,6 +82,14 @@ def write_feed(
         digest=output.digest.hexdigest(),
         size=output.size,
     )
+
+
+def _site_of(rows: Sequence[ChannelRow], mappings: Sequence[FieldMapping]) -> str:
+    """Return the site of the first row's page, which RSS has above its items; "" if there is none."""
+    column = next((each.value for each in mappings if each.name == LINK and each.source == FieldSource.COLUMN), None)
+    urls = (convert_url(row.data.get(column, "")) for row in rows if column is not None)
+    first = next((url for url in urls if isinstance(url, str)), "")
+    return urljoin(first, "/") if first else ""
 
 
 def _check_file(preset: Preset, rows: int, size: int) -> Iterator[FieldFinding]:

@@ -126,6 +126,14 @@ def test_google_xml_has_its_namespace_and_escaped_values() -> None:
     ]
 
 
+def test_rss_names_the_site_of_the_first_row() -> None:
+    rows = [row("1", **PRODUCT | {"link": "soon"}), row("2", **PRODUCT)]
+    for mappings, site in ((GOOGLE_MAPPINGS, "https://shop.example/"), (GOOGLE_MAPPINGS[:1], "")):
+        file = io.BytesIO()
+        write_feed(rows, FeedSettings(GOOGLE, FileFormat.XML, mappings), file)
+        assert (ElementTree.fromstring(file.getvalue()).findtext("channel/link") or "") == site
+
+
 def test_several_urls_of_a_cell_have_commas_between() -> None:
     extra = [image("additional_image_link", 1), constant("additional_image_link", "https://cdn.example/a,b.jpg")]
     mappings = [*columns("id"), image("image_link"), *extra, *columns(custom_label_0="photos")]
