@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -14,7 +15,7 @@ from cwz_web.api.pagination import ResponseModel
 from cwz_web.generation.image_service import check_complete
 from cwz_web.generation.image_sources import FetchLimits
 from cwz_web.generation.image_urls import ImageUrls
-from cwz_web.generation.images import find_image, read_image, record_images
+from cwz_web.generation.images import find_image, find_image_key, read_image, record_images
 from cwz_web.generation.models import Image
 from cwz_web.generation.photo_processing import record_processings
 from cwz_web.generation.template_cache import TemplatePlan
@@ -23,6 +24,7 @@ from cwz_web.imaging.composition import RenderedImage
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.findings import Finding
 from cwz_web.notify.webhooks import Event, emit
+from cwz_web.storage.image_names import fill_key_pattern
 from cwz_web.storage.image_objects import DirectImageBucket, ImageLabel
 from cwz_web.storage.uploads import Uploads
 from cwz_web.web.request import Request
@@ -151,15 +153,19 @@ class OnDemandRendering:
         services, workspace_id, template = self._services, self._quota.workspace_id, self._design.template
         if self._quota.is_limited and not self._is_stored():
             check_room(services.database, self._quota)
-        bucket = DirectImageBucket(services.providers.open(self._connection.spec))
+        file_name = fill_key_pattern(self._connection.key_pattern, self._image.data)
+        label = ImageLabel.of(template.name, self._design.version, file_name=file_name)
+        find_key = cache(partial(self._find_key, file_name))
+        bucket = DirectImageBucket(services.providers.open(self._connection.spec), find_key)
         self._image = services.image_service.process(self._image)
         stored, findings = services.image_service.store(
             workspace_id,
             bucket,
             self._image,
-            ImageLabel.of(template.name, self._design.version),
+            label,
             must_be_complete=must_be_complete,
         )
+        stored = stored.model_copy(update={"key": find_key(stored.key)})
         with services.database.transaction(workspace_id) as db:
             recorded = record_images(
                 db,
@@ -186,6 +192,13 @@ class OnDemandRendering:
     def read(self, image: Image) -> bytes:
         """Return the bytes of the stored image. Raises StorageError."""
         return read_image(self._services.providers.open(self._connection.spec), image)
+
+    def _find_key(self, file_name: str, key: str) -> str:
+        """Return the key of an image's object by the one without a pattern of keys."""
+        if not file_name:
+            return key
+        with self._services.database.transaction(self._quota.workspace_id) as db:
+            return find_image_key(db, self._quota.workspace_id, key, file_name)
 
     def _is_stored(self) -> bool:
         with self._services.database.transaction(self._quota.workspace_id) as db:

@@ -9,7 +9,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from cwz_web.resources.application import HooksRoot
-from cwz_web.runs.object_access import access_object, find_connection_spec
+from cwz_web.runs.object_access import access_object, find_connection_spec, find_object
 from cwz_web.runs.protocol import (
     MAX_IMAGE_MESSAGE_BYTES,
     MAX_MESSAGE_BYTES,
@@ -66,6 +66,7 @@ def _process(request: Request, message_id: str, message: WorkerMessage) -> Respo
                 return _json_response(build_specification(db, message, services.providers))
             case _:
                 spec = find_connection_spec(db, message)
+                message = find_object(db, message)
     # After the transaction: the storage may be slow.
     return _json_response(access_object(services.providers, spec, message))
 

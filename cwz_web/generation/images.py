@@ -16,6 +16,7 @@ from cwz_web.db.pagination import first_id
 from cwz_web.generation.models import Image
 from cwz_web.imaging.decoding import MAX_BYTES
 from cwz_web.storage.contract import Bucket, read_at_most
+from cwz_web.storage.image_names import name_key
 
 PAGE = 48
 # A search by name scans batches of this many names, for this many seconds per request.
@@ -90,6 +91,24 @@ def record_images(
 def find_image(db: Session, workspace_id: UUID, digest: str) -> Image | None:
     """Return the image with a digest, if it is stored."""
     return db.scalar(select(Image).where(Image.workspace_id == workspace_id, Image.digest == digest))
+
+
+def find_image_key(db: Session, workspace_id: UUID, key: str, file_name: str) -> str:
+    """Return the key of an image's object: of an image that is recorded, its own; else a new one.
+
+    Equal contents are one image with the key of the first row; a later pattern of keys does not move its object.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        key: the image's key without a pattern.
+        file_name: of the pattern (`image_names.fill_key_pattern`); empty without one.
+    """
+    if not file_name:
+        return key
+    digest = key.rpartition("/")[2].partition(".")[0]
+    recorded = db.scalar(select(Image.key).where(Image.workspace_id == workspace_id, Image.digest == digest))
+    return recorded or name_key(key, file_name)
 
 
 @dataclass

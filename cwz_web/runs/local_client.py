@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from cwz_web.generation.signed_urls import SignedUrls
-from cwz_web.runs.object_access import access_object, find_connection_spec
+from cwz_web.runs.object_access import access_object, find_connection_spec, find_object
 from cwz_web.runs.protocol import (
     ObjectRequest,
     ObjectResponse,
@@ -48,6 +48,7 @@ class LocalRenderClient:
         """Return presigned URLs of an object, or read or store it."""
         with self._lock, self.transaction(request.workspace_id) as db:
             spec = find_connection_spec(db, request)
+            request = find_object(db, request)
         return access_object(self.providers, spec, request)
 
     def report(self, report: Report) -> None:

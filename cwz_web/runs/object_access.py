@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session
 
+from cwz_web.generation.images import find_image_key
 from cwz_web.imaging.decoding import MAX_BYTES
 from cwz_web.imaging.encoders import Format
 from cwz_web.runs.models import Run
@@ -29,7 +30,7 @@ from cwz_web.storage.contract import (
     find_size,
     read_at_most,
 )
-from cwz_web.storage.image_objects import ImageLabel, image_attributes
+from cwz_web.storage.image_objects import NO_LABEL, ImageLabel, image_attributes
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 
@@ -54,6 +55,16 @@ def find_connection_spec(db: Session, request: ObjectMessage) -> ConnectionSpec 
     return connection.spec if connection else StorageFailure(message=CONNECTION_DELETED, is_temporary=False)
 
 
+def find_object(db: Session, request: ObjectRequest) -> ObjectRequest:
+    """Return a worker's request with the key that its object has: workers name images by their digest alone.
+
+    The file name of a readable key is checked with the message, so the key stays among the images of the workspace.
+    """
+    label = NO_LABEL if isinstance(request, ReadObjectRequest) else request.label
+    key = find_image_key(db, request.workspace_id, request.key, label.file_name)
+    return request if key == request.key else request.model_copy(update={"key": key})
+
+
 def access_object(
     providers: ProviderRegistry, spec: ConnectionSpec | StorageFailure | RunFinished, request: ObjectRequest
 ) -> ObjectResponse:
@@ -64,7 +75,7 @@ def access_object(
     Args:
         providers: open the connection.
         spec: what `find_connection_spec` returned.
-        request: names the object.
+        request: names the object; what `find_object` returned.
     """
     if isinstance(spec, StorageFailure | RunFinished):
         return spec

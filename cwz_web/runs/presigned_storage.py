@@ -76,8 +76,8 @@ class _WebClient:
     def presign(self, key: str, label: ImageLabel = NO_LABEL) -> PresignedUrls:
         return self._send(PresignedUrlsRequest(**self._common, key=key, label=label), PresignedUrls)
 
-    def size(self, key: str) -> int | None:
-        return self._send(ObjectSizeRequest(**self._common, key=key), ObjectSize).size
+    def size(self, key: str, label: ImageLabel) -> int | None:
+        return self._send(ObjectSizeRequest(**self._common, key=key, label=label), ObjectSize).size
 
     def read(self, key: str) -> bytes | None:
         return self._send(ReadObjectRequest(**self._common, key=key), ObjectBody).body
@@ -117,7 +117,7 @@ class RelayedBucket:
 
     def find_image(self, key: str, label: ImageLabel) -> int | None:
         """As in ImageBucket."""
-        return self._web.size(key)
+        return self._web.size(key, label)
 
     def put_image(self, key: str, body: bytes, label: ImageLabel, *, content_type: str) -> None:
         """As in ImageBucket; the web application derives the content type from the key."""
@@ -174,7 +174,7 @@ class PresignedBucket:
                 size = response.headers.get("Content-Range", "").rpartition("/")[2]
                 size = size or response.headers.get("Content-Length", "")
                 if size.isdecimal():
-                    del self._uploads[key]
+                    self._uploads.pop(key, None)  # another row with the same image may have taken it
                     return int(size)
         return None
 

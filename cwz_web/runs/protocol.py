@@ -24,6 +24,7 @@ from cwz_web.imaging.encoders import Format, Output
 from cwz_web.imaging.findings import MAX_FINDINGS, Finding
 from cwz_web.imaging.tree_checks import MAX_PROCESSED_PHOTOS
 from cwz_web.runs.missing_photos import OnMissingPhoto
+from cwz_web.storage.image_names import FileName
 from cwz_web.storage.image_objects import NO_LABEL, ImageLabel
 from cwz_web.storage.plugins import DelegatedConnection
 from cwz_web.values.formats import FormattedText, ValueFormat
@@ -60,6 +61,7 @@ class ItemResult(Message):
         is_incomplete: whether a photo is missing in the image.
         photos: the state of its photos; None if it is not known.
         processings: its photos that image processors have changed.
+        file_name: that of the label with which its image was stored.
         is_unchanged: whether the item's earlier image is kept, since its photos have not changed.
         is_postponed: whether the item waits for another attempt; `error` says why.
         retry_after: how many seconds the photo's host wants it to wait.
@@ -72,6 +74,7 @@ class ItemResult(Message):
     is_incomplete: bool = False
     photos: Annotated[tuple[PhotoState, ...], Field(max_length=MAX_PHOTOS)] | None = None
     processings: Annotated[tuple[Processing, ...], Field(max_length=MAX_PROCESSED_PHOTOS)] = ()
+    file_name: FileName = ""
     is_unchanged: bool = False
     error: Explanation | None = None
     is_postponed: bool = False
@@ -142,6 +145,7 @@ class ObjectSizeRequest(ObjectMessage):
     """Request the size of an object, where the provider cannot presign URLs. The response is an `ObjectSize`."""
 
     type: Literal["object_size"] = "object_size"
+    label: ImageLabel = NO_LABEL
 
 
 class ReadObjectRequest(ObjectMessage):

@@ -35,7 +35,7 @@ from cwz_web.runs.protocol import (
     SpecificationRequest,
 )
 from cwz_web.storage.contract import StorageError, StorageUnreachableError
-from cwz_web.storage.image_objects import ImageBucket
+from cwz_web.storage.image_objects import ImageBucket, ImageLabel
 from cwz_web.storage.plugins import DelegatedConnection
 from cwz_web.storage.uploads import Uploads
 
@@ -153,6 +153,8 @@ class _Chunk:
     open_bucket: BucketOpener
     image_service: ImageService
     last_try: bool
+    # Rows with the same image share the object of the first, also before it is recorded.
+    labels: dict[str, ImageLabel] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
 
     def render(self, deadline: float) -> Iterator[ItemResult | None]:
@@ -228,11 +230,12 @@ class _Chunk:
     def _store(self, item: RenderItem, prepared: PreparedImage) -> ItemResult:
         """Render and store an image. Raise IncompleteImageError if a photo is missing and the run must fail then."""
         prepared = self.image_service.process(prepared)
+        label = self.labels.setdefault(prepared.processed.name_of(prepared.digest), item.label)
         image, findings = self.image_service.store(
             self.workspace_id,
             self.open_bucket(self.specification.connections[0]),
             prepared,
-            item.label,
+            label,
             force=self.specification.force,
             must_be_complete=self.specification.on_missing_photo == OnMissingPhoto.FAIL,
         )
@@ -244,6 +247,7 @@ class _Chunk:
             is_incomplete=bool(prepared.missing(findings)),
             photos=prepared.photos,
             processings=prepared.processed.processings,
+            file_name=label.file_name,
         )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.feeds.row_data import load_row
 from cwz_web.generation.image_sources import PhotoState
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import StoredImage, record_images
@@ -41,6 +42,7 @@ from cwz_web.runs.protocol import (
 )
 from cwz_web.runs.scheduling import requeue_chunk
 from cwz_web.storage.connections import image_key, list_connections_first
+from cwz_web.storage.image_names import fill_key_pattern, name_key
 from cwz_web.storage.image_objects import ImageLabel
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.stored_messages import translate_stored
@@ -62,6 +64,10 @@ _POSTPONE_ITEMS = text("""
     FROM unnest(CAST(:positions AS integer[]), CAST(:errors AS text[]), CAST(:times AS timestamptz[]))
         AS result (position, error, retry_at)
     WHERE item.workspace_id = :workspace AND item.run_id = :run AND item.position = result.position
+""")
+_ROWS_BY_KEY = text("""
+    SELECT key, data::text AS data FROM items
+    WHERE workspace_id = :w AND feed_id = :feed AND key = ANY(CAST(:keys AS text[]))
 """)
 # The run's lock is held while the items of orphaned chunks are failed, so only so many at once.
 MAX_ORPHANED_ITEMS = 500
@@ -116,10 +122,11 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
         RunItem.state == "pending",
         or_(RunItem.retry_at.is_(None), RunItem.retry_at <= func.clock_timestamp()),
     )
-    items = db.scalars(pending.order_by(RunItem.position)) if run.is_rendering else ()
+    items = tuple(db.scalars(pending.order_by(RunItem.position))) if run.is_rendering else ()
     document = load_design(db, template, run.template_version).document
     formats = load_formats(run.formats)
-    rendered = tuple(_render_item(run, item, formats) for item in items)
+    names = _file_names(db, run, items, connections[0].key_pattern)
+    rendered = tuple(_render_item(run, item, formats, names.get(item.key, "")) for item in items)
     return Specification(
         template=document,
         outputs=tuple(Output.model_validate(output) for output in run.outputs),
@@ -134,7 +141,7 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
     )
 
 
-def _render_item(run: Run, item: RunItem, formats: Mapping[str, ValueFormat]) -> RenderItem:
+def _render_item(run: Run, item: RunItem, formats: Mapping[str, ValueFormat], file_name: str) -> RenderItem:
     values = finish_values(run.mapping, item.data, formats) if run.feed_id else item.data
     photos = (item.photos or ()) if item.image_id else ()
     return RenderItem(
@@ -144,8 +151,32 @@ def _render_item(run: Run, item: RunItem, formats: Mapping[str, ValueFormat]) ->
         output=item.output,
         photos=tuple(PhotoState.model_validate(photo) for photo in photos),
         attempts=item.attempts,
-        label=ImageLabel.of(item.key, run.template_version, row_key=item.key if run.feed_id else ""),
+        label=ImageLabel.of(
+            item.key,
+            run.template_version,
+            row_key=item.key if run.feed_id else "",
+            file_name=file_name,
+        ),
     )
+
+
+def _file_names(db: Session, run: Run, items: Sequence[RunItem], pattern: str) -> dict[str, str]:
+    """Return the file names of readable keys, by the keys of the rows; none without a pattern.
+
+    A pattern may name the columns of the row as it is now, the fields of the template, and `key`.
+    """
+    if not pattern:
+        return {}
+    columns: dict[str, Mapping[str, str]] = {}
+    if run.feed_id is not None:
+        parameters = {"w": run.workspace_id, "feed": run.feed_id, "keys": list({item.key for item in items})}
+        columns = {row.key: load_row(row.data) for row in db.execute(_ROWS_BY_KEY, parameters)}
+    names: dict[str, str] = {}
+    for item in items:
+        row = columns.get(item.key, {})
+        fields = {name: value for name, value in item.data.items() if name not in row}
+        names[item.key] = fill_key_pattern(pattern, {"key": item.key, **row, **fields})
+    return names
 
 
 def _unmapped_fields(run: Run, document: ImageTemplate, items: Iterable[RenderItem]) -> tuple[str, ...]:
@@ -335,7 +366,8 @@ def _finish_items(
     for item in items:
         reported = results[item.position].image
         if reported and _is_of_run(run, reported, formats[item.output]):
-            images[item.position] = reported
+            key = name_key(reported.key, results[item.position].file_name)
+            images[item.position] = reported.model_copy(update={"key": key})
         elif reported:
             errors[item.position] = OTHER_IMAGE
     recorded = record_images(

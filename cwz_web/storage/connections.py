@@ -136,6 +136,7 @@ def create_connection(
     settings: Values | None = None,
     secrets: Mapping[str, str] | None = None,
     public_base_url: str = "",
+    key_pattern: str = "",
 ) -> Connection:
     """Add a connection. The first one of a workspace is its default; one of its own replaces the included storage.
 
@@ -148,6 +149,7 @@ def create_connection(
         settings: Values that the provider's `settings_model` validated.
         secrets: Values that the provider's `credentials_model` validated.
         public_base_url: Where everyone can read its objects, normalized; used once a test has proven it.
+        key_pattern: The pattern of the keys of its images, checked.
     """
     current = db.scalar(select(Connection).where(Connection.workspace_id == workspace_id, Connection.is_default))
     replaces_included = current is not None and current.provider == INCLUDED and provider != INCLUDED
@@ -162,6 +164,7 @@ def create_connection(
         settings=dict(settings or {}),
         is_default=current is None or replaces_included,
         public_base_url=public_base_url,
+        key_pattern=key_pattern,
     )
     _encrypt(connection, ring, secrets)
     db.add(connection)
@@ -209,6 +212,7 @@ def update_connection(
     settings: Values,
     secrets: Mapping[str, str] | None,
     public_base_url: str = "",
+    key_pattern: str = "",
 ) -> None:
     """Change a connection. Its public URL is that of before until a test has proven a new one.
 
@@ -219,6 +223,7 @@ def update_connection(
         settings: The new settings.
         secrets: The new secrets; None to keep the current ones.
         public_base_url: The new public base URL, normalized.
+        key_pattern: The new pattern of the keys of images, checked. Images that exist keep theirs.
 
     Raises:
         SecretsRequiredError: The settings change, but the secrets do not: the secrets must not be sent to another
@@ -228,7 +233,7 @@ def update_connection(
         raise SecretsRequiredError
     if not public_base_url or dict(settings) != connection.settings:
         connection.proven_base_url = ""  # it may lead to the bucket of before
-    connection.public_base_url = public_base_url
+    connection.public_base_url, connection.key_pattern = public_base_url, key_pattern
     connection.name, connection.settings = name, dict(settings)
     if secrets is not None:
         _encrypt(connection, ring, secrets)

@@ -1,7 +1,7 @@
 """The objects of images: the headers that everyone gets who fetches one, and the metadata that says what it is."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Protocol, Self
 from urllib.parse import quote
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slugify import slugify
 
 from cwz_web.storage.contract import Bucket, ObjectAttributes, find_size
+from cwz_web.storage.image_names import FileName
 from cwz_web.storage.public_urls import CACHE_CONTROL
 
 MAX_NAME = 200
@@ -27,6 +28,7 @@ class ImageLabel(BaseModel):
         name: for the file name: the row's key, or the name of the template.
         row_key: the key of the row; empty without one.
         template_version: the version of the template.
+        file_name: of a readable key (`image_names.fill_key_pattern`); empty for the digest alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,11 +36,14 @@ class ImageLabel(BaseModel):
     name: Annotated[str, Field(max_length=MAX_NAME)] = ""
     row_key: Annotated[str, Field(max_length=MAX_NAME)] = ""
     template_version: int | None = None
+    file_name: FileName = ""
 
     @classmethod
-    def of(cls, name: str, template_version: int, *, row_key: str = "") -> Self:
+    def of(cls, name: str, template_version: int, *, row_key: str = "", file_name: str = "") -> Self:
         """Return a label; names that are too long are cut off."""
-        return cls(name=name[:MAX_NAME], row_key=row_key[:MAX_NAME], template_version=template_version)
+        return cls(
+            name=name[:MAX_NAME], row_key=row_key[:MAX_NAME], template_version=template_version, file_name=file_name
+        )
 
 
 NO_LABEL = ImageLabel()
@@ -58,10 +63,15 @@ class ImageBucket(Protocol):
 
 
 class DirectImageBucket:
-    """Images in a bucket that this process can open."""
+    """Images in a bucket that this process can open.
 
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
+    Args:
+        bucket: the bucket.
+        find_key: returns the key of an image by the one without a pattern of keys.
+    """
+
+    def __init__(self, bucket: Bucket, find_key: Callable[[str], str] = str) -> None:
+        self._bucket, self._find_key = bucket, find_key
 
     def stream(self, key: str) -> Iterator[bytes]:
         """See ImageBucket.stream."""
@@ -69,11 +79,12 @@ class DirectImageBucket:
 
     def find_image(self, key: str, label: ImageLabel) -> int | None:
         """See ImageBucket.find_image."""
-        return find_size(self._bucket, key)
+        return find_size(self._bucket, self._find_key(key))
 
     def put_image(self, key: str, body: bytes, label: ImageLabel, *, content_type: str) -> None:
         """See ImageBucket.put_image."""
-        self._bucket.put_object(key, body, image_attributes(key, label, content_type=content_type))
+        attributes = image_attributes(key, label, content_type=content_type)
+        self._bucket.put_object(self._find_key(key), body, attributes)
 
 
 def image_attributes(key: str, label: ImageLabel, *, content_type: str) -> ObjectAttributes:

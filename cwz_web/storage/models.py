@@ -34,6 +34,7 @@ class Connection(WorkspaceOwned, Base):
     `error_message` is the result of the last connection test; NULL when it passed. `test_steps` are its steps
     (`connection_test.Step` as JSON). `public_base_url` is what was entered, without a slash at its end;
     `proven_base_url` is the one that URLs of images begin with, since a test has fetched an object from it.
+    `key_pattern` is the pattern of the keys of new images (`image_names.py`); empty for their digest alone.
     """
 
     __tablename__ = "connections"
@@ -48,6 +49,7 @@ class Connection(WorkspaceOwned, Base):
     test_steps: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
     public_base_url: Mapped[str] = mapped_column(default="", server_default="")
     proven_base_url: Mapped[str] = mapped_column(default="", server_default="")
+    key_pattern: Mapped[str] = mapped_column(default="", server_default="")
 
     @property
     def state(self) -> ConnectionState:

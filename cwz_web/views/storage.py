@@ -50,6 +50,7 @@ from cwz_web.web.forms import SubmittedForm, empty_form
 from cwz_web.web.notices import find_done_notice
 from cwz_web.web.provider_forms import (
     BASE_URL,
+    KEY_PATTERN,
     ConnectionForm,
     ProviderField,
     ProviderInput,
@@ -232,6 +233,7 @@ def add_connection(context: ConnectionCollection, request: Request) -> ProviderL
             settings=settings.model_dump(mode="json"),
             secrets=entered.secrets,
             public_base_url=base_url,
+            key_pattern=entered.form.key_pattern,
         )
         save_result(connection, steps, base_url)
         details = {"provider": provider.name, "works": connection.error_message is None}
@@ -276,6 +278,8 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
         current = db.get_one(Connection, (connection.workspace_id, connection.id), with_for_update=True)
         details: dict[str, Any] = {"secrets_replaced": entered.credentials is not None}
         details |= {BASE_URL: base_url} if base_url != current.public_base_url else {}
+        pattern = entered.form.key_pattern
+        details |= {KEY_PATTERN: pattern} if pattern != current.key_pattern else {}
         try:
             update_connection(
                 current,
@@ -284,6 +288,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
                 settings=settings,
                 secrets=entered.secrets,
                 public_base_url=base_url,
+                key_pattern=entered.form.key_pattern,
             )
         except SecretsRequiredError:  # another request changed the settings
             form = form.with_error("connection_name", gettext(SECRETS_REQUIRED))
@@ -430,6 +435,7 @@ def _passed_steps(connection: Connection) -> str:
 def _saved_page(request: Request, connection: Connection, steps: list[Step] | None = None) -> ConnectionPage:
     typed = {name: str(value) for name, value in connection.settings.items()}
     typed |= {"connection_name": connection.name, BASE_URL: connection.public_base_url}
+    typed[KEY_PATTERN] = connection.key_pattern
     provider = request.services.providers.get(connection.provider)
     return _page(provider, SubmittedForm(None, {}, typed), connection, steps)
 
@@ -447,6 +453,7 @@ def _page(
     labels = {
         "connection_name": gettext("Name"),
         BASE_URL: gettext("Public base URL"),
+        KEY_PATTERN: gettext("Names of images"),
         **{field.name: field.label for field in fields},
     }
     return ConnectionPage(

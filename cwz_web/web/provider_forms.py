@@ -9,12 +9,15 @@ from pydantic.fields import FieldInfo
 from cwz_web.i18n import gettext
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.plugin_fields import ASCII_BLANKS, is_multiline_field
+from cwz_web.storage.image_names import MAX_PATTERN_LENGTH, check_key_pattern
 from cwz_web.storage.public_urls import MAX_BASE_URL_LENGTH, check_base_url_policy, normalize_base_url
 from cwz_web.web.fields import Fields
 from cwz_web.web.forms import FORM_MESSAGES, Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
 
 BASE_URL = "public_base_url"
 BaseUrl = Annotated[str, StringConstraints(max_length=MAX_BASE_URL_LENGTH), AfterValidator(normalize_base_url)]
+KEY_PATTERN = "key_pattern"
+KeyPattern = Annotated[str, StringConstraints(max_length=MAX_PATTERN_LENGTH), AfterValidator(check_key_pattern)]
 F = TypeVar("F", bound=Form)
 
 
@@ -39,6 +42,7 @@ class ConnectionForm(Form):
 
     connection_name: Name
     public_base_url: BaseUrl = ""
+    key_pattern: KeyPattern = ""
     action: Literal["test", "save"] = "save"
     save_anyway: bool = False
     provider: str = ""

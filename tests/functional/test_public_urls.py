@@ -17,13 +17,14 @@ from sqlalchemy import select
 from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.models import Image
 from cwz_web.net.client import Fetcher
 from cwz_web.notify.models import WebhookDelivery
 from cwz_web.runs.local_client import LocalRenderClient
 from cwz_web.runs.protocol import SpecificationRequest
 from cwz_web.runs.render_worker import RenderWorker
 from cwz_web.settings import Network
-from cwz_web.storage.connections import set_default_connection
+from cwz_web.storage.connections import get_default_connection, set_default_connection
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.storage.tasks import check_connections, run_all_connection_tests
@@ -275,6 +276,38 @@ def test_change_is_audited_and_rotation_keeps_the_url(bucket: Bucket, make: Fact
             select(AuditEntry).where(AuditEntry.action == "storage.change").order_by(AuditEntry.number)
         ).all()
     assert [entry.details.get("public_base_url") for entry in entries] == [base_url, None]
+
+
+def test_names_of_images_are_entered_and_checked(bucket: Bucket, make: Factory, moto: str) -> None:
+    bucket.connect(f"{moto}/{BUCKET}")
+    form = form_of(bucket.app.get(bucket.path), "")
+    form["key_pattern"] = "{{ sku }}.jpg"
+    page = form.submit("action", value="save", status=422)
+    assert "Add {{ digest }} once" in page.html.find(id="key_pattern-error").text
+    form["key_pattern"] = "{{ sku }}-{{ digest }}.jpg"
+    form.submit("action", value="save", status=303)
+    assert bucket.connection.key_pattern == "{{ sku }}-{{ digest }}"
+    bucket.render()
+    urls = bucket.urls()
+    assert [url.rpartition("/")[2].partition("-")[0] for url in urls] == ["1", "2", "3"]
+    assert {requests.get(url, timeout=10).content[:2] for url in urls} == {b"\xff\xd8"}
+
+
+def test_image_on_demand_is_named_by_its_fields(app: TestApp, make: Factory, space: Workspace) -> None:
+    with make.database.transaction(space.id) as db:
+        get_default_connection(db, space.id).key_pattern = "{{ title }}-{{ sku }}-{{ digest }}"
+    headers = {"Authorization": f"Bearer {make.key(space, *Scope)}"}
+    body = {"template": str(make.template(space).id), "data": {"title": "Größe 1/2"}}
+    created = app.post_json("/v1/images", body, headers=headers, status=201).json
+    with make.database.transaction(space.id) as db:
+        [image] = db.scalars(select(Image))
+    assert image.key.endswith(f"/grosse-1-2-{created['digest']}.jpg")
+    parts = urlsplit(created["url"])
+    shown = app.get(f"{parts.path}?{parts.query}")
+    assert shown.body.startswith(b"\xff\xd8")
+    assert shown.headers["Content-Disposition"].startswith('inline; filename="')
+    again = app.post_json("/v1/images", body, headers=headers, status=200).json
+    assert (again["id"], again["cached"]) == (created["id"], True)
 
 
 def test_support_agent_can_test_but_not_enter_a_url(bucket: Bucket, make: Factory, moto: str) -> None:

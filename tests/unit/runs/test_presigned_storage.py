@@ -1,6 +1,7 @@
 """A render worker without credentials, over presigned URLs of a real S3 server on loopback."""
 
 import dataclasses
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,9 +14,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from cwz_web.generation.image_service import ImageService
+from cwz_web.generation.models import Image
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.jobs import RENDER_QUEUE
 from cwz_web.net.guard import OutboundPolicy
@@ -35,6 +37,7 @@ from cwz_web.runs.protocol import (
 from cwz_web.runs.render_worker import STORAGE_FAILED, RenderWorker
 from cwz_web.storage.connections import (
     create_connection,
+    get_default_connection,
     image_key,
     list_connections,
     set_default_connection,
@@ -116,6 +119,16 @@ class Shop:
     def bucket(self) -> Bucket:
         return self.providers.open(self.connection.spec)
 
+    def set_pattern(self, pattern: str) -> None:
+        """Set the pattern of the keys of images."""
+        with self.make.database.transaction(self.space.id) as db:
+            db.get_one(Connection, (self.space.id, self.connection.id)).key_pattern = pattern
+
+    def images(self) -> dict[str, str]:
+        """Return the digests of the recorded images by their keys."""
+        with self.make.database.transaction(self.space.id) as db:
+            return {image.key: image.digest for image in db.scalars(select(Image).order_by(Image.key))}
+
     def worker(self, web: Any = None) -> RenderWorker:
         """A render worker without keys and plugins."""
         outbound = partial(OutboundPolicy, allow=self.allow)
@@ -186,6 +199,58 @@ def test_label_of_an_image_cannot_add_headers(shop: Shop) -> None:
     assert urls.put is not None
     signed = parse_qs(urlsplit(urls.put).query)["X-Amz-SignedHeaders"][0].split(";")
     assert set(signed) == {"host", *map(str.lower, urls.put_headers)}, "the storage refuses other headers"
+
+
+def test_readable_keys_have_columns_of_the_row_and_the_digest(shop: Shop) -> None:
+    shop.set_pattern("{{ color }}-{{ key }}-{{ digest }}")
+    run = shop.render(shop.run("sku,title,color\n1,One,Grün\n2/../x,Two,\n".encode()))
+    assert (run.done, run.failed) == (2, 0)
+    images = shop.images()
+    names = sorted(key.removeprefix(f"{shop.space.id}/images/").partition("/")[2] for key in images)
+    assert [re.sub(r"[0-9a-f]{64}", "D", name) for name in names] == ["2-x-D.jpg", "grun-1-D.jpg"]
+    assert all(digest in key for key, digest in images.items())
+    assert sorted(each.key for each in shop.bucket.list(f"{shop.space.id}/images/")) == sorted(images)
+    assert all(shop.bucket.get(key).startswith(b"\xff\xd8") for key in images)
+
+
+def test_rows_with_the_same_image_share_an_object(shop: Shop) -> None:
+    shop.set_pattern("{{ sku }}-{{ digest }}")
+    run = shop.render(shop.run(b"sku,title\n1,One\n2,One\n3,One\n"))
+    assert (run.done, run.failed) == (3, 0)
+    [key] = shop.images()
+    assert [each.key for each in shop.bucket.list(f"{shop.space.id}/images/")] == [key]
+
+
+def test_another_pattern_moves_no_image(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = shop.make.template(shop.space)
+    feed = shop.make.feed(shop.space, b"sku,title\n1,One\n")
+    shop.render(shop.make.run(feed, template, {"title": "title"}))
+    before = shop.images()
+    shop.set_pattern("{{ sku }}-{{ digest }}")
+    rendered: list[Any] = []
+    monkeypatch.setattr(ImageService, "render", lambda image_service, image: rendered.append(image))
+    again = shop.render(shop.make.image_run(template, title="One"))
+    assert again.done == 1
+    assert shop.images() == before
+    assert rendered == []
+    assert [each.key for each in shop.bucket.list(f"{shop.space.id}/images/")] == list(before)
+
+
+def test_storage_without_presigned_urls_has_readable_keys(make: Factory) -> None:
+    space = make.workspace()
+    with make.database.transaction(space.id) as db:
+        get_default_connection(db, space.id).key_pattern = "{{ sku }}-{{ digest }}"
+    services = make.services
+    web = LocalRenderClient(make.database.transaction, services.providers, SignedUrls("a secret"))
+    run = make.run(make.feed(space, b"sku,title\nMug,One\n"), make.template(space), {"title": "title"})
+    worker = RenderWorker(web, services.image_service, services.providers.outbound)
+    worker.render_chunk(SpecificationRequest(workspace_id=space.id, run_id=run.id, chunk=0), last_try=True)
+    assert make.reload(run).done == 1
+    with make.database.transaction(space.id) as db:
+        image = db.scalars(select(Image)).one()
+        bucket = services.providers.open(get_default_connection(db, space.id).spec)
+    assert image.key.endswith(f"/mug-{image.digest}.jpg")
+    assert bucket.get(image.key).startswith(b"\xff\xd8")
 
 
 def test_stored_image_is_not_rendered_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
