@@ -48,7 +48,8 @@ FEED_STATES: dict[str, tuple[str, ColumnElement[bool]]] = {
     "deleted": (gettext_noop("Deleted"), Feed.deleted_at.is_not(None)),
 }
 FEED_SOURCES: dict[str, tuple[str, ColumnElement[bool]]] = {
-    "url": ("URL", FeedSource.feed_id.is_not(None)),
+    "url": ("URL", FeedSource.provider == ""),
+    "service": (gettext_noop("Shop or service"), FeedSource.provider != ""),
     "api": ("API", and_(FeedSource.feed_id.is_(None), Feed.file_name == API_FILE_NAME)),
     "file": (gettext_noop("File"), and_(FeedSource.feed_id.is_(None), Feed.file_name != API_FILE_NAME)),
 }

@@ -47,7 +47,7 @@ class FeedListForm(ListForm):
     """Which feeds are shown."""
 
     state: Literal["", "attention", "paused", "draft", "deleted"] = ""
-    source: Literal["", "url", "api", "file"] = ""
+    source: Literal["", "url", "service", "api", "file"] = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
-from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -204,7 +204,7 @@ def _source_page(
 def _schedule_page(context: FeedResource, request: Request, form: SubmittedForm[ScheduleForm]) -> SchedulePage:
     source = source_of(context.row, request.db)
     choices = schedule_choices(schedule_of(source.cron), source.time_zone)
-    return SchedulePage(context.row, form, choices, source.encrypted_secret is not None)
+    return SchedulePage(context.row, form, choices, source.encrypted_secret is not None and not source.provider)
 
 
 @view_config(
@@ -250,7 +250,7 @@ def connect_source(context: FeedCollection, request: Request, form: SourceForm) 
 )
 def source_page(context: FeedResource, request: Request) -> SourcePage:
     """Show the form that changes the URL of a feed."""
-    source_of(context.row, request.db)
+    _url_source_of(context.row, request.db)
     return _source_page(context, request, empty_form())
 
 
@@ -265,7 +265,7 @@ def source_page(context: FeedResource, request: Request) -> SourcePage:
 )
 def save_source(context: FeedResource, request: Request, form: ChangeSourceForm) -> Response | SourcePage:
     """Fetch another URL of a feed, and preview its first rows or save it and enqueue a fetch."""
-    feed, source, account = context.row, source_of(context.row, request.db), request.user.account
+    feed, source, account = context.row, _url_source_of(context.row, request.db), request.user.account
     try:
         spec = _spec(form, unmask_query(form.url, source))
     except SecretRequiredError as error:
@@ -345,7 +345,7 @@ def save_schedule(context: FeedResource, request: Request, form: ScheduleForm) -
     """Save the schedule of a feed, and its secret if a new one is entered."""
     feed, source = context.row, source_of(context.row, request.db)
     source.cron, source.time_zone = form.expression, form.time_zone
-    if form.secret and source_spec(source).has_secret:
+    if form.secret and not source.provider and source_spec(source).has_secret:
         set_secret(request.services.ring, source, form.secret)
     schedule_next_fetch(source)
     with use_locale(None):  # the activity log is stored in English
@@ -427,6 +427,14 @@ def source_of(feed: Feed, db: Session) -> FeedSource:
     source = find_source(db, feed.workspace_id, feed.id)
     if source is None:
         raise HTTPUnprocessableEntity(gettext("This feed has no URL; its rows are uploaded or sent to the API"))
+    return source
+
+
+def _url_source_of(feed: Feed, db: Session) -> FeedSource:
+    """Return the URL of a feed. Raises HTTPNotFound if a provider fetches it, whose settings have another form."""
+    source = source_of(feed, db)
+    if source.provider:
+        raise HTTPNotFound
     return source
 
 

@@ -82,7 +82,7 @@ def test_sources_are_chosen_where_a_feed_is_added(user: ShopUser) -> None:
     assert page.html.find("h1").text == "Add a feed"
     form = page.click("Shopify").forms
     assert any("token" in each.fields for each in form.values())
-    assert page.click("URL").html.find(id="url")
+    assert page.click(href="/feeds/connect$").html.find(id="url")
     assert user.app.get(f"{user.feeds}/connect-source?provider=no", status=303).location.endswith("/feeds/new")
 
 
@@ -185,6 +185,21 @@ def test_change_of_settings_keeps_the_secret_for_the_same_host(user: ShopUser, s
     source = user.one(FeedSource)
     assert source.settings["products"] == "all"
     assert CANARY in decrypt_secret(services.ring, source)
+
+
+def test_forms_of_a_url_do_not_change_a_source_of_a_provider(user: ShopUser) -> None:
+    page = user.connect()
+    before = user.one(FeedSource)
+    user.app.get(f"{page.request.path}/url", status=404)
+    form = user.form_with(f"{page.request.path}/schedule", "frequency")
+    assert "secret" not in form.fields
+    form["frequency"] = "hour"
+    form.submit(status=303)
+    after = user.one(FeedSource)
+    assert (after.cron, after.encrypted_secret) == ("H * * * *", before.encrypted_secret)
+    for chosen, is_listed in {"service": True, "url": False}.items():
+        listed = user.app.get(f"{user.feeds}?source={chosen}").html.find(id="list")
+        assert (page.request.path in str(listed)) == is_listed
 
 
 def test_another_shop_needs_the_secret_again(

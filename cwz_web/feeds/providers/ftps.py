@@ -42,7 +42,10 @@ PERMISSION_REPLIES = ("532", "553", "534")
 _label = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _host = re.compile(rf"(?:{_label}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])")
 _INVALID_HOST = gettext_noop("Enter the name of the server, for example ftp.example.com, without a protocol or path")
-_INVALID_PORT = gettext_noop("Enter a port from 1 to 65535")
+_INVALID_PORT = gettext_noop("Enter 21, or a port from 1024 to 65535")
+# Ports of other protocols are not for this one.
+FTP_PORT = 21
+FIRST_FREE_PORT = 1024
 
 
 def _check_host(value: str) -> str:
@@ -52,9 +55,10 @@ def _check_host(value: str) -> str:
 
 
 def _check_port(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) < 65536:
+    port = int(value) if re.fullmatch(r"[0-9]{1,5}", value) else 0
+    if port != FTP_PORT and not FIRST_FREE_PORT <= port < 65536:
         raise ValueError(gettext(_INVALID_PORT))
-    return str(int(value))
+    return str(port)
 
 
 class FtpsSettings(Fields):

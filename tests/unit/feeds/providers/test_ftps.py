@@ -122,6 +122,7 @@ def test_refused_login_names_the_password(server: FakeFtps) -> None:
         {"host": "ftp://a.example.com"},
         {"host": "a@b.example.com"},
         {"port": "0"},
+        {"port": "25"},
         {"port": "65536"},
         {"port": "21\n22"},
         {"path": "/a\r\nDELE /b"},
