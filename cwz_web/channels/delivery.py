@@ -68,6 +68,7 @@ MAX_ERROR = 500
 PART = 1024 * 1024
 # Seconds between attempts at most, while the storage fails.
 MAX_WAIT = 300
+EMPTY = gettext_noop("All rows are left out. Correct the fields; until then, the last feed stays")
 UNEXPECTED = gettext_noop("Writing the feed failed. It is tried again")
 
 
@@ -99,7 +100,15 @@ class _Task:
 
 
 class ChannelFailedError(Exception):
-    """The feed of a channel cannot be written until people change something; the message says what."""
+    """The feed of a channel cannot be written until people change something; the message says what.
+
+    Attributes:
+        report: what would have been written; None if nothing could be.
+    """
+
+    def __init__(self, message: str, report: FeedReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 def enqueue_write(db: Session, channel: Channel, wait: int = 0) -> None:
@@ -154,6 +163,9 @@ def write_channel(services: WriteServices, workspace_id: UUID, channel_id: UUID)
     except ChannelFailedError as error:
         with services.database.transaction(workspace_id) as db:
             _record_error(db, workspace_id, channel_id, str(error), is_final=True)
+            channel = db.get(Channel, (workspace_id, channel_id))
+            if channel and error.report:
+                channel.report = error.report.model_dump(mode="json")
         return False
     except StorageError as error:
         with services.database.transaction(workspace_id) as db:
@@ -279,6 +291,8 @@ def _write_file(
         report = write_feed(read_rows(db, campaign, publication, image_urls), settings, file, is_gzipped=True)
     except InvalidMappingError as error:
         raise ChannelFailedError(f"{error.field}: {error}") from error
+    if publication.rows and not report.rows:  # platforms would remove all products
+        raise ChannelFailedError(EMPTY, report)
     return version, publication.id, report
 
 

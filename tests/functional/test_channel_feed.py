@@ -465,3 +465,17 @@ def test_webhooks_are_notified_of_changes_and_of_the_first_failure(
         bodies = [json.loads(each.body) for each in db.scalars(select(WebhookDelivery).order_by(WebhookDelivery.id))]
     assert [body["type"] for body in bodies] == ["channel.written", "channel.failed"], "an equal feed is no change"
     assert (bodies[0]["data"]["rows"], bodies[1]["data"]["error"]) == (4, "The storage does not respond")
+
+
+def test_feed_without_rows_does_not_replace_one_with_rows(reader: Reader, make: Factory) -> None:
+    reader.publish_next()
+    reader.write()
+    before = reader.delivered()
+    with make.database.transaction(reader.space.id) as db:
+        own = [{"name": "id", "source": "key", "value": ""}]
+        db.execute(update(Channel).values(preset="google", format="csv", fields=own, version=None))
+    assert not reader.write()
+    saved = reader.saved()
+    assert (saved.error_message, saved.report["rows"]) == (delivery.EMPTY, 0)
+    assert saved.report["findings"], "the page says why"
+    assert reader.delivered() == before == reader.app.get(reader.url()).body
