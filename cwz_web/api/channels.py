@@ -53,7 +53,7 @@ class ChannelSettings(Body):
 
     format: FeedFormat | None = None
     gzip: bool = False
-    on_missing: MissingImage = MissingImage.HOLD
+    on_missing: MissingImage = MissingImage.LAST
     connection: UUID | None = None
     fields: Fields | None = None
 

@@ -51,7 +51,7 @@ class Channel(WorkspaceOwned, Base):
     format: Mapped[str]
     is_gzipped: Mapped[bool] = mapped_column(default=False, server_default="false")
     fields: Mapped[list[Any]] = mapped_column(JSONB)
-    on_missing: Mapped[str] = mapped_column(default=MissingImage.HOLD, server_default=MissingImage.HOLD)
+    on_missing: Mapped[str] = mapped_column(default=MissingImage.LAST, server_default=MissingImage.LAST)
     connection_id: Mapped[UUID | None]
     slug: Mapped[str]
     token: Mapped[str]

@@ -306,7 +306,7 @@ def _preview(context: ChannelResource, request: Request, rows: Sequence[FieldRow
     if errors or not mappings:
         labels = {row.key: row.name or str(row.number + 1) for row in rows}
         return ShownPreview(" ".join(f"{labels.get(key, key)}: {message}." for key, message in errors.items()))
-    missing = MissingImage(on_missing) if on_missing in set(MissingImage) else MissingImage.HOLD
+    missing = MissingImage(on_missing) if on_missing in set(MissingImage) else MissingImage.LAST
     settings = replace(feed_settings(request.db, campaign, channel), mappings=mappings, on_missing=missing)
     try:
         check_mappings(channel.platform, mappings, settings.context, len(campaign.outputs))

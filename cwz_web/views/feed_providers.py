@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
+from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -112,7 +112,7 @@ def connect_provider(context: FeedCollection, request: Request) -> ProviderPage 
     """Fetch the first rows of a source, and show them or create a feed from them."""
     provider = request.services.feed_sources.get(request.POST.get("provider", ""))
     if provider is None:
-        raise HTTPNotFound
+        raise HTTPUnprocessableEntity(gettext("Choose a shop or a service"))
     form, entered = read_provider_form(provider, request.POST, ConnectProviderForm, has_secrets=False)
     if entered is None or entered.credentials is None:
         return _refuse(request, _page(request, provider, form))

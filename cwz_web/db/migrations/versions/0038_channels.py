@@ -17,7 +17,7 @@ def upgrade() -> None:
             format VARCHAR NOT NULL,
             is_gzipped BOOLEAN DEFAULT false NOT NULL,
             fields JSONB NOT NULL,
-            on_missing VARCHAR DEFAULT 'hold' NOT NULL,
+            on_missing VARCHAR DEFAULT 'last' NOT NULL,
             connection_id UUID,
             slug VARCHAR NOT NULL,
             token VARCHAR NOT NULL,
