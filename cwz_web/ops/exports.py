@@ -56,6 +56,7 @@ EXCLUDED_COLUMNS = {
     "email_domains": ("token",),
     "removed_members": ("email_digest",),
     "template_links": ("digest",),
+    "channels": ("token",),
 }
 # URLs are exported without their query, which may hold a secret.
 URL_COLUMNS = {"webhooks": ("url",), "webhook_deliveries": ("url",), "feed_sources": ("url",), "runs": ("webhook",)}

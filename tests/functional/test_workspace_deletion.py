@@ -418,6 +418,7 @@ HARMLESS_COLUMNS = {
     "deleted_images.digest": "of the image's content",
     "uploads.digest": "of the upload's content",
     "feed_sources.digest": "of the latest file",
+    "channels.digest": "of the feed that was written last",
     "processed_photos.digest": "of the photo's content",
     "audit_entries.digest": "chains the activity log",
     "workspaces.audit_chain_digest": "chains the activity log",
