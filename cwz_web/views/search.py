@@ -62,7 +62,7 @@ ACTIONS = (
     (("runs", "new"), gettext_noop("Render images"), "circle-play", Permission.RUN_START),
     (("campaigns", "new"), gettext_noop("New campaign"), "megaphone", Permission.CAMPAIGN_EDIT),
     (("templates", "new"), gettext_noop("New template"), "plus", Permission.TEMPLATE_EDIT),
-    (("feeds", "new"), gettext_noop("Upload feed"), "upload", Permission.FEED_EDIT),
+    (("feeds", "new"), gettext_noop("Add feed"), "plus", Permission.FEED_EDIT),
     (("feeds", "connect"), gettext_noop("Connect feed URL"), "link", Permission.FEED_EDIT),
     (("uploads",), gettext_noop("Upload images and fonts"), "upload", Permission.TEMPLATE_EDIT),
     (("storage", "new"), gettext_noop("Connect storage"), "hard-drive", Permission.STORAGE_MANAGE),

@@ -19,7 +19,7 @@ def test_shop_export_becomes_images(page: Page, tmp_path: Path) -> None:
     page.on("request", record)
     page.goto("/w/demo")
     page.get_by_role("link", name="Feeds", exact=True).first.click()
-    page.get_by_role("link", name="Add feed").click()
+    page.get_by_role("link", name="Add feed").first.click()
     page.get_by_label("Drop your product export here").set_input_files(DATA / "shopify-apparel.csv")  # sent at once
     expect(page.get_by_role("row", name=re.compile("Import Variant Price"))).to_be_visible()
     page.get_by_role("button", name="Import file").click()

@@ -78,7 +78,7 @@ def user(
 
 
 def test_sources_are_chosen_where_a_feed_is_added(user: ShopUser) -> None:
-    page = user.app.get(user.feeds).click("Add feed")
+    page = user.app.get(user.feeds).click("Add feed", index=0)
     assert page.html.find("h1").text == "Add a feed"
     form = page.click("Shopify").forms
     assert any("token" in each.fields for each in form.values())
