@@ -51,7 +51,18 @@ EDITOR_SCRIPTS = f"{SCRIPTS}editor/"
 # The packages whose messages are stored, which `stored_messages` recognizes.
 STORED = tuple(
     f"cwz_web/{name}/"
-    for name in ("campaigns", "feeds", "generation", "imaging", "net", "notify", "runs", "storage", "values")
+    for name in (
+        "campaigns",
+        "channels",
+        "feeds",
+        "generation",
+        "imaging",
+        "net",
+        "notify",
+        "runs",
+        "storage",
+        "values",
+    )
 )
 
 _current: ContextVar[str] = ContextVar("locale", default=DEFAULT)

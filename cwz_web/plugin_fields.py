@@ -19,7 +19,8 @@ class Fields(BaseModel):
     anchored at both ends (`^...$`), since a host or a path may be built from the value. pydantic's default engine is
     Rust's regex crate: there `$` matches only at the very end, and `\\Z` does not exist. Line breaks, control
     characters, no-break spaces and URLs with an invalid port are rejected in every field, unless it has
-    `json_schema_extra={"multiline": True}`.
+    `json_schema_extra={"multiline": True}`. A `Literal` is a list of choices, whose labels are those of
+    `json_schema_extra={"choices": {"value": "Label"}}`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
@@ -57,6 +58,13 @@ def _check_text(text: str) -> None:
 def is_multiline_field(info: FieldInfo) -> bool:
     """Return whether a field takes several lines of text."""
     return isinstance(info.json_schema_extra, dict) and bool(info.json_schema_extra.get("multiline"))
+
+
+def choice_labels(info: FieldInfo) -> dict[str, str]:
+    """Return the labels of the values of a field that is a `Literal`, in English; empty if it has none."""
+    extra = info.json_schema_extra
+    labels = extra.get("choices") if isinstance(extra, dict) else None
+    return {value: str(label) for value, label in labels.items()} if isinstance(labels, dict) else {}
 
 
 def _is_anchored(pattern: str) -> bool:

@@ -44,7 +44,7 @@ Fields = Annotated[list[FieldMapping], Field(min_length=1, max_length=MAX_FIELDS
 
 
 class ChannelSettings(Body):
-    """The settings of a channel that have defaults.
+    """The settings of a channel that can be left out.
 
     `fields` says what is written into each field of the platform, in the order of the file. `value` is the column, the
     text, the expression, or the number of the campaign's output, from 0. With a `connection`, the feed is also stored
@@ -52,8 +52,6 @@ class ChannelSettings(Body):
     """
 
     format: FeedFormat | None = None
-    gzip: bool = False
-    on_missing: MissingImage = MissingImage.LAST
     connection: UUID | None = None
     fields: Fields | None = None
 
@@ -63,12 +61,16 @@ class ChannelRequest(ChannelSettings):
 
     name: ChannelName
     preset: Literal[tuple(PRESETS)]  # type: ignore[valid-type]
+    gzip: bool = False
+    on_missing: MissingImage = MissingImage.LAST
 
 
 class ChannelChangeRequest(ChannelSettings):
     """The body of `PATCH …/channels/{id}`: what is left out stays as it is; `fields` are replaced as a whole."""
 
     name: ChannelName | None = None
+    gzip: bool | None = None
+    on_missing: MissingImage | None = None
 
 
 class ChannelFetch(ResponseModel):
@@ -168,14 +170,14 @@ def get_channel(context: ApiChannel, request: Request) -> Response:
 def patch_channel(context: ApiChannel, request: Request) -> Response:
     """Change a channel; its feed is written again."""
     body = read_body(request, ChannelChangeRequest, MAX_BODY)
-    given = body.model_fields_set
     with transaction(request) as db:
         campaign, channel = _campaign(db, context.campaign), _lock(db, context.channel)
         channel.name = body.name or channel.name
         channel.format = body.format or channel.format
-        channel.is_gzipped = body.gzip if "gzip" in given else channel.is_gzipped
-        channel.on_missing = body.on_missing if "on_missing" in given else channel.on_missing
-        channel.connection_id = body.connection if "connection" in given else channel.connection_id
+        channel.is_gzipped = channel.is_gzipped if body.gzip is None else body.gzip
+        channel.on_missing = body.on_missing or channel.on_missing
+        if "connection" in body.model_fields_set:  # null removes it
+            channel.connection_id = body.connection
         try:
             save_channel(db, campaign, channel, body.fields or channel.mappings)
         except InvalidChannelError as error:

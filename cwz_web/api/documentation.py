@@ -217,7 +217,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         TemplateRequest: {"name": "Sale card", "document": document},
         TemplateChangeRequest: {"document": document},
         ChannelRequest: {
-            "name": "Meta Germany",
+            "name": "Shop feed",
             "preset": "generic",
             "fields": [{"name": "id", "source": "key"}, {"name": "image_url", "source": "image", "value": "0"}],
         },

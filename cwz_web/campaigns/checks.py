@@ -27,6 +27,7 @@ from cwz_web.storage.contract import StorageError
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
 
+CHANNELS_TASK = "channels.check_publication"
 # The changed rows whose difference is measured, in batches that are written one by one.
 MAX_MEASURED, BATCH = 2000, 50
 # Images are compared at this size, since their share counts and not single pixels.
@@ -103,15 +104,39 @@ class _Pair:
 def enqueue_check(db: Session, publication: Publication) -> None:
     """Enqueue jobs that check the images and the channels of a publication, in the caller's transaction."""
     publication.checks = publication.channel_checks = None
-    for task, lock in (("campaigns.check_publication", "check of"), ("channels.check_publication", "channels of")):
-        defer_once(
-            db,
-            task,
-            queue=PREPARE_QUEUE,
-            queueing_lock=f"{lock} publication {publication.id}",
-            workspace_id=str(publication.workspace_id),
-            publication_id=str(publication.id),
-        )
+    defer_once(
+        db,
+        "campaigns.check_publication",
+        queue=PREPARE_QUEUE,
+        queueing_lock=f"check of publication {publication.id}",
+        workspace_id=str(publication.workspace_id),
+        publication_id=str(publication.id),
+    )
+    enqueue_channel_check(db, publication.workspace_id, publication.id)
+
+
+def enqueue_channel_check(
+    db: Session, workspace_id: UUID, publication_id: UUID, *, attempt: int = 1, wait: int = 0
+) -> None:
+    """Enqueue a job that checks the channels of a publication, unless one is queued, in the caller's transaction.
+
+    Args:
+        db: the caller's transaction.
+        workspace_id: the workspace.
+        publication_id: the publication.
+        attempt: the number of the attempt, from 1.
+        wait: seconds until the job may start.
+    """
+    defer_once(
+        db,
+        CHANNELS_TASK,
+        queue=PREPARE_QUEUE,
+        queueing_lock=f"channels of publication {publication_id}",
+        wait=wait,
+        workspace_id=str(workspace_id),
+        publication_id=str(publication_id),
+        attempt=attempt,
+    )
 
 
 def group_findings(db: Session, publication: Publication) -> None:

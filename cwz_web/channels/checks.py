@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from cwz_web.channels.mapping import FieldMapping, FieldSource
-from cwz_web.channels.preset import Carried, ImageField, ImageRules, Preset
+from cwz_web.channels.preset import CARRIED_LABELS, Carried, ImageField, ImageRules, Preset
 from cwz_web.feeds.columns import is_price_name
-from cwz_web.i18n import gettext, gettext_lazy, gettext_noop, number_lazy
+from cwz_web.i18n import LazyMessage, gettext, gettext_lazy, gettext_noop
 from cwz_web.imaging.bindings import Binding
 from cwz_web.imaging.brand_references import PREFIX as BRAND
 from cwz_web.imaging.documents import ImageTemplate
@@ -42,7 +42,6 @@ class PolicyCode(StrEnum):
     TOO_SMALL = "too_small"
     SMALL = "small"  # it is taken, and looks worse
     TOO_LARGE = "too_large"
-    TOO_MANY_BYTES = "too_many_bytes"
     RATIO = "ratio"
     FORMAT = "format"
     OVERLAY = "overlay"
@@ -62,7 +61,6 @@ POLICY_LABELS = {
     PolicyCode.TOO_SMALL: gettext_noop("Too few pixels"),
     PolicyCode.SMALL: gettext_noop("Fewer pixels than is best"),
     PolicyCode.TOO_LARGE: gettext_noop("Too many pixels"),
-    PolicyCode.TOO_MANY_BYTES: gettext_noop("File too large"),
     PolicyCode.RATIO: gettext_noop("Other ratio"),
     PolicyCode.FORMAT: gettext_noop("File format not supported"),
     PolicyCode.OVERLAY: gettext_noop("Overlay not allowed"),
@@ -91,7 +89,6 @@ class DesignImage:
         format: its file format.
         carried: what it shows beside the photo.
         texts: where its texts are.
-        size: the bytes of the largest file; None if that is not known.
     """
 
     design: int | None
@@ -102,7 +99,6 @@ class DesignImage:
     format: Format
     carried: frozenset[Carried] = frozenset()
     texts: tuple[TextBox, ...] = ()
-    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,16 +108,12 @@ class ImageFinding:
     Attributes:
         field: the field that it is in.
         code: what it is.
-        design: the number of the design.
-        output: the number of the output.
         message: what it is and what to do, as a sentence that is translated where it is shown.
         remedy: the mappings that solve it, in the place of those of the same fields; none if there are no such ones.
     """
 
     field: str
     code: PolicyCode
-    design: int | None
-    output: int
     message: str
     remedy: tuple[FieldMapping, ...] = ()
 
@@ -260,7 +252,7 @@ def _check(preset: Preset, field: ImageField, image: DesignImage) -> Iterator[Im
     names = {"platform": preset.label, "field": field.name, "design": image.name}
 
     def finding(code: PolicyCode, message: str, remedy: tuple[FieldMapping, ...] = ()) -> ImageFinding:
-        return ImageFinding(field.name, code, image.design, image.output, message, remedy)
+        return ImageFinding(field.name, code, message, remedy)
 
     yield from _check_size(rules, image, names, finding)
     if image.format not in rules.formats:
@@ -273,15 +265,6 @@ def _check(preset: Preset, field: ImageField, image: DesignImage) -> Iterator[Im
             field=field.name,
         )
         yield finding(PolicyCode.FORMAT, message)
-    if rules.max_bytes and image.size is not None and image.size > rules.max_bytes:
-        message = gettext_lazy(
-            "%(platform)s takes files of at most %(max)s KB in “%(field)s”. Set this as the largest file size of the"
-            " image",
-            max=number_lazy(rules.max_bytes // 1024),
-            platform=preset.label,
-            field=field.name,
-        )
-        yield finding(PolicyCode.TOO_MANY_BYTES, message)
     if refused := sorted(image.carried & rules.refused):
         yield finding(*_overlay(preset, field, image, refused))
     for box in image.texts:
@@ -353,7 +336,7 @@ def _overlay(
 ) -> tuple[PolicyCode, str, tuple[FieldMapping, ...]]:
     """Return what is wrong with a design that shows what a field must not show, and what to do."""
     values = {"platform": preset.label, "field": field.name, "design": image.name}
-    what = ", ".join(each.value for each in refused)
+    what = LazyMessage(", ".join(CARRIED_LABELS[each] for each in refused), lambda: ", ".join(x.label for x in refused))
     lifestyle = preset.field(LIFESTYLE)
     photo = FieldMapping(name=field.name, source=FieldSource.PHOTO)
     if not field.takes_photo:

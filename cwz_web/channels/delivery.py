@@ -290,7 +290,7 @@ def _write_file(
     try:
         report = write_feed(read_rows(db, campaign, publication, image_urls), settings, file, is_gzipped=True)
     except InvalidMappingError as error:
-        raise ChannelFailedError(f"{error.field}: {error}") from error
+        raise ChannelFailedError(error.sentence) from error
     if publication.rows and not report.rows:  # platforms would remove all products
         raise ChannelFailedError(EMPTY, report)
     return version, publication.id, report

@@ -38,7 +38,7 @@ class FeedSettings:
         mappings: the fields in their order. Several of a field that takes several images are joined.
         on_missing: what a row without an approved image gets.
         context: what the values depend on beside the rows.
-        title, url: what the file is about, where the format has a place for it; the site of the first row by default.
+        title: what the file is about, where the format has a place for it.
     """
 
     preset: Preset
@@ -47,7 +47,6 @@ class FeedSettings:
     on_missing: MissingImage = MissingImage.HOLD
     context: RowContext = field(default_factory=RowContext)
     title: str = ""
-    url: str = ""
 
 
 def write_feed(
@@ -67,7 +66,7 @@ def write_feed(
     table = _Table(settings)
     iterator = iter(rows)
     batch = list(islice(iterator, ROWS))
-    site = settings.url or _site_of(batch, settings.mappings)
+    site = _site_of(batch, settings.mappings)
     writer = file_writer(settings.format, settings.preset, table.fields, settings.title, site)
     with _Output(file, is_gzipped=is_gzipped) as output:
         output.write(writer.begin())

@@ -42,6 +42,11 @@ class InvalidMappingError(ValueError):
         field: the field's name.
     """
 
+    @property
+    def sentence(self) -> str:
+        """The message with the field, for what is stored."""
+        return gettext("The field “%(field)s” cannot be written: %(reason)s", field=self.field, reason=str(self))
+
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
         super().__init__(reason)

@@ -60,7 +60,6 @@ class ChannelField:
         aliases: other names of columns of feeds that hold the value, compared without case and punctuation.
         below: the field of a higher amount: a value that is not lower is left out.
         default: the value of rows without one, if the preset knows it.
-        help_text: what it is for, in English, marked for translation; "" for names that say so.
     """
 
     name: str
@@ -73,7 +72,6 @@ class ChannelField:
     aliases: tuple[str, ...] = ()
     below: str = ""
     default: str = ""
-    help_text: str = ""
 
 
 class Carried(StrEnum):
@@ -107,11 +105,9 @@ class ImageRules:
         min_width, min_height: smaller ones are refused.
         best_width, best_height: smaller ones are accepted, and look worse; 0 if the platform says nothing.
         min_ratio, max_ratio: others are refused or cropped; None for any.
-        max_bytes: larger files are refused.
-        max_pixels: as above, width times height.
+        max_pixels: images of more pixels, width times height, are refused.
         formats: others are refused.
         refused: what the image must not show.
-        needs_white_ground: whether the product has to be on white.
         safe_top, safe_bottom: the shares of the height that the platform covers, from 0 to 1.
     """
 
@@ -121,11 +117,9 @@ class ImageRules:
     best_height: int = 0
     min_ratio: float | None = None
     max_ratio: float | None = None
-    max_bytes: int | None = None
     max_pixels: int | None = None
     formats: frozenset[Format] = frozenset([Format.JPEG, Format.PNG])
     refused: frozenset[Carried] = frozenset()
-    needs_white_ground: bool = False
     safe_top: float = 0.0
     safe_bottom: float = 0.0
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from uuid import UUID
 
+import structlog
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
@@ -26,8 +27,12 @@ from cwz_web.channels.rows import read_rows
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.signed_urls import SignedUrls
+from cwz_web.i18n import gettext_noop
+
+log = structlog.get_logger()
 
 Transaction = Callable[[UUID], AbstractContextManager[Session]]
+UNCHECKED = gettext_noop("The channel could not be checked because of an internal error. Decide without its check")
 
 
 class ChannelCheck(BaseModel):
@@ -55,7 +60,12 @@ class ChannelCheck(BaseModel):
 
 
 def check_channels(
-    transaction: Transaction, signed_urls: SignedUrls, workspace_id: UUID, publication_id: UUID
+    transaction: Transaction,
+    signed_urls: SignedUrls,
+    workspace_id: UUID,
+    publication_id: UUID,
+    *,
+    is_last: bool = False,
 ) -> list[ChannelCheck] | None:
     """Check what the channels of a campaign would write of a publication, and let its policy count it.
 
@@ -64,6 +74,8 @@ def check_channels(
         signed_urls: sign the URLs of images.
         workspace_id: the workspace.
         publication_id: the publication.
+        is_last: whether this is the last attempt: a channel whose check fails is recorded as one with a problem, so
+            that the publication waits for a decision and members are notified.
 
     Returns:
         What was found, one for each channel; None if the publication was discarded or has changed meanwhile.
@@ -76,8 +88,14 @@ def check_channels(
         channels, checked_state = list_channels(db, campaign), publication.timeline
     checks = []
     for channel in channels:
-        with transaction(workspace_id) as db:
-            checks.append(_check(db, signed_urls, campaign, publication, channel))
+        try:
+            with transaction(workspace_id) as db:
+                checks.append(_check(db, signed_urls, campaign, publication, channel))
+        except Exception:
+            if not is_last:
+                raise
+            log.exception("channel not checked", channel=str(channel.id), publication=str(publication_id))
+            checks.append(_failed(publication, channel, UNCHECKED))
     with transaction(workspace_id) as db:
         publication = db.get_one(Publication, (workspace_id, publication_id))
         db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
@@ -105,8 +123,7 @@ def _check(
         with open(os.devnull, "wb") as nowhere:
             report = write_feed(rows, settings, nowhere)
     except InvalidMappingError as error:
-        problem = f"{error.field}: {error}"
-        return ChannelCheck(channel=channel.id, name=channel.name, new_errors=publication.rows, problem=problem)
+        return _failed(publication, channel, error.sentence)
     now = FeedReport.model_validate(channel.report).held_rows if channel.report else 0
     return ChannelCheck(
         channel=channel.id,
@@ -116,6 +133,10 @@ def _check(
         findings=sum(each.rows for each in report.findings),
         new_errors=max(report.held_rows - now, 0),
     )
+
+
+def _failed(publication: Publication, channel: Channel, problem: str) -> ChannelCheck:
+    return ChannelCheck(channel=channel.id, name=channel.name, new_errors=max(publication.rows, 1), problem=problem)
 
 
 def _evaluate(db: Session, campaign: Campaign, publication: Publication) -> None:

@@ -92,7 +92,7 @@ def defer_once(
     queueing_lock: str,
     lock: str | None = None,
     wait: int = 0,
-    **arguments: str,
+    **arguments: str | int,
 ) -> None:
     """Enqueue a job in a transaction, unless one with the same lock is queued already.
 

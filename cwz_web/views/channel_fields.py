@@ -155,8 +155,6 @@ def ordered_fields(preset: Preset) -> list[ChannelField]:
 
 def _row_of(number: int, field: ChannelField, chosen: str, text: str) -> FieldRow:
     facts = []
-    if field.help_text:
-        facts.append(gettext(field.help_text))
     if field.max_length:
         facts.append(
             ngettext(

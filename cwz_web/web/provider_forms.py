@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from cwz_web.i18n import gettext
 from cwz_web.net.guard import OutboundPolicy
-from cwz_web.plugin_fields import ASCII_BLANKS, is_multiline_field
+from cwz_web.plugin_fields import ASCII_BLANKS, choice_labels, is_multiline_field
 from cwz_web.storage.image_names import MAX_PATTERN_LENGTH, check_key_pattern
 from cwz_web.storage.public_urls import MAX_BASE_URL_LENGTH, check_base_url_policy, normalize_base_url
 from cwz_web.web.fields import Fields
@@ -67,7 +67,7 @@ class ProviderInput(Generic[F]):
 
 @dataclass(frozen=True)
 class ProviderField:
-    """A field of a provider as the page shows it."""
+    """A field of a provider as the page shows it; each choice is a value with its label."""
 
     name: str
     label: str
@@ -76,7 +76,7 @@ class ProviderField:
     is_required: bool
     is_secret: bool
     is_multiline: bool
-    choices: tuple[str, ...]
+    choices: tuple[tuple[str, str], ...]
     default: str
 
 
@@ -142,6 +142,7 @@ def _validate(model: type[BaseModel], values: dict[str, str], errors: dict[str, 
 
 def _provider_field(name: str, info: FieldInfo, secret: bool) -> ProviderField:
     choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    labels = choice_labels(info)
     return ProviderField(
         name=name,
         label=gettext(info.title) if info.title else name,
@@ -150,6 +151,6 @@ def _provider_field(name: str, info: FieldInfo, secret: bool) -> ProviderField:
         is_required=info.is_required(),
         is_secret=secret,
         is_multiline=is_multiline_field(info),
-        choices=tuple(map(str, choices)),
+        choices=tuple((str(value), gettext(labels.get(str(value), str(value)))) for value in choices),
         default="" if info.is_required() else str(info.get_default(call_default_factory=True) or ""),
     )

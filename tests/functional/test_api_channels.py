@@ -54,6 +54,7 @@ def test_channel_is_added_changed_and_deleted(client: Client, make: Factory) -> 
     assert changed["fields"] == added.json["fields"]
     assert ".jsonl.gz?" in changed["url"]
     assert client.send("get", path).json == changed
+    assert client.send("patch", path, {"name": "Shop"}).json == changed
     [listed] = client.send("get").json["channels"]
     assert listed == {name: value for name, value in changed.items() if name not in ("fields", "report")}
     client.send("delete", path, status=204)

@@ -59,6 +59,11 @@ def test_numbers_are_read_and_formatted(text: str, expected: str) -> None:
             "is hidden because of the field “a”: “b” has no entry for “k”",
             "ist wegen des Felds „a“ ausgeblendet: „b“ hat keinen Eintrag für „k“",
         ),
+        ("has a wrong check digit", "hat eine falsche Prüfziffer"),
+        (
+            "The field “x” cannot be written: The feed has no column “a”",
+            "Das Feld „x“ kann nicht geschrieben werden: Der Feed hat keine Spalte „a“",
+        ),
     ],
 )
 def test_messages_in_a_message_are_translated(text: str, expected: str) -> None:

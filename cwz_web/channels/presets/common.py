@@ -12,7 +12,7 @@ from cwz_web.channels.preset import Carried, ChannelField, ImageField, ImageRule
 
 # When the specifications were read.
 READ_ON = date(2026, 11, 30)
-MB, GB = 1024**2, 1024**3
+GB = 1024**3
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 
 IN_STOCK = (

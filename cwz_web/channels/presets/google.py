@@ -4,7 +4,6 @@ from cwz_web.channels.preset import Carried, ChannelField, FileFormat, ImageRule
 from cwz_web.channels.presets.common import (
     GB,
     IN_STOCK,
-    MB,
     OVERLAYS,
     PREORDER,
     READ_ON,
@@ -22,7 +21,6 @@ _IMAGES = ImageRules(
     min_height=500,
     best_width=1500,
     best_height=1500,
-    max_bytes=16 * MB,
     max_pixels=64_000_000,
     formats=frozenset([Format.JPEG, Format.PNG, Format.WEBP]),
     refused=OVERLAYS,
@@ -33,7 +31,6 @@ _SCENES = ImageRules(
     min_height=500,
     best_width=1500,
     best_height=1500,
-    max_bytes=16 * MB,
     max_pixels=64_000_000,
     refused=frozenset([Carried.PRICE, Carried.WATERMARK]),
 )

@@ -104,6 +104,7 @@ class ShopifySettings(Fields):
         default="active",
         title=gettext_noop("Products"),
         description=gettext_noop("Active products only, or also drafts and archived ones"),
+        json_schema_extra={"choices": {"active": gettext_noop("Active products"), "all": gettext_noop("All products")}},
     )
     countries: Annotated[str, BeforeValidator(_countries), AfterValidator(_check_countries)] = Field(
         default="",

@@ -59,6 +59,9 @@ class WooCommerceSettings(Fields):
         default="publish",
         title=gettext_noop("Products"),
         description=gettext_noop("Published products only, or those of any status"),
+        json_schema_extra={
+            "choices": {"publish": gettext_noop("Published products"), "any": gettext_noop("Products of any status")}
+        },
     )
 
 

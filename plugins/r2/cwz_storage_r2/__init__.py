@@ -29,6 +29,7 @@ class R2Settings(Fields):
         default="default",
         title="Jurisdiction",
         description="The jurisdiction that was chosen when the bucket was created",
+        json_schema_extra={"choices": {"default": "Default", "eu": "European Union", "fedramp": "FedRAMP"}},
     )
 
 

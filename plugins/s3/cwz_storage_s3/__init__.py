@@ -54,7 +54,17 @@ class S3Settings(Fields):
     )
     bucket: BucketName = Field(title="Bucket", description="The bucket name, without a URL", examples=["our-images"])
     endpoint: Literal["standard", "dualstack", "fips", "dualstack-fips"] = Field(
-        default="standard", title="Endpoint", description='Keep "standard" unless you need dual-stack or FIPS endpoints'
+        default="standard",
+        title="Endpoint",
+        description='Keep "standard" unless you need dual-stack or FIPS endpoints',
+        json_schema_extra={
+            "choices": {
+                "standard": "Standard",
+                "dualstack": "Dual-stack",
+                "fips": "FIPS",
+                "dualstack-fips": "Dual-stack and FIPS",
+            }
+        },
     )
 
     @field_validator("region")

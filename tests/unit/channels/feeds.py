@@ -56,7 +56,7 @@ def write(
     used = {mapping.value for mapping in mappings if mapping.source == FieldSource.COLUMN}
     types = {name: ColumnType.PRICE if "price" in name else ColumnType.TEXT for name in sorted(used)}
     context = RowContext(types, {name: EUROS for name in used if "price" in name} | formats)
-    settings = FeedSettings(preset, format, mappings, on_missing, context, "Shop & co", "https://shop.example/?a&b")
+    settings = FeedSettings(preset, format, mappings, on_missing, context, "Shop & co")
     file = io.BytesIO()
     report = write_feed(rows, settings, file)
     assert report.size == len(file.getvalue())

@@ -24,4 +24,5 @@ def test_images_of_all_designs_are_checked_with_corrections(make: Factory) -> No
         (shape,) = output_shapes(campaign, images, ["image_url"])
         assert (shape.name, shape.ratio) == ("image_url_2", 1.5)
         findings = check_channel_images(db, campaign, GOOGLE, [image("image_link")])
-        assert {each.design for each in findings if each.code == PolicyCode.TOO_SMALL} == {1, 2, 3}
+        too_small = [each.message for each in findings if each.code == PolicyCode.TOO_SMALL]
+        assert [text.split("“")[1].split("”")[0] for text in too_small] == ["Sale", "Brand", "Plain"]

@@ -1,11 +1,12 @@
 """What channels would write of a publication, and what a campaign's policy makes of it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cwz_web.campaigns.models import Publication, PublicationState
-from cwz_web.channels import publication_check
+from cwz_web.channels import publication_check, tasks
 from cwz_web.channels.delivery import WriteServices, write_channel
 from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
@@ -75,7 +76,7 @@ def test_channel_with_new_errors_holds_the_publication(make: Factory) -> None:
     checked.setting.import_rows(ROWS.replace(b"Red", b"Rose"))
     checked.setting.settle()
     [found] = checked.check() or []
-    assert (found.new_errors, found.problem[:3]) == (4, "x: ")
+    assert (found.new_errors, found.problem[:33]) == (4, "The field “x” cannot be written: ")
     held = checked.newest()
     assert (held.state, held.reasons) == (
         PublicationState.HELD,
@@ -83,6 +84,30 @@ def test_channel_with_new_errors_holds_the_publication(make: Factory) -> None:
     )
     checked.setting.settle()
     assert checked.newest().state == PublicationState.HELD
+
+
+def test_channel_whose_check_fails_is_checked_again_and_then_holds_the_publication(
+    make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = Checked(make, hold_channel_errors=True)
+    checked.setting.settle()
+    notified: list[Publication] = []
+    monkeypatch.setattr(publication_check, "notify_held", lambda _db, _campaign, held: notified.append(held))
+
+    def fail(*args: Any) -> ChannelCheck:
+        raise RuntimeError
+
+    monkeypatch.setattr(publication_check, "_check", fail)
+    extra = {"database": make.database, "signed_urls": make.services.signed_urls}
+    key = {"workspace_id": str(checked.setting.space.id), "publication_id": str(checked.newest().id)}
+    context: Any = SimpleNamespace(additional_context=extra)
+    tasks.check_publication(context, **key)
+    assert (checked.newest().channel_checks, notified) == (None, [])
+    tasks.check_publication(context, **key, attempt=tasks.CHECK_ATTEMPTS)
+    [found] = read_checks(checked.newest()) or []
+    assert (found.problem, found.new_errors) == (publication_check.UNCHECKED, 4)
+    assert (checked.newest().state, len(notified)) == (PublicationState.HELD, 1)
+    assert checked.newest().reasons == [{"code": "channels", "value": 4, "limit": 0}]
 
 
 def test_publication_that_changes_meanwhile_is_checked_again(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:

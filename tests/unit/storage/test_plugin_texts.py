@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from cwz_web.plugin_fields import choice_labels
 from cwz_web.storage.contract import StorageProvider
 from cwz_web.storage.plugin_texts import PLUGIN_TEXTS
 from cwz_web.storage.plugins import ProviderRegistry
@@ -38,6 +39,6 @@ def test_marked_texts_are_those_of_the_plugins() -> None:
     for provider in providers():
         for model in (provider.settings_model, provider.credentials_model):
             for field in model.model_fields.values():
-                expected |= {field.title or "", field.description or ""}
+                expected |= {field.title or "", field.description or "", *choice_labels(field).values()}
         expected.add(provider.label)
     assert expected - {""} - BRANDS == PLUGIN_TEXTS
