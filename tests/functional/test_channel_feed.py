@@ -241,6 +241,18 @@ def test_signatures_ids_and_deleted_channels(reader: Reader, make: Factory) -> N
     assert not reader.write()
 
 
+def test_retired_signing_key_revokes_the_url(reader: Reader, make: Factory) -> None:
+    reader.publish_next()
+    reader.write()
+    url = reader.url()
+    reader.app.get(url, status=200)
+    with make.database.transaction(reader.space.id) as db:
+        workspace = db.get_one(Workspace, reader.space.id)
+        workspace.signing_key_number = workspace.oldest_signing_key_number = 2
+    assert reader.app.get(url, status=403).json["code"] == "invalid_signature"
+    reader.app.get(reader.url(), status=200)
+
+
 def test_damaged_object_is_never_sent_and_is_written_again(reader: Reader) -> None:
     reader.publish_next()
     reader.write()

@@ -107,7 +107,7 @@ NO_SETTINGS = {"ini", "backup_session", "workspace_id", "image_processors"}
 # Settings that only development.ini has.
 DEVELOPMENT = {"database.embedded", "demo"}
 # Settings whose names continue with a name of the operator's choice, and their collections.
-OPEN_GROUPS = ("backup.", "included_storage.", "limit.", "plan.", "storage.", "secrets.file")
+OPEN_GROUPS = ("backup.", "feed_sources.", "included_storage.", "limit.", "plan.", "storage.", "secrets.file")
 OPEN_SETTINGS = {"backup.options", "included_storage.options", "limit", "plan", "storage", "feed_sources"}
 
 
