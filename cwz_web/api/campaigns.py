@@ -295,7 +295,7 @@ def list_campaigns(context: ApiCampaignCollection, request: Request) -> dict[str
     """List the workspace's campaigns."""
     with transaction(request) as db:
         rows, next_page = paginate(request, db, Campaign)
-        campaigns = [CampaignInfo(**_summary(db, campaign)) for campaign in rows]
+        campaigns = [CampaignInfo(**_summary(db, campaign)) for campaign in rows if context.includes(campaign)]
     return CampaignPage(campaigns=campaigns, next=next_page).model_dump(mode="json")
 
 

@@ -1,6 +1,7 @@
 """Pagination: `?limit=` and `?after=`, the cursor that the previous page returned as `next`."""
 
 import re
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from cwz_web.generation.models import Template
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.web.urls import parse_number
@@ -55,11 +57,15 @@ def paginate(
 ) -> tuple[list[Any], str | None]:
     """Return a page of a model's rows in the workspace, newest first, and the cursor of the next page.
 
+    A key that is limited to templates gets the rows of these only.
+
     Raises:
         ProblemError: `limit` or `after` is not valid.
     """
     limit, after = page_limit(request), request.GET.get("after", "")
     query = select(model).where(model.workspace_id == request.api_key.workspace_id, *where)
+    if request.api_key.templates:
+        query = query.where(*_of_templates(model, request.api_key.templates))
     if hasattr(model, "deleted_at"):
         query = query.where(model.deleted_at.is_(None))
     try:
@@ -68,3 +74,9 @@ def paginate(
         raise _invalid_cursor() from None
     rows = list(db.scalars(query.order_by(model.id.desc()).limit(limit)))
     return rows, str(rows[-1].id) if len(rows) == limit else None
+
+
+def _of_templates(model: type[Any], templates: Collection[str]) -> list[ColumnElement[bool]]:
+    """Return the condition that rows are of some templates, if the model has templates at all."""
+    column = model.id if model is Template else getattr(model, "template_id", None)
+    return [] if column is None else [column.in_([UUID(template) for template in templates])]

@@ -265,12 +265,11 @@ def check_template(api_key: ApiKeyIdentity, template_id: UUID) -> None:
 
 
 def _lock(db: Session, request: Request, template: Template) -> Template:
-    """Return a template that no other transaction changes, if the API key and If-Match allow to change it.
+    """Return a template that no other transaction changes.
 
     Raises:
-        ProblemError: they do not, or it was deleted since.
+        ProblemError: If-Match names another state of it, or it was deleted since.
     """
-    check_template(request.api_key, template.id)
     locked = db.get(Template, (template.workspace_id, template.id), with_for_update=True)
     if locked is None or locked.deleted_at:
         raise ProblemError(404, "not_found", "There is no such template")

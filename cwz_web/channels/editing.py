@@ -17,13 +17,13 @@ from cwz_web.campaigns.joins import load_columns
 from cwz_web.campaigns.models import Campaign
 from cwz_web.channels.design_images import load_design_images, output_shapes
 from cwz_web.channels.field_columns import FieldColumn, InvalidMappingError, RowContext
-from cwz_web.channels.mapping import MAPPINGS, FieldMapping, FieldSource
+from cwz_web.channels.mapping import MAPPINGS, MAX_FIELDS, FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
 from cwz_web.channels.preset import FileFormat, ImageField, Preset
 from cwz_web.channels.presets import PRESETS
 from cwz_web.channels.suggestions import suggest_mappings
 from cwz_web.db.session import FOR_NO_KEY_UPDATE
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, number
 from cwz_web.storage.models import Connection
 
 MAX_CHANNELS = 20
@@ -121,6 +121,8 @@ def check_mappings(preset: Preset, fields: Sequence[FieldMapping], context: RowC
     Raises:
         InvalidChannelError: a mapping names what does not exist.
     """
+    if len(fields) > MAX_FIELDS:
+        raise InvalidChannelError("fields", gettext("A channel has at most %(max)s fields", max=number(MAX_FIELDS)))
     known = {field.name for field in preset.fields}
     seen: Counter[str] = Counter()
     for place, mapping in enumerate(fields):
@@ -144,7 +146,7 @@ def _problem(mapping: FieldMapping, columns: Collection[str], outputs: int) -> s
             return gettext("The feed has no column “%(name)s”. Choose another one", name=mapping.value)
         case FieldSource.CONSTANT if not mapping.value:
             return gettext("Enter a text, or leave the field out")
-        case FieldSource.IMAGE if not (mapping.value.isdecimal() and int(mapping.value[:4]) < outputs):
+        case FieldSource.IMAGE if mapping.value not in map(str, range(outputs)):
             return gettext("The rows have no such image. Choose another one")
     return ""
 

@@ -77,7 +77,7 @@ def file_writer(format: FileFormat, preset: Preset, fields: Sequence[ChannelFiel
 
 
 class _TextWriter(FileWriter):
-    """Writes what csv.writer does, in less time: a column without special characters needs no look at each cell."""
+    """Writes what the csv module does, in less time: a column without special characters needs no look at each cell."""
 
     def __init__(self, fields: Sequence[ChannelField], delimiter: str, line_end: str, *, is_quoted: bool) -> None:
         super().__init__(fields)

@@ -24,6 +24,11 @@ from cwz_web.values.numbers import read_money, read_number
 # Platforms take URLs of at most this length (Google, Meta).
 MAX_URL = 2000
 MAX_DECIMALS = 10
+# Prices, dates and choices are shorter. Normalizing and splitting longer texts can take time that grows faster than
+# their length.
+MAX_VALUE = 200
+# No offer began earlier, and earlier offsets from UTC have seconds.
+MIN_YEAR = 1970
 # GS1 numbers of a single shop and coupons, as the first digits of a number with 13 (GS1 General Specifications, 1.4).
 RESTRICTED_PREFIXES = ("2", "02", "04", "98", "99")
 GTIN_LENGTHS = (8, 12, 13, 14)
@@ -56,10 +61,13 @@ def converter(field: ChannelField, preset: Preset, format: ValueFormat, zone: Zo
         zone: the time zone of times that name none.
     """
     convert = _converter_of(field, preset, zone)
+    is_short = field.kind not in (ValueKind.TEXT, ValueKind.URL)
 
     def convert_cell(text: str) -> str | Unclear:
         if not text.strip():
             return ""
+        if is_short and len(text) > MAX_VALUE:
+            return Unclear(gettext_lazy("is longer than %(max)s characters", max=number_lazy(MAX_VALUE)))
         value = convert(with_format(text, format))
         return value if isinstance(value, Unclear) else _fit(value, field)
 
@@ -175,6 +183,8 @@ def convert_date_time(text: str, zone: ZoneInfo, *, has_colon: bool, is_end: boo
     moment = read_date_time(text, zone)
     if isinstance(moment, Unclear):
         return moment
+    if moment.year < MIN_YEAR:
+        return Unclear(gettext_lazy("is not a date of the calendar"))
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time(23, 59) if is_end else time(), zone)
     written = moment.strftime("%Y-%m-%dT%H:%M%z")

@@ -61,9 +61,13 @@ def keyed_rows(
             yield line, key, map_row(row) if map_row else row
 
 
+# Normalizing a longer text can take time that grows with the square of its length; its key is a digest in any case.
+MAX_NORMALIZED = 10_000
+
+
 def clean_key(key: str) -> str:
     """Return a key without invisible characters, in one form of Unicode, stripped, and not longer than MAX_KEY."""
-    if not key.isascii():
+    if not key.isascii() and len(key) <= MAX_NORMALIZED:
         key = unicodedata.normalize("NFC", _invisible.sub("", key))
     key = key.strip()
     if len(key) > MAX_KEY:

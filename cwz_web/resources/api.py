@@ -281,6 +281,11 @@ class ApiTemplateCollection(ApiCollection):
         named = select(Template).where(Template.workspace_id == workspace_id, Template.slug == key)
         return db.scalar(named.where(Template.deleted_at.is_(None)))
 
+    def includes(self, row: Template) -> bool:
+        """Return whether it was not deleted, and the API key may use it."""
+        allowed = getattr(self.request.identity, "templates", None)
+        return super().includes(row) and (not allowed or str(row.id) in allowed)
+
 
 class ApiRunCollection(ApiCollection):
     model, item_class = Run, ApiRun

@@ -314,7 +314,7 @@ def _preview(context: ChannelResource, request: Request, rows: Sequence[FieldRow
         found = preview_feed(load_preview_rows(request.db, campaign, image_urls), settings)
     except InvalidChannelError as error:
         place = error.field.rpartition(".")[2]
-        return ShownPreview(f"{mappings[int(place)].name}: {error}")
+        return ShownPreview(f"{mappings[int(place)].name}: {error}" if place.isdecimal() else str(error))
     except InvalidMappingError as error:
         return ShownPreview(f"{error.field}: {error}")
     names = list(dict.fromkeys(name for row in found.rows for name in row))

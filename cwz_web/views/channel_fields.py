@@ -104,7 +104,7 @@ def typed_rows(preset: Preset, typed: Mapping[str, str]) -> list[FieldRow]:
             typed[f"f.{number}.source"],
             typed.get(f"f.{number}.text", "").strip(),
         )
-        for place, number in enumerate(numbers[: 2 * MAX_FIELDS])
+        for place, number in enumerate(numbers[: MAX_FIELDS + 1])
     ]
 
 

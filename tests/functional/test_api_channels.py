@@ -92,3 +92,9 @@ def test_others_are_not_found(client: Client, app: TestApp, make: Factory) -> No
     client.send("get", f"/{mine.id}", status=404)
     reader = Client(app, make, Scope.READ)
     reader.send("post", body={"name": "Shop", "preset": "generic"}, status=403)
+
+
+def test_channel_has_at_most_200_fields(client: Client) -> None:
+    fields = [{"name": f"f{number}", "source": "key"} for number in range(201)]
+    problem = client.send("post", body={"name": "Shop", "preset": "generic", "fields": fields}, status=422).json
+    assert "fields" in problem["errors"]

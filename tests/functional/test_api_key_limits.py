@@ -153,6 +153,13 @@ def test_key_restricted_to_a_template_sees_nothing_of_others(wsgi: Router, make:
     headers = {"Authorization": f"Bearer {program.plain}"}
     for path in (f"runs/{run.id}", f"runs/{run.id}/items", f"image-requests/{image_run.id}", f"images/{image.id}"):
         TestApp(wsgi).get(f"/v1/{path}", headers=headers, status=404)
+    for path in ("", "/draft", "/versions", "/versions/1"):
+        TestApp(wsgi).get(f"/v1/templates/{other.slug}{path}", headers=headers, status=404)
+    campaign = make.campaign(make.feed(program.space), other)
+    for path, names in (("templates", [program.template.slug]), ("images", []), ("campaigns", [])):
+        rows = TestApp(wsgi).get(f"/v1/{path}", headers=headers).json[path]
+        assert [row.get("slug", row["id"]) for row in rows] == names, path
+    TestApp(wsgi).get(f"/v1/campaigns/{campaign.id}", headers=headers, status=404)
 
 
 def test_key_restricted_to_origins_works_on_these_only(wsgi: Router, make: Factory) -> None:

@@ -21,7 +21,7 @@ FORMULAS = [f"{prefix}HYPERLINK(A1)" for prefix in FORMULA_PREFIXES] + ["-5+cmd|
 NUMBERS = ["-5", "+49", "-1,234.50", "-5%", "-1e-3"]
 # The views that return CSV for people, and the only modules that write CSV.
 DOWNLOADS = {"audit.csv", "invalid-rows.csv"}
-WRITERS = {"spreadsheets.py", "demo/contents.py"}
+WRITERS = {"spreadsheets.py", "demo/contents.py", "channels/campaign_feed.py"}
 CSV_RESPONSES = {"web/downloads.py", "api/signed_urls.py"}
 
 

@@ -123,10 +123,10 @@ def test_errors_name_the_field(user: ShopUser) -> None:
     assert user.make.count(Feed, user.space.id) == 0
 
 
-def test_unknown_provider_is_not_found(user: ShopUser) -> None:
+def test_unknown_provider_is_an_error(user: ShopUser) -> None:
     form = user.connect_form()
     form["provider"].force_value("no_such")
-    form.submit("do", value="save", status=404)
+    form.submit("do", value="save", status=422)
 
 
 def test_only_changes_are_fetched_and_merged(user: ShopUser) -> None:

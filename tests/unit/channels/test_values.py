@@ -156,3 +156,16 @@ def test_long_texts_are_cut_between_words_and_others_are_left_out() -> None:
     assert cut_text("a" * 20, 10) == "a" * 10
     assert cut_text("ab cd", 2) == "ab"
     assert cut_text("👩‍👩‍👧 family", 2) == ""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ValueKind if kind not in (ValueKind.TEXT, ValueKind.URL)])
+def test_long_texts_are_no_values(kind: ValueKind) -> None:
+    """Splitting or normalizing them would take minutes."""
+    field = ChannelField("x", kind, choices={"in_stock": (), "out_of_stock": ()})
+    for text in ("1" + " " * 90_000 + "2", "a" + "\u0315\u0300" * 50_000):
+        assert isinstance(convert(field, text), Unclear)
+
+
+def test_moments_before_the_web_are_no_dates() -> None:
+    assert isinstance(of_kind(ValueKind.DATE_RANGE, "0001-01-01/0001-01-02"), Unclear)
+    assert isinstance(of_kind(ValueKind.DATE_TIME, "0001-01-01"), Unclear)
