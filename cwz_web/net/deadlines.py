@@ -16,8 +16,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
-class _DeadlineReader(io.RawIOBase):
-    """The bytes of a socket until a deadline."""
+class DeadlineReader(io.RawIOBase):
+    """The bytes of a socket until a deadline.
+
+    Args:
+        raw: The unbuffered file of the socket.
+        sock: The socket, whose timeout applies to each read until then.
+        seconds: From now to the deadline.
+    """
 
     def __init__(self, raw: Any, sock: socket.socket, seconds: float) -> None:
         self._raw, self._sock = raw, sock
@@ -50,7 +56,7 @@ def deadline_response(seconds: Callable[[], float]) -> type[HTTPResponse]:
     class DeadlineResponse(HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
             super().__init__(sock, *args, **options)
-            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, seconds()))
+            self.fp = io.BufferedReader(DeadlineReader(self.fp.detach(), sock, seconds()))
 
     return DeadlineResponse
 

@@ -4,6 +4,7 @@ The control connection goes to the address that the guard has checked, and so do
 PASV answer is ignored. TLS is required before the password is sent, and for the file.
 """
 
+import io
 import re
 import socket
 import ssl
@@ -31,10 +32,14 @@ from cwz_web.feeds.providers.hookspecs import hookimpl
 from cwz_web.feeds.providers.rows import RowWriter
 from cwz_web.i18n import gettext, gettext_noop, number
 from cwz_web.net.client import BlockedRequestError
+from cwz_web.net.deadlines import DeadlineReader
 from cwz_web.plugin_fields import Fields
 
 TIMEOUT = 15.0
 CHUNK_BYTES = 256 * 1024
+# ftplib reads a reply of many lines until its end, which a hostile server never sends.
+MAX_REPLY_LINES = 100
+MAX_REPLY_LENGTH = 64 * 1024
 # Replies of the server (RFC 959, section 4.2; RFC 4217).
 LOGIN_REFUSED = "530"
 FILE_UNAVAILABLE = "550"
@@ -142,47 +147,97 @@ class FtpsProvider(FeedSourceProvider[FtpsSettings, FtpsCredentials]):
 
 
 class _Client(FTP_TLS):
-    """A connection to a checked address."""
+    """A connection to a checked address. Each read, write and handshake ends at the deadline of the fetch."""
 
     def __init__(self, context: SourceContext[FtpsSettings, FtpsCredentials], server_name: str) -> None:
         tls = ssl.create_default_context(cafile=context.operator.get("ca_file") or certifi.where())
         super().__init__(context=tls, timeout=TIMEOUT)
         self._context, self._server_name = context, server_name
+        self._reply_lines = self._reply_length = 0
 
     def open(self, host: str, port: int) -> None:
         """Connect to the server."""
-        if self._context.deadline <= time.monotonic():
-            raise TimeoutError
+        self._seconds()
         address = self._context.outbound.resolve_address(host, port, secure=True)
         self.host, self.port = self._server_name, port  # the name that the certificate is for
-        self.sock = socket.create_connection((address, port), TIMEOUT)
+        self.sock = socket.create_connection((address, port), self._seconds())
         self.af = self.sock.family
-        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self._open_replies()
         self.welcome = self.getresp()
+
+    def auth(self) -> str:
+        """Begin TLS; `getmultiline` has set the time that the handshake may take."""
+        reply = super().auth()
+        self._open_replies()
+        return reply
+
+    def getmultiline(self) -> str:
+        """Return a reply, and set how long what follows it may take. Raises ValueError for one that is too long."""
+        self._reply_lines = self._reply_length = 0
+        reply = super().getmultiline()
+        self._set_timeout(self.sock)
+        return reply
+
+    def getline(self) -> str:
+        """Return a line of a reply."""
+        self._set_timeout(self.sock)
+        line = super().getline()
+        self._reply_lines += 1
+        self._reply_length += len(line)
+        if self._reply_lines > MAX_REPLY_LINES or self._reply_length > MAX_REPLY_LENGTH:
+            raise ValueError("the reply is too long")
+        return line
 
     def ntransfercmd(self, cmd: str, rest: Any = None) -> tuple[socket.socket, int | None]:
         """Open a data connection, with the TLS session of the control connection, as many servers require."""
+        self.timeout = self._seconds()
         connection, size = FTP.ntransfercmd(self, cmd, rest)  # noqa: S321 - TLS begins below
-        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
-        return self.context.wrap_socket(connection, server_hostname=self._server_name, session=session), size
+        try:
+            self._set_timeout(connection)
+            session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+            return self.context.wrap_socket(connection, server_hostname=self._server_name, session=session), size
+        except BaseException:
+            connection.close()
+            raise
 
     def copy(self, path: str, rows: RowWriter) -> None:
         """Copy a file, or its start for a preview."""
         self.voidcmd("TYPE I")
         size = 0
         with self.transfercmd(f"RETR {path}") as connection:
-            while data := connection.recv(CHUNK_BYTES):
+            while data := self._receive(connection):
                 size += len(data)
                 if size > MAX_BYTES:
                     text = gettext("The response is larger than %(number)s MB", number=number(MAX_BYTES // 1024**2))
                     raise InvalidResponseError(text)
-                if time.monotonic() > self._context.deadline:
-                    raise TimeoutError
                 rows.write_part(data)
                 if self._context.is_preview and size >= PREVIEW_BYTES and not rows.needs_end:
                     rows.is_cut = True
                     return
         self.voidresp()
+
+    def _receive(self, connection: socket.socket) -> bytes:
+        self._set_timeout(connection)
+        return connection.recv(CHUNK_BYTES)
+
+    def _open_replies(self) -> None:
+        """Read replies until the deadline: ftplib's own file has a timeout for each read, so for each byte."""
+        assert self.sock is not None
+        raw = self.sock.makefile("rb", buffering=0)
+        remaining = self._context.deadline - time.monotonic()
+        reader = io.BufferedReader(DeadlineReader(raw, self.sock, remaining))
+        self.file = io.TextIOWrapper(reader, encoding=self.encoding)
+
+    def _set_timeout(self, connection: socket.socket | None) -> None:
+        assert connection is not None
+        connection.settimeout(self._seconds())
+
+    def _seconds(self) -> float:
+        """Return the time that the next step may take. Raises TimeoutError at the deadline."""
+        remaining = self._context.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        return min(TIMEOUT, remaining)
 
 
 def _log_in(client: _Client, username: str, password: str) -> None:

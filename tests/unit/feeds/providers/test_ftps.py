@@ -1,7 +1,12 @@
 """FTPS against a server on loopback."""
 
 import gzip
-from collections.abc import Callable, Iterator
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +39,35 @@ def setup_of(server: FakeFtps, **operator: str) -> SourceSetup:
     settings = {"host": HOST, "username": server.username, "path": "/export.csv"}
     operator = {"endpoint": server.host, "ca_file": str(server.certificate), **operator}
     return SourceSetup(FtpsProvider(), settings, {"password": server.password}, operator, [server.host])
+
+
+@contextmanager
+def sending(parts: Iterable[bytes], *answers: bytes) -> Iterator[SourceSetup]:
+    """A server that sends answers to the first client, each before a message of that, and then these parts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for answer in answers:
+                    connection.sendall(answer)
+                    connection.recv(4096)
+                for part in parts:
+                    connection.sendall(part)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        settings = {"host": HOST, "username": "feeds", "path": "/export.csv"}
+        yield SourceSetup(FtpsProvider(), settings, {"password": "planted-canary"}, {"endpoint": host}, [host])
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def dripping(text: bytes) -> Iterator[bytes]:
+    for byte in text:
+        time.sleep(0.05)
+        yield bytes([byte])
 
 
 class TestFtps(SourceConformance):
@@ -105,6 +139,23 @@ def test_too_large_file(server: FakeFtps, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("cwz_web.feeds.providers.ftps.MAX_BYTES", 10)
     with pytest.raises(InvalidResponseError, match="larger"):
         setup_of(server).rows()
+
+
+@pytest.mark.parametrize("line", [b"220-more\r\n", b"220-" + b"x" * 8000 + b"\r\n", b"220-" + b"x" * 9000])
+def test_endless_reply_is_refused(line: bytes) -> None:
+    with sending(itertools.repeat(line)) as setup, pytest.raises(InvalidResponseError):
+        setup.rows()
+
+
+@pytest.mark.parametrize(
+    ("answers", "rest"), [([], b"220-"), ([b"220 ready\r\n", b"234 go\r\n"], b"\x16\x03\x03\x40\x00")]
+)
+def test_reply_or_handshake_that_drips_ends_by_the_deadline(answers: list[bytes], rest: bytes) -> None:
+    with sending(dripping(rest + b"x" * 80), *answers) as setup:
+        started_at = time.monotonic()
+        with pytest.raises(SourceUnreachableError, match="does not respond"):
+            setup.rows(deadline=started_at + 0.5)
+        assert time.monotonic() - started_at < 2
 
 
 def test_refused_login_names_the_password(server: FakeFtps) -> None:
