@@ -124,12 +124,16 @@ def fetch_feed(
 
 
 def enqueue_provider_fetch(db: Session, source: FeedSource, import_id: UUID | None) -> None:
-    """Enqueue the job that fetches from a provider, which may take long; one on the schedule only once."""
+    """Enqueue the job that fetches from a provider, which may take long; one on the schedule only once.
+
+    The fetches of a workspace run one after the other, so that slow ones do not delay those of other workspaces.
+    """
     defer_once(
         db,
         "feeds.fetch_provider",
         queue=SOURCES_QUEUE,
         queueing_lock=f"feed source {source.feed_id} {import_id or ''}",
+        lock=f"feed sources {source.workspace_id}",
         workspace_id=str(source.workspace_id),
         feed_id=str(source.feed_id),
         import_id=str(import_id or ""),

@@ -32,7 +32,7 @@ from cwz_web.i18n import gettext
 # A user waits for a preview; its first request may have to get a token.
 PREVIEW_SECONDS = 20.0
 PREVIEW_ROWS = 50
-FETCH_SECONDS = 3600.0
+FETCH_SECONDS = 1800.0
 COMPLETE_INTERVAL = timedelta(hours=24)
 # Changes of this time before the last fetch are fetched again: clocks differ, and services answer with old data.
 OVERLAP = timedelta(minutes=10)
@@ -82,7 +82,7 @@ def change_provider_source(registry: SourceRegistry, ring: KeyRing, source: Feed
     """Change the settings of a source, and its credentials if new ones are entered.
 
     Raises:
-        SecretRequiredError: The saved credentials must not be sent to the new hosts.
+        SecretRequiredError: The saved credentials must not be sent to the new hosts, or another site there.
     """
     if entered.credentials is None:
         check_saved_credentials(registry, source, entered)
@@ -94,13 +94,15 @@ def change_provider_source(registry: SourceRegistry, ring: KeyRing, source: Feed
 
 
 def check_saved_credentials(registry: SourceRegistry, source: FeedSource, entered: SourceInput) -> None:
-    """Raise SecretRequiredError if the saved credentials would be sent to other hosts than they were entered for."""
+    """Raise SecretRequiredError if the saved credentials would be sent elsewhere than they were entered for."""
+    provider = entered.provider
     try:
-        saved = entered.provider.settings_model.model_validate(source.settings)
-        is_same = registry.hosts(entered.provider, saved) == registry.hosts(entered.provider, entered.settings)
+        saved = provider.settings_model.model_validate(source.settings)
+        is_same = registry.hosts(provider, saved) == registry.hosts(provider, entered.settings)
+        is_same = is_same and provider.recipient(saved) == provider.recipient(entered.settings)
     except ValidationError:  # of an earlier version of the plugin
         is_same = False
-    if source.provider != entered.provider.name or not is_same:
+    if source.provider != provider.name or not is_same:
         raise SecretRequiredError(gettext("The host has changed: enter this again"))
 
 

@@ -115,8 +115,13 @@ class FeedSourceProvider(ABC, Generic[SettingsT, CredentialsT]):
     def hosts(self, settings: SettingsT, operator: Mapping[str, str]) -> Iterable[str]:
         """Return every host that a fetch connects to, as `host` (port 443) or `host:port`.
 
-        Saved credentials are kept when the settings change, unless this changes: then they have to be entered again.
+        Saved credentials are kept when the settings change, unless this or `recipient` changes: then they have to be
+        entered again.
         """
+
+    def recipient(self, settings: SettingsT) -> str:
+        """Return who gets the credentials, if the hosts do not tell: the URL of one of several sites on a host."""
+        return ""
 
     @abstractmethod
     def url(self, settings: SettingsT) -> str:

@@ -100,6 +100,10 @@ class WooCommerceProvider(FeedSourceProvider[WooCommerceSettings, WooCommerceCre
         """Return the host of the site."""
         return [urlsplit(_endpoint(settings, operator)).netloc]
 
+    def recipient(self, settings: WooCommerceSettings) -> str:
+        """Return the URL of the site: other folders of a shared host may belong to others."""
+        return settings.site
+
     def url(self, settings: WooCommerceSettings) -> str:
         """Return the URL of the site."""
         return settings.site
