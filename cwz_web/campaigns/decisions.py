@@ -55,7 +55,7 @@ VERDICT_LABELS = {
     Verdict.ACCEPT: gettext_noop("Accept"),
     Verdict.FORMER: gettext_noop("Keep the public image"),
     Verdict.ORIGINAL: gettext_noop("Show the original photo"),
-    Verdict.RESET: gettext_noop("Take the decision back"),
+    Verdict.RESET: gettext_noop("Undo decision"),
 }
 
 _STAGE = text("""

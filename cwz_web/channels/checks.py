@@ -59,12 +59,12 @@ class PolicyCode(StrEnum):
 
 POLICY_LABELS = {
     PolicyCode.TOO_SMALL: gettext_noop("Too few pixels"),
-    PolicyCode.SMALL: gettext_noop("Fewer pixels than is best"),
+    PolicyCode.SMALL: gettext_noop("Below recommended size"),
     PolicyCode.TOO_LARGE: gettext_noop("Too many pixels"),
-    PolicyCode.RATIO: gettext_noop("Other ratio"),
+    PolicyCode.RATIO: gettext_noop("Wrong aspect ratio"),
     PolicyCode.FORMAT: gettext_noop("File format not supported"),
     PolicyCode.OVERLAY: gettext_noop("Overlay not allowed"),
-    PolicyCode.SAFE_AREA: gettext_noop("Text in an area that is covered"),
+    PolicyCode.SAFE_AREA: gettext_noop("Text outside the safe area"),
 }
 
 

@@ -68,7 +68,7 @@ MAX_ERROR = 500
 PART = 1024 * 1024
 # Seconds between attempts at most, while the storage fails.
 MAX_WAIT = 300
-EMPTY = gettext_noop("All rows are left out. Correct the fields; until then, the last feed stays")
+EMPTY = gettext_noop("All rows are left out. Correct the fields")
 UNEXPECTED = gettext_noop("Writing the feed failed. It is tried again")
 
 

@@ -33,6 +33,8 @@ from cwz_web.storage.included import INCLUDED, IncludedProvider, WorkspaceBucket
 
 log = structlog.get_logger()
 
+# The provider that stores in a folder of this server.
+LOCAL = "local"
 # Opening a bucket builds an SDK client, which takes tens of milliseconds.
 CACHED_BUCKETS = 256
 PRESIGNED_CAPABILITIES = {Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}

@@ -36,7 +36,9 @@ from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.i18n import gettext
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import ChannelResource
+from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
+from cwz_web.storage.plugins import LOCAL
 from cwz_web.storage.public_urls import public_url
 from cwz_web.stored_messages import translate_stored
 from cwz_web.views.campaign_channels import delivery_choices
@@ -148,6 +150,7 @@ class ChannelPage(ChannelHead):
         designs: What the designs show beside the photo; none if the platform does not care.
         url: The URL at which ConnectWyze serves the feed; "" for members who cannot edit campaigns.
         connection: The name of the connection that it is delivered to; "" without one.
+        is_local: Whether it is a folder of this server, which is offline when ConnectWyze is.
         stable_key: The key of the object there.
         public_url: Its URL below the public base URL of the connection; "" without one.
         last_fetch: The program that has fetched it last, and when.
@@ -164,6 +167,7 @@ class ChannelPage(ChannelHead):
     designs: list[ShownDesign]
     url: str
     connection: str
+    is_local: bool
     stable_key: str
     public_url: str
     last_fetch: tuple[str, datetime] | None
@@ -244,6 +248,7 @@ def show_channel(context: ChannelResource, request: Request) -> ChannelPage:
         designs=_designs(context, request),
         url=signed if head["can_edit"] else "",
         connection=connection.name if connection else "",
+        is_local=connection is not None and _is_local(request, connection),
         stable_key=stable_key(channel) if head["can_edit"] else "",
         public_url=_public_url(connection, channel) if head["can_edit"] else "",
         last_fetch=(family_label(last.family), last.at) if last else None,
@@ -278,6 +283,12 @@ def _designs(context: ChannelResource, request: Request) -> list[ShownDesign]:
         )
         for number, image in by_design.items()
     ]
+
+
+def _is_local(request: Request, connection: Connection) -> bool:
+    """Return whether a connection stores in a folder of this server."""
+    provider = connection.provider
+    return (request.services.settings.included_storage.provider if provider == INCLUDED else provider) == LOCAL
 
 
 def _public_url(connection: Connection | None, channel: Channel) -> str:
@@ -443,7 +454,7 @@ def write(context: ChannelResource, request: Request) -> Response:
     channel = context.row
     rewrite_channel(request.db, channel.workspace_id, channel.id)
     request.audit("channel.write", channel.name, campaign=str(channel.campaign_id), channel=str(channel.id))
-    add_notice(request, gettext("The feed is written again."))
+    add_notice(request, gettext("The feed will be written again in a moment."))
     return HTTPSeeOther(channel_path(request, channel))
 
 

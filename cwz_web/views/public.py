@@ -18,6 +18,7 @@ from cwz_web.i18n import gettext, long_date
 from cwz_web.resources.application import Root, WellKnown
 from cwz_web.security_claims import SecurityClaims, load_claims
 from cwz_web.settings import PRICING, Operator, Settings
+from cwz_web.storage.plugins import LOCAL
 from cwz_web.views.plan_features import list_plan_features
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
@@ -25,8 +26,6 @@ from cwz_web.web.transactions import release_connection
 log = structlog.get_logger()
 
 SECURITY_TXT_LIFETIME = timedelta(days=180)
-# The provider that stores in a folder of the server: no other company receives the images.
-LOCAL = "local"
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ def _subprocessors(request: Request) -> list[Subprocessor]:
     configured = (
         (operator.hosting, Subprocessor(operator.hosting, "Hosts the servers and the database")),
         (
-            storage and storage.name != LOCAL,
+            storage and storage.name != LOCAL,  # no other company receives the images
             Subprocessor(storage.label if storage else "", "Stores images of workspaces that use the included storage"),
         ),
         (

@@ -219,9 +219,24 @@ def test_page_shows_what_was_written_found_and_fetched(
     [line] = texts(app.get(path(space, campaign)), "tbody tr")
     assert "Meta, " in line
     assert "/i/channels/" in page.text
-    form_of(page, "/write").submit(status=303)
+    assert "Example: x" in page.text
+    notice = form_of(page, "/write").submit(status=303).follow()
+    assert "The feed will be written again in a moment." in notice.text
     with make.database.transaction() as db:
         assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'")) == 1
+
+
+@pytest.mark.parametrize(("provider", "stays"), [("local", False), ("s3", True)])
+def test_page_says_where_the_feed_stays_available(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign, provider: str, stays: bool
+) -> None:
+    with make.database.transaction(space.id) as db:
+        connection = get_default_connection(db, space.id)
+        connection.provider = provider
+    channel = make.channel(campaign, connection_id=connection.id)
+    page = app.get(path(space, campaign, channel.id))
+    assert "the feed is replaced as a whole" in page.text
+    assert ("stays available when ConnectWyze is offline" in page.text) is stays
 
 
 def test_page_says_what_the_platform_wants_otherwise_of_images(

@@ -181,7 +181,7 @@ def test_decision_about_many_rows_is_left_to_a_job(
     app.post(undo["action"], {field["name"]: field["value"] for field in undo.select("input")})
     pages.settle()
     page = pages.get()
-    assert "Take the decision back: decided for 2 rows" in " ".join(page.html.select_one("#decision").text.split())
+    assert "Undo decision: decided for 2 rows" in " ".join(page.html.select_one("#decision").text.split())
     assert not page.html.select("#decision form")
     pages.approve()
     assert not pages.get().html.select("#decision")
