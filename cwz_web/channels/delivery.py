@@ -10,6 +10,7 @@ each begins a new attempt, and one that finds a later attempt at its end has the
 
 import gzip
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,7 +27,7 @@ from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.publications import get_public
 from cwz_web.campaigns.row_fields import today_in
 from cwz_web.channels.editing import extension_of, list_channels
-from cwz_web.channels.feed import FeedSettings, write_feed
+from cwz_web.channels.feed import FeedSettings, FeedTooLargeError, write_feed
 from cwz_web.channels.field_columns import InvalidMappingError, RowContext
 from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.mapping import MissingImage
@@ -288,7 +289,11 @@ def _write_file(
     image_urls = ImageUrls.load(db, workspace_id, signed_urls)
     version, settings = version_of_feed(db, channel, publication, image_urls), feed_settings(db, campaign, channel)
     try:
-        report = write_feed(read_rows(db, campaign, publication, image_urls), settings, file, is_gzipped=True)
+        # Closed before the transaction ends, which an error would otherwise do while rows are read.
+        with closing(read_rows(db, campaign, publication, image_urls)) as rows:
+            report = write_feed(rows, settings, file, is_gzipped=True)
+    except FeedTooLargeError as error:
+        raise ChannelFailedError(str(error)) from error
     except InvalidMappingError as error:
         raise ChannelFailedError(error.sentence) from error
     if publication.rows and not report.rows:  # platforms would remove all products

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
 from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
@@ -21,11 +20,23 @@ from cwz_web.channels.preset import FileFormat, ImageField, Preset
 from cwz_web.channels.rows import ChannelRow
 from cwz_web.channels.unique_values import UniqueValues
 from cwz_web.channels.values import convert_url
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, gettext_noop
 
+# How many rows are converted at once; of long ones so many that they have this number of characters.
 ROWS = 1000
+MAX_TEXT = 8 * 1024 * 1024
+# Of a feed before compression: no platform reads more, and disks have to hold it.
+MAX_BYTES = 4 * 1024**3
 LINK = "link"
 GZIP_LEVEL = 2
+TOO_LARGE = gettext_noop("The feed is larger than 4 GB. Leave fields out, or choose fewer rows")
+
+
+class FeedTooLargeError(ValueError):
+    """A feed has more than `MAX_BYTES` before compression."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_LARGE)
 
 
 @dataclass(frozen=True)
@@ -62,17 +73,18 @@ def write_feed(
 
     Raises:
         InvalidMappingError: a mapping cannot be used with the columns of the feed.
+        FeedTooLargeError: the rows make a file that is too large.
     """
     table = _Table(settings)
-    iterator = iter(rows)
-    batch = list(islice(iterator, ROWS))
+    batches = _batches(rows)
+    batch = next(batches, [])
     site = _site_of(batch, settings.mappings)
     writer = file_writer(settings.format, settings.preset, table.fields, settings.title, site)
     with _Output(file, is_gzipped=is_gzipped) as output:
         output.write(writer.begin())
         while batch:
             _write_batch(table, writer, batch, output)
-            batch = list(islice(iterator, ROWS))
+            batch = next(batches, [])
         output.write(writer.end())
     return FeedReport(
         rows=table.written,
@@ -81,6 +93,20 @@ def write_feed(
         digest=output.digest.hexdigest(),
         size=output.size,
     )
+
+
+def _batches(rows: Iterable[ChannelRow]) -> Iterator[list[ChannelRow]]:
+    """Yield rows that are converted at once."""
+    batch: list[ChannelRow] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += sum(map(len, row.data.values()))
+        if len(batch) >= ROWS or size >= MAX_TEXT:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _site_of(rows: Sequence[ChannelRow], mappings: Sequence[FieldMapping]) -> str:
@@ -104,7 +130,17 @@ def _check_file(preset: Preset, rows: int, size: int) -> Iterator[FieldFinding]:
 def _write_batch(table: "_Table", writer: FileWriter, rows: Sequence[ChannelRow], output: "_Output") -> None:
     columns = table.values(rows)
     if columns and columns[0]:
-        output.write(writer.rows(columns))
+        _write_columns(writer, columns, output)
+
+
+def _write_columns(writer: FileWriter, columns: Sequence[Sequence[str]], output: "_Output") -> None:
+    """Write rows; half of them at once if they are long, since a writer has all of them as one text."""
+    half = len(columns[0]) // 2
+    if half and sum(sum(map(len, column)) for column in columns) > MAX_TEXT:
+        _write_columns(writer, [column[:half] for column in columns], output)
+        _write_columns(writer, [column[half:] for column in columns], output)
+        return
+    output.write(writer.rows(columns))
 
 
 class _Output:
@@ -124,8 +160,11 @@ class _Output:
             self._zip.close()
 
     def write(self, data: bytes) -> None:
-        self.digest.update(data)
+        """Write what comes next. Raises FeedTooLargeError."""
         self.size += len(data)
+        if self.size > MAX_BYTES:
+            raise FeedTooLargeError
+        self.digest.update(data)
         self._file.write(data)
 
 

@@ -14,16 +14,19 @@ import orjson
 
 from cwz_web.channels.field_columns import URL_SEPARATOR
 from cwz_web.channels.preset import ChannelField, FileFormat, ImageField, Preset, XmlShape
+from cwz_web.channels.values import clean_text
 
 Values = Sequence[str]
 
 _blanks = re.compile(r"[\t\r\n]+")
 # A name in the form of a path: image[0].url, or video[1].tag[0].
-_path = re.compile(r"(?P<base>\w+)\[(?P<number>\d+)\]\.(?P<part>\w+?)(?:\[\d+\])?")
+_path = re.compile(
+    r"(?P<base>[a-z_]\w*)\[(?P<number>\d+)\]\.(?P<part>[a-z_]\w*?)(?:\[\d+\])?", re.ASCII | re.IGNORECASE
+)
 # A name of a field with parts: shipping(country:price).
-_group = re.compile(r"(?P<base>\w+)\((?P<parts>\w+(?::\w+)*)\)")
+_group = re.compile(r"(?P<base>[a-z_]\w*)\((?P<parts>[a-z_]\w*(?::[a-z_]\w*)*)\)", re.ASCII | re.IGNORECASE)
 _quoted_or_separator = re.compile(r'"((?:[^"]|"")*)"|([,:])|([^",:]+|")')
-_no_name_character = re.compile(r"[^\w.-]")
+_no_name_character = re.compile(r"[^\w.-]", re.ASCII)
 
 
 class FileWriter(ABC):
@@ -167,7 +170,8 @@ class _XmlWriter(FileWriter):
     def __init__(self, fields: Sequence[ChannelField], shape: XmlShape, title: str, url: str) -> None:
         super().__init__(fields)
         self._shape = shape
-        self._texts = {"{title}": escape(title, quote=False), "{url}": escape(url, quote=False)}
+        texts = {"{title}": clean_text(title), "{url}": clean_text(url)}
+        self._texts = {name: escape(text, quote=False) for name, text in texts.items()}
         names = _element_names(fields, shape)
         self._elements = [_Element(field, name, shape.prefix) for field, name in zip(fields, names, strict=True)]
         self._item, self._between = f"<{shape.item}>", f"</{shape.item}>\n<{shape.item}>"
@@ -237,7 +241,7 @@ def _wrap(base: tuple[str, str], parts: Sequence[Values]) -> Values:
 
 
 def _element_names(fields: Sequence[ChannelField], shape: XmlShape) -> list[str]:
-    """Return the names of the fields' elements: letters, digits and underscores, each once."""
+    """Return the names of the fields' elements, each once: letters and digits of ASCII, underscores, dots, hyphens."""
     names: list[str] = []
     for field in fields:
         plain = _no_name_character.sub("_", field.name)

@@ -26,8 +26,9 @@ from cwz_web.imaging.field_values import computed_text
 from cwz_web.imaging.photo_urls import split_urls
 from cwz_web.values.formats import UNKNOWN, FormattedText, Unclear, ValueFormat
 
-# How many converted values of a field are kept.
+# How many converted values of a field are kept, and the characters of one at most: longer ones seldom repeat.
 MAX_KNOWN = 50_000
+MAX_KNOWN_LENGTH = 200
 # Between the URLs of a field that takes several; no URL contains it.
 URL_SEPARATOR = "\n"
 UTC_ZONE = ZoneInfo("UTC")
@@ -183,7 +184,8 @@ class FieldColumn:
         if None in values or has_numbers:
             for place, value in enumerate(values):
                 text = texts[place]
-                if has_numbers and type(text) is FormattedText:
+                is_number = has_numbers and type(text) is FormattedText
+                if is_number or (value is None and len(text) > MAX_KNOWN_LENGTH):
                     values[place] = self._convert_one(text, place, batch)
                 elif value is None:
                     values[place] = self._learn(text)
@@ -204,7 +206,8 @@ class FieldColumn:
         if isinstance(value, Unclear):
             self._unclear[text] = value
             value = ""
-        self._known[text] = value
+        if len(value) <= MAX_KNOWN_LENGTH:
+            self._known[text] = value
         return value
 
     def _convert_text(self, text: str) -> str | Unclear:
@@ -327,13 +330,16 @@ class _ExpressionReader:
         return [self._result(each) for each in cells]
 
     def _result(self, cells: tuple[str, ...]) -> str:
-        if FormattedText in map(type, cells):  # a number of a JSON document
+        is_long = sum(map(len, cells)) > MAX_KNOWN_LENGTH
+        if is_long or FormattedText in map(type, cells):  # a number of a JSON document
             return self._evaluate(cells)
         result = self._known.get(cells)
         if result is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            result = self._known[cells] = self._evaluate(cells)
+            result = self._evaluate(cells)
+            if len(result) <= MAX_KNOWN_LENGTH:
+                self._known[cells] = result
         return result
 
     def _evaluate(self, cells: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ would leave out more rows than it does now keeps the publication waiting for a d
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,7 @@ from cwz_web.campaigns.progress import enqueue_advance
 from cwz_web.campaigns.publications import evaluate_policy, is_being_checked
 from cwz_web.channels.delivery import feed_settings
 from cwz_web.channels.editing import list_channels
-from cwz_web.channels.feed import write_feed
+from cwz_web.channels.feed import FeedTooLargeError, write_feed
 from cwz_web.channels.field_columns import InvalidMappingError
 from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.models import Channel
@@ -120,10 +120,12 @@ def _check(
     rows = read_rows(db, campaign, publication, ImageUrls.load(db, campaign.workspace_id, signed_urls))
     settings = feed_settings(db, campaign, channel)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with closing(rows), open(os.devnull, "wb") as nowhere:
             report = write_feed(rows, settings, nowhere)
     except InvalidMappingError as error:
         return _failed(publication, channel, error.sentence)
+    except FeedTooLargeError as error:
+        return _failed(publication, channel, str(error))
     now = FeedReport.model_validate(channel.report).held_rows if channel.report else 0
     return ChannelCheck(
         channel=channel.id,

@@ -1,6 +1,6 @@
 """The rows of a publication with the URLs of their images, read in a stream."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,10 @@ from cwz_web.generation.image_urls import ImageUrls
 
 # How many rows are read at once: more do not fit into the buffer of a connection while others are written.
 PAGE = 500
+# Of long rows so many are read at once that their cells have about this number of characters.
+MAX_TEXT = 8 * 1024 * 1024
+# What the first rows are like is not known.
+FIRST_PAGE = 50
 # The verdict about a row that keeps what was public, since its own image is incomplete.
 _KEPT = "kept"
 
@@ -67,7 +71,9 @@ class ChannelRow:
         return not self.images
 
 
-def read_rows(db: Session, campaign: Campaign, publication: Publication, image_urls: ImageUrls) -> Iterator[ChannelRow]:
+def read_rows(
+    db: Session, campaign: Campaign, publication: Publication, image_urls: ImageUrls
+) -> Generator[ChannelRow, None, None]:
     """Yield the rows of a publication in the order of their keys.
 
     Args:
@@ -106,16 +112,22 @@ def _read_pages(db: Session, campaign: Campaign, publication: Publication) -> It
     connection = raw_connection(db)
     with connection.cursor() as cursor:
         cursor.execute(query, values)
-    fetch = f"FETCH {PAGE} FROM channel_rows"
+    count = FIRST_PAGE
     try:
         with connection.pipeline():
-            pending = connection.execute(fetch)
+            pending = connection.execute(_fetch(count))
             while page := pending.fetchall():
-                pending = connection.execute(fetch)
+                longest = max(len(str(row[1])) for row in page)
+                count = max(1, min(PAGE, count * 4, MAX_TEXT // max(longest, 1)))
+                pending = connection.execute(_fetch(count))
                 yield from page
     finally:
         if connection.info.transaction_status == TransactionStatus.INTRANS:  # and no error has ended it
             connection.execute("CLOSE channel_rows")
+
+
+def _fetch(count: int) -> str:
+    return f"FETCH {count} FROM channel_rows"
 
 
 def _for_driver(query: str) -> str:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -11,17 +12,21 @@ from defusedxml import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cwz_web.channels.feed import FeedSettings, write_feed
+from cwz_web.channels import feed
+from cwz_web.channels.feed import FeedSettings, FeedTooLargeError, write_feed
 from cwz_web.channels.feed_files import split_groups
-from cwz_web.channels.field_columns import InvalidMappingError
-from cwz_web.channels.findings import FindingKind, HoldReason
+from cwz_web.channels.field_columns import Batch, FieldColumn, InvalidMappingError, RowContext
+from cwz_web.channels.findings import FindingKind, Findings, HoldReason
 from cwz_web.channels.mapping import FieldMapping, FieldSource, MissingImage
-from cwz_web.channels.preset import FileFormat
+from cwz_web.channels.preset import FileFormat, ValueKind
+from cwz_web.channels.presets import PRESETS
 from cwz_web.channels.presets.generic import GENERIC
 from cwz_web.channels.presets.google import GOOGLE, GOOGLE_SUPPLEMENTAL
+from cwz_web.channels.rows import ChannelRow
 from cwz_web.channels.values import clean_text
+from cwz_web.feeds.columns import ColumnType
 from cwz_web.values.formats import json_number
-from tests.unit.channels.feeds import IMAGES, columns, constant, image, read, row, write
+from tests.unit.channels.feeds import EUROS, IMAGES, columns, constant, image, read, row, write
 
 HOSTILE = st.text(
     st.sampled_from("ab \t\r\n\"'`,;|<>&]=+-@\\\0\x1b\x7f\x85\u2028\ufeff\ufffe\ud800é😀א‏٣")
@@ -308,3 +313,62 @@ def test_repeated_values_are_converted_once_and_reported_for_each_row() -> None:
     assert report.rows == 2500
     (finding,) = report.findings
     assert (finding.field, finding.rows, len(finding.keys)) == ("adult", 2500, 20)
+
+
+@pytest.mark.parametrize("format", FileFormat)
+def test_long_rows_are_converted_and_written_in_parts(format: FileFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(str(number), id=str(number), text="x" * 100) for number in range(20)]
+    whole, report = write(rows, columns("id", "text"), format)
+    sizes: list[int] = []
+    values = feed._Table.values
+
+    def counted(table: feed._Table, rows: Sequence[ChannelRow]) -> list[list[str]]:
+        sizes.append(len(rows))
+        return values(table, rows)
+
+    monkeypatch.setattr(feed._Table, "values", counted)
+    monkeypatch.setattr(feed, "MAX_TEXT", 400)
+    assert write(rows, [*columns("id", "text"), constant("more", "y" * 500)], format)[1].rows == 20
+    assert write(rows, columns("id", "text"), format) == (whole, report)
+    assert max(sizes) == 4
+
+
+def test_too_large_feed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_BYTES", 200)
+    assert write([row(id="x" * 150)], columns("id"))[1].rows == 1
+    with pytest.raises(FeedTooLargeError, match="larger than 4 GB"):
+        write([row(id="x" * 250)], columns("id"))
+
+
+def test_long_values_are_converted_and_not_kept() -> None:
+    price, unclear = "19,90", "?" * 201
+    field = GENERIC.field("price")
+    mapping = columns("price")[0]
+    context = RowContext({"price": ColumnType.PRICE}, {"price": EUROS})
+    column = FieldColumn(replace(field, kind=ValueKind.PRICE), mapping, GENERIC, context)
+    batch = Batch([row(price=price), row(price=unclear), row(price=unclear)], Findings())
+    assert column.values(batch) == ["19.90 EUR", "", ""]
+    assert list(column._known) == [price]
+    assert [(each.kind, each.rows) for each in batch.findings.list()] == [(FindingKind.UNCLEAR, 2)]
+
+
+def test_long_results_of_expressions_are_not_kept() -> None:
+    mapping = FieldMapping(name="x", source=FieldSource.EXPRESSION, value="upper(a)")
+    column = FieldColumn(GENERIC.field("x"), mapping, GENERIC, RowContext({"a": ColumnType.TEXT}))
+    texts = ["a", "b" * 201]
+    assert column.values(Batch([row(a=text) for text in texts], Findings())) == [text.upper() for text in texts]
+    assert list(column._read.__self__._known) == [("a",)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["²", "1a[0].x", "a[0].1", "a[²].x", "1(a:b)", "a(1:b)", "٣", "é(a)", "-x", "ªb"])
+def test_names_of_elements_are_well_formed(name: str) -> None:
+    data, _ = write([row(a="v:w")], columns(**{name: "a"}), FileFormat.XML)
+    assert len(ElementTree.fromstring(data)) == 1
+
+
+def test_title_without_characters_that_xml_does_not_have() -> None:
+    file = io.BytesIO()
+    shape = next(each for each in PRESETS.values() if each.xml and "{title}" in each.xml.before)
+    write_feed([], FeedSettings(shape, FileFormat.XML, columns("id"), title="Shop\uffff\x01 & co"), file)
+    assert b"Shop &amp; co" in file.getvalue()
+    ElementTree.fromstring(file.getvalue())

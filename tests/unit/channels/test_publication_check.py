@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from cwz_web.campaigns.models import Publication, PublicationState
-from cwz_web.channels import publication_check, tasks
+from cwz_web.channels import feed, publication_check, tasks
 from cwz_web.channels.delivery import WriteServices, write_channel
 from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
@@ -132,3 +133,18 @@ def test_campaign_without_channels_does_not_wait_long(make: Factory) -> None:
     checked.setting.settle()
     assert checked.check() == []
     assert checked.newest().state == PublicationState.SCHEDULED
+
+
+def test_feed_that_is_too_large_is_a_problem_of_the_channel(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Checked(make)
+    checked.setting.settle()
+    monkeypatch.setattr(feed, "MAX_BYTES", 20)
+    [found] = checked.check() or []
+    assert (found.new_errors, found.problem) == (4, feed.TOO_LARGE)
+    services = make.services
+    own = WriteServices(services.database, services.providers, services.signed_urls)
+    assert not write_channel(own, checked.setting.space.id, checked.channel.id)
+    assert make.reload(checked.channel).error_message == feed.TOO_LARGE
+    with make.database.transaction() as db:
+        queued = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'"
+        assert db.scalar(text(queued)) == 0, "only a change helps"
