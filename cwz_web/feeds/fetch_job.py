@@ -46,6 +46,7 @@ PROGRESS_INTERVAL = 1.0
 # A fetch is delayed at random by up to a tenth of the interval, so that feeds are not all fetched on the hour.
 JITTER = 0.1
 MAX_JITTER = timedelta(minutes=10)
+UNEXPECTED = gettext_noop("Fetching the rows failed because of an internal error")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,21 @@ def fetch_feed(
         import_id: The import that requested the fetch; None to create one only if the file has changed.
         may_wait: Whether this job may wait for a provider; otherwise another job is enqueued, which may.
     """
+    try:
+        _fetch_feed(context, workspace_id, feed_id, import_id, may_wait=may_wait)
+    except Exception:
+        if not may_wait:
+            raise
+        # The job of a provider is not retried: an error of a plugin would leave the import queued for good.
+        log.exception("feed source failed", workspace=str(workspace_id), feed=str(feed_id))
+        with context.database.transaction(workspace_id) as db:
+            _fail_import(db, workspace_id, import_id, UNEXPECTED)
+            _record_failure(db, context, workspace_id, feed_id, UNEXPECTED)
+
+
+def _fetch_feed(
+    context: FetchContext, workspace_id: UUID, feed_id: UUID, import_id: UUID | None, *, may_wait: bool
+) -> None:
     provider_fetch = None
     with context.database.transaction(workspace_id) as db:
         source = find_source(db, workspace_id, feed_id)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from cwz_web.cli.keys import rotate_keys
 from cwz_web.feeds.fetch_job import fetch_feed
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, Item
 from cwz_web.feeds.providers.plugins import SourceRegistry
+from cwz_web.feeds.providers.shopify import ShopifyProvider
 from cwz_web.feeds.sources import decrypt_secret
 from cwz_web.generation.api_keys import Scope
 from cwz_web.net.client import FetchError
@@ -174,6 +176,18 @@ def test_failures_are_shown_without_the_secret(user: ShopUser) -> None:
     user.run_jobs(form.submit("do", value="save").follow())
     assert user.one(FeedSource).failures == 0
     assert user.actions[-1] == "feed.source"
+
+
+def test_unexpected_error_is_a_failure_without_its_text(user: ShopUser, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = user.connect()
+    monkeypatch.setattr(ShopifyProvider, "fetch", Mock(side_effect=ValueError(CANARY)))
+    page = user.fetch(page)
+    tab = user.app.get(f"{page.request.path}/source")
+    record, source = user.one(FeedImport), user.one(FeedSource)
+    assert (record.state, source.failures) == ("failed", 1)
+    for shown in (tab.text, record.error_message, source.error_message):
+        assert "because of an internal error" in shown
+        assert CANARY not in shown
 
 
 def test_change_of_settings_keeps_the_secret_for_the_same_host(user: ShopUser, services: Services) -> None:

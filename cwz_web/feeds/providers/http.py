@@ -4,6 +4,7 @@ Redirects are never followed: a request with credentials goes to the host that t
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -221,9 +222,11 @@ def _reject_constant(constant: str) -> None:
 def _retry_after(value: str) -> float | None:
     """Return the seconds of a Retry-After header (RFC 9110, section 10.2.3); Shopify sends decimals."""
     try:
-        return float(value)
+        seconds = float(value)
     except ValueError:
         pass
+    else:
+        return seconds if math.isfinite(seconds) else None
     try:
         return parsedate_to_datetime(value).timestamp() - time.time()
     except (ValueError, OverflowError):

@@ -68,7 +68,7 @@ class RowWriter:
         try:
             line = orjson.dumps(cells)
         except orjson.JSONEncodeError:  # a lone surrogate, or an integer beyond 64 bits
-            line = orjson.dumps({name: _printable(value) for name, value in cells.items()})
+            line = _dump_printable(cells)
         self.write_line(line)
 
     def write_line(self, line: bytes) -> None:
@@ -112,6 +112,14 @@ class RowWriter:
 
 def _cell(value: Any) -> Any:
     return value[:MAX_CELL] if isinstance(value, str) else value
+
+
+def _dump_printable(cells: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps({_printable(name): _printable(value) for name, value in cells.items()})
+    except (TypeError, RecursionError):  # an orjson.JSONEncodeError is a TypeError
+        text = gettext("The JSON is nested too deeply, or contains text that is not valid Unicode")
+        raise InvalidFileError(text) from None
 
 
 def _printable(value: Any) -> Any:

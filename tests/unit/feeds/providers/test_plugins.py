@@ -10,6 +10,7 @@ from cwz_web.feeds.file_types import read_table
 from cwz_web.feeds.limits import MAX_CELL, InvalidFileError
 from cwz_web.feeds.provider_sources import _merge
 from cwz_web.feeds.providers import FeedSourceProvider, Fields, RowWriter, SourceContext, SourceError, hookimpl
+from cwz_web.feeds.providers.http import _retry_after
 from cwz_web.feeds.providers.plugins import INCLUDED, SourceRegistry
 from cwz_web.feeds.temporary_files import temporary_file
 
@@ -131,6 +132,27 @@ def test_limits_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cwz_web.feeds.providers.rows.MAX_BYTES", 20)
     with pytest.raises(InvalidFileError, match="The rows of the source"):
         write({"id": "x" * 30})
+
+
+def nested(levels: int, value: Any = 1) -> Any:
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [nested(300), nested(5000), [{"a": nested(5000)}]])
+def test_deeply_nested_row_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidFileError, match="nested too deeply"):
+        write({"id": "1", "value": value})
+
+
+def test_text_that_is_not_unicode_is_replaced() -> None:
+    assert read_table(write({"a\udcff": "b\udcff"}, {"id": "1"})).rows[0] == {"a?": "b?"}
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("2.5", 2.5), ("nan", None), ("inf", None), ("-Infinity", None)])
+def test_retry_after_is_a_finite_number(header: str, seconds: float | None) -> None:
+    assert _retry_after(header) == seconds
 
 
 @pytest.mark.parametrize("long", ["", "x" * 80_000])
