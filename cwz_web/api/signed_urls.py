@@ -206,8 +206,9 @@ def show_channel_feed(context: SignedChannelFeed, request: Request) -> Response:
             with services.slow_requests.slot(workspace_id, when=channel.size > LARGE_FEED):
                 file = open_feed(services.providers.open(served.spec), channel, is_gzipped=is_gzipped)
         except DamagedFeedError as error:
-            with services.database.transaction(workspace_id) as db:
-                rewrite_channel(db, workspace_id, channel.id)
+            if not channel.error_message:  # otherwise a job is queued already, or nothing but a change helps
+                with services.database.transaction(workspace_id) as db:
+                    rewrite_channel(db, workspace_id, channel.id)
             return _try_later(request, str(error))
         except StorageError as error:
             return _try_later(request, str(error))

@@ -4,8 +4,8 @@ The file of a publication is written once: into an object of its own, compressed
 channel with a connection gets it also at a key that stays, by a single put, which object stores do atomically: a reader
 gets the old file or the new one, and never a part of either. A job that is killed before it leaves the old file whole.
 
-Jobs of a channel run one after the other. One that lost its worker's heartbeat can still run beside its successor; so
-each begins a new attempt, and one that finds a later attempt at its end has the file written again.
+Jobs of a workspace's channels run one after the other. One that lost its worker's heartbeat can still run beside its
+successor; so each begins a new attempt, and one that finds a later attempt at its end has the file written again.
 """
 
 import gzip
@@ -40,7 +40,7 @@ from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.i18n import gettext_noop
 from cwz_web.imaging.expression_functions import EvaluationContext
-from cwz_web.jobs import EXPORT_QUEUE, defer_once
+from cwz_web.jobs import CHANNELS_QUEUE, defer_once
 from cwz_web.notify.webhooks import Event, emit
 from cwz_web.runs.output_feed import digest_of_deleted_images
 from cwz_web.storage.connections import get_connection
@@ -120,14 +120,16 @@ def enqueue_write(db: Session, channel: Channel, wait: int = 0) -> None:
         channel: the channel.
         wait: seconds until the job may start.
     """
-    name = f"channel {channel.id}"
     defer_once(
         db,
         WRITE_TASK,
-        queue=EXPORT_QUEUE,
-        queueing_lock=name,
-        lock=name,
+        queue=CHANNELS_QUEUE,
+        queueing_lock=f"channel {channel.id}",
+        # One workspace does not keep the others waiting.
+        lock=f"channels of {channel.workspace_id}",
         wait=wait,
+        # A job that waits for its time would hold the later ones with its lock.
+        priority=-1 if wait else 0,
         workspace_id=str(channel.workspace_id),
         channel_id=str(channel.id),
     )
@@ -244,7 +246,8 @@ def find_served_feed(db: Session, workspace_id: UUID, channel_id: UUID, format: 
     channel = target[0]
     has_file = channel.object_key and channel.object_key.endswith(f".{format}.gz")
     connection = db.get(Connection, (workspace_id, channel.object_connection_id)) if has_file else None
-    if connection is None:
+    # After an error a job is queued already, or nothing but a change helps.
+    if connection is None and not channel.error_message:
         enqueue_write(db, channel)
     return ServedFeed(channel, connection.spec if connection else None)
 

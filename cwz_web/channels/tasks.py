@@ -11,7 +11,7 @@ from cwz_web.campaigns.models import Campaign
 from cwz_web.channels.delivery import WRITE_TASK, WriteServices, enqueue_write, enqueue_writes, write_channel
 from cwz_web.channels.models import Channel
 from cwz_web.channels.publication_check import check_channels
-from cwz_web.jobs import DEFAULT_QUEUE, EXPORT_QUEUE, PREPARE_QUEUE, app
+from cwz_web.jobs import CHANNELS_QUEUE, DEFAULT_QUEUE, PREPARE_QUEUE, app
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ CHECK_ATTEMPTS = 6
 CHECK_WAIT = 3
 
 
-@app.task(name=WRITE_TASK, queue=EXPORT_QUEUE, pass_context=True)
+@app.task(name=WRITE_TASK, queue=CHANNELS_QUEUE, pass_context=True)
 def write(context: JobContext, workspace_id: str, channel_id: str) -> None:
     """Write the feed of a channel, and deliver it.
 

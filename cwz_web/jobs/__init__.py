@@ -48,6 +48,9 @@ WORK_QUEUES = (DEFAULT_QUEUE, FEEDS_QUEUE)
 # Fetches from shops and servers that take minutes; several feeds wait for them at once.
 SOURCES_QUEUE = "feed_sources"
 SOURCES_CONCURRENCY = 4
+# Writing the feeds of channels takes minutes, and the disk.
+CHANNELS_QUEUE = "channels"
+CHANNELS_CONCURRENCY = 2
 # Jobs that wait for other servers have a group of their own, so that a slow server delays no other job.
 IO_QUEUES = ("email", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
 IO_CONCURRENCY = 4
@@ -80,6 +83,7 @@ def worker_queue_groups(concurrency: int, *, maintenance: bool) -> list[QueueGro
         QueueGroup(IO_QUEUES, IO_CONCURRENCY),
         QueueGroup((PREPARE_QUEUE,), PREPARE_CONCURRENCY),
         QueueGroup((SOURCES_QUEUE,), SOURCES_CONCURRENCY),
+        QueueGroup((CHANNELS_QUEUE,), CHANNELS_CONCURRENCY),
     ]
     return [*groups, QueueGroup((MAINTENANCE_QUEUE,), 1)] if maintenance else groups
 
@@ -92,6 +96,7 @@ def defer_once(
     queueing_lock: str,
     lock: str | None = None,
     wait: int = 0,
+    priority: int = 0,
     **arguments: str | int,
 ) -> None:
     """Enqueue a job in a transaction, unless one with the same lock is queued already.
@@ -103,12 +108,14 @@ def defer_once(
         queueing_lock: identifies equal jobs; the first hundred characters count.
         lock: jobs with the same one run one after the other.
         wait: seconds until the job may start.
+        priority: jobs with a higher one start first, also those with the same lock.
         arguments: the task's arguments.
     """
     try:
         with db.begin_nested():
             # The connection is taken inside the savepoint, which a rejected INSERT rolls back to.
-            options: Any = {"connection": raw_connection(db), "schedule_in": {"seconds": wait} if wait else None}
+            later = {"seconds": wait} if wait else None
+            options: Any = {"connection": raw_connection(db), "schedule_in": later, "priority": priority}
             configured = app.configure_task(task, queue=queue, lock=lock, queueing_lock=queueing_lock[:100], **options)
             configured.defer(**arguments)
     except AlreadyEnqueued:

@@ -398,6 +398,10 @@ def save_fields(context: ChannelResource, request: Request, form: ChannelForm) -
         raise FieldError("fields", gettext("Choose what is written into at least one field"))
     if lock_channel(request.db, channel.workspace_id, channel.id) is None:
         raise FieldError("name", gettext("This channel was deleted. Restore it first"))
+    # The database would refuse it with an error before the channel is checked.
+    if form.connection and request.db.get(Connection, (channel.workspace_id, form.connection)) is None:
+        message = gettext("This storage connection does not exist any more. Choose another one")
+        raise FieldError("connection", message)
     channel.name, channel.format, channel.is_gzipped = form.name, form.format, form.gzip == "yes"
     channel.on_missing, channel.connection_id = form.on_missing, form.connection or None
     if errors:
@@ -448,7 +452,13 @@ def save_designs(context: ChannelResource, request: Request) -> Response:
     return HTTPSeeOther(channel_path(request, context.row))
 
 
-@view_config(context=ChannelResource, name="write", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
+@view_config(
+    context=ChannelResource,
+    name="write",
+    request_method="POST",
+    permission=Permission.CAMPAIGN_EDIT,
+    rate_limit="feed-fetch",
+)
 def write(context: ChannelResource, request: Request) -> Response:
     """Write the feed of a channel again."""
     channel = context.row

@@ -300,6 +300,7 @@ COSTLY_VIEWS = {
     "POST FeedResource/connection": "feed-source",
     "POST FeedResource/fetch": "feed-fetch",
     "POST FeedResource/retry-fetch": "feed-fetch",
+    "POST ChannelResource/write": "feed-fetch",
     "POST ConnectionCollection/new": "storage",
     "POST ConnectionResource/": "storage",
     "POST ConnectionResource/test": "storage-test",

@@ -28,6 +28,7 @@ from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.models import Channel, FeedFetch
 from cwz_web.db.session import Database
 from cwz_web.feeds.models import Feed
+from cwz_web.jobs import CHANNELS_QUEUE
 from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.webhooks import Event
 from cwz_web.storage.connections import create_connection, get_default_connection, set_default_connection
@@ -38,6 +39,7 @@ from cwz_web.workspaces.models import Workspace
 from tests.emulators import BUCKET, host_of, moto_server
 from tests.factories import Factory
 from tests.functional.test_storage import KEY, SECRET
+from tests.jobs import run_jobs
 from tests.unit.campaigns.test_publications import ROWS, Setting
 
 FIELDS = [
@@ -491,3 +493,39 @@ def test_feed_without_rows_does_not_replace_one_with_rows(reader: Reader, make: 
     assert (saved.error_message, saved.report["rows"]) == (delivery.EMPTY, 0)
     assert saved.report["findings"], "the page says why"
     assert reader.delivered() == before == reader.app.get(reader.url()).body
+
+
+def test_reader_enqueues_nothing_while_a_channel_waits_for_a_change(reader: Reader, make: Factory) -> None:
+    reader.publish_next()
+    with make.database.transaction(reader.space.id) as db:
+        db.execute(update(Channel).values(fields=[{"name": "x", "source": "expression", "value": "1 +"}]))
+    count = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'"
+    assert not reader.write()
+    reader.app.get(reader.url(), status=503)
+    with make.database.transaction() as db:
+        assert db.scalar(text(count)) == 0
+
+
+def test_channel_that_waits_for_its_storage_does_not_hold_others_of_the_workspace(
+    reader: Reader, make: Factory
+) -> None:
+    other = make.channel(reader.setting.campaign, FIELDS)
+    with make.database.transaction(reader.space.id) as db:
+        delivery.enqueue_write(db, db.get_one(Channel, (reader.space.id, reader.channel.id)), wait=300)
+        delivery.enqueue_write(db, db.get_one(Channel, (reader.space.id, other.id)))
+    with make.database.transaction() as db:
+        jobs = db.execute(
+            text("SELECT lock, priority, queue_name FROM procrastinate_jobs WHERE task_name = :task ORDER BY id"),
+            {"task": delivery.WRITE_TASK},
+        ).all()
+    lock = f"channels of {reader.space.id}"
+    assert jobs == [(lock, -1, CHANNELS_QUEUE), (lock, 0, CHANNELS_QUEUE)]
+    services = make.services
+    context: dict[str, object] = {
+        "database": services.database,
+        "providers": services.providers,
+        "signed_urls": services.signed_urls,
+    }
+    run_jobs(services.settings.database.url.get_secret_value(), CHANNELS_QUEUE, context)
+    with make.database.transaction() as db:
+        assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'")) == 1

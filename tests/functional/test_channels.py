@@ -133,6 +133,15 @@ def test_connection_of_another_workspace_is_refused(
     assert "does not exist any more" in form.submit(status=422).text
 
 
+def test_unknown_connection_in_the_form_of_fields_is_refused(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign
+) -> None:
+    channel = make.channel(campaign)
+    form = form_of(app.get(path(space, campaign, channel.id, "fields")), "/fields")
+    form["connection"].force_value(str(uuid4()))
+    assert "does not exist any more" in form.submit(status=422).text
+
+
 def test_deleted_channel_can_be_restored(app: TestApp, make: Factory, space: Workspace, campaign: Campaign) -> None:
     channel = make.channel(campaign)
     notice = form_of(app.get(path(space, campaign, channel.id)), "/delete").submit(status=303).follow()

@@ -15,14 +15,10 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from cwz_web.cli.worker import TASKS
 from cwz_web.jobs import (
-    IO_QUEUES,
-    MAINTENANCE_QUEUE,
-    PREPARE_QUEUE,
     RENDER_QUEUE,
-    SOURCES_QUEUE,
-    WORK_QUEUES,
     ScheduledRetry,
     app,
+    worker_queue_groups,
 )
 from cwz_web.net.client import BlockedRequestError, Fetcher
 from cwz_web.notify.models import Webhook, WebhookDelivery
@@ -239,7 +235,8 @@ def test_retries_span_three_days() -> None:
 def test_every_job_has_a_worker() -> None:
     assert TASKS, "importing them declares the jobs"
     queues = {task.queue for task in app.tasks.values() if not task.name.startswith("builtin:")}
-    assert queues <= {*WORK_QUEUES, *IO_QUEUES, PREPARE_QUEUE, SOURCES_QUEUE, RENDER_QUEUE, MAINTENANCE_QUEUE}
+    groups = worker_queue_groups(1, maintenance=True)
+    assert queues <= {RENDER_QUEUE, *(queue for group in groups for queue in group.queues)}
 
 
 def test_webhook_belongs_to_its_workspace(make: Factory, sender: Sender) -> None:
