@@ -5,6 +5,7 @@ Responses have an ETag and Cache-Control, so that browsers and a CDN in front of
 
 import math
 import time
+from contextlib import ExitStack
 from functools import cache
 from io import SEEK_END
 from typing import Annotated, BinaryIO
@@ -23,7 +24,7 @@ from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.publications import get_public
 from cwz_web.channels.campaign_feed import version_of_campaign, write_campaign_feed
 from cwz_web.channels.delivery import CONTENT_TYPES, GZIP, find_served_feed, rewrite_channel
-from cwz_web.channels.serving import DamagedFeedError, open_feed
+from cwz_web.channels.serving import DamagedFeedError, HeldFile, open_feed
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.images import read_image
@@ -203,8 +204,12 @@ def show_channel_feed(context: SignedChannelFeed, request: Request) -> Response:
     size = channel.stored_size if is_gzipped else channel.size
     if request.method == "GET":
         try:
-            with services.slow_requests.slot(workspace_id, when=channel.size > LARGE_FEED):
-                file = open_feed(services.providers.open(served.spec), channel, is_gzipped=is_gzipped)
+            is_large = channel.size > LARGE_FEED
+            with ExitStack() as held:
+                held.enter_context(services.unpacked_feeds.slot(workspace_id, when=is_large and not is_gzipped))
+                with services.slow_requests.slot(workspace_id, when=is_large):
+                    opened = open_feed(services.providers.open(served.spec), channel, is_gzipped=is_gzipped)
+                file = HeldFile(opened, held.pop_all())
         except DamagedFeedError as error:
             if not channel.error_message:  # otherwise a job is queued already, or nothing but a change helps
                 with services.database.transaction(workspace_id) as db:

@@ -13,7 +13,7 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from tempfile import TemporaryFile
 from typing import BinaryIO
 from uuid import UUID
@@ -31,7 +31,7 @@ from cwz_web.channels.feed import FeedSettings, FeedTooLargeError, write_feed
 from cwz_web.channels.field_columns import InvalidMappingError, RowContext
 from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.mapping import MissingImage
-from cwz_web.channels.models import Channel
+from cwz_web.channels.models import STORED_DIGEST, Channel
 from cwz_web.channels.preset import FileFormat
 from cwz_web.channels.rows import read_rows
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, Database
@@ -98,6 +98,16 @@ class _Task:
     delivered_key: str | None
     format: FileFormat
     is_gzipped: bool
+    is_rewritten: bool
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The object that ConnectWyze serves."""
+
+    key: str
+    size: int
+    digest: str
 
 
 class ChannelFailedError(Exception):
@@ -158,9 +168,9 @@ def write_channel(services: WriteServices, workspace_id: UUID, channel_id: UUID)
             if found is None:
                 return False
             version, publication_id, report = found
-            key, stored_size = _store(services, task, workspace_id, channel_id, report, zipped)
+            stored = _store(services, task, workspace_id, channel_id, report, zipped)
         with services.database.transaction(workspace_id) as db:
-            is_newest = _record(db, task, channel_id, version, publication_id, report, key, stored_size)
+            is_newest = _record(db, task, channel_id, version, publication_id, report, stored)
         if is_newest:
             _delete_old(services, task, workspace_id, channel_id)
     except ChannelFailedError as error:
@@ -279,6 +289,7 @@ def _begin(db: Session, services: WriteServices, workspace_id: UUID, channel_id:
         delivered_key=stable_key(channel) if channel.connection_id else None,
         format=channel.file_format,
         is_gzipped=channel.is_gzipped,
+        is_rewritten=channel.version is None,
     )
 
 
@@ -306,17 +317,20 @@ def _write_file(
 
 def _store(
     services: WriteServices, task: _Task, workspace_id: UUID, channel_id: UUID, report: FeedReport, zipped: BinaryIO
-) -> tuple[str, int]:
-    """Store the file. Return the key and the size of the object that ConnectWyze serves."""
+) -> _Stored:
+    """Store the file."""
     bucket = services.providers.open(task.spec)
     key = f"{_prefix(workspace_id, channel_id)}{report.digest}.{task.format}.gz"
     stored_size = zipped.seek(0, 2)
-    if find_size(bucket, key) != stored_size:
+    zipped.seek(0)
+    stored_digest = file_digest(zipped, "sha256").hexdigest()  # type: ignore[arg-type] # a BinaryIO is enough
+    # A damaged object can have the right size.
+    if task.is_rewritten or find_size(bucket, key) != stored_size:
         zipped.seek(0)
         bucket.put(key, zipped, content_type=GZIP)
     if task.delivered_key and _is_newest_attempt(services.database, task, workspace_id, channel_id):
         _deliver(bucket, task, zipped)
-    return key, stored_size
+    return _Stored(key, stored_size, stored_digest)
 
 
 def _deliver(bucket: Bucket, task: _Task, zipped: BinaryIO) -> None:
@@ -350,8 +364,7 @@ def _record(
     version: str,
     publication_id: UUID,
     report: FeedReport,
-    key: str,
-    stored_size: int,
+    stored: _Stored,
 ) -> bool:
     """Record what was written. Return False if a later attempt has begun meanwhile: then it is written again."""
     channel = db.get(Channel, (task.spec.workspace_id, channel_id))
@@ -368,9 +381,9 @@ def _record(
         counts = {"rows": report.rows, "held": report.held_rows, "written_at": channel.written_at}
         emit(db, channel.workspace_id, Event.CHANNEL_WRITTEN, {**_describe(channel), **counts})
     channel.version, channel.publication_id = version, publication_id
-    channel.report = report.model_dump(mode="json")
-    channel.digest, channel.size, channel.stored_size = report.digest, report.size, stored_size
-    channel.object_key, channel.object_connection_id = key, task.connection_id
+    channel.report = {**report.model_dump(mode="json"), STORED_DIGEST: stored.digest}
+    channel.digest, channel.size, channel.stored_size = report.digest, report.size, stored.size
+    channel.object_key, channel.object_connection_id = stored.key, task.connection_id
     channel.delivered_key = task.delivered_key
     channel.error_message, channel.failures = None, 0
     # What was published or changed while the file was written.

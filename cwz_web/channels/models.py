@@ -14,6 +14,9 @@ from cwz_web.channels.preset import FileFormat, Preset
 from cwz_web.channels.presets import PRESETS
 from cwz_web.db.base import Base, WorkspaceOwned
 
+# In the report beside what it is about: the digest of the object, which is compressed.
+STORED_DIGEST = "stored_digest"
+
 
 class Channel(WorkspaceOwned, Base):
     """A feed of a campaign's public rows, in the fields and the file format of a platform.

@@ -34,7 +34,12 @@ from cwz_web.settings import Settings
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.web.outbound import OutboundRequests
 from cwz_web.web.rate_limits import RateLimiter
-from cwz_web.web.slow_requests import MAX_SHARED_IMAGES, MAX_SHARED_IMAGES_PER_NETWORK, SlowRequestLimiter
+from cwz_web.web.slow_requests import (
+    MAX_SHARED_IMAGES,
+    MAX_SHARED_IMAGES_PER_NETWORK,
+    MAX_UNPACKED_FEEDS,
+    SlowRequestLimiter,
+)
 
 # How long a statement waits for a lock. A few requests that waited longer would occupy every thread.
 LOCK_SECONDS = 2.0
@@ -65,6 +70,7 @@ class Services:
     limiter: RateLimiter
     slow_requests: SlowRequestLimiter
     shared_images: SlowRequestLimiter
+    unpacked_feeds: SlowRequestLimiter
     outbound: OutboundRequests
     google: OpenIDProvider | None
     billing: BillingService | None
@@ -121,6 +127,7 @@ class Services:
             RateLimiter(settings.rate_limits, settings.limit),
             SlowRequestLimiter(),
             SlowRequestLimiter(MAX_SHARED_IMAGES, MAX_SHARED_IMAGES_PER_NETWORK),
+            SlowRequestLimiter(MAX_UNPACKED_FEEDS),
             outbound,
             _google(settings),
             BillingService.of(settings),

@@ -15,6 +15,8 @@ MAX_PER_WORKSPACE = 2
 # Images that are rendered for strangers with a link; a browser loads six at once.
 MAX_SHARED_IMAGES = 8
 MAX_SHARED_IMAGES_PER_NETWORK = 6
+# Large feeds that are sent without compression: each occupies the disk until its reader has it.
+MAX_UNPACKED_FEEDS = 4
 
 
 class SlowRequestLimitError(Exception):

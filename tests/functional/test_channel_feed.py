@@ -18,6 +18,7 @@ from pyramid.router import Router
 from sqlalchemy import select, text, update
 from webtest import TestApp
 
+from cwz_web.api import signed_urls
 from cwz_web.campaigns.models import Campaign
 from cwz_web.campaigns.publications import list_publications, roll_back
 from cwz_web.channels import delivery
@@ -529,3 +530,31 @@ def test_channel_that_waits_for_its_storage_does_not_hold_others_of_the_workspac
     run_jobs(services.settings.database.url.get_secret_value(), CHANNELS_QUEUE, context)
     with make.database.transaction() as db:
         assert db.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'")) == 1
+
+
+def test_damaged_object_of_the_same_size_is_not_sent_compressed_and_is_stored_again(reader: Reader) -> None:
+    reader.publish_next()
+    reader.write()
+    key = reader.saved().object_key
+    assert key
+    good = reader.bucket.get(key)
+    reader.bucket.put(key, b"x" * len(good), content_type="application/gzip")
+    reader.app.get(reader.url("csv.gz"), status=503)
+    assert reader.write()
+    assert reader.app.get(reader.url("csv.gz"), headers={"Accept-Encoding": "identity"}).body == good
+
+
+def test_readers_of_large_feeds_without_compression_are_limited(
+    reader: Reader, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed_urls, "LARGE_FEED", 10)
+    reader.publish_next()
+    reader.write()
+    limiter = make.services.unpacked_feeds
+    for _ in range(3):
+        reader.app.get(reader.url(), status=200)
+    with limiter.slot(reader.space.id), limiter.slot(reader.space.id):
+        busy = reader.app.get(reader.url(), status=503)
+        assert busy.headers["Retry-After"]
+        reader.app.get(reader.url(), headers={"Accept-Encoding": "gzip"}, status=200)
+    reader.app.get(reader.url(), status=200)
