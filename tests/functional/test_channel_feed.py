@@ -313,7 +313,7 @@ def test_mapping_that_cannot_be_used_keeps_the_last_feed(reader: Reader, make: F
         broken = [{"name": "x", "source": "expression", "value": "1 +"}]
         db.execute(update(Channel).values(fields=broken, version=None))
     assert not reader.write()
-    assert (reader.saved().error_message or "").startswith("x: ")
+    assert (reader.saved().error_message or "").startswith("The field “x” cannot be written: ")
     assert reader.app.get(reader.url()).body == before == reader.delivered()
 
 
