@@ -20,10 +20,10 @@ from cwz_web.workspaces import tasks as workspace_tasks
 TASKS = (account_tasks, campaign_tasks, channel_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
 
 
-def run_jobs(app_url: str, queue: str, context: dict[str, object], concurrency: int = 1) -> None:
-    """Run the jobs of a queue, and those that they enqueue, until none is left."""
+def run_jobs(app_url: str, queues: str | list[str], context: dict[str, object], concurrency: int = 1) -> None:
+    """Run the jobs of a queue or several, and those that they enqueue, until none is left."""
     with ThreadPoolExecutor(1) as thread:  # Playwright's event loop may run in this one
-        thread.submit(asyncio.run, _work(app_url, queue, context, concurrency)).result()
+        thread.submit(asyncio.run, _work(app_url, queues, context, concurrency)).result()
 
 
 def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
@@ -36,17 +36,14 @@ def run_feed_jobs(services: Services, fetcher: Fetcher | None = None) -> None:
         "email_service": EmailService.of(services.settings),
         "feed_sources": services.feed_sources,
     }
-    url = services.settings.database.url.get_secret_value()
-    run_jobs(url, FEEDS_QUEUE, context)
-    run_jobs(url, SOURCES_QUEUE, context)
-    run_jobs(url, FEEDS_QUEUE, context)
+    run_jobs(services.settings.database.url.get_secret_value(), [FEEDS_QUEUE, SOURCES_QUEUE], context)
 
 
-async def _work(app_url: str, queue: str, context: dict[str, object], concurrency: int) -> None:
+async def _work(app_url: str, queues: str | list[str], context: dict[str, object], concurrency: int) -> None:
     with app.replace_connector(WorkerConnector(conninfo=app_url, min_size=1)) as worker_app:
         async with worker_app.open_async():
             await worker_app.run_worker_async(
-                queues=[queue],
+                queues=[queues] if isinstance(queues, str) else queues,
                 concurrency=concurrency,
                 wait=False,
                 additional_context=context,
