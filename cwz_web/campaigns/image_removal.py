@@ -28,23 +28,26 @@ MIN_DAYS, MAX_DAYS = 7, 3650
 BATCH, MAX_BATCHES = 500, 200
 ACTOR = Actor(None, "Removal of images", "")
 
-# What shows an image: a state of any campaign, a run without a campaign, and what is being rendered.
-_SHOWN = """
-    SELECT CAST(shown.id AS uuid) AS id FROM publication_rows AS row
-    CROSS JOIN LATERAL (
+# The images that a row of a campaign shows in some state.
+_SHOWN_BY_ROW = """
+    SELECT shown.id FROM (
         SELECT image.value -> 'i' AS ids FROM jsonb_each(row.images) AS image
         UNION ALL SELECT decision.value -> 'i' FROM jsonb_each(coalesce(row.decisions, '{}')) AS decision
     ) AS each
     CROSS JOIN LATERAL jsonb_array_elements_text(
         CASE jsonb_typeof(each.ids) WHEN 'array' THEN each.ids ELSE '[]' END) AS shown (id)
+"""
+# Whether an item of a run keeps its image: a run without a campaign does, and one that is not finished.
+_KEPT_BY_RUN = "run.campaign_id IS NULL OR item.state = 'pending' OR run.finished_at IS NULL"
+_STAGE_SHOWN = text(f"""
+    CREATE TEMPORARY TABLE shown_images ON COMMIT DROP AS
+    SELECT CAST(shown.id AS uuid) AS id FROM publication_rows AS row CROSS JOIN LATERAL ({_SHOWN_BY_ROW}) AS shown
     WHERE row.workspace_id = :workspace AND shown.id IS NOT NULL
     UNION
     SELECT item.image_id FROM run_items AS item
     JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
-    WHERE item.workspace_id = :workspace AND item.image_id IS NOT NULL
-      AND (run.campaign_id IS NULL OR item.state = 'pending' OR run.finished_at IS NULL)
-"""
-_STAGE_SHOWN = text(f"CREATE TEMPORARY TABLE shown_images ON COMMIT DROP AS {_SHOWN}")
+    WHERE item.workspace_id = :workspace AND item.image_id IS NOT NULL AND ({_KEPT_BY_RUN})
+""")  # noqa: S608 - composed of constants
 _STAGE_OWN = text("""
     CREATE TEMPORARY TABLE own_images ON COMMIT DROP AS
     SELECT DISTINCT item.image_id AS id FROM run_items AS item
@@ -68,7 +71,18 @@ _DUE = text("""
     WHERE workspace_id = :workspace AND campaign_id = :campaign AND since <= :before
     ORDER BY since, image_id LIMIT :limit
 """)
-_STILL_SHOWN = text(f"SELECT id FROM ({_SHOWN}) AS shown WHERE id = ANY(CAST(:images AS uuid[]))")  # noqa: S608
+# A row shows images that a run has rendered for its key, so that those of a batch are looked for by their keys.
+_STILL_SHOWN = text(f"""
+    SELECT DISTINCT item.image_id FROM run_items AS item
+    JOIN runs AS run ON run.workspace_id = item.workspace_id AND run.id = item.run_id
+    WHERE item.workspace_id = :workspace AND item.image_id = ANY(CAST(:images AS uuid[]))
+      AND ({_KEPT_BY_RUN} OR EXISTS (
+          SELECT FROM campaigns AS campaign
+          JOIN publication_rows AS row ON row.workspace_id = :workspace AND row.campaign_id = campaign.id
+               AND row.key = item.key
+          CROSS JOIN LATERAL ({_SHOWN_BY_ROW}) AS shown
+          WHERE campaign.workspace_id = :workspace AND shown.id = CAST(item.image_id AS text)))
+""")  # noqa: S608 - composed of constants
 _COUNT = text("""
     SELECT count(*) AS images, coalesce(sum(image.size), 0) AS size,
            count(leaving.image_id) AS leaving,
@@ -91,30 +105,35 @@ def remove_left_images(database: Database, workspace_id: UUID, now: datetime | N
     """
     moment, deleted = now or datetime.now(UTC), 0
     with database.transaction(workspace_id) as db:
-        ids = list(db.scalars(select(Campaign.id).where(Campaign.workspace_id == workspace_id).order_by(Campaign.id)))
-    for campaign_id in ids:
-        with database.transaction(workspace_id) as db:
-            campaign = db.get(Campaign, (workspace_id, campaign_id))
-            if campaign is None:
-                continue
-            days = campaign.image_days
-            plan_removal(db, campaign, moment)
-        if days:
-            deleted += _delete_due(database, workspace_id, campaign_id, moment - timedelta(days=days))
+        own = select(Campaign).where(Campaign.workspace_id == workspace_id).order_by(Campaign.id)
+        campaigns = list(db.scalars(own))
+        if campaigns:
+            _plan_removal(db, campaigns, moment)
+    for campaign in campaigns:
+        if campaign.image_days:
+            before = moment - timedelta(days=campaign.image_days)
+            deleted += _delete_due(database, workspace_id, campaign.id, before)
     return deleted
 
 
-def plan_removal(db: Session, campaign: Campaign, now: datetime) -> None:
-    """Note which images of a campaign nothing shows, and count what it stores, in the caller's transaction."""
-    values = {"workspace": campaign.workspace_id, "campaign": campaign.id}
-    db.execute(_STAGE_OWN, values)
-    if not has_unfinished_runs(db, campaign):
-        db.execute(_STAGE_SHOWN, values)
-        db.execute(text("ANALYZE shown_images"))
-        db.execute(_CROSS_OUT, values)
-        db.execute(_NOTE, values)
-        db.execute(text("DROP TABLE shown_images"))
-    found: Any = db.execute(_COUNT, values).one()
+def _plan_removal(db: Session, campaigns: Sequence[Campaign], now: datetime) -> None:
+    """Note which images of a workspace's campaigns nothing shows, and count what they store."""
+    workspace = {"workspace": campaigns[0].workspace_id}
+    db.execute(_STAGE_SHOWN, workspace)
+    db.execute(text("ANALYZE shown_images"))
+    for campaign in campaigns:
+        values = {**workspace, "campaign": campaign.id}
+        db.execute(_STAGE_OWN, values)
+        if not has_unfinished_runs(db, campaign):
+            db.execute(_CROSS_OUT, values)
+            db.execute(_NOTE, values)
+        _count_stored(db, campaign, now)
+    db.execute(text("DROP TABLE shown_images"))
+
+
+def _count_stored(db: Session, campaign: Campaign, now: datetime) -> None:
+    """Count what a campaign stores, by the staged images that were rendered for it."""
+    found: Any = db.execute(_COUNT, {"workspace": campaign.workspace_id, "campaign": campaign.id}).one()
     campaign.stored = {
         "images": found.images,
         "size": int(found.size),
@@ -145,7 +164,8 @@ def _delete_due(database: Database, workspace_id: UUID, campaign_id: UUID, befor
             campaign = db.get_one(Campaign, (workspace_id, campaign_id))
             details = {"campaign": str(campaign_id), "images": deleted}
             record(db, workspace_id, ACTOR, "campaign.remove_images", campaign.name, details)
-            plan_removal(db, campaign, datetime.now(UTC))
+            db.execute(_STAGE_OWN, {"workspace": workspace_id, "campaign": campaign_id})
+            _count_stored(db, campaign, datetime.now(UTC))
     return deleted
 
 

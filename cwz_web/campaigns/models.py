@@ -60,7 +60,7 @@ class Campaign(WorkspaceOwned, Base):
         notified_at: when people were last emailed that a publication waits for a decision.
         image_days: after how many days images are removed that no publication shows any more; 0 to keep them.
         carried: what people say that a design shows beside the photo, by its number (`channels.preset.Carried`).
-        stored: what its images take in the storage, and what of it will be removed (`image_removal.plan_removal`).
+        stored: what its images take in the storage, and what of it will be removed (`image_removal.py`).
     """
 
     __tablename__ = "campaigns"

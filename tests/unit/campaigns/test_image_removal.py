@@ -82,6 +82,20 @@ def test_images_that_are_shown_are_never_removed(make: Factory, monkeypatch: pyt
     assert (removal.images(), removal.leaving()) == (before, 0)
 
 
+def test_image_that_is_shown_again_before_it_is_deleted_is_kept(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    removal = Removal(make, monkeypatch)
+    removal.leave()
+    before = removal.images()
+    with make.database.transaction(removal.setting.space.id) as db:
+        for image in db.scalars(select(Image)).all():  # as if a publication showed each of them since it was noted
+            db.add(LeavingImage(workspace_id=image.workspace_id, campaign_id=removal.campaign().id, image_id=image.id))
+    monkeypatch.setattr("cwz_web.campaigns.image_removal._plan_removal", lambda *_: None)
+    shown = {row["image_url"] for row in removal.setting.output_feed().values()}
+    assert removal.run(31) == before - removal.images() > 0
+    assert {row["image_url"] for row in removal.setting.output_feed().values()} == shown
+    assert removal.leaving() == 0
+
+
 def test_images_that_are_shown_again_are_crossed_out(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     removal = Removal(make, monkeypatch)
     removal.leave()
