@@ -41,10 +41,10 @@ def test_slack_is_connected_configured_and_disconnected(
     page.get_by_role("link", name="Slack").click()
     page.get_by_role("link", name="Add to Slack").click()
     expect(page.get_by_role("heading", name="Harbour Goods")).to_be_visible()
-    page.get_by_label("Channel").select_option(label="#alerts")
+    page.get_by_label("Channel", exact=True).select_option(label="#alerts")
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_role("status")).to_be_visible()
-    expect(page.get_by_label("Channel")).to_have_value("C1")
+    expect(page.get_by_label("Channel", exact=True)).to_have_value("C1")
     assert find_defects(["/w/demo/slack"]) == []
     page.get_by_role("button", name="Disconnect Slack").click()
     expect(page.get_by_role("link", name="Add to Slack")).to_be_visible()
