@@ -1,5 +1,6 @@
 """`/v1/campaigns/{id}/channels`: what platforms read of a campaign."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,30 +13,26 @@ from sqlalchemy.orm import Session
 from cwz_web.api.pagination import ResponseModel, transaction
 from cwz_web.api.request_body import Body, read_body
 from cwz_web.campaigns.models import Campaign
-from cwz_web.channels.delivery import enqueue_write, stable_key
+from cwz_web.channels.delivery import enqueue_write, find_urls
 from cwz_web.channels.editing import (
     InvalidChannelError,
     create_channel,
     delete_channel,
-    extension_of,
     list_channels,
     lock_channel,
     save_channel,
     suggest_fields,
 )
-from cwz_web.channels.fetch_log import last_fetches
+from cwz_web.channels.fetch_log import LastFetch, last_fetches
 from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.mapping import MAX_FIELDS, FieldMapping, MissingImage
 from cwz_web.channels.models import Channel
 from cwz_web.channels.presets import PRESETS
 from cwz_web.resources.api import ApiChannel, ApiChannelCollection
 from cwz_web.resources.permissions import Permission
-from cwz_web.storage.models import Connection
-from cwz_web.storage.public_urls import public_url
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
-from cwz_web.workspaces.models import Workspace
 
 MAX_BODY = 1024 * 1024
 ChannelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*$")]
@@ -124,7 +121,8 @@ def get_channels(context: ApiChannelCollection, request: Request) -> dict[str, A
     """List the channels of a campaign."""
     with transaction(request) as db:
         campaign = _campaign(db, context.campaign)
-        found = [ChannelInfo(**_describe(request, db, campaign, each)) for each in list_channels(db, campaign)]
+        fetches = last_fetches(db, campaign.workspace_id, campaign.id)
+        found = [ChannelInfo(**_describe(request, db, campaign, each, fetches)) for each in list_channels(db, campaign)]
     return ChannelList(channels=found).model_dump(mode="json")
 
 
@@ -172,14 +170,12 @@ def patch_channel(context: ApiChannel, request: Request) -> Response:
     body = read_body(request, ChannelChangeRequest, MAX_BODY)
     with transaction(request) as db:
         campaign, channel = _campaign(db, context.campaign), _lock(db, context.channel)
-        channel.name = body.name or channel.name
-        channel.format = body.format or channel.format
-        channel.is_gzipped = channel.is_gzipped if body.gzip is None else body.gzip
-        channel.on_missing = body.on_missing or channel.on_missing
+        settings = {"name": body.name, "format": body.format, "is_gzipped": body.gzip, "on_missing": body.on_missing}
+        changes: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
         if "connection" in body.model_fields_set:  # null removes it
-            channel.connection_id = body.connection
+            changes["connection_id"] = body.connection
         try:
-            save_channel(db, campaign, channel, body.fields or channel.mappings)
+            save_channel(db, campaign, channel, body.fields or channel.mappings, **changes)
         except InvalidChannelError as error:
             raise _invalid(error) from None
         enqueue_write(db, channel)
@@ -212,12 +208,11 @@ def _invalid(error: InvalidChannelError) -> ProblemError:
     return ProblemError(422, "invalid", "The request is not valid", {error.field: str(error)})
 
 
-def _describe(request: Request, db: Session, campaign: Campaign, channel: Channel) -> dict[str, Any]:
-    workspace = db.get_one(Workspace, channel.workspace_id)
-    connection = db.get(Connection, (channel.workspace_id, channel.connection_id)) if channel.connection_id else None
-    base_url = connection.proven_base_url if connection else ""
-    fetch = last_fetches(db, channel.workspace_id, campaign.id).get(channel.id)
-    report = channel.report or {}
+def _describe(
+    request: Request, db: Session, campaign: Campaign, channel: Channel, fetches: Mapping[UUID, LastFetch]
+) -> dict[str, Any]:
+    urls = find_urls(db, request.services.signed_urls, channel)
+    fetch, report = fetches.get(channel.id), channel.report or {}
     return {
         "id": channel.id,
         "name": channel.name,
@@ -226,8 +221,8 @@ def _describe(request: Request, db: Session, campaign: Campaign, channel: Channe
         "gzip": channel.is_gzipped,
         "on_missing": channel.on_missing,
         "connection": channel.connection_id,
-        "url": request.services.signed_urls.channel_feed(workspace, channel.id, extension_of(channel)),
-        "public_url": public_url(base_url, stable_key(channel)) if base_url else None,
+        "url": urls.served,
+        "public_url": urls.public or None,
         "written_at": channel.written_at,
         "up_to_date": channel.is_up_to_date(campaign),
         "rows": report.get("rows"),
@@ -239,9 +234,9 @@ def _describe(request: Request, db: Session, campaign: Campaign, channel: Channe
 
 
 def _response(request: Request, db: Session, campaign: Campaign, channel: Channel, status: int = 200) -> Response:
-    details = ChannelDetails(
-        **_describe(request, db, campaign, channel), fields=channel.mappings, report=channel.report
-    )
+    fetches = last_fetches(db, campaign.workspace_id, campaign.id)
+    described = _describe(request, db, campaign, channel, fetches)
+    details = ChannelDetails(**described, fields=channel.mappings, report=channel.report)
     return Response(json_body=details.model_dump(mode="json"), status=status)
 
 

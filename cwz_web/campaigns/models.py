@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cwz_web.campaigns.rules import RULES, DesignRule
 from cwz_web.db.base import Base, WorkspaceOwned
 from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.imaging.encoders import Output
 from cwz_web.runs.missing_photos import OnMissingPhoto
 
 # Longer than platforms show an image from their caches.
@@ -112,6 +113,11 @@ class Campaign(WorkspaceOwned, Base):
     def design_rules(self) -> list[DesignRule]:
         """The rules, in their order."""
         return RULES.validate_python(self.rules)
+
+    @property
+    def image_outputs(self) -> list[Output]:
+        """The outputs."""
+        return [Output.model_validate(output) for output in self.outputs]
 
 
 class CampaignRow(Base):

@@ -27,7 +27,6 @@ from cwz_web.feeds.models import Feed
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import load_design
 from cwz_web.i18n import gettext
-from cwz_web.imaging.encoders import Output
 from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import RunSpec, new_run, run_parameters
@@ -226,7 +225,7 @@ def count_images_to_render(db: Session, campaign: Campaign) -> dict[int, int]:
 
 def find_target(db: Session, campaign: Campaign, rule: DesignRule, design: Design) -> DesignTarget:
     """Return what a design of a rule renders. Errors as for find_targets."""
-    outputs = [Output.model_validate(output) for output in campaign.outputs]
+    outputs = campaign.image_outputs
     if design.template is None:
         return DesignTarget(rule, design, None, {"number": design.number, "template": None})
     template = db.get(Template, (campaign.workspace_id, design.template))

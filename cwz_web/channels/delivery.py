@@ -47,6 +47,7 @@ from cwz_web.storage.connections import get_connection
 from cwz_web.storage.contract import Bucket, StorageError, find_size
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec, ProviderRegistry
+from cwz_web.storage.public_urls import public_url
 from cwz_web.values.formats import DEFAULT_LOCALE
 from cwz_web.workspaces.models import Workspace
 
@@ -218,6 +219,30 @@ def feed_settings(db: Session, campaign: Campaign, channel: Channel) -> FeedSett
 def stable_key(channel: Channel) -> str:
     """Return the key at which a channel's feed is delivered; the token keeps it from being guessed."""
     return f"{channel.workspace_id}/feeds/{channel.token}/{channel.slug}.{extension_of(channel)}"
+
+
+@dataclass(frozen=True)
+class ChannelUrls:
+    """Where the feed of a channel is.
+
+    Attributes:
+        served: the URL at which ConnectWyze serves it.
+        connection: the connection that it is delivered to; None without one.
+        public: its URL below the public base URL of the connection; "" without one.
+    """
+
+    served: str
+    connection: Connection | None
+    public: str
+
+
+def find_urls(db: Session, signed_urls: SignedUrls, channel: Channel) -> ChannelUrls:
+    """Return where the feed of a channel is."""
+    workspace = db.get_one(Workspace, channel.workspace_id)
+    served = signed_urls.channel_feed(workspace, channel.id, extension_of(channel))
+    connection = db.get(Connection, (channel.workspace_id, channel.connection_id)) if channel.connection_id else None
+    base_url = connection.proven_base_url if connection else ""
+    return ChannelUrls(served, connection, public_url(base_url, stable_key(channel)) if base_url else "")
 
 
 def find_task_target(db: Session, workspace_id: UUID, channel_id: UUID) -> tuple[Channel, Campaign, Publication] | None:

@@ -1,14 +1,13 @@
 """Adding channels to campaigns, changing and deleting them."""
 
-import re
 import secrets
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from slugify import slugify
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
@@ -65,25 +64,28 @@ def create_channel(
     Raises:
         InvalidChannelError: it cannot be saved as it is, or the campaign has too many.
     """
-    count = db.scalar(select(func.count()).select_from(Channel).where(*_of(campaign))) or 0
-    if count >= MAX_CHANNELS:
-        message = gettext("A campaign can have at most %(max)s channels. Delete one first", max=MAX_CHANNELS)
-        raise InvalidChannelError("name", message)
+    _check_count(db, campaign)
     channel = Channel(
         workspace_id=campaign.workspace_id,
         id=uuid7(),
         campaign_id=campaign.id,
-        name=name,
         preset=preset.name,
-        slug=slug_of(name),
+        slug=slugify(name, max_length=MAX_SLUG) or "feed",
         token=secrets.token_urlsafe(TOKEN_BYTES),
-        fields=[],
-        **{"format": preset.formats[0], **settings},
+        attempt=0,
     )
-    save_channel(db, campaign, channel, fields)
+    save_channel(db, campaign, channel, fields, **{"name": name, "format": preset.formats[0], **settings})
     db.add(channel)
     db.flush()
     return channel
+
+
+def _check_count(db: Session, campaign: Campaign) -> None:
+    """Raise InvalidChannelError if a campaign can have no further channel."""
+    count = db.scalar(select(func.count()).select_from(Channel).where(*_of(campaign))) or 0
+    if count >= MAX_CHANNELS:
+        message = gettext("A campaign can have at most %(max)s channels. Delete one first", max=MAX_CHANNELS)
+        raise InvalidChannelError("name", message)
 
 
 def lock_channel(db: Session, workspace_id: UUID, channel_id: UUID) -> Channel | None:
@@ -94,19 +96,35 @@ def lock_channel(db: Session, workspace_id: UUID, channel_id: UUID) -> Channel |
     return channel if channel is not None and channel.deleted_at is None else None
 
 
-def save_channel(db: Session, campaign: Campaign, channel: Channel, fields: Sequence[FieldMapping]) -> None:
-    """Check a changed channel, and replace its mappings, in the caller's transaction. Raises InvalidChannelError."""
+def save_channel(
+    db: Session, campaign: Campaign, channel: Channel, fields: Sequence[FieldMapping], **settings: Any
+) -> None:
+    """Check the changes of a channel, and make them, in the caller's transaction.
+
+    Args:
+        db: the caller's transaction.
+        campaign: the campaign.
+        channel: the channel.
+        fields: its mappings.
+        settings: its attributes that change.
+
+    Raises:
+        InvalidChannelError: it cannot be saved so; then nothing of it has changed.
+    """
     preset = PRESETS[channel.preset]
-    if FileFormat(channel.format) not in preset.formats:
+    if "format" in settings and FileFormat(settings["format"]) not in preset.formats:
         raise InvalidChannelError("format", gettext("This platform does not read this file format"))
-    if channel.connection_id and db.get(Connection, (campaign.workspace_id, channel.connection_id)) is None:
+    connection_id = settings.get("connection_id")
+    if connection_id and db.get(Connection, (campaign.workspace_id, connection_id)) is None:
         message = gettext("This storage connection does not exist any more. Choose another one")
         raise InvalidChannelError("connection", message)
     columns = load_columns(db, campaign)
     check_mappings(preset, fields, RowContext(columns.types, columns.formats), len(campaign.outputs))
+    for name, value in settings.items():
+        setattr(channel, name, value)
     channel.fields = MAPPINGS.dump_python(list(fields), mode="json")
     # A job that is writing the feed with the former settings finds out that it has to be written again.
-    channel.attempt, channel.version = (channel.attempt or 0) + 1, None
+    channel.attempt, channel.version = channel.attempt + 1, None
 
 
 def check_mappings(preset: Preset, fields: Sequence[FieldMapping], context: RowContext, outputs: int) -> None:
@@ -164,18 +182,17 @@ def delete_channel(channel: Channel) -> None:
 
 
 def restore_channel(db: Session, campaign: Campaign, channel_id: UUID) -> Channel | None:
-    """Restore a deleted channel of a campaign; None if there is none."""
+    """Restore a deleted channel of a campaign; None if there is none.
+
+    Raises:
+        InvalidChannelError: the campaign has too many by now.
+    """
     channel = db.get(Channel, (campaign.workspace_id, channel_id))
     if channel is None or channel.campaign_id != campaign.id or channel.deleted_at is None:
         return None
+    _check_count(db, campaign)
     channel.deleted_at, channel.version = None, None
     return channel
-
-
-def slug_of(name: str) -> str:
-    """Return a name as a part of an object's key: lower-case letters, digits and hyphens of ASCII."""
-    text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")[:MAX_SLUG].strip("-") or "feed"
 
 
 def extension_of(channel: Channel) -> str:

@@ -1,12 +1,13 @@
 """Templates of a workspace. Each published change is a new version; earlier versions never change."""
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
 from slugify import slugify
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from cwz_web.accounts.models import Account
@@ -44,6 +45,16 @@ def list_template_names(db: Session, workspace_id: UUID, limit: int = 200) -> di
 
 def list_designs(db: Session, workspace_id: UUID) -> list[TemplateDesign]:
     """Return the workspace's templates with their published documents, newest first."""
+    return _load_published(db, Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
+
+
+def load_designs(db: Session, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, TemplateDesign]:
+    """Return templates of a workspace with their published documents by id, in one query; deleted ones too."""
+    found = _load_published(db, Template.workspace_id == workspace_id, Template.id.in_(ids)) if ids else []
+    return {design.template.id: design for design in found}
+
+
+def _load_published(db: Session, *where: ColumnElement[bool]) -> list[TemplateDesign]:
     rows = db.execute(
         select(Template, TemplateVersion.document)
         .join(
@@ -52,7 +63,7 @@ def list_designs(db: Session, workspace_id: UUID) -> list[TemplateDesign]:
             & (TemplateVersion.template_id == Template.id)
             & (TemplateVersion.number == Template.version),
         )
-        .where(Template.workspace_id == workspace_id, Template.deleted_at.is_(None))
+        .where(*where)
         .order_by(Template.id.desc())
     )
     return [

@@ -168,7 +168,10 @@ def add_channel(context: ChannelCollection, request: Request, form: NewChannelFo
 def restore(context: ChannelCollection, request: Request) -> Response:
     """Restore a deleted channel."""
     form, campaign = read_form(RestoreForm, request.POST).value, context.campaign
-    channel = restore_channel(request.db, campaign, form.channel) if form else None
+    try:
+        channel = restore_channel(request.db, campaign, form.channel) if form else None
+    except InvalidChannelError as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
     if channel is None:
         raise HTTPUnprocessableEntity(gettext("This channel cannot be restored. Add it again"))
     enqueue_write(request.db, channel)

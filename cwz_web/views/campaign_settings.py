@@ -25,7 +25,6 @@ from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_feed_names
 from cwz_web.feeds.schedules import time_zones
 from cwz_web.i18n import gettext, ngettext
-from cwz_web.imaging.encoders import Output
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import CampaignResource
 from cwz_web.runs.missing_photos import OnMissingPhoto
@@ -165,7 +164,7 @@ def _page(context: CampaignResource, request: Request, form: SubmittedForm[Any])
     columns = load_columns(request.db, campaign).names
     own = [name for name in columns if JOINED not in name]
     templates = [design.template for rule in campaign.design_rules for design in rule.designs]
-    stored = [Output.model_validate(output) for output in campaign.outputs]
+    stored = campaign.image_outputs
     outputs = chosen_outputs(typed, size_names(request, templates)) if "time_zone" in typed else stored
     values = {**_stored_values(campaign), **typed}
     if "time_zone" in typed:  # a box that is not checked is not sent
@@ -281,7 +280,7 @@ def _read_outputs(request: Request, campaign: Campaign, typed: Mapping[str, str]
     templates = [design.template for rule in campaign.design_rules for design in rule.designs]
     outputs = chosen_outputs(typed, size_names(request, templates))
     check_outputs(outputs)
-    stored = [Output.model_validate(output) for output in campaign.outputs]
+    stored = campaign.image_outputs
     known = {(output.size, output.format): output for output in stored}
     kept = [
         known.get(

@@ -80,6 +80,13 @@ def test_invalid_channels_are_refused(client: Client, body: dict[str, Any], fiel
     assert list(answer.json["errors"]) == [field]
 
 
+def test_change_to_an_unknown_connection_is_refused(client: Client, make: Factory) -> None:
+    channel = make.channel(client.campaign)
+    body = {"connection": str(uuid4()), "name": "Other"}
+    assert list(client.send("patch", f"/{channel.id}", body, status=422).json["errors"]) == ["connection"]
+    assert make.reload(channel).name == "Shop"
+
+
 def test_others_are_not_found(client: Client, app: TestApp, make: Factory) -> None:
     foreign = Client(app, make)
     theirs = foreign.send("post", body={"name": "Shop", "preset": "generic"}, status=201).json["id"]
@@ -92,9 +99,3 @@ def test_others_are_not_found(client: Client, app: TestApp, make: Factory) -> No
     client.send("get", f"/{mine.id}", status=404)
     reader = Client(app, make, Scope.READ)
     reader.send("post", body={"name": "Shop", "preset": "generic"}, status=403)
-
-
-def test_channel_has_at_most_200_fields(client: Client) -> None:
-    fields = [{"name": f"f{number}", "source": "key"} for number in range(201)]
-    problem = client.send("post", body={"name": "Shop", "preset": "generic", "fields": fields}, status=422).json
-    assert "fields" in problem["errors"]

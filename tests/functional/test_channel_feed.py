@@ -85,9 +85,8 @@ class Reader:
     def change(self, fields: list[FieldMapping] | None = None, **settings: Any) -> None:
         with self.make.database.transaction(self.space.id) as db:
             channel = db.get_one(Channel, (self.space.id, self.channel.id))
-            for name, value in settings.items():
-                setattr(channel, name, value)
-            save_channel(db, db.get_one(Campaign, (self.space.id, channel.campaign_id)), channel, fields or FIELDS)
+            campaign = db.get_one(Campaign, (self.space.id, channel.campaign_id))
+            save_channel(db, campaign, channel, fields or FIELDS, **settings)
 
     def saved(self) -> Channel:
         reloaded: Channel = self.make.reload(self.channel)

@@ -122,6 +122,17 @@ def test_invalid_fields_are_named_and_kept(
     assert make.reload(channel).name == "Shop"
 
 
+def test_more_than_200_fields_are_refused(app: TestApp, make: Factory, space: Workspace, campaign: Campaign) -> None:
+    channel = make.channel(campaign)
+    page = path(space, campaign, channel.id, "fields")
+    values = {"csrf_token": token(app, space), "name": "Shop", "format": "csv", "on_missing": "last"}
+    for number in range(201):
+        values |= {f"f.{number}.name": f"x{number}", f"f.{number}.source": "key"}
+    assert "at most 200 fields" in app.post(page, values, status=422).text
+    assert len(make.reload(channel).fields) == 1
+    app.get(page, status=200)
+
+
 def test_connection_of_another_workspace_is_refused(
     app: TestApp, make: Factory, space: Workspace, campaign: Campaign
 ) -> None:
@@ -176,6 +187,19 @@ def test_number_of_channels_is_limited(
     form = form_of(app.get(path(space, campaign, "new")), "/channels/new")
     form["name"] = "Second"
     assert "at most 1 channels" in form.submit(status=422).text
+
+
+def test_channel_is_not_restored_beyond_the_limit(
+    app: TestApp, make: Factory, space: Workspace, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = make.channel(campaign)
+    app.post(path(space, campaign, channel.id, "delete"), {"csrf_token": token(app, space)}, status=303)
+    make.channel(campaign, name="Other")
+    monkeypatch.setattr(editing, "MAX_CHANNELS", 1)
+    values = {"csrf_token": token(app, space), "channel": channel.id}
+    page = app.post(path(space, campaign, "restore"), values, status=422)
+    assert "at most 1 channels" in page.text
+    assert make.reload(channel).deleted_at is not None
 
 
 def test_members_without_permission_can_only_look(

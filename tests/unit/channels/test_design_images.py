@@ -1,8 +1,8 @@
 """The images of a campaign's designs."""
 
 from cwz_web.campaigns.models import Campaign
-from cwz_web.channels.checks import PolicyCode
-from cwz_web.channels.design_images import check_channel_images, load_design_images, output_shapes
+from cwz_web.channels.checks import PolicyCode, check_images
+from cwz_web.channels.design_images import load_design_images, output_shapes
 from cwz_web.channels.preset import Carried
 from cwz_web.channels.presets.google import GOOGLE
 from tests.factories import Factory
@@ -23,6 +23,6 @@ def test_images_of_all_designs_are_checked_with_corrections(make: Factory) -> No
         assert images[1].carried == {Carried.LOGO}
         (shape,) = output_shapes(campaign, images, ["image_url"])
         assert (shape.name, shape.ratio) == ("image_url_2", 1.5)
-        findings = check_channel_images(db, campaign, GOOGLE, [image("image_link")])
+        findings = check_images(GOOGLE, [image("image_link")], load_design_images(db, campaign))
         too_small = [each.message for each in findings if each.code == PolicyCode.TOO_SMALL]
         assert [text.split("“")[1].split("”")[0] for text in too_small] == ["Sale", "Brand", "Plain"]
