@@ -13,7 +13,7 @@ from cwz_web.channels.models import Channel
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Image, Template, Upload
-from cwz_web.resources.base import Area, Resource, parse_uuid
+from cwz_web.resources.base import Area, Resource, parse_number, parse_uuid
 from cwz_web.resources.permissions import (
     API_PERMISSIONS,
     READ_ONLY_PERMISSIONS,
@@ -59,7 +59,38 @@ class ApiCollection(Resource):
     def _is_open(self, row: Any) -> bool:
         """Return whether the API key may use the row: one of its templates, if it is limited to some."""
         allowed = getattr(self.request.identity, "templates", None)
-        return not allowed or not hasattr(row, "template_id") or str(row.template_id) in allowed
+        if not allowed:
+            return True
+        if isinstance(row, Template):
+            return str(row.id) in allowed
+        return not hasattr(row, "template_id") or str(row.template_id) in allowed
+
+
+class BelowFeed(Resource):
+    """A resource below a feed."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed."""
+        return next(above.row for above in lineage(self) if isinstance(above, ApiFeed))
+
+
+class BelowTemplate(Resource):
+    """A resource below a template."""
+
+    @property
+    def template(self) -> Template:
+        """The template."""
+        return next(above.row for above in lineage(self) if isinstance(above, ApiTemplate))
+
+
+class BelowCampaign(Resource):
+    """A resource below a campaign."""
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign."""
+        return next(above.row for above in lineage(self) if isinstance(above, ApiCampaign))
 
 
 class ApiFeedItem(Resource):
@@ -73,40 +104,23 @@ class ApiFeedItem(Resource):
         return ApiFeedItem(self.request, self, name, self.feed, f"{self.key}/{name}")
 
 
-class ApiFeedItemCollection(Resource):
+class ApiFeedItemCollection(BelowFeed):
     """`/v1/feeds/{id}/items`."""
-
-    @property
-    def feed(self) -> Feed:
-        """The feed that the items belong to."""
-        return _feed_of(self)
 
     def __getitem__(self, name: str) -> ApiFeedItem:
         return ApiFeedItem(self.request, self, name, self.feed, name)
 
 
-class ApiFeedImport(Resource):
+class ApiFeedImport(BelowFeed):
     """`/v1/feeds/{id}/imports/{number}`."""
 
     def __init__(self, request: "Request", parent: Resource, name: str) -> None:
         super().__init__(request, parent, name)
-        if not (name.isascii() and name.isdecimal() and len(name) < 10):
-            raise KeyError(name)
-        self.number = int(name)
-
-    @property
-    def feed(self) -> Feed:
-        """The feed that the import belongs to."""
-        return _feed_of(self)
+        self.number = parse_number(name)
 
 
-class ApiFeedImportCollection(Resource):
+class ApiFeedImportCollection(BelowFeed):
     """`/v1/feeds/{id}/imports`."""
-
-    @property
-    def feed(self) -> Feed:
-        """The feed that the imports belong to."""
-        return _feed_of(self)
 
     def __getitem__(self, name: str) -> ApiFeedImport:
         return ApiFeedImport(self.request, self, name)
@@ -122,28 +136,16 @@ class ApiFeed(WorkspaceItem):
     row: Feed
 
 
-class ApiTemplateVersion(Resource):
+class ApiTemplateVersion(BelowTemplate):
     """`/v1/templates/{id or slug}/versions/{number}`."""
 
     def __init__(self, request: "Request", parent: Resource, name: str) -> None:
         super().__init__(request, parent, name)
-        if not (name.isascii() and name.isdecimal() and len(name) < 10):
-            raise KeyError(name)
-        self.number = int(name)
-
-    @property
-    def template(self) -> Template:
-        """The template that the version is of."""
-        return _template_of(self)
+        self.number = parse_number(name)
 
 
-class ApiTemplateVersionCollection(Resource):
+class ApiTemplateVersionCollection(BelowTemplate):
     """`/v1/templates/{id or slug}/versions`."""
-
-    @property
-    def template(self) -> Template:
-        """The template that the versions are of."""
-        return _template_of(self)
 
     def __getitem__(self, name: str) -> ApiTemplateVersion:
         return ApiTemplateVersion(self.request, self, name)
@@ -162,37 +164,25 @@ class ApiRun(WorkspaceItem):
     row: Run
 
 
-class ApiPublication(Resource):
+class ApiPublication(BelowCampaign):
     """`/v1/campaigns/{id}/publications/{number}`."""
 
     def __init__(self, request: "Request", parent: Resource, name: str, publication: Publication) -> None:
         super().__init__(request, parent, name)
         self.publication = publication
 
-    @property
-    def campaign(self) -> Campaign:
-        """The campaign that the publication is of."""
-        return _campaign_of(self)
 
-
-class ApiPublicationCollection(Resource):
+class ApiPublicationCollection(BelowCampaign):
     """`/v1/campaigns/{id}/publications`."""
 
-    @property
-    def campaign(self) -> Campaign:
-        """The campaign that the publications are of."""
-        return _campaign_of(self)
-
     def __getitem__(self, name: str) -> ApiPublication:
-        if not (name.isascii() and name.isdecimal() and len(name) < 10):
-            raise KeyError(name)
-        campaign = self.campaign
+        campaign, number = self.campaign, parse_number(name)
         with self.request.services.database.transaction(campaign.workspace_id) as db:
             publication = db.scalar(
                 select(Publication).where(
                     Publication.workspace_id == campaign.workspace_id,
                     Publication.campaign_id == campaign.id,
-                    Publication.number == int(name),
+                    Publication.number == number,
                 )
             )
         if publication is None:
@@ -200,26 +190,16 @@ class ApiPublicationCollection(Resource):
         return ApiPublication(self.request, self, name, publication)
 
 
-class ApiChannel(Resource):
+class ApiChannel(BelowCampaign):
     """`/v1/campaigns/{id}/channels/{id}`."""
 
     def __init__(self, request: "Request", parent: Resource, name: str, channel: Channel) -> None:
         super().__init__(request, parent, name)
         self.channel = channel
 
-    @property
-    def campaign(self) -> Campaign:
-        """The campaign that the channel is of."""
-        return _campaign_of(self)
 
-
-class ApiChannelCollection(Resource):
+class ApiChannelCollection(BelowCampaign):
     """`/v1/campaigns/{id}/channels`."""
-
-    @property
-    def campaign(self) -> Campaign:
-        """The campaign that the channels are of."""
-        return _campaign_of(self)
 
     def __getitem__(self, name: str) -> ApiChannel:
         campaign, channel_id = self.campaign, parse_uuid(name)
@@ -280,11 +260,6 @@ class ApiTemplateCollection(ApiCollection):
             return db.get(Template, (workspace_id, key))
         named = select(Template).where(Template.workspace_id == workspace_id, Template.slug == key)
         return db.scalar(named.where(Template.deleted_at.is_(None)))
-
-    def includes(self, row: Template) -> bool:
-        """Return whether it was not deleted, and the API key may use it."""
-        allowed = getattr(self.request.identity, "templates", None)
-        return super().includes(row) and (not allowed or str(row.id) in allowed)
 
 
 class ApiRunCollection(ApiCollection):
@@ -355,15 +330,3 @@ class ApiRoot(Resource):
         """Whether an unpaid plan leaves the key's workspace read-only."""
         owner = self.request.identity
         return owner is not None and owner.plan_status.read_only and self.request.services.settings.billing.enabled
-
-
-def _template_of(resource: Resource) -> Template:
-    return next(above.row for above in lineage(resource) if isinstance(above, ApiTemplate))
-
-
-def _campaign_of(resource: Resource) -> Campaign:
-    return next(above.row for above in lineage(resource) if isinstance(above, ApiCampaign))
-
-
-def _feed_of(resource: Resource) -> Feed:
-    return next(above.row for above in lineage(resource) if isinstance(above, ApiFeed))

@@ -63,6 +63,13 @@ def find_area(root: type[Resource], path: str) -> Area:
     return area
 
 
+def parse_number(name: str) -> int:
+    """Return the number that a segment of a path is. Raises KeyError if it is none, or has more than nine digits."""
+    if not (name.isascii() and name.isdecimal() and len(name) < 10):
+        raise KeyError(name)
+    return int(name)
+
+
 def parse_uuid(text: str) -> UUID:
     """Return the id that a path segment holds, in its canonical form only: one URL for one resource.
 
