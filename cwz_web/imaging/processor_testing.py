@@ -10,7 +10,7 @@ import pyvips
 
 from cwz_web.imaging.decoding import MAX_BYTES, has_alpha, read_image_size
 from cwz_web.imaging.processor_process import ProcessorProcess
-from cwz_web.imaging.processors import ImageProcessor, ProcessingError, find_contract_problem
+from cwz_web.imaging.processors import ImageProcessor, ProcessingError, find_processor_problem
 
 FORMATS = {".jpg": {"Q": 90}, ".png": {}, ".webp": {"Q": 90}, ".gif": {}}
 
@@ -35,7 +35,7 @@ class ProcessorConformance:
         raise NotImplementedError("Override the fixture `processor` and return your processor")
 
     def test_attributes_fulfill_the_contract(self, processor: ImageProcessor) -> None:
-        assert find_contract_problem(processor) == ""
+        assert find_processor_problem(processor) == ""
 
     def test_processor_can_be_pickled(self, processor: ImageProcessor) -> None:
         assert pickle.loads(pickle.dumps(processor)).name == processor.name  # noqa: S301 - our own

@@ -5,7 +5,6 @@ A processor is registered by the hook `cwz_image_processors`; plugins are entry 
 `processor_testing.py`. `processor_process.py` runs processors.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -17,6 +16,7 @@ import pluggy
 import structlog
 
 from cwz_web.imaging.errors import ImagingError
+from cwz_web.plugin_loading import find_contract_problem, load_plugin
 
 PROJECT = "cwz.image_processors"
 API_VERSION = 1
@@ -98,12 +98,11 @@ def load_processors(point: EntryPoint, taken: Iterable[str] = ()) -> dict[str, I
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(_HOOKS)
-    manager.register(point.load(), point.name)
-    manager.check_pending()  # otherwise a misspelled hook is ignored silently
     processors: dict[str, ImageProcessor] = {}
-    for processor in (each for result in manager.hook.cwz_image_processors() for each in result):
-        if problem := find_contract_problem(processor):
+    for processor in load_plugin(manager, point.name, point.load, "cwz_image_processors"):
+        if problem := find_processor_problem(processor):
             raise ValueError(problem)
+        assert isinstance(processor, ImageProcessor)
         if processor.name in processors or processor.name in taken:
             raise ValueError(f"another plugin has a processor of the name {processor.name}")
         processors[processor.name] = processor
@@ -114,16 +113,11 @@ class _HOOKS:
     cwz_image_processors = staticmethod(cwz_image_processors)
 
 
-def find_contract_problem(processor: object) -> str:
+def find_processor_problem(processor: object) -> str:
     """Return what is wrong with the attributes of a processor, or an empty text."""
-    if not isinstance(processor, ImageProcessor):
-        return "its processor is not derived from ImageProcessor"
-    if missing := [name for name in ("api_version", "name", "version") if not hasattr(processor, name)]:
-        return f"its processor does not define {', '.join(missing)}"
-    if processor.api_version != API_VERSION:
-        return f"it was written for version {processor.api_version} of the contract, not {API_VERSION}"
-    if not isinstance(processor.name, str) or not re.fullmatch(PROCESSOR_NAME, processor.name):
-        return "its name must be 2 to 31 lower-case letters, digits and underscores"
+    if problem := find_contract_problem(processor, ImageProcessor, API_VERSION, ["version"], kind="processor"):
+        return problem
+    assert isinstance(processor, ImageProcessor)
     if not isinstance(processor.version, str) or not processor.version:
         return "its version must be a text"
     if not isinstance(processor.cost, int) or not 0 <= processor.cost <= MAX_COST:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
@@ -18,6 +17,7 @@ from cwz_web.crypto import DecryptionError, KeyRing
 from cwz_web.i18n import gettext
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.net.resolution import Resolver, resolve
+from cwz_web.plugin_loading import find_contract_problem, load_plugin
 from cwz_web.settings import IncludedStorage, Settings
 from cwz_web.storage import hookspecs
 from cwz_web.storage.contract import (
@@ -38,7 +38,6 @@ LOCAL = "local"
 # Opening a bucket builds an SDK client, which takes tens of milliseconds.
 CACHED_BUCKETS = 256
 PRESIGNED_CAPABILITIES = {Capability.PRESIGNED_GET, Capability.PRESIGNED_PUT}
-PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
 
 
 class ConnectionSpec(BaseModel):
@@ -221,17 +220,10 @@ class ProviderRegistry:
     def _load(self, manager: pluggy.PluginManager, point: EntryPoint) -> None:
         """Add a plugin's providers, or record why it has none."""
         try:
-            plugin = point.load()
-            manager.register(plugin, point.name)
-            manager.check_pending()  # otherwise a misspelled hook is ignored silently
-            others = [other for other in manager.get_plugins() if other is not plugin]
-            results = manager.subset_hook_caller("cwz_storage_providers", others)()
-            for provider in (provider for result in results for provider in result):
+            for provider in load_plugin(manager, point.name, point.load, "cwz_storage_providers"):
                 self._add(provider, point.name)
         except Exception as error:
             self._skip(point.name, str(error))
-            if manager.has_plugin(point.name):
-                manager.unregister(name=point.name)
 
     def _add_included(self, included: IncludedStorage) -> None:
         """Add the operator's own storage, or record why its settings cannot work."""
@@ -249,7 +241,7 @@ class ProviderRegistry:
         operator = self._operator.get(target.name, {})
         self._add(IncludedProvider(target, settings, credentials, operator, included.label), INCLUDED)
 
-    def _add(self, provider: StorageProvider[Any, Any], plugin: str) -> None:
+    def _add(self, provider: Any, plugin: str) -> None:
         if problem := self._problem(provider):
             self._skip(plugin, problem)
         else:
@@ -259,19 +251,11 @@ class ProviderRegistry:
         log.error("storage plugin skipped", plugin=plugin, reason=reason)
         self.load_errors[plugin] = reason
 
-    def _problem(self, provider: object) -> str | None:
-        if not isinstance(provider, StorageProvider):
-            return "its provider is not derived from StorageProvider"
-        required = ("api_version", "name", "label", "settings_model", "credentials_model")
-        if missing := [name for name in required if not hasattr(provider, name)]:
-            return f"its provider does not define {', '.join(missing)}"
-        if provider.api_version != API_VERSION:
-            return f"it was written for version {provider.api_version} of the contract, not {API_VERSION}"
-        if not PROVIDER_NAME.fullmatch(provider.name):
-            return "its name must be 2 to 31 lower-case letters, digits and underscores"
-        if provider.name in self._by_name:
-            return "another plugin has a provider of this name"
-        return None
+    def _problem(self, provider: Any) -> str:
+        attributes = ("label", "settings_model", "credentials_model")
+        if problem := find_contract_problem(provider, StorageProvider, API_VERSION, attributes):
+            return problem
+        return "another plugin has a provider of this name" if provider.name in self._by_name else ""
 
 
 def _fields_of(error: ValidationError) -> str:

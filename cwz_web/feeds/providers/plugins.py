@@ -1,9 +1,9 @@
 """The registry of feed sources: the providers of this distribution, and plugins of the group `cwz.feed_sources`."""
 
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -16,6 +16,7 @@ from cwz_web.feeds.providers import hookspecs
 from cwz_web.feeds.providers.contract import API_VERSION, FeedSourceProvider, SourceContext
 from cwz_web.net.guard import OutboundPolicy
 from cwz_web.net.resolution import Resolver, resolve
+from cwz_web.plugin_loading import find_contract_problem, load_plugin
 from cwz_web.settings import Settings
 
 log = structlog.get_logger()
@@ -24,7 +25,6 @@ log = structlog.get_logger()
 INCLUDED = {
     name: f"cwz_web.feeds.providers.{name}" for name in ("shopify", "woocommerce", "google_sheets", "airtable", "ftps")
 }
-PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
 # The URL of a feed that has no provider.
 RESERVED_NAMES = {"url", "file", "api"}
 
@@ -59,7 +59,7 @@ class SourceRegistry:
             manager.set_blocked(name)
         for name, module in INCLUDED.items():
             if not manager.is_blocked(name):
-                self._load(manager, name, lambda module=module: import_module(module))
+                self._load(manager, name, partial(import_module, module))
         for point in entry_points(group=hookspecs.PROJECT):
             if not manager.is_blocked(point.name):
                 self._load(manager, point.name, point.load)
@@ -101,38 +101,28 @@ class SourceRegistry:
             changed_since,
         )
 
-    def _load(self, manager: pluggy.PluginManager, name: str, load: Any) -> None:
+    def _load(self, manager: pluggy.PluginManager, name: str, load: Callable[[], object]) -> None:
         """Add a plugin's providers, or record why it has none."""
         try:
-            plugin = load()
-            manager.register(plugin, name)
-            manager.check_pending()  # otherwise a misspelled hook is ignored silently
-            others = [other for other in manager.get_plugins() if other is not plugin]
-            results = manager.subset_hook_caller("cwz_feed_sources", others)()
-            for provider in (provider for result in results for provider in result):
-                if problem := self._problem(provider):
-                    self._skip(name, problem)
-                else:
-                    self._by_name[provider.name] = provider
+            for provider in load_plugin(manager, name, load, "cwz_feed_sources"):
+                self._add(provider, name)
         except Exception as error:
             self._skip(name, str(error))
-            if manager.has_plugin(name):
-                manager.unregister(name=name)
+
+    def _add(self, provider: Any, plugin: str) -> None:
+        if problem := self._problem(provider):
+            self._skip(plugin, problem)
+        else:
+            self._by_name[provider.name] = provider
 
     def _skip(self, plugin: str, reason: str) -> None:
         log.error("feed source plugin skipped", plugin=plugin, reason=reason)
         self.load_errors[plugin] = reason
 
-    def _problem(self, provider: object) -> str | None:
-        if not isinstance(provider, FeedSourceProvider):
-            return "its provider is not derived from FeedSourceProvider"
-        required = ("api_version", "name", "label", "summary", "settings_model", "credentials_model")
-        if missing := [name for name in required if not hasattr(provider, name)]:
-            return f"its provider does not define {', '.join(missing)}"
-        if provider.api_version != API_VERSION:
-            return f"it was written for version {provider.api_version} of the contract, not {API_VERSION}"
-        if not PROVIDER_NAME.fullmatch(provider.name) or provider.name in RESERVED_NAMES:
-            return "its name must be 2 to 31 lower-case letters, digits and underscores, and not url, file or api"
-        if provider.name in self._by_name:
-            return "another plugin has a provider of this name"
-        return None
+    def _problem(self, provider: Any) -> str:
+        attributes = ("label", "summary", "settings_model", "credentials_model")
+        if problem := find_contract_problem(provider, FeedSourceProvider, API_VERSION, attributes):
+            return problem
+        if provider.name in RESERVED_NAMES:
+            return "its name must be another one, not url, file or api"
+        return "another plugin has a provider of this name" if provider.name in self._by_name else ""

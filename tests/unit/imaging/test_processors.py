@@ -17,7 +17,7 @@ from cwz_web.imaging.processors import (
     PROJECT,
     ImageProcessor,
     ProcessingError,
-    find_contract_problem,
+    find_processor_problem,
     hookimpl,
     installed_processors,
     load_processors,
@@ -109,9 +109,9 @@ def test_contract(changes: dict[str, Any], problem: str) -> None:
     processor = Green()
     for name, value in changes.items():
         setattr(processor, name, value)
-    assert find_contract_problem(processor).startswith(problem)
-    assert bool(find_contract_problem(processor)) == bool(problem)
-    assert find_contract_problem("green") == "its processor is not derived from ImageProcessor"
+    assert find_processor_problem(processor).startswith(problem)
+    assert bool(find_processor_problem(processor)) == bool(problem)
+    assert find_processor_problem("green") == "its processor is not derived from ImageProcessor"
 
 
 @pytest.mark.usefixtures("no_processors")
