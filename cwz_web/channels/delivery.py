@@ -409,7 +409,6 @@ def _record(
     channel.report = {**report.model_dump(mode="json"), STORED_DIGEST: stored.digest}
     channel.digest, channel.size, channel.stored_size = report.digest, report.size, stored.size
     channel.object_key, channel.object_connection_id = stored.key, task.connection_id
-    channel.delivered_key = task.delivered_key
     channel.error_message, channel.failures = None, 0
     # What was published or changed while the file was written.
     campaign = db.get_one(Campaign, (channel.workspace_id, channel.campaign_id))

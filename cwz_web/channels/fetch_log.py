@@ -30,7 +30,7 @@ FLUSH_SECONDS = 2.0
 MAX_PENDING = 10_000
 RETENTION = timedelta(days=90)
 CHART_DAYS = 30
-NOT_MODIFIED, FIRST_ERROR = 304, 400
+FIRST_ERROR = 400
 OTHER = "other"
 # Parts of the user agents that platforms document, in the order in which they are looked for.
 _AGENTS = (
@@ -70,7 +70,6 @@ def family_label(family: str) -> str:
 @dataclass
 class _Count:
     fetches: int = 0
-    unchanged: int = 0
     failed: int = 0
     size: int = 0
 
@@ -120,7 +119,6 @@ class FetchRecorder:
                 return
             count = self._pending.setdefault(key, _Count())
             count.fetches += 1
-            count.unchanged += status == NOT_MODIFIED
             count.failed += status >= FIRST_ERROR
             count.size += size
 
@@ -136,7 +134,7 @@ class FetchRecorder:
             statement = insert(FeedFetch)
             added = {
                 name: getattr(FeedFetch, name) + getattr(statement.excluded, name)
-                for name in ("fetches", "unchanged", "failed", "size")
+                for name in ("fetches", "failed", "size")
             }
             keys = ["workspace_id", "source_id", "minute", "family"]
             try:

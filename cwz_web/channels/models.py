@@ -40,7 +40,6 @@ class Channel(WorkspaceOwned, Base):
         stored_size: the bytes of the stored object.
         object_key: the key of the object that ConnectWyze serves, compressed with gzip.
         object_connection_id: the connection that has it.
-        delivered_key: the key that stays, of what was delivered; NULL if nothing was.
         written_at: when the file last changed.
         failures: how often in a row it could not be written.
         error_message: why the newest publication could not be written or delivered.
@@ -67,7 +66,6 @@ class Channel(WorkspaceOwned, Base):
     stored_size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     object_key: Mapped[str | None]
     object_connection_id: Mapped[UUID | None]
-    delivered_key: Mapped[str | None]
     written_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(default=0, server_default="0")
     error_message: Mapped[str | None]
@@ -110,7 +108,6 @@ class FeedFetch(Base):
         minute: when.
         family: which programs, by their user agent (`fetch_log.FAMILIES`).
         fetches: how many requests there were.
-        unchanged: how many of them were answered with 304.
         failed: how many were answered with an error.
         size: how many bytes were sent.
     """
@@ -123,7 +120,6 @@ class FeedFetch(Base):
     family: Mapped[str] = mapped_column(primary_key=True)
     campaign_id: Mapped[UUID]
     fetches: Mapped[int] = mapped_column(default=1, server_default="1")
-    unchanged: Mapped[int] = mapped_column(default=0, server_default="0")
     failed: Mapped[int] = mapped_column(default=0, server_default="0")
     size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
