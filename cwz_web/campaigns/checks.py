@@ -3,8 +3,7 @@
 Both take longer than a request: a job finds them after a publication was compared or decided about.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from sqlalchemy.types import SmallInteger
 
 from cwz_web.campaigns.models import ChangeKind, Publication, PublicationChange
 from cwz_web.campaigns.timeline import SHOWN_ROWS
+from cwz_web.db.session import Transaction
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
 from cwz_web.imaging.errors import ImagingError
@@ -38,7 +38,6 @@ MAX_GROUPS, MAX_KEYS = 200, 8
 # The groups of rows without a complete image, the worst first.
 FAULTS = ("failed", "missing", "incomplete")
 
-Transaction = Callable[[UUID], AbstractContextManager[Session]]
 
 # Of an image in several runs, the findings of the newest one count.
 _FINDINGS = """

@@ -5,7 +5,6 @@ of a campaign are rendered by runs; when the last of them has finished, the next
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -37,7 +36,7 @@ from cwz_web.campaigns.rendering import has_unfinished_runs, start_missing_runs
 from cwz_web.campaigns.rules import Phase, next_time
 from cwz_web.campaigns.targets import LEAD, MissingTemplateError, find_targets, staged_rows, upcoming_phases
 from cwz_web.campaigns.timeline import write_state
-from cwz_web.db.session import FOR_NO_KEY_UPDATE, lock_name, try_lock_name
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, Transaction, lock_name, try_lock_name
 from cwz_web.feeds.models import Feed
 from cwz_web.generation.usage import QuotaExceededError, Quotas
 from cwz_web.imaging.errors import UnknownSizeError
@@ -46,9 +45,6 @@ from cwz_web.storage.contract import InvalidSettingsError
 from cwz_web.workspaces.access import find_plan_status
 
 log = structlog.get_logger()
-
-# Begins a transaction in a workspace.
-Transaction = Callable[[UUID], AbstractContextManager[Session]]
 
 _REPORT = text("""
     UPDATE publications SET decision = decision || :report

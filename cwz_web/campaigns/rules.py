@@ -199,6 +199,11 @@ def check_rules(rules: Sequence[DesignRule]) -> None:
             )
 
 
+def names_of_designs(rules: Iterable[DesignRule]) -> dict[str, tuple[str, str]]:
+    """Return the name of the rule and the label of each design, by its number as rows have it."""
+    return {str(design.number): (rule.name, design.label) for rule in rules for design in rule.designs}
+
+
 def active_designs(rules: Iterable[DesignRule], zone: ZoneInfo, moment: datetime) -> tuple[int, ...]:
     """Return the numbers of the designs whose rules count at a moment, sorted."""
     active = (rule for rule in rules if rule.is_enabled and (not rule.window or rule.window.is_open(zone, moment)))

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
-from uuid import UUID
 
 import orjson
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign, PublicationRow
+from cwz_web.campaigns.rules import names_of_designs
 from cwz_web.channels.feed import FeedSettings, write_feed
 from cwz_web.channels.findings import FieldFinding
 from cwz_web.channels.preset import FileFormat
@@ -70,7 +70,7 @@ def load_preview_rows(db: Session, campaign: Campaign, image_urls: ImageUrls) ->
         feed = db.get_one(Feed, (campaign.workspace_id, campaign.feed_id))
         items = list_items(db, feed, limit=PREVIEWED)
         return [ChannelRow(item.key, item.data, [], item.data.get(campaign.photo_column, "")) for item in items]
-    names = {str(design.number): (rule.name, design.label) for rule in campaign.design_rules for design in rule.designs}
+    names = names_of_designs(campaign.design_rules)
     return [_preview_row(db, campaign, row, names, image_urls) for row in rows]
 
 
@@ -78,10 +78,10 @@ def _preview_row(
     db: Session, campaign: Campaign, row: PublicationRow, names: dict[str, tuple[str, str]], image_urls: ImageUrls
 ) -> ChannelRow:
     design = str(row.designs[-1]) if row.designs else ""
-    ids = [UUID(each) for each in row.images.get(design, {}).get("i") or () if each]
-    own = select(Image).where(Image.workspace_id == campaign.workspace_id, Image.id.in_(ids))
-    known = {image.id: image for image in db.scalars(own)}
-    urls = [image_urls.url(known[each]) if each in known else None for each in ids]
+    ids: list[str | None] = row.images.get(design, {}).get("i") or []
+    own = select(Image).where(Image.workspace_id == campaign.workspace_id, Image.id.in_([each for each in ids if each]))
+    known = {str(image.id): image_urls.url(image) for image in db.scalars(own)}
+    urls = [known.get(each) if each else None for each in ids]
     urls += [None] * (len(campaign.outputs) - len(urls)) if urls else []
     photo = row.data.get(campaign.photo_column, "")
     return ChannelRow(row.key, row.data, urls, photo, *names.get(design, ("", "")))

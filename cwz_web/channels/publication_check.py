@@ -5,8 +5,7 @@ would leave out more rows than it does now keeps the publication waiting for a d
 """
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from uuid import UUID
 
 import structlog
@@ -24,14 +23,13 @@ from cwz_web.channels.field_columns import InvalidMappingError
 from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.models import Channel
 from cwz_web.channels.rows import read_rows
-from cwz_web.db.session import FOR_NO_KEY_UPDATE
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, Transaction
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.i18n import gettext_noop
 
 log = structlog.get_logger()
 
-Transaction = Callable[[UUID], AbstractContextManager[Session]]
 UNCHECKED = gettext_noop("The channel could not be checked because of an internal error. Decide without its check")
 
 

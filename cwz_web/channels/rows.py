@@ -9,7 +9,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign, Publication
-from cwz_web.campaigns.rules import RULES
+from cwz_web.campaigns.rules import RULES, names_of_designs
 from cwz_web.campaigns.timeline import ROWS_OF_STATE, SHOWN
 from cwz_web.db.session import raw_connection
 from cwz_web.feeds.records import Row
@@ -83,11 +83,7 @@ def read_rows(
         image_urls: the URLs of the workspace's images.
     """
     photo_column, outputs = publication.photo_column, range(len(publication.outputs))
-    designs = {
-        str(design.number): (rule.name, design.label)
-        for rule in RULES.validate_python(publication.rules)
-        for design in rule.designs
-    }
+    designs = names_of_designs(RULES.validate_python(publication.rules))
     url_of = image_urls.url_of
     for key, cells, design, verdict, shows_photo, *found in _read_pages(db, campaign, publication):
         data = _load_row(cells)

@@ -1,7 +1,7 @@
 """The database engine, sessions, and transactions in a workspace."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,6 +15,8 @@ _ENTER = text(
 )
 # For `with_for_update`: no other transaction may change the row, but rows may still refer to it, as runs do to a feed.
 FOR_NO_KEY_UPDATE = {"key_share": True}
+# Begins a transaction in a workspace.
+Transaction = Callable[[UUID], AbstractContextManager[Session]]
 
 
 class Database:

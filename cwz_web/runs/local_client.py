@@ -1,13 +1,9 @@
 """A render worker's client for a web application in the same process: for the demo, and for tests."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Lock
-from uuid import UUID
 
-from sqlalchemy.orm import Session
-
+from cwz_web.db.session import Transaction
 from cwz_web.generation.signed_urls import SignedUrls
 from cwz_web.runs.object_access import access_object, find_connection_spec, find_object
 from cwz_web.runs.protocol import (
@@ -33,7 +29,7 @@ class LocalRenderClient:
         signed_urls: sign the URLs that webhooks are sent.
     """
 
-    transaction: Callable[[UUID], AbstractContextManager[Session]]
+    transaction: Transaction
     providers: ProviderRegistry
     signed_urls: SignedUrls
     # A worker calls from several threads; the demo has one transaction for all of them.

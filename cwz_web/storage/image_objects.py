@@ -70,7 +70,7 @@ class DirectImageBucket:
         find_key: returns the key of an image by the one without a pattern of keys.
     """
 
-    def __init__(self, bucket: Bucket, find_key: Callable[[str], str] = str) -> None:
+    def __init__(self, bucket: Bucket, find_key: Callable[[str], str] = lambda key: key) -> None:
         self._bucket, self._find_key = bucket, find_key
 
     def stream(self, key: str) -> Iterator[bytes]:
