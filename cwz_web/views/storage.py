@@ -6,8 +6,9 @@ the test: so these views read it with `read_provider_form` and not with `form_vi
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, StringConstraints
 from pyramid.httpexceptions import HTTPNotFound, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -43,15 +44,18 @@ from cwz_web.storage.connections import (
     usage_by_template,
 )
 from cwz_web.storage.contract import Bucket, StorageProvider
+from cwz_web.storage.image_names import MAX_PATTERN_LENGTH, check_key_pattern
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection, ConnectionState
-from cwz_web.storage.public_urls import PublicAccess
-from cwz_web.web.forms import SubmittedForm, empty_form
+from cwz_web.storage.public_urls import (
+    MAX_BASE_URL_LENGTH,
+    PublicAccess,
+    check_base_url_policy,
+    normalize_base_url,
+)
+from cwz_web.web.forms import Form, Name, SubmittedForm, empty_form
 from cwz_web.web.notices import find_done_notice
 from cwz_web.web.provider_forms import (
-    BASE_URL,
-    KEY_PATTERN,
-    ConnectionForm,
     ProviderField,
     ProviderInput,
     provider_fields,
@@ -76,6 +80,22 @@ NOTICES = {
 }
 BADGES = {ConnectionState.WORKING: "success", ConnectionState.FAILING: "error", ConnectionState.UNTESTED: ""}
 NO_USAGE = StorageUsage(images=0, size=0)
+
+
+BASE_URL, KEY_PATTERN = "public_base_url", "key_pattern"
+BaseUrl = Annotated[str, StringConstraints(max_length=MAX_BASE_URL_LENGTH), AfterValidator(normalize_base_url)]
+KeyPattern = Annotated[str, StringConstraints(max_length=MAX_PATTERN_LENGTH), AfterValidator(check_key_pattern)]
+
+
+class ConnectionForm(Form):
+    """The fields of every connection, whatever its provider."""
+
+    connection_name: Name
+    public_base_url: BaseUrl = ""
+    key_pattern: KeyPattern = ""
+    action: Literal["test", "save"] = "save"
+    save_anyway: bool = False
+    provider: str = ""
 
 
 @dataclass(frozen=True)
@@ -391,8 +411,14 @@ def _opener(
 def _read_form(
     request: Request, provider: StorageProvider[Any, Any], *, has_secrets: bool
 ) -> tuple[SubmittedForm[ConnectionForm], ProviderInput[ConnectionForm] | None]:
-    outbound = request.services.provider_outbound
-    return read_provider_form(provider, request.POST, ConnectionForm, has_secrets=has_secrets, outbound=outbound)
+    form, entered = read_provider_form(provider, request.POST, ConnectionForm, has_secrets=has_secrets)
+    typed = form.typed.get(BASE_URL, "")
+    if typed and BASE_URL not in form.errors:
+        try:
+            check_base_url_policy(normalize_base_url(typed), request.services.provider_outbound)
+        except ValueError as error:
+            return SubmittedForm(None, form.errors | {BASE_URL: str(error)}, form.typed), None
+    return form, entered
 
 
 def _run_test(request: Request, open_bucket: Callable[[], Bucket], access: PublicAccess | None) -> list[Step]:

@@ -1,23 +1,16 @@
 """The form of a provider of storage or of feed sources, generated from its settings and credentials models."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, get_args, get_origin
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from cwz_web.i18n import gettext
-from cwz_web.net.guard import OutboundPolicy
 from cwz_web.plugin_fields import ASCII_BLANKS, choice_labels, is_multiline_field
-from cwz_web.storage.image_names import MAX_PATTERN_LENGTH, check_key_pattern
-from cwz_web.storage.public_urls import MAX_BASE_URL_LENGTH, check_base_url_policy, normalize_base_url
 from cwz_web.web.fields import Fields
-from cwz_web.web.forms import FORM_MESSAGES, Form, Name, SubmittedForm, error_messages, find_repeated_fields, read_form
+from cwz_web.web.forms import FORM_MESSAGES, Form, SubmittedForm, error_messages, find_repeated_fields, read_form
 
-BASE_URL = "public_base_url"
-BaseUrl = Annotated[str, StringConstraints(max_length=MAX_BASE_URL_LENGTH), AfterValidator(normalize_base_url)]
-KEY_PATTERN = "key_pattern"
-KeyPattern = Annotated[str, StringConstraints(max_length=MAX_PATTERN_LENGTH), AfterValidator(check_key_pattern)]
 F = TypeVar("F", bound=Form)
 
 
@@ -35,17 +28,6 @@ class Provider(Protocol):
     @property
     def credentials_model(self) -> Any:
         """What is entered and never seen again."""
-
-
-class ConnectionForm(Form):
-    """The fields of every connection, whatever its provider."""
-
-    connection_name: Name
-    public_base_url: BaseUrl = ""
-    key_pattern: KeyPattern = ""
-    action: Literal["test", "save"] = "save"
-    save_anyway: bool = False
-    provider: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,12 +73,7 @@ def provider_fields(model: type[BaseModel], *, secret: bool) -> list[ProviderFie
 
 
 def read_provider_form(
-    provider: Provider,
-    posted: Fields,
-    form_model: type[F],
-    *,
-    has_secrets: bool,
-    outbound: OutboundPolicy | None = None,
+    provider: Provider, posted: Fields, form_model: type[F], *, has_secrets: bool
 ) -> tuple[SubmittedForm[F], ProviderInput[F] | None]:
     """Validate the form of a provider.
 
@@ -105,7 +82,6 @@ def read_provider_form(
         posted: The fields of the request.
         form_model: The fields that do not depend on the provider.
         has_secrets: There are saved secrets, which stay if no credentials are entered.
-        outbound: Which public base URLs the application may fetch, if the form has one.
 
     Returns:
         The form to show again, without secrets; and the input, or None when it is not valid.
@@ -116,12 +92,6 @@ def read_provider_form(
     form = read_form(form_model, rest)
     typed = {name: str(posted.get(name, "")).strip(ASCII_BLANKS) for name in settings_names}
     errors = form.errors | find_repeated_fields(posted, [*settings_names, *secret_names])
-    base_url = getattr(form.value, BASE_URL, "")
-    if base_url and outbound is not None:
-        try:
-            check_base_url_policy(base_url, outbound)
-        except ValueError as error:
-            errors[BASE_URL] = str(error)
     settings = _validate(provider.settings_model, {name: value for name, value in typed.items() if value}, errors)
     entered = {name: str(posted[name]) for name in secret_names if str(posted.get(name, "")).strip()}
     credentials = None if has_secrets and not entered else _validate(provider.credentials_model, entered, errors)
