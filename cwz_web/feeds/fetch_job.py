@@ -23,7 +23,7 @@ from cwz_web.feeds.import_guard import ReviewReason
 from cwz_web.feeds.imports import Progress, create_import, enqueue_import, fail_import, list_imports, run_import
 from cwz_web.feeds.limits import InvalidFileError
 from cwz_web.feeds.models import Feed, FeedImport, FeedSource, ImportState
-from cwz_web.feeds.provider_sources import fetch_provider, prepare_fetch
+from cwz_web.feeds.provider_sources import UNEXPECTED, fetch_provider, prepare_fetch
 from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.feeds.schedules import next_time
 from cwz_web.feeds.sources import FetchResult, decrypt_secret, fetch_source, find_source, source_spec
@@ -46,7 +46,6 @@ PROGRESS_INTERVAL = 1.0
 # A fetch is delayed at random by up to a tenth of the interval, so that feeds are not all fetched on the hour.
 JITTER = 0.1
 MAX_JITTER = timedelta(minutes=10)
-UNEXPECTED = gettext_noop("Fetching the rows failed because of an internal error")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 import orjson
+import structlog
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
@@ -27,8 +28,12 @@ from cwz_web.feeds.providers.rows import RowWriter
 from cwz_web.feeds.records import Table
 from cwz_web.feeds.sources import FetchResult, SecretRequiredError, decrypt_secret, set_secret
 from cwz_web.feeds.temporary_files import temporary_file
-from cwz_web.i18n import gettext
+from cwz_web.i18n import gettext, gettext_noop
+from cwz_web.net.client import FetchError
 
+log = structlog.get_logger()
+
+UNEXPECTED = gettext_noop("Fetching the rows failed because of an internal error")
 # A user waits for a preview; its first request may have to get a token.
 PREVIEW_SECONDS = 20.0
 PREVIEW_ROWS = 50
@@ -103,7 +108,7 @@ def check_saved_credentials(registry: SourceRegistry, source: FeedSource, entere
     except ValidationError:  # of an earlier version of the plugin
         is_same = False
     if source.provider != provider.name or not is_same:
-        raise SecretRequiredError(gettext("The host has changed: enter this again"))
+        raise SecretRequiredError(gettext("This would be sent to another shop or host than before: enter it again"))
 
 
 def preview_provider(registry: SourceRegistry, entered: SourceInput, credentials: BaseModel) -> tuple[BinaryIO, Table]:
@@ -127,6 +132,11 @@ def preview_provider(registry: SourceRegistry, entered: SourceInput, credentials
         return file, read_sample(file, SAMPLE_ROWS)
     except InvalidFileError as error:
         raise SourceError(str(error)) from None
+    except FetchError:
+        raise
+    except Exception:
+        log.exception("feed source failed", provider=entered.provider.name)
+        raise SourceError(gettext(UNEXPECTED)) from None
 
 
 def prepare_fetch(db: Session, source: FeedSource, feed: Feed) -> ProviderFetch:

@@ -22,13 +22,13 @@ from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import CampaignResource
 from cwz_web.values.formats import Unclear
 from cwz_web.views.feed_page import row_path
-from cwz_web.views.publication_rows import ROW_STATES, ShownDecision, describe_decision
-from cwz_web.views.publications import (
+from cwz_web.views.publication_head import (
     STATE_BADGES,
     Thumbnail,
     design_names,
     thumbnails,
 )
+from cwz_web.views.publication_rows import ROW_STATES, ShownDecision, describe_decision
 from cwz_web.web.request import Request
 from cwz_web.web.text import shorten
 

@@ -34,7 +34,7 @@ from cwz_web.runs.progress import item_of_image
 from cwz_web.runs.reports import finding_texts
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.models import Connection
-from cwz_web.views.publications import (
+from cwz_web.views.publication_head import (
     KIND_LABELS,
     STATE_BADGES,
     STATES,

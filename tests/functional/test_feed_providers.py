@@ -190,6 +190,14 @@ def test_unexpected_error_is_a_failure_without_its_text(user: ShopUser, monkeypa
         assert CANARY not in shown
 
 
+def test_unexpected_error_of_a_connection_test_is_shown(user: ShopUser, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = user.change_form(user.connect())
+    monkeypatch.setattr(ShopifyProvider, "fetch", Mock(side_effect=ValueError(CANARY)))
+    page = form.submit("do", value="test", status=422)
+    assert "because of an internal error" in page.text
+    assert CANARY not in page.text
+
+
 def test_change_of_settings_keeps_the_secret_for_the_same_host(user: ShopUser, services: Services) -> None:
     page = user.connect()
     form = user.change_form(page)
@@ -229,7 +237,7 @@ def test_another_shop_needs_the_secret_again(
     assert form["shop"].value == "mugs"
     form["shop"] = "other"
     refused = form.submit("do", value="save", status=422)
-    assert "The host has changed: enter this again" in refused.html.find(id="token-error").text
+    assert "This would be sent to another shop or host" in refused.html.find(id="token-error").text
     assert len(shop.sent) == requests
     assert user.one(FeedSource).settings["shop"] == "mugs"
 
