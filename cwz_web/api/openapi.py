@@ -77,6 +77,7 @@ class Operation:
     """An operation of the API.
 
     Attributes:
+        name: a verb and an object, after which generated clients name their function.
         responses: the model of the response body by status; None for a response without one.
         is_paginated: whether it takes `limit` and `after`.
         accepts_file: whether the body is a file of any type, or empty.
@@ -86,6 +87,7 @@ class Operation:
         descriptions: what the responses are, by status; by default, the summary.
     """
 
+    name: str
     method: str
     path: str
     summary: str
@@ -137,6 +139,7 @@ PUBLICATIONS, PUBLICATION = "/campaigns/{id}/publications", "/campaigns/{id}/pub
 CHANNELS, CHANNEL = "/campaigns/{id}/channels", "/campaigns/{id}/channels/{channel}"
 OPERATIONS = (
     Operation(
+        "render_image",
         "post",
         "/images",
         "Render an image, or request one with Prefer: respond-async",
@@ -164,12 +167,30 @@ OPERATIONS = (
             202: "The image request, for Prefer: respond-async",
         },
     ),
-    Operation("get", "/images", "List stored images", READ, {200: images.ImagePage}, is_paginated=True),
-    Operation("get", "/images/{id}", "Get a stored image", READ, {200: images.ImageInfo}),
-    Operation("delete", "/images/{id}", "Delete a stored image", IMAGES_WRITE, {204: None}, problems=("image_in_use",)),
-    Operation("get", "/image-requests/{id}", "Get an image request", GENERATE, {200: image_requests.ImageRequestInfo}),
-    Operation("get", "/templates", "List templates", READ, {200: templates.TemplatePage}, is_paginated=True),
+    Operation("list_images", "get", "/images", "List stored images", READ, {200: images.ImagePage}, is_paginated=True),
+    Operation("get_image", "get", "/images/{id}", "Get a stored image", READ, {200: images.ImageInfo}),
     Operation(
+        "delete_image",
+        "delete",
+        "/images/{id}",
+        "Delete a stored image",
+        IMAGES_WRITE,
+        {204: None},
+        problems=("image_in_use",),
+    ),
+    Operation(
+        "get_image_request",
+        "get",
+        "/image-requests/{id}",
+        "Get an image request",
+        GENERATE,
+        {200: image_requests.ImageRequestInfo},
+    ),
+    Operation(
+        "list_templates", "get", "/templates", "List templates", READ, {200: templates.TemplatePage}, is_paginated=True
+    ),
+    Operation(
+        "create_template",
         "post",
         "/templates",
         "Create a template",
@@ -180,6 +201,7 @@ OPERATIONS = (
         description="The errors name the place in the document, such as `document.layers.0.width`.",
     ),
     Operation(
+        "get_template",
         "get",
         "/templates/{id}",
         "Get a template with its document",
@@ -188,6 +210,7 @@ OPERATIONS = (
         description="The ETag of the response is for If-Match.",
     ),
     Operation(
+        "update_template",
         "put",
         "/templates/{id}",
         "Change a template",
@@ -198,6 +221,7 @@ OPERATIONS = (
         description="The errors name the place in the document, such as `document.layers.0.width`.",
     ),
     Operation(
+        "delete_template",
         "delete",
         "/templates/{id}",
         "Delete a template",
@@ -207,9 +231,15 @@ OPERATIONS = (
         description="Members can restore it on its page for a while. Its images stay.",
     ),
     Operation(
-        "get", "/templates/{id}/draft", "Get a template as its draft has it", READ, {200: templates.TemplateDetails}
+        "get_template_draft",
+        "get",
+        "/templates/{id}/draft",
+        "Get a template as its draft has it",
+        READ,
+        {200: templates.TemplateDetails},
     ),
     Operation(
+        "publish_template",
         "post",
         "/templates/{id}/publish",
         "Publish the draft of a template",
@@ -218,6 +248,7 @@ OPERATIONS = (
         problems=("precondition_failed", "template_not_allowed"),
     ),
     Operation(
+        "list_template_versions",
         "get",
         "/templates/{id}/versions",
         "List the versions of a template",
@@ -225,14 +256,16 @@ OPERATIONS = (
         {200: templates.TemplateVersionList},
     ),
     Operation(
+        "get_template_version",
         "get",
         "/templates/{id}/versions/{number}",
         "Get a version of a template with its document",
         READ,
         {200: templates.TemplateVersionDetails},
     ),
-    Operation("get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, is_paginated=True),
+    Operation("list_feeds", "get", "/feeds", "List feeds", READ, {200: feeds.FeedPage}, is_paginated=True),
     Operation(
+        "create_feed",
         "post",
         "/feeds",
         "Create a feed, empty or with a source",
@@ -241,8 +274,9 @@ OPERATIONS = (
         feeds.FeedRequest,
         problems=("plan_limit_reached",),
     ),
-    Operation("get", "/feeds/{id}", "Get a feed", READ, {200: feeds.FeedInfo}),
+    Operation("get_feed", "get", "/feeds/{id}", "Get a feed", READ, {200: feeds.FeedInfo}),
     Operation(
+        "update_feed",
         "patch",
         "/feeds/{id}",
         "Change the name or the currency of a feed",
@@ -250,8 +284,17 @@ OPERATIONS = (
         {200: feeds.FeedInfo},
         feeds.FeedChangeRequest,
     ),
-    Operation("get", "/feeds/{id}/items", "List a feed's items", READ, {200: feeds.ItemPage}, is_paginated=True),
     Operation(
+        "list_feed_items",
+        "get",
+        "/feeds/{id}/items",
+        "List a feed's items",
+        READ,
+        {200: feeds.ItemPage},
+        is_paginated=True,
+    ),
+    Operation(
+        "put_feed_items",
         "post",
         "/feeds/{id}/items",
         "Create or replace items",
@@ -260,8 +303,17 @@ OPERATIONS = (
         feeds.ItemsRequest,
         problems=("feed_full",),
     ),
-    Operation("post", "/feeds/{id}/remove", "Delete items", WRITE, {200: feeds.ItemDeleteInfo}, feeds.ItemKeysRequest),
     Operation(
+        "delete_feed_items",
+        "post",
+        "/feeds/{id}/remove",
+        "Delete items",
+        WRITE,
+        {200: feeds.ItemDeleteInfo},
+        feeds.ItemKeysRequest,
+    ),
+    Operation(
+        "set_feed_formats",
         "put",
         "/feeds/{id}/formats",
         "Set the formats of columns",
@@ -269,8 +321,9 @@ OPERATIONS = (
         {200: feeds.FeedInfo},
         feeds.ColumnFormatsRequest,
     ),
-    Operation("get", "/feeds/{id}/items/{key}", "Get an item", READ, {200: feeds.ItemInfo}),
+    Operation("get_feed_item", "get", "/feeds/{id}/items/{key}", "Get an item", READ, {200: feeds.ItemInfo}),
     Operation(
+        "put_feed_item",
         "put",
         "/feeds/{id}/items/{key}",
         "Create or replace an item",
@@ -279,9 +332,12 @@ OPERATIONS = (
         feeds.ItemRequest,
         problems=("feed_full",),
     ),
-    Operation("delete", "/feeds/{id}/items/{key}", "Delete an item", WRITE, {204: None}),
-    Operation("get", "/feeds/{id}/imports", "List a feed's newest imports", READ, {200: feeds.ImportPage}),
+    Operation("delete_feed_item", "delete", "/feeds/{id}/items/{key}", "Delete an item", WRITE, {204: None}),
     Operation(
+        "list_feed_imports", "get", "/feeds/{id}/imports", "List a feed's newest imports", READ, {200: feeds.ImportPage}
+    ),
+    Operation(
+        "start_feed_import",
         "post",
         "/feeds/{id}/imports",
         "Import a file, or fetch the feed's source",
@@ -290,8 +346,9 @@ OPERATIONS = (
         accepts_file=True,
         problems=("invalid_file", "no_source"),
     ),
-    Operation("get", "/feeds/{id}/imports/{number}", "Get an import", READ, {200: feeds.ImportInfo}),
+    Operation("get_feed_import", "get", "/feeds/{id}/imports/{number}", "Get an import", READ, {200: feeds.ImportInfo}),
     Operation(
+        "apply_feed_import",
         "post",
         "/feeds/{id}/imports/{number}/apply",
         "Apply an import that needs a review",
@@ -300,6 +357,7 @@ OPERATIONS = (
         problems=("import_not_reviewable",),
     ),
     Operation(
+        "discard_feed_import",
         "post",
         "/feeds/{id}/imports/{number}/discard",
         "Discard an import that needs a review",
@@ -307,8 +365,9 @@ OPERATIONS = (
         {200: feeds.ImportInfo},
         problems=("import_not_reviewable",),
     ),
-    Operation("get", "/runs", "List runs", READ, {200: runs.RunPage}, is_paginated=True),
+    Operation("list_runs", "get", "/runs", "List runs", READ, {200: runs.RunPage}, is_paginated=True),
     Operation(
+        "start_run",
         "post",
         "/runs",
         "Start a run",
@@ -317,11 +376,29 @@ OPERATIONS = (
         runs.RunRequest,
         problems=(*RUN, "quota_exceeded"),
     ),
-    Operation("post", "/runs/plan", "Preview a run", GENERATE, {200: runs.RunPlanInfo}, runs.RunRequest, problems=RUN),
-    Operation("get", "/runs/{id}", "Get a run", READ, {200: runs.RunStatus}),
-    Operation("get", "/runs/{id}/items", "List a run's items", READ, {200: runs.RunItemPage}, is_paginated=True),
-    Operation("post", "/runs/{id}/cancel", "Cancel a run", GENERATE, {200: runs.RunInfo}),
     Operation(
+        "preview_run",
+        "post",
+        "/runs/plan",
+        "Preview a run",
+        GENERATE,
+        {200: runs.RunPlanInfo},
+        runs.RunRequest,
+        problems=RUN,
+    ),
+    Operation("get_run", "get", "/runs/{id}", "Get a run", READ, {200: runs.RunStatus}),
+    Operation(
+        "list_run_items",
+        "get",
+        "/runs/{id}/items",
+        "List a run's items",
+        READ,
+        {200: runs.RunItemPage},
+        is_paginated=True,
+    ),
+    Operation("cancel_run", "post", "/runs/{id}/cancel", "Cancel a run", GENERATE, {200: runs.RunInfo}),
+    Operation(
+        "retry_run",
         "post",
         "/runs/{id}/retry",
         "Retry the failed items of a run",
@@ -329,8 +406,11 @@ OPERATIONS = (
         {200: runs.RunInfo},
         problems=("quota_exceeded",),
     ),
-    Operation("get", "/campaigns", "List campaigns", READ, {200: campaigns.CampaignPage}, is_paginated=True),
     Operation(
+        "list_campaigns", "get", "/campaigns", "List campaigns", READ, {200: campaigns.CampaignPage}, is_paginated=True
+    ),
+    Operation(
+        "create_campaign",
         "post",
         "/campaigns",
         "Create a campaign",
@@ -341,6 +421,7 @@ OPERATIONS = (
         description="The errors name the rule and the field, such as `rules.0.condition`.",
     ),
     Operation(
+        "get_campaign",
         "get",
         "/campaigns/{id}",
         "Get a campaign",
@@ -349,6 +430,7 @@ OPERATIONS = (
         description="The ETag of the response is for If-Match.",
     ),
     Operation(
+        "update_campaign",
         "patch",
         "/campaigns/{id}",
         "Change a campaign",
@@ -359,6 +441,7 @@ OPERATIONS = (
         description="If the campaign is active, a publication with the change is prepared.",
     ),
     Operation(
+        "delete_campaign",
         "delete",
         "/campaigns/{id}",
         "Delete a campaign",
@@ -367,6 +450,7 @@ OPERATIONS = (
         description="The URL of its output feed is not found from then on.",
     ),
     Operation(
+        "get_campaign_plan",
         "get",
         "/campaigns/{id}/plan",
         "Get which rows get which design, and how many images would be rendered",
@@ -374,6 +458,7 @@ OPERATIONS = (
         {200: campaigns.CampaignPlan},
     ),
     Operation(
+        "prepare_publication",
         "post",
         "/campaigns/{id}/prepare",
         "Prepare a publication",
@@ -382,6 +467,7 @@ OPERATIONS = (
         description="What is missing is rendered; then the publication is in the list, and webhooks are notified.",
     ),
     Operation(
+        "pause_campaign",
         "post",
         "/campaigns/{id}/pause",
         "Pause a campaign",
@@ -389,8 +475,16 @@ OPERATIONS = (
         {200: campaigns.CampaignInfo},
         description="Changes of its feed prepare nothing until it is resumed; what is public stays.",
     ),
-    Operation("post", "/campaigns/{id}/resume", "Resume a campaign", CAMPAIGNS_WRITE, {200: campaigns.CampaignInfo}),
     Operation(
+        "resume_campaign",
+        "post",
+        "/campaigns/{id}/resume",
+        "Resume a campaign",
+        CAMPAIGNS_WRITE,
+        {200: campaigns.CampaignInfo},
+    ),
+    Operation(
+        "list_publications",
         "get",
         PUBLICATIONS,
         "List a campaign's publications",
@@ -398,8 +492,9 @@ OPERATIONS = (
         {200: publications.PublicationPage},
         is_paginated=True,
     ),
-    Operation("get", PUBLICATION, "Get a publication", READ, {200: publications.PublicationInfo}),
+    Operation("get_publication", "get", PUBLICATION, "Get a publication", READ, {200: publications.PublicationInfo}),
     Operation(
+        "list_publication_changes",
         "get",
         f"{PUBLICATION}/changes",
         "List the changes of a publication",
@@ -408,6 +503,7 @@ OPERATIONS = (
         is_paginated=True,
     ),
     Operation(
+        "decide_publication_changes",
         "post",
         f"{PUBLICATION}/decisions",
         "Decide about changes of a publication",
@@ -418,6 +514,7 @@ OPERATIONS = (
         problems=("not_publishable",),
     ),
     Operation(
+        "publish_publication",
         "post",
         f"{PUBLICATION}/publish",
         "Publish a publication",
@@ -427,6 +524,7 @@ OPERATIONS = (
         description="It is public at once, or at `publish_at` if that is later; then its state is `scheduled`.",
     ),
     Operation(
+        "discard_publication",
         "post",
         f"{PUBLICATION}/discard",
         "Discard a publication",
@@ -435,6 +533,7 @@ OPERATIONS = (
         problems=("not_publishable",),
     ),
     Operation(
+        "roll_back_to_publication",
         "post",
         f"{PUBLICATION}/rollback",
         "Roll back to a publication",
@@ -443,8 +542,9 @@ OPERATIONS = (
         problems=("not_publishable",),
         description="It is public again as it was, nothing is rendered, and the campaign is paused.",
     ),
-    Operation("get", CHANNELS, "List a campaign's channels", READ, {200: channels.ChannelList}),
+    Operation("list_channels", "get", CHANNELS, "List a campaign's channels", READ, {200: channels.ChannelList}),
     Operation(
+        "create_channel",
         "post",
         CHANNELS,
         "Add a channel",
@@ -453,8 +553,9 @@ OPERATIONS = (
         channels.ChannelRequest,
         description="Its feed is written at once if something of the campaign is public, and after each publication.",
     ),
-    Operation("get", CHANNEL, "Get a channel and its report", READ, {200: channels.ChannelDetails}),
+    Operation("get_channel", "get", CHANNEL, "Get a channel and its report", READ, {200: channels.ChannelDetails}),
     Operation(
+        "update_channel",
         "patch",
         CHANNEL,
         "Change a channel",
@@ -463,6 +564,7 @@ OPERATIONS = (
         channels.ChannelChangeRequest,
     ),
     Operation(
+        "delete_channel",
         "delete",
         CHANNEL,
         "Delete a channel",
@@ -470,8 +572,9 @@ OPERATIONS = (
         {204: None},
         description="Its feed is not served any more. What was stored in your storage stays there.",
     ),
-    Operation("get", "/uploads", "List uploads", READ, {200: uploads.UploadPage}, is_paginated=True),
+    Operation("list_uploads", "get", "/uploads", "List uploads", READ, {200: uploads.UploadPage}, is_paginated=True),
     Operation(
+        "create_upload",
         "post",
         "/uploads",
         "Upload an image or a font",
@@ -483,10 +586,19 @@ OPERATIONS = (
         description="Send the file as multipart/form-data, or the URL of the file as JSON.",
         descriptions={200: "The upload, which the workspace had already", 201: "The new upload"},
     ),
-    Operation("get", "/uploads/{id}", "Get an upload and its uses", READ, {200: uploads.UploadDetails}),
-    Operation("delete", "/uploads/{id}", "Delete an upload", UPLOADS_WRITE, {204: None}, problems=("upload_in_use",)),
-    Operation("get", "/brand", "Get the brand", READ, {200: brand.BrandInfo}),
+    Operation("get_upload", "get", "/uploads/{id}", "Get an upload and its uses", READ, {200: uploads.UploadDetails}),
     Operation(
+        "delete_upload",
+        "delete",
+        "/uploads/{id}",
+        "Delete an upload",
+        UPLOADS_WRITE,
+        {204: None},
+        problems=("upload_in_use",),
+    ),
+    Operation("get_brand", "get", "/brand", "Get the brand", READ, {200: brand.BrandInfo}),
+    Operation(
+        "replace_brand",
         "put",
         "/brand",
         "Replace the brand",
@@ -495,7 +607,7 @@ OPERATIONS = (
         brand.BrandRequest,
         problems=("template_not_allowed",),
     ),
-    Operation("get", "/usage", "Get this month's usage and quotas", READ, {200: usage.UsageInfo}),
+    Operation("get_usage", "get", "/usage", "Get this month's usage and quotas", READ, {200: usage.UsageInfo}),
 )
 
 
@@ -559,7 +671,7 @@ def _webhook(event: Event) -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "operationId": f"{operation.method}_{operation.path.strip('/').translate(_name)}".replace("__", "_"),
+        "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": f"{operation.description} Requires an API key with the scope `{operation.scope}`.".strip(),
@@ -686,6 +798,3 @@ def _describe_default(schema: dict[str, Any]) -> None:
     if default not in (None, "", [], {}):
         text = f"Default: {json.dumps(default)}."
         schema["description"] = f"{schema['description']} {text}" if "description" in schema else text
-
-
-_name = str.maketrans({"/": "_", "{": "", "}": ""})

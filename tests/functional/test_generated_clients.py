@@ -74,22 +74,22 @@ def test_python_client_works(python_client: Any, wsgi: Router, make: Factory) ->
         values = models.ImageRequestData.from_dict({"title": "Hello"})
         metadata = models.ImageRequestMetadata.from_dict({"order": "A-17"})
         request = models.ImageRequest(template=template.slug, data=values, metadata=metadata)
-        image = module("api.images.post_images").sync(client=client, body=request)
+        image = module("api.images.render_image").sync(client=client, body=request)
         assert (image.content_type, image.metadata.to_dict()) == ("image/jpeg", {"order": "A-17"})
-        assert image.id in [each.id for each in module("api.images.get_images").sync(client=client).images]
-        later = module("api.images.post_images").sync(
-            client=client, body=request, prefer=models.PostImagesPrefer("respond-async")
+        assert image.id in [each.id for each in module("api.images.list_images").sync(client=client).images]
+        later = module("api.images.render_image").sync(
+            client=client, body=request, prefer=models.RenderImagePrefer("respond-async")
         )
-        assert module("api.images.get_image_requests_id").sync(later.id, client=client).state == "pending"
-        feed = module("api.feeds.post_feeds").sync(client=client, body=models.FeedRequest(name="Products"))
+        assert module("api.images.get_image_request").sync(later.id, client=client).state == "pending"
+        feed = module("api.feeds.create_feed").sync(client=client, body=models.FeedRequest(name="Products"))
         file = module("types").File(payload=b"sku,title\n1,One\n")
-        started = module("api.feeds.post_feeds_id_imports").sync(feed.id, client=client, body=file)
+        started = module("api.feeds.start_feed_import").sync(feed.id, client=client, body=file)
         assert (started.number, started.state) == (1, "queued")
         item = models.ItemRequest(data=models.ItemRequestData.from_dict({"title": "Two"}))
-        assert module("api.feeds.put_feeds_id_items_key").sync(feed.id, "2", client=client, body=item).added == 1
-        deleted = module("api.feeds.delete_feeds_id_items_key").sync_detailed(feed.id, "2", client=client)
+        assert module("api.feeds.put_feed_item").sync(feed.id, "2", client=client, body=item).added == 1
+        deleted = module("api.feeds.delete_feed_item").sync_detailed(feed.id, "2", client=client)
         assert deleted.status_code == 204
-        problem = module("api.templates.get_templates_id").sync("none", client=client)
+        problem = module("api.templates.get_template").sync("none", client=client)
         assert (problem.code, problem.status) == ("not_found", 404)
         assert module("api.usage.get_usage").sync(client=client).used == 2
 
