@@ -82,6 +82,7 @@ class Operation:
         is_paginated: whether it takes `limit` and `after`.
         accepts_file: whether the body is a file of any type, or empty.
         accepts_form: whether the body can also be a form (multipart/form-data) with a file.
+        returns_file: whether the response is a file of any type.
         problems: the codes of problems that not every operation has.
         description: what the summary does not say.
         descriptions: what the responses are, by status; by default, the summary.
@@ -97,6 +98,7 @@ class Operation:
     is_paginated: bool = False
     accepts_file: bool = False
     accepts_form: bool = False
+    returns_file: bool = False
     problems: tuple[str, ...] = ()
     description: str = ""
     descriptions: dict[int, str] = field(default_factory=dict)
@@ -586,7 +588,26 @@ OPERATIONS = (
         description="Send the file as multipart/form-data, or the URL of the file as JSON.",
         descriptions={200: "The upload, which the workspace had already", 201: "The new upload"},
     ),
-    Operation("get_upload", "get", "/uploads/{id}", "Get an upload and its uses", READ, {200: uploads.UploadDetails}),
+    Operation(
+        "get_upload",
+        "get",
+        "/uploads/{id}",
+        "Get an upload and its uses",
+        READ,
+        {200: uploads.UploadDetails},
+        description="By its id, or by the digest of its file.",
+    ),
+    Operation(
+        "get_upload_file",
+        "get",
+        "/uploads/{id}/file",
+        "Get the file of an upload",
+        READ,
+        {200: None},
+        returns_file=True,
+        problems=("storage_unavailable",),
+        description="As it is stored: without metadata, and an SVG or GIF image as PNG.",
+    ),
     Operation(
         "delete_upload",
         "delete",
@@ -692,9 +713,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     if "{id}" in operation.path:
-        # A template can also be named by its slug.
-        is_template = operation.path == "/templates/{id}"
-        of_id = {"minLength": 1, "maxLength": 100} if is_template else {"format": "uuid"}
+        # A template can also be named by its slug, and an upload by its digest.
+        has_name = operation.path == "/templates/{id}" or operation.path.startswith("/uploads/")
+        of_id = {"minLength": 1, "maxLength": 100} if has_name else {"format": "uuid"}
         parameters.append(_parameter("path", "id", {"type": "string", **of_id}))
     if "{key}" in operation.path:
         parameters.append(_parameter("path", "key", {"type": "string", "minLength": 1, "maxLength": 400}))
@@ -763,6 +784,8 @@ def _problem(codes: list[str]) -> dict[str, Any]:
 
 def _response(operation: Operation, status: int) -> dict[str, Any]:
     model = operation.responses[status]
+    if operation.returns_file:
+        return {"description": operation.summary, "content": {"application/octet-stream": BINARY}}
     if model is None:
         return {"description": "No content"}
     content = {"application/json": _model(model)}

@@ -31,10 +31,12 @@ from cwz_web.imaging.uploads import UploadKind
 from cwz_web.net.client import FetchError
 from cwz_web.resources.api import ApiUpload, ApiUploadCollection
 from cwz_web.resources.permissions import Permission
+from cwz_web.storage.connections import list_connections
+from cwz_web.storage.contract import ObjectNotFoundError
 from cwz_web.web.form_body import MULTIPART, read_multipart
 from cwz_web.web.problems import ProblemError
 from cwz_web.web.request import Request
-from cwz_web.web.uploads import store_upload
+from cwz_web.web.uploads import download_upload, store_upload
 from cwz_web.workspaces.audit import record
 
 FETCH_SECONDS = 20.0
@@ -154,6 +156,17 @@ def get_upload(context: ApiUpload, request: Request) -> dict[str, Any]:
     ]
     brand = [UploadBrandUseInfo(kind=kind, name=name) for kind, name in entries]
     return _json(UploadDetails(**_values(context.row), uses=described, brand=brand))
+
+
+@view_config(context=ApiUpload, name="file", request_method="GET", permission=Permission.API_READ)
+def get_upload_file(context: ApiUpload, request: Request) -> Response:
+    """Return the file of an upload, as it is stored."""
+    with transaction(request) as db:
+        connections = [each.spec for each in list_connections(db, context.row.workspace_id)]
+    try:
+        return download_upload(request, context.row, connections)
+    except ObjectNotFoundError:
+        raise ProblemError(404, "not_found", "The file of this upload is not in the workspace's storage") from None
 
 
 @view_config(context=ApiUpload, request_method="DELETE", permission=Permission.API_UPLOADS_WRITE, require_csrf=False)

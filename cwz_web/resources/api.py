@@ -1,5 +1,6 @@
 """The resources of the REST API: `/v1/...`."""
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -26,6 +27,9 @@ from cwz_web.runs.models import Run
 
 if TYPE_CHECKING:
     from cwz_web.web.request import Request
+
+
+_digest = re.compile("[0-9a-f]{64}")
 
 
 class ApiCollection(Resource):
@@ -233,7 +237,7 @@ class ApiImage(WorkspaceItem):
 
 
 class ApiUpload(WorkspaceItem):
-    """`/v1/uploads/{id}`."""
+    """`/v1/uploads/{id}`, or by the digest of the file."""
 
     row: Upload
 
@@ -293,7 +297,19 @@ class ApiImageCollection(ApiCollection):
 
 
 class ApiUploadCollection(ApiCollection):
+    """Uploads by id, or by the SHA-256 of their files."""
+
     model, item_class = Upload, ApiUpload
+
+    def parse_name(self, name: str) -> UUID | str:
+        """Return the id or the digest."""
+        return name if _digest.fullmatch(name) else parse_uuid(name)
+
+    def find_row(self, db: Session, workspace_id: UUID, key: UUID | str) -> Upload | None:
+        """Return the workspace's upload with an id or a digest, or None."""
+        if isinstance(key, UUID):
+            return db.get(Upload, (workspace_id, key))
+        return db.scalar(select(Upload).where(Upload.workspace_id == workspace_id, Upload.digest == key))
 
 
 class SchemaCollection(Resource):

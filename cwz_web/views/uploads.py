@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field
 from pyramid.httpexceptions import HTTPConflict, HTTPNotFound, HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
-from slugify import slugify
 
 from cwz_web.accounts.models import Account
 from cwz_web.db.session import enter_workspace
@@ -29,13 +28,12 @@ from cwz_web.i18n import gettext, gettext_noop, translate_labels
 from cwz_web.imaging.brand import Entry
 from cwz_web.imaging.fonts import FAMILIES
 from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
-from cwz_web.imaging.uploads import EXTENSIONS, FORMER_FONT, TYPE_LABELS, UploadKind
+from cwz_web.imaging.uploads import FORMER_FONT, TYPE_LABELS, UploadKind
 from cwz_web.ops.upload_purge import purge_upload
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import UploadCollection, UploadResource
 from cwz_web.storage.connections import has_storage, list_connections
 from cwz_web.storage.contract import StorageError
-from cwz_web.storage.uploads import Uploads
 from cwz_web.stored_messages import translate_stored
 from cwz_web.views.images import before_id
 from cwz_web.web.forms import Form, Name, SubmittedForm, read_form
@@ -45,7 +43,7 @@ from cwz_web.web.rate_limits import LIMITS, RateLimitedError
 from cwz_web.web.rendering import page_view
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
-from cwz_web.web.uploads import UPLOAD_ERRORS, store_upload
+from cwz_web.web.uploads import UPLOAD_ERRORS, download_upload, store_upload
 
 # Of one form. Browsers with JavaScript send each file on its own.
 MAX_FILES = 20
@@ -250,13 +248,7 @@ def download_file(context: UploadResource, request: Request) -> Response:
     upload = context.row
     connections = [each.spec for each in list_connections(request.db, upload.workspace_id)]
     release_connection(request)
-    with request.services.outbound.slot():
-        uploads = Uploads(upload.workspace_id, connections, request.services.providers.open)
-        data = uploads.get(upload.digest, MAX_UPLOAD_BYTES * 2)
-    response = Response(data, content_type=upload.content_type, charset=None)
-    name = f"{slugify(upload.name, max_length=80) or upload.kind}.{EXTENSIONS[upload.content_type]}"
-    response.content_disposition = f'attachment; filename="{name}"'
-    return response
+    return download_upload(request, upload, connections)
 
 
 @view_config(

@@ -1,7 +1,11 @@
-"""Uploading a file, from a page or the API: checked, stored in the workspace's default connection, and recorded."""
+"""Files of uploads, for pages and the API: checked, stored in the default connection and recorded; and read."""
 
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
+
+from pyramid.response import Response
+from slugify import slugify
 
 from cwz_web.billing.plans import PlanLimit, PlanLimitError, check_plan_limit
 from cwz_web.generation.models import Upload
@@ -14,10 +18,12 @@ from cwz_web.generation.uploads import (
     reserve_upload,
 )
 from cwz_web.imaging.errors import ImagingError
-from cwz_web.imaging.uploads import PreparedUpload, prepare_upload
+from cwz_web.imaging.image_uploads import MAX_UPLOAD_BYTES
+from cwz_web.imaging.uploads import EXTENSIONS, PreparedUpload, prepare_upload
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import StorageError
 from cwz_web.storage.plugins import ConnectionSpec
+from cwz_web.storage.uploads import Uploads
 from cwz_web.web.request import Request
 from cwz_web.workspaces.audit import record
 
@@ -93,3 +99,23 @@ def _put(request: Request, spec: ConnectionSpec, prepared: PreparedUpload, reser
         with services.database.transaction(workspace_id) as db:
             release_upload(db, workspace_id, reserved)
         raise
+
+
+def download_upload(request: Request, upload: Upload, connections: Sequence[ConnectionSpec]) -> Response:
+    """Return the file of an upload as a download: no browser shows it as a page of this site.
+
+    Args:
+        request: the request, without an open transaction.
+        upload: the upload.
+        connections: the workspace's connections, the likeliest first.
+
+    Raises:
+        StorageError: no connection has the file, or the storage does not respond.
+    """
+    with request.services.outbound.slot():
+        uploads = Uploads(upload.workspace_id, connections, request.services.providers.open)
+        data = uploads.get(upload.digest, MAX_UPLOAD_BYTES * 2)
+    response = Response(data, content_type=upload.content_type, charset=None)
+    name = f"{slugify(upload.name, max_length=80) or upload.kind}.{EXTENSIONS[upload.content_type]}"
+    response.content_disposition = f'attachment; filename="{name}"'
+    return response

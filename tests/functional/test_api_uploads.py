@@ -1,5 +1,6 @@
 """`/v1/uploads`: list, add and delete; the same rules as on the page."""
 
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -67,6 +68,25 @@ def test_upload_is_added_listed_and_deleted(client: Client) -> None:
 def test_same_file_is_one_upload(client: Client) -> None:
     first = client.send(jpeg()).json
     assert client.send(jpeg(), status=200, name="other.jpg").json == first
+
+
+def test_upload_is_found_by_its_digest_and_its_file_is_read(client: Client) -> None:
+    added = client.send(small_font(), name="font.ttf").json
+    assert client.get(f"/{added['digest']}") == client.get(f"/{added['id']}")
+    for name in (added["id"], added["digest"]):
+        answer = client.app.get(f"{PATH}/{name}/file", headers=client.headers)
+        assert sha256(answer.body).hexdigest() == added["digest"]
+        assert answer.content_type == "font/ttf"
+        assert answer.content_disposition == 'attachment; filename="caveat-bold.ttf"'
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    client.get(f"/{'0' * 64}", status=404)
+    client.get(f"/{added['digest'].upper()}", status=404)
+
+
+def test_file_that_the_storage_lost_is_not_found(client: Client) -> None:
+    added = client.send(jpeg()).json
+    local_bucket(client.make.services).delete(upload_key(client.space.id, added["digest"]))
+    assert client.get(f"/{added['id']}/file", status=404)["code"] == "not_found"
 
 
 def test_list_is_searched_and_paged(client: Client) -> None:
@@ -172,6 +192,7 @@ def test_keys_need_the_scope(client: Client) -> None:
 
 def test_uploads_of_another_workspace_do_not_exist(client: Client) -> None:
     foreign = client.make.upload(client.make.workspace(), jpeg())
-    client.get(f"/{foreign.id}", status=404)
+    for name in (foreign.id, foreign.digest, f"{foreign.digest}/file"):
+        client.get(f"/{name}", status=404)
     client.app.delete(f"{PATH}/{foreign.id}", headers=client.headers, status=404)
     assert client.make.reload(foreign).deleted_at is None
