@@ -10,6 +10,7 @@ from pyramid.view import view_config
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from cwz_web.api.layer_overrides import Layers, override_plan
 from cwz_web.api.on_demand import StoredImageInfo
 from cwz_web.api.pagination import ResponseModel, transaction
 from cwz_web.api.request_body import Body, Metadata, max_items, value_or_list
@@ -79,6 +80,7 @@ class ImageRequest(Encoding, Body):
     webhook: WebhookUrl | None = None
     on_missing_photo: Literal["render", "error"] = "render"
     metadata: Metadata = Field({})
+    layers: Layers = Field({})
 
     @model_validator(mode="after")
     def _check_item(self) -> Self:
@@ -133,7 +135,7 @@ def find_plan(request: Request, body: ImageRequest) -> tuple[TemplateVersionStat
     """Return the state of the template that the body names, and the plan of the version.
 
     Raises:
-        ProblemError: There is no such template or version, or the key may not render it.
+        ProblemError: There is no such template or version, the key may not render it, or layers cannot be overridden.
     """
     api_key, template_cache = request.api_key, request.services.template_cache
     state = template_cache.find_state_by_name(api_key.workspace_id, body.template)
@@ -141,10 +143,11 @@ def find_plan(request: Request, body: ImageRequest) -> tuple[TemplateVersionStat
         raise unknown_template()
     check_template(api_key, state.template_id)
     try:
-        return state, template_cache.get_plan(state, body.version)
+        plan = template_cache.get_plan(state, body.version)
     except NoResultFound:
         errors = {"version": f"The newest version is {state.version}"}
         raise ProblemError(422, "unknown_version", "The template does not have this version", errors) from None
+    return state, override_plan(request, plan, body.layers)
 
 
 def resolve_values(
@@ -186,6 +189,7 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
             webhook=body.webhook,
             on_missing_photo=OnMissingPhoto.FAIL if body.must_be_complete else OnMissingPhoto.KEEP,
             metadata=body.metadata,
+            document=plan.design.document if plan.is_overridden else None,
         )
     info = _info(request, run)
     response = Response(json_body=info.model_dump(mode="json"), status=202)

@@ -87,7 +87,9 @@ class OnDemandRendering:
         self._design, self._connection = plan.design, plan.connections[0]
         uploads = Uploads(quota.workspace_id, plan.connection_specs, self._services.providers.open)
         limits = FetchLimits(time.monotonic() + FETCH_SECONDS, admit)
-        self._image = self._services.image_service.prepare(uploads, self._design.document, data, output, limits=limits)
+        self._image = self._services.image_service.prepare(
+            uploads, self._design.document, data, output, limits=limits, is_overridden=plan.is_overridden
+        )
 
     @property
     def digest(self) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field, JsonValue
+from pydantic_core import to_jsonable_python
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy.orm import Session
@@ -30,7 +31,8 @@ from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH, DocumentTooLong
 from cwz_web.imaging.documents import DEFAULT_SIZE, ImageTemplate
 from cwz_web.imaging.editing import LayerType
 from cwz_web.imaging.field_values import FieldType
-from cwz_web.imaging.layers import walk_layers
+from cwz_web.imaging.layer_overrides import schema_of
+from cwz_web.imaging.layers import AnyLayer, walk_layers
 from cwz_web.resources.api import ApiTemplate, ApiTemplateCollection, ApiTemplateVersion, ApiTemplateVersionCollection
 from cwz_web.resources.permissions import Permission
 from cwz_web.web.document_errors import check_document
@@ -103,11 +105,20 @@ class TemplateSizeInfo(ResponseModel):
     height: int
 
 
+class OpenPropertyInfo(ResponseModel):
+    """A property that `layers` of a request can override: its value in the template, and its JSON Schema."""
+
+    name: str
+    value: JsonValue
+    json_schema: Document
+
+
 class TemplateLayerInfo(ResponseModel):
-    """A layer of a template, by its name, which is unique in the template."""
+    """A layer of a template, by its name, which is unique in the template, and its properties that are open."""
 
     name: str
     type: LayerType
+    open: list[OpenPropertyInfo]
 
 
 class TemplateDetails(TemplateInfo):
@@ -313,12 +324,22 @@ def _details_response(
         has_draft=has_draft(template),
         fields=[TemplateFieldInfo(**field.model_dump()) for field in shown.fields],
         sizes=sizes,
-        layers=[TemplateLayerInfo(name=layer.name, type=layer.type) for layer in walk_layers(shown.layers)],
+        layers=[_layer_info(layer) for layer in walk_layers(shown.layers)],
         document=_as_written(shown),
     )
     response = Response(json_body=details.model_dump(mode="json"), status=status)
     response.etag = _etag(template)
     return response
+
+
+def _layer_info(layer: AnyLayer) -> TemplateLayerInfo:
+    properties = [
+        OpenPropertyInfo(
+            name=name, value=to_jsonable_python(getattr(layer, name)), json_schema=schema_of(type(layer), name)
+        )
+        for name in layer.open
+    ]
+    return TemplateLayerInfo(name=layer.name, type=layer.type, open=properties)
 
 
 def _as_written(document: ImageTemplate) -> Document:

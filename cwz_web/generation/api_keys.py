@@ -43,6 +43,7 @@ class Scope(StrEnum):
     BRAND_WRITE = "brand.write"
     TEMPLATES_WRITE = "templates.write"
     CAMPAIGNS_WRITE = "campaigns.write"
+    LAYERS_OVERRIDE = "layers.override"
     ADMIN = "admin"
 
 
@@ -55,6 +56,7 @@ SCOPE_LABELS = {
     Scope.BRAND_WRITE: gettext_noop("Change the brand, and drafts of templates that use it"),
     Scope.TEMPLATES_WRITE: gettext_noop("Create, change, publish and delete templates"),
     Scope.CAMPAIGNS_WRITE: gettext_noop("Change campaigns, decide about publications, publish and restore them"),
+    Scope.LAYERS_OVERRIDE: gettext_noop("Override all properties of layers in a request, not only open ones"),
     Scope.ADMIN: gettext_noop("Full access to the API"),
 }
 

@@ -148,6 +148,7 @@ class ImageService:
         newer_than: float = 0.0,
         unmapped: Collection[str] = (),
         limits: FetchLimits = UNLIMITED,
+        is_overridden: bool = False,
     ) -> PreparedImage:
         """Load everything that an image is rendered from.
 
@@ -161,6 +162,7 @@ class ImageService:
             newer_than: a time of the monotonic clock; sources that were cached before are loaded again.
             unmapped: the fields that are empty in every row.
             limits: what fetches of photos are subject to.
+            is_overridden: whether a request has overridden layers of the template.
 
         Raises:
             ImagingError: the image cannot be rendered.
@@ -174,7 +176,7 @@ class ImageService:
             state = next((photo for photo in known if photo.is_of(reference)), None)
             return self._sources.load(uploads, reference, known=state, newer_than=newer_than, limits=limits)
 
-        plan = self._engine.plan(template, output.size, output.scale)
+        plan = self._engine.plan(template, output.size, output.scale, is_overridden=is_overridden)
         photos = plan.load_photos(data, load_whole)
         values = plan.fill_values(data, output, photos)
         sources = plan.load_sources(values, load, photos)

@@ -1,10 +1,13 @@
 """Templates ready to render: the document and the workspace's connections, cached per version.
 
+Documents whose layers a request has overridden are cached apart, by their overrides.
+
 Each request reads the template's current state in one query (`find_template_state`), so a published version, a deleted
 template or a changed connection takes effect at once.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -16,13 +19,15 @@ from sqlalchemy import Row, text
 from cwz_web.db.session import Database
 from cwz_web.generation.models import Template
 from cwz_web.generation.templates import TemplateDesign, load_design
+from cwz_web.imaging.documents import ImageTemplate
+from cwz_web.imaging.layer_overrides import LayerOverrides, override_layers
 from cwz_web.storage.connections import list_connections_first
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.values.formats import ValueFormat
 from cwz_web.workspaces.access import PlanStatus
 
-MAX_PLANS = 512
+MAX_PLANS, MAX_OVERRIDDEN = 512, 64
 _FIND_STATE = text("SELECT * FROM find_template_state(CAST(:id AS uuid), CAST(:workspace AS uuid), :slug)")
 
 
@@ -50,10 +55,15 @@ class TemplateVersionState:
 
 @dataclass(frozen=True)
 class TemplatePlan:
-    """A template's document, and the connections of its workspace; images are stored in the first."""
+    """A template's document, and the connections of its workspace; images are stored in the first.
+
+    Attributes:
+        is_overridden: whether a request has overridden layers of the document.
+    """
 
     design: TemplateDesign
     connections: list[Connection]
+    is_overridden: bool = False
 
     @cached_property
     def connection_specs(self) -> list[ConnectionSpec]:
@@ -67,6 +77,9 @@ class TemplateCache:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._plans: cachetools.LRUCache[tuple[UUID, int, str], TemplatePlan] = cachetools.LRUCache(MAX_PLANS)
+        self._overridden: cachetools.LRUCache[tuple[UUID, int, str], ImageTemplate] = cachetools.LRUCache(
+            MAX_OVERRIDDEN
+        )
         self._lock = Lock()
 
     def find_state(self, template_id: UUID) -> TemplateVersionState | None:
@@ -97,6 +110,21 @@ class TemplateCache:
             with self._lock:
                 self._plans[key] = plan
         return plan
+
+    def override_plan(self, plan: TemplatePlan, overrides: LayerOverrides, *, is_trusted: bool) -> TemplatePlan:
+        """Return a plan with overridden layers. Arguments and errors are those of `override_layers`."""
+        if not overrides:
+            return plan
+        design = plan.design
+        wanted = json.dumps([is_trusted, overrides], sort_keys=True)
+        key = (design.template.id, design.version, wanted)
+        with self._lock:
+            document = self._overridden.get(key)
+        if document is None:
+            document = override_layers(design.document, overrides, is_trusted=is_trusted)
+            with self._lock:
+                self._overridden[key] = document
+        return replace(plan, design=replace(design, document=document), is_overridden=True)
 
     def _find_state(
         self, template_id: UUID | None, workspace_id: UUID | None, slug: str | None

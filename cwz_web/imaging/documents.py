@@ -529,7 +529,7 @@ def _visible(layers: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:
 
 
 def _unlocked(layer: AnyLayer) -> AnyLayer:
-    changes: dict[str, Any] = {"locked": False}
+    changes: dict[str, Any] = {"locked": False, "open": ()}
     if isinstance(layer, Container):
         changes["layers"] = _visible(layer.layers)
     return layer.model_copy(update=changes)

@@ -69,28 +69,34 @@ class Engine:
 
     Args:
         cache_bytes: the limit of the pixel cache, which holds decoded images and rendered static layers.
-        cached_plans: how many plans are cached.
+        cached_plans: how many plans are cached; as many of overridden templates apart from these, which requests with
+            ever new values would otherwise displace.
     """
 
     def __init__(self, cache_bytes: int = CACHE_BYTES, cached_plans: int = CACHED_PLANS) -> None:
         self._pixels: ByteCache[Any] = ByteCache(cache_bytes)
         self._plans: cachetools.LRUCache[tuple[str, str, int], Plan] = cachetools.LRUCache(cached_plans)
+        self._overridden_plans: cachetools.LRUCache[tuple[str, str, int], Plan] = cachetools.LRUCache(cached_plans)
         self._lock = Lock()
 
-    def plan(self, template: ImageTemplate, size: str = DEFAULT_SIZE, scale: int = 1) -> "Plan":
+    def plan(
+        self, template: ImageTemplate, size: str = DEFAULT_SIZE, scale: int = 1, *, is_overridden: bool = False
+    ) -> "Plan":
         """Return the plan of a template in one of its sizes.
 
         Args:
             size: the name of the size.
             scale: how many pixels of the image correspond to one pixel of the canvas.
+            is_overridden: whether a request has overridden layers of the template.
 
         Raises:
             UnknownSizeError: the template does not have this size.
             ImageTooLargeError: the image would have too many pixels.
         """
         key = (template.digest, size, scale)
+        plans = self._overridden_plans if is_overridden else self._plans
         with self._lock:
-            plan = self._plans.get(key)
+            plan = plans.get(key)
         if plan is not None:
             return plan
         template = template.resolved()
@@ -104,7 +110,7 @@ class Engine:
             )
         plan = Plan(sized, scale, self._pixels, check_design(template, size))
         with self._lock:
-            self._plans[key] = plan
+            plans[key] = plan
         return plan
 
 

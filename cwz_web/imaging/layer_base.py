@@ -39,6 +39,8 @@ BINDABLE = frozenset(
 SPAN_BINDABLE = frozenset(
     ["font", "weight", "italic", "scale", "color", "strike", "underline", "highlight"],
 )
+# What a template cannot open to requests: what its other parts refer to, and what its images do not show.
+_FIXED = frozenset(["name", "type", "layers", "style", "locked", "bound", "open"])
 # The language of a text and the mirroring of a stack that depend on the locale of the image.
 OF_LOCALE = "auto"
 
@@ -158,6 +160,8 @@ class Layer(DocumentPart):
 
     `bound` has the expressions of properties; the property itself is their default. A document can write both at once:
     `"color": {"value": "brand_color", "default": "#111111"}`.
+
+    `open` has the names of properties that a request can override, such as `["color", "hidden"]`.
     """
 
     model_config = ConfigDict(json_schema_extra=describe_bound_properties)
@@ -180,6 +184,7 @@ class Layer(DocumentPart):
     hidden: bool = False
     locked: bool = False
     bound: dict[str, ExpressionText] = new_key({})
+    open: Annotated[tuple[str, ...], Field(max_length=60)] = new_key(())
 
     @model_validator(mode="before")
     @classmethod
@@ -190,6 +195,19 @@ class Layer(DocumentPart):
     def _check_bound(self) -> Self:
         check_bound(self.bound.keys(), BINDABLE & type(self).model_fields.keys())
         return self
+
+    @model_validator(mode="after")
+    def _check_open(self) -> Self:
+        possible = self.openable()
+        if unknown := sorted(set(self.open) - possible):
+            names = ", ".join(sorted(possible))
+            raise ValueError(gettext("%(name)s cannot be open. Use one of: %(names)s", name=unknown[0], names=names))
+        return self
+
+    @classmethod
+    def openable(cls) -> frozenset[str]:
+        """Return the names of the properties that a template can open to requests."""
+        return frozenset(cls.model_fields) - _FIXED
 
     @model_validator(mode="after")
     def _check_sides(self) -> Self:

@@ -21,6 +21,7 @@ class Permission(StrEnum):
     API_BRAND_WRITE = "api.brand.write"
     API_TEMPLATES_WRITE = "api.templates.write"
     API_CAMPAIGNS_WRITE = "api.campaigns.write"
+    API_LAYERS_OVERRIDE = "api.layers.override"
     VIEW = "workspace.view"
     FEED_EDIT = "feed.edit"
     TEMPLATE_EDIT = "template.edit"
@@ -56,6 +57,7 @@ SCOPE_PERMISSIONS: dict[Scope, Permission] = {
     Scope.BRAND_WRITE: P.API_BRAND_WRITE,
     Scope.TEMPLATES_WRITE: P.API_TEMPLATES_WRITE,
     Scope.CAMPAIGNS_WRITE: P.API_CAMPAIGNS_WRITE,
+    Scope.LAYERS_OVERRIDE: P.API_LAYERS_OVERRIDE,
 }
 API_PERMISSIONS = frozenset(SCOPE_PERMISSIONS.values())
 # The permissions that a role can have, as the members page lists them.

@@ -54,6 +54,7 @@ class Run(WorkspaceOwned, Base):
         rendering_seconds: how long render workers took, in sum.
         webhook: a URL that is notified when the run finishes.
         request_metadata: what the client sent to have it returned, such as the number of an order.
+        document: what is rendered in place of the version's document, with the overrides of a request; NULL without.
         selection: which rows of the feed it has (`selection.RowSelection` as JSON); empty for all.
         campaign_id: the campaign whose rows it renders, with its design of the number `design`.
     """
@@ -87,6 +88,7 @@ class Run(WorkspaceOwned, Base):
     rendering_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")
     webhook: Mapped[str | None]
     request_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default="{}")
+    document: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     selection: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     campaign_id: Mapped[UUID | None]
     design: Mapped[int | None] = mapped_column(SmallInteger)

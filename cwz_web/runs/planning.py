@@ -381,6 +381,7 @@ def start_image_run(
     webhook: str | None = None,
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP,
     metadata: Mapping[str, Any] | None = None,
+    document: ImageTemplate | None = None,
 ) -> Run:
     """Enqueue a single image in the caller's transaction: a run of one row, without a feed.
 
@@ -393,6 +394,7 @@ def start_image_run(
         quota: what the image counts against.
         webhook: a URL that is notified when the image is stored, or has failed.
         metadata: returned to the client with the image.
+        document: rendered in place of the version's, with layers that the request has overridden.
 
     Raises:
         QuotaExceededError: the quota is used up.
@@ -402,7 +404,9 @@ def start_image_run(
     _check_outputs(db, template, [output], version)
     run = _new_run_of(db, template, [output])
     run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
-    run.processing_cost = _processing_cost(load_design(db, template, version).document, [output])
+    shown = document or load_design(db, template, version).document
+    run.processing_cost = _processing_cost(shown, [output])
+    run.document = document.canonical() if document else None
     run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
     run.on_missing_photo, run.request_metadata = on_missing_photo, dict(metadata or {})
     db.add(run)

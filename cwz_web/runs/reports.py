@@ -123,7 +123,11 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
         or_(RunItem.retry_at.is_(None), RunItem.retry_at <= func.clock_timestamp()),
     )
     items = tuple(db.scalars(pending.order_by(RunItem.position))) if run.is_rendering else ()
-    document = load_design(db, template, run.template_version).document
+    document = (
+        ImageTemplate.model_validate(run.document)
+        if run.document
+        else load_design(db, template, run.template_version).document
+    )
     formats = load_formats(run.formats)
     names = _file_names(db, run, items, connections[0].key_pattern)
     rendered = tuple(_render_item(run, item, formats, names.get(item.key, "")) for item in items)

@@ -99,6 +99,7 @@ PROPERTIES = {
     "list style": gettext_noop("List style"),
     "locale": gettext_noop("Locale"),
     "locked": gettext_noop("Locked"),
+    "open": gettext_noop("Open to requests"),
     "mask": gettext_noop("Mask"),
     "mask layer": gettext_noop("Mask layer"),
     "mask mode": gettext_noop("Mask mode"),

@@ -63,6 +63,7 @@ class KeyForm(Form):
     brand_write: Literal["on", ""] = ""
     templates_write: Literal["on", ""] = ""
     campaigns_write: Literal["on", ""] = ""
+    layers_override: Literal["on", ""] = ""
     admin: Literal["on", ""] = ""
     template: Annotated[UUID | None, EmptyIsNone] = None
     origins: Annotated[str, Field(max_length=1000)] = ""

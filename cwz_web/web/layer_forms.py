@@ -53,7 +53,7 @@ BLEND_MODES = {
 }
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
-NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound"})
+NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound", "open"})
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,10 @@ def test_document_is_created_and_read_as_it_was_written(client: Client) -> None:
     assert read.json == created.json
     assert read.etag == created.etag
     assert read.json["version"] == 1
-    assert read.json["layers"] == [{"name": "Image", "type": "image"}, {"name": "Title", "type": "text"}]
+    assert read.json["layers"] == [
+        {"name": "Image", "type": "image", "open": []},
+        {"name": "Title", "type": "text", "open": []},
+    ]
     assert ImageTemplate.model_validate(read.json["document"]) == ImageTemplate.model_validate(small_document())
     assert client.log == ["template.create"]
 
