@@ -3,16 +3,16 @@
 import gc
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import plaster
 
-from cwz_web.error_reports import configure_error_reports
-from cwz_web.logs import configure_logs
-from cwz_web.settings import CommonSettings, RenderWorkerSettings, Settings, SettingsError
+from cwz_web.cli.templates import templates_group
 
-S = TypeVar("S", bound=CommonSettings)
+if TYPE_CHECKING:  # settings take longer to import than a command of `cwz templates` to run
+    from cwz_web.settings import CommonSettings, RenderWorkerSettings, Settings
+
+S = TypeVar("S", bound="CommonSettings")
 
 
 def search_for_garbage() -> None:
@@ -22,26 +22,43 @@ def search_for_garbage() -> None:
 
 
 class Deployment:
-    """An .ini file, which is read when a command needs it."""
+    """An .ini file, which is read when a command needs it; None if none was given."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        """The path of the file. Raises UsageError if none was given."""
+        if self._path is None:
+            raise click.UsageError("Missing option '-c' / '--config': the deployment's .ini file.")
+        return self._path
 
     @property
     def loader(self) -> Any:
         """The plaster loader of the file."""
+        import plaster
+
         return plaster.get_loader(str(self.path), protocols=["wsgi"])
 
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """Return all settings, and configure logs and error reports."""
+        from cwz_web.settings import Settings
+
         return self._load(Settings)
 
-    def render_worker_settings(self) -> RenderWorkerSettings:
+    def render_worker_settings(self) -> "RenderWorkerSettings":
         """Return the settings of a render worker, and configure logs and error reports."""
+        from cwz_web.settings import RenderWorkerSettings
+
         return self._load(RenderWorkerSettings)
 
     def _load(self, model: type[S]) -> S:
         """Load settings, once the command is imported. Raise ClickException when they are not valid."""
+        from cwz_web.error_reports import configure_error_reports
+        from cwz_web.logs import configure_logs
+        from cwz_web.settings import SettingsError
+
         search_for_garbage()
         try:
             settings = model.load(self.loader.get_wsgi_app_settings())
@@ -57,16 +74,18 @@ class Deployment:
     "-c",
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="The deployment's .ini file.",
+    help="The deployment's .ini file. `cwz templates` does not need it.",
 )
 @click.pass_context
-def main(context: click.Context, config: Path) -> None:
-    """Run and operate a ConnectWyze installation."""
+def main(context: click.Context, config: Path | None) -> None:
+    """Run and operate a ConnectWyze installation, and keep its templates in files."""
     # Commands import much, and modules stay: searching them for garbage takes a quarter of the time of their import.
     gc.disable()
     context.call_on_close(gc.enable)
     context.obj = Deployment(config)
+
+
+main.add_command(templates_group)
 
 
 @main.command()
@@ -183,6 +202,7 @@ def keys_rotate(deployment: Deployment) -> None:
     """Encrypt every stored secret with the newest key. It is safe to interrupt and repeat."""
     from cwz_web.app import prepare_database
     from cwz_web.cli.keys import rotate_keys
+    from cwz_web.settings import SettingsError
 
     settings = deployment.settings()
     try:

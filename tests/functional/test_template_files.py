@@ -1,0 +1,177 @@
+"""`cwz templates` as a process of its own against the running application."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyramid.router import Router
+from sqlalchemy import select
+
+from cwz_web.generation.api_keys import Scope
+from cwz_web.generation.models import Upload
+from tests.conftest import ROOT
+from tests.factories import Factory, jpeg, small_document, small_font
+from tests.wsgi_server import serving
+
+KEY = "CWZ_API_KEY"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'><rect width='8' height='8' fill='#c03'/></svg>"
+
+
+class Repository:
+    """A folder with a `templates` folder, a workspace, and a key that can do all that the commands need."""
+
+    def __init__(self, folder: Path, make: Factory, port: int) -> None:
+        self.folder, self.make = folder, make
+        self.space = make.workspace()
+        key = make.key(self.space, Scope.READ, Scope.TEMPLATES_WRITE, Scope.UPLOADS_WRITE)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("CWZ_")},
+            "PYTHONPATH": str(ROOT),
+            "CWZ_NODE_MODULES": str(ROOT / "node_modules"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "CWZ_URL": f"http://localhost:{port}",
+            KEY: key,
+        }
+
+    def run(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """Run a command, and return its output."""
+        command = [sys.executable, "-c", "from cwz_web.cli import main; main()", "templates", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True
+        )
+        output = done.stdout + done.stderr
+        assert done.returncode == status, output
+        assert "Traceback" not in output
+        assert self.environment[KEY] not in output
+        return output
+
+    def git(self, *arguments: str) -> None:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def path(self, name: str) -> Path:
+        return self.folder / "templates" / name
+
+    def read(self, name: str) -> Any:
+        return json.loads(self.path(name).read_text())
+
+    def write(self, name: str, value: Any) -> None:
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(json.dumps(value, indent=2))
+
+
+@pytest.fixture
+def repository(tmp_path: Path, wsgi: Router, make: Factory) -> Iterator[Repository]:
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        # The settings of the tests have no port, as those behind a proxy.
+        return wsgi({**environ, "HTTP_HOST": "localhost"}, start_response)
+
+    with serving(answer) as port:
+        yield Repository(tmp_path, make, port)
+
+
+def test_template_is_pulled_changed_and_pushed(repository: Repository) -> None:
+    upload = repository.make.upload(repository.space, jpeg())
+    document = small_document()
+    document["layers"][0]["source"] = upload.reference
+    template = repository.make.template(repository.space, document)
+    assert "created     card.json  version 1" in repository.run("pull")
+    stored = repository.path(f"uploads/{upload.digest}.jpg").read_bytes()
+    assert sha256(stored).hexdigest() == upload.digest
+    assert "0 done or reported, 1 unchanged" in repository.run("pull")
+
+    changed = repository.read("card.json")
+    changed["layers"][1]["size"] = 30
+    repository.write("card.json", changed)
+    assert "layer “Title” changed: size 24 → 30" in repository.run("push", "--publish", "--dry-run")
+    assert repository.make.reload(template).version == 1
+    result = json.loads(repository.run("push", "--publish", "--json"))["results"]
+    assert [(each["file"], each["action"]) for each in result] == [("card.json", "published")]
+    assert repository.make.reload(template).version == 2
+
+    changed["layers"][1]["sise"] = 30
+    repository.write("card.json", changed)
+    line = repository.path("card.json").read_text().splitlines().index('      "sise": 30') + 1
+    message = f"card.json:{line}: layers.1.sise: Unknown key. Did you mean “size”? (layer “Title”)"
+    assert message in repository.run("push", "--publish", status=1)
+
+
+def test_new_template_and_its_uploads_are_created(repository: Repository) -> None:
+    """A file that is added here has the digest that the server gives it: a JPEG loses its metadata."""
+    document = small_document()
+    document["layers"][0]["source"] = f"upload:{'0' * 64}"
+    repository.write("sale-card.json", document)
+    assert "neither in uploads/ nor on the server" in repository.run("push", status=1)
+    references = {}
+    for name, data in (("Logo.jpg", jpeg()), ("Icon.svg", SVG), ("Caveat.ttf", small_font())):
+        (repository.folder / name).write_bytes(data)
+        references[name] = repository.run("add", name).split()[0]
+    assert references["Logo.jpg"] != f"upload:{sha256(jpeg()).hexdigest()}"
+    document["layers"][0]["source"] = references["Logo.jpg"]
+    document["layers"][1]["font"] = references["Caveat.ttf"]
+    document["fields"][1]["default"] = references["Icon.svg"]
+    repository.write("sale-card.json", document)
+    assert "created     sale-card.json  as “Sale card”, version 1" in repository.run("push")
+    with repository.make.database.transaction(repository.space.id) as db:
+        names = {f"upload:{upload.digest}": upload.name for upload in db.scalars(select(Upload))}
+    assert names == {references[name]: name.partition(".")[0] for name in references}
+    assert "0 done or reported, 1 unchanged" in repository.run("push", "--publish")
+    assert "0 done or reported, 1 unchanged" in repository.run("pull")
+    (repository.folder / "page.html").write_text("<html>")
+    assert "not supported" in repository.run("add", "page.html", status=2)
+
+
+def test_conflict_names_what_changed_on_the_server(repository: Repository) -> None:
+    template = repository.make.template(repository.space)
+    repository.run("pull")
+    other = Repository(repository.folder / "other", repository.make, 0)
+    other.environment = repository.environment
+    (repository.folder / "other").mkdir()
+    other.run("pull")
+    for folder, size in ((other, 30), (repository, 40)):
+        changed = folder.read("card.json")
+        changed["layers"][1]["size"] = size
+        folder.write("card.json", changed)
+    other.run("push", "--publish")
+    output = repository.run("push", "--publish", status=1)
+    assert "version 1 → 2" in output
+    assert "layer “Title” changed: size 24 → 30" in output
+    assert repository.make.reload(template).version == 2
+    assert "conflict" in repository.run("pull", status=1)
+    assert repository.read("card.json")["layers"][1]["size"] == 40
+
+
+def test_errors_of_usage_and_network_have_status_2(repository: Repository, tmp_path: Path) -> None:
+    assert "Say which installation" in repository.run("pull", status=2, CWZ_URL="")
+    assert "CWZ_API_KEY" in repository.run("pull", status=2, CWZ_API_KEY="")
+    assert "43 more characters" in repository.run("pull", status=2, CWZ_API_KEY="cwz_live_wrong")
+    assert "without TLS" in repository.run("--url", "http://images.example", "pull", status=2)
+    assert "status 401" in repository.run("pull", status=2, CWZ_API_KEY=f"cwz_live_{'x' * 43}")
+    assert "no document" in repository.run("push", status=2)
+    repository.write("card.json", {})
+    assert "is not a document" in repository.run("push", "../card.json", status=2)
+    assert "No such option" in repository.run("push", "--api-key", "x", status=2)
+    (tmp_path / "key").write_text(repository.environment[KEY] + "\n")
+    repository.run("--api-key-file", "key", "pull", CWZ_API_KEY="")
+    assert "cannot be read" in repository.run("--api-key-file", "nothing", "pull", status=2, CWZ_API_KEY="")
+
+
+def test_key_without_the_scope_cannot_push(repository: Repository) -> None:
+    repository.write("card.json", small_document())
+    reader = repository.make.key(repository.space, Scope.READ)
+    assert "status 403" in repository.run("push", status=2, CWZ_API_KEY=reader)
+
+
+def test_help_does_not_import_the_application() -> None:
+    check = (
+        "import sys; from cwz_web.cli import main; main(['templates', '--help'], standalone_mode=False);"
+        "print([name for name in ('pyramid', 'sqlalchemy', 'pydantic', 'pyvips', 'httpx') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
