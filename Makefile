@@ -12,7 +12,7 @@ NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
 NODE := PATH="$$PATH:$(CURDIR)/$(BIN)" node
 PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
 
-.PHONY: help serve bundle test test-fast test-slow coverage lint messages lock bench bench-peers soak clean
+.PHONY: help serve bundle test test-fast test-slow coverage lint messages clients lock bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
@@ -58,6 +58,11 @@ messages: $(VENV)/.installed ## Extract the messages of the interface, and add n
 			--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --output-file cwz_web/locale/$$language.po; \
 	done
 	@rm messages.pot
+
+clients: $(VENV)/.installed-dev node_modules/.installed ## Generate the clients of the API and build their packages in clients/*/dist
+	@$(BIN)/python scripts/generate_clients.py
+	@$(PIP) wheel --quiet --no-deps --wheel-dir clients/python/dist clients/python
+	@node_modules/.bin/tsc --project clients/js/tsconfig.json
 
 lock: ## Resolve and hash the Python packages of requirements/ again (needs uv)
 	@$(PYTHON) scripts/lock_requirements.py

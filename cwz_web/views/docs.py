@@ -56,6 +56,7 @@ GUIDES = {
         ("campaigns", "Campaigns", "Design rules, windows, publications, decisions, roll back"),
         ("channels", "Channels", "Feeds for platforms and shops, delivery to your storage, fetch log"),
         ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
+        ("clients", "Clients", "The API from Python and TypeScript"),
         ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
         ("operations", "Operations", "Installation, upgrades, backups, monitoring"),
     )

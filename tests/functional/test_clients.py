@@ -1,0 +1,312 @@
+"""The clients in Python and TypeScript, generated from the OpenAPI document and called."""
+
+import asyncio
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyramid.router import Router
+
+from cwz_web.generation.api_keys import Scope
+from tests.factories import Factory, small_document
+from tests.installation import ROOT, node
+from tests.wsgi_server import serving
+
+pytestmark = pytest.mark.slow
+
+# Of the specification of Standard Webhooks, and of docs/api.md.
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WEBHOOK_HEADERS = {
+    "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "webhook-timestamp": "1614265330",
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+}
+WEBHOOK_BODY = b'{"test": 2432232314}'
+SIGNING_KEY = "cwz_sign_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+SIGNED_TEMPLATE = "0190b0a0-0000-7000-8000-000000000002"
+SIGNATURE = "pTU87rdB4ncxLiNhJppo6HLB9j_RYXWasVsjiHjqwuE"
+BUSY = (503, {"code": "busy", "detail": "Later"})
+IN_FLIGHT = (409, {"code": "request_in_flight", "detail": "Still running"})
+CREATED = (201, {"id": "0190b0a0-0000-7000-8000-000000000002", "name": "Products"})
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> str:
+    """Run a program and return its output; it is the message if it fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | environment
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def serving_site(wsgi: Router) -> Iterator[str]:
+    """Serve the product and yield its URL; the Host of its requests is that of its settings."""
+    with serving(lambda environ, start: wsgi(environ | {"HTTP_HOST": "localhost"}, start)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the clients with what is generated."""
+    folder = tmp_path_factory.mktemp("clients") / "clients"
+    shutil.copytree(ROOT / "clients", folder, ignore=shutil.ignore_patterns("rest", "dist", "node_modules"))
+    run(sys.executable, ROOT / "scripts/generate_clients.py", folder, folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[Callable[[str], Any]]:
+    """Import a module of the client in Python."""
+    sys.path.insert(0, str(folder / "python"))
+    try:
+        yield lambda name="": importlib.import_module(f"connectwyze{name}")
+    finally:
+        sys.path.remove(str(folder / "python"))
+
+
+@contextmanager
+def answering(*answers: tuple[int, dict[str, Any]] | None, retry_after: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Serve answers one after the other on loopback; None ends the connection. Yield the URL and the requests."""
+    requests: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer = answers[len(requests)]
+            requests.append((self.headers, self.rfile.read(int(self.headers["Content-Length"] or 0))))
+            if answer is None:
+                self.connection.close()
+                return
+            body = json.dumps(answer[1]).encode()
+            self.send_response(answer[0])
+            if answer[0] != 201 and retry_after:
+                self.send_header("Retry-After", retry_after)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            """Write nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_python_client_is_typed(folder: Path) -> None:
+    modules = sorted((folder / "python/connectwyze").glob("*.py"))
+    options = ("--strict", "--follow-imports", "silent", "--cache-dir", folder / "mypy_cache")
+    run(sys.executable, "-m", "mypy", *options, *modules, folder=folder / "python")
+
+
+class TestPython:
+    def test_work_of_an_integration(self, client: Callable[..., Any], wsgi: Router, make: Factory) -> None:
+        space = make.workspace()
+        template, key = make.template(space), make.key(space, Scope.ADMIN)
+        create_feed, list_feeds = client(".rest.api.feeds.create_feed"), client(".rest.api.feeds.list_feeds")
+        put_item, delete_item = client(".rest.api.feeds.put_feed_item"), client(".rest.api.feeds.delete_feed_item")
+        list_images, start_import = client(".rest.api.images.list_images"), client(".rest.api.feeds.start_feed_import")
+        models = client(".rest.models")
+        with serving_site(wsgi) as url, client().Client(f"{url}/", key) as cwz:
+            image = cwz.render(template.slug, {"title": "Hello"}, metadata={"order": "A-17"})
+            assert (image.content_type, image.metadata.to_dict()) == ("image/jpeg", {"order": "A-17"})
+            assert [each.id for each in cwz.iterate(list_images.sync)] == [image.id]
+            rendered = cwz.render_bytes(template.slug, {"title": "Hello"}, format="png")
+            assert rendered.content.startswith(b"\x89PNG")
+            assert (rendered.content_type, rendered.is_cached) == ("image/png", False)
+            names = ["One", "Three", "Two"]
+            feeds = [create_feed.sync(client=cwz.rest, body=models.FeedRequest(name=name)) for name in names]
+            feed = feeds[0]
+            assert sorted(each.name for each in cwz.iterate(list_feeds.sync, limit=1)) == names
+            item = models.ItemRequest(data=models.ItemRequestData.from_dict({"title": "Two"}))
+            assert put_item.sync(feed.id, "2/ä", client=cwz.rest, body=item).added == 1
+            assert delete_item.sync(feed.id, "2/ä", client=cwz.rest) is None
+            file = client(".rest.types").File(payload=b"sku,title\n1,One\n")
+            started = start_import.sync(feed.id, client=cwz.rest, body=file)
+            with pytest.raises(client().WaitTimeoutError):  # no worker runs
+                cwz.wait_for_import(feed.id, started.number, timeout=0.1)
+
+    def test_problems_are_errors(self, client: Callable[..., Any], wsgi: Router, make: Factory) -> None:
+        space = make.workspace()
+        template, key = make.template(space), make.key(space, Scope.ADMIN)
+        with serving_site(wsgi) as url, client().Client(url, key) as cwz:
+            with pytest.raises(client().ApiError) as error:
+                client(".rest.api.templates.get_template").sync("none", client=cwz.rest)
+            assert (error.value.status, error.value.code) == (404, "not_found")
+            with pytest.raises(client().ApiError) as error:
+                cwz.render(template.slug, {"title": "Hello"}, scale=9)
+            assert "scale" in error.value.errors
+            assert error.value.request_id
+
+    def test_asyncio(self, client: Callable[..., Any], wsgi: Router, make: Factory) -> None:
+        space = make.workspace()
+        template, key = make.template(space), make.key(space, Scope.ADMIN)
+        list_images = client(".rest.api.images.list_images")
+
+        async def use(url: str) -> list[Any]:
+            async with client().AsyncClient(url, key) as cwz:
+                image, rendered = await asyncio.gather(
+                    cwz.render(template.slug, {"title": "Hello"}), cwz.render_bytes(template.slug, {"title": "Hello"})
+                )
+                assert rendered.content.startswith(b"\xff\xd8")
+                with pytest.raises(client().ApiError, match="unknown_template"):
+                    await cwz.render("none")
+                return [image.id, *[each.id async for each in cwz.iterate(list_images.asyncio)]]
+
+        with serving_site(wsgi) as url:
+            first, second = asyncio.run(use(url))
+        assert first == second
+
+    @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+    def test_failures_that_pass_are_repeated_with_one_idempotency_key(
+        self, client: Callable[..., Any], kind: str
+    ) -> None:
+        policy = client(".retries").RetryPolicy(retries=3, max_wait=0.01)
+        create_feed, body = client(".rest.api.feeds.create_feed"), client(".rest.models").FeedRequest(name="Products")
+
+        def create(url: str) -> None:
+            if kind == "Client":
+                with client().Client(url, "key", policy=policy) as cwz:
+                    create_feed.sync(client=cwz.rest, body=body)
+                return
+
+            async def work() -> None:
+                async with client().AsyncClient(url, "key", policy=policy) as cwz:
+                    await create_feed.asyncio(client=cwz.rest, body=body)
+
+            asyncio.run(work())
+
+        with answering(None, IN_FLIGHT, BUSY, BUSY) as (url, requests), pytest.raises(client().ApiError, match="busy"):
+            create(url)
+        assert len(requests) == 4
+        assert len({headers["Idempotency-Key"] for headers, _ in requests}) == 1
+        assert len({body for _, body in requests}) == 1
+
+    def test_what_is_final_is_not_repeated(self, client: Callable[..., Any]) -> None:
+        policy = client(".retries").RetryPolicy(max_wait=1)
+        for answer, retry_after in ((IN_FLIGHT, ""), (BUSY, "3600"), ((302, {}), ""), ((422, {"code": "x"}), "")):
+            with answering(answer, retry_after=retry_after) as (url, requests):
+                with client().Client(url, "key", policy=policy) as cwz, pytest.raises(client().ApiError):
+                    cwz.render_bytes("card")
+                assert len(requests) == 1
+
+    def test_file_is_sent_once(self, client: Callable[..., Any], tmp_path: Path) -> None:
+        path = tmp_path / "feed.csv"
+        path.write_bytes(b"sku\n1\n")
+        start = client(".rest.api.feeds.start_feed_import")
+        types = client(".rest.types")
+        with answering(BUSY) as (url, requests), path.open("rb") as file, client().Client(url, "key") as cwz:
+            body = types.File(payload=file)
+            with pytest.raises(client().ApiError, match="busy"):
+                start.sync(SIGNED_TEMPLATE, client=cwz.rest, body=body)
+        assert len(requests) == 1
+
+    def test_key_is_needed(self, client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("CWZ_API_KEY", raising=False)
+        with pytest.raises(ValueError, match="CWZ_API_KEY"):
+            client().Client("http://localhost")
+
+    def test_webhook(self, client: Callable[..., Any]) -> None:
+        verify, error, old = client().verify_webhook, client().InvalidWebhookError, 10**10
+        headers = {name.title(): value for name, value in WEBHOOK_HEADERS.items()}
+        assert verify(WEBHOOK_BODY, headers, WEBHOOK_SECRET, tolerance=old) == {"test": 2432232314}
+        rotated = headers | {"Webhook-Signature": f"v1,AAAA {headers['Webhook-Signature']}"}
+        assert verify(WEBHOOK_BODY, rotated, WEBHOOK_SECRET, tolerance=old)
+        for body, changed in (
+            (WEBHOOK_BODY + b" ", headers),
+            (WEBHOOK_BODY, headers | {"Webhook-Id": "other"}),
+            (WEBHOOK_BODY, headers | {"Webhook-Timestamp": "1614265331"}),
+            (WEBHOOK_BODY, headers | {"Webhook-Timestamp": "now"}),
+            (WEBHOOK_BODY, headers | {"Webhook-Signature": headers["Webhook-Signature"].replace("v1", "v2")}),
+            (WEBHOOK_BODY, {}),
+        ):
+            with pytest.raises(error):
+                verify(body, changed, WEBHOOK_SECRET, tolerance=old)
+        with pytest.raises(error, match="now"):
+            verify(WEBHOOK_BODY, headers, WEBHOOK_SECRET)
+
+    def test_signed_url(self, client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(time, "time", lambda: 1_799_999_000)
+        data = {"title": "Grüße & mehr", "price": "9"}
+        url = client().sign_url(
+            "https://site.example/",
+            SIGNED_TEMPLATE,
+            data,
+            key=SIGNING_KEY,
+            key_number=1,
+            format="png",
+            expires_in=1000,
+        )
+        query = f"e=1800000000&k=1&price=9&title=Gr%C3%BC%C3%9Fe+%26+mehr&s={SIGNATURE}"
+        assert url == f"https://site.example/i/{SIGNED_TEMPLATE}.png?{query}"
+
+
+def examples(language: str) -> list[str]:
+    """Return the examples of docs/clients.md."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs/clients.md").read_text(), re.DOTALL)
+
+
+def test_example_in_python(
+    client: Callable[..., Any],
+    wsgi: Router,
+    make: Factory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    space = make.workspace()
+    document = small_document(sizes=[{"name": "story", "width": 108, "height": 192}])
+    document["fields"].append({"name": "price", "label": "Price"})
+    make.template(space, document, name="Product card")
+    monkeypatch.setenv("CWZ_API_KEY", make.key(space, Scope.ADMIN))
+    monkeypatch.chdir(tmp_path)
+    with serving_site(wsgi) as url:
+        exec(examples("python")[0].replace("https://images.example.com", url), {})  # noqa: S102 - our own documentation
+    lines = capsys.readouterr().out.splitlines()
+    assert any("/i/images/" in line for line in lines)
+    assert any(line.startswith(("invalid {'feed'", "unknown_feed")) for line in lines)
+    assert (tmp_path / "card.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_typescript_client_works(folder: Path, wsgi: Router, make: Factory) -> None:
+    package, space = folder / "js", make.workspace()
+    template, key = make.template(space), make.key(space, Scope.ADMIN)
+    (package / "node_modules").symlink_to(ROOT / "node_modules")
+    run(node(), ROOT / "node_modules/typescript/bin/tsc", "--project", "tsconfig.json", folder=package)
+    (package / "use.ts").write_text((ROOT / "tests/clients/types.ts").read_text())
+    declarations = "declare const process: { env: Record<string, string> }; declare const request: Request, id: string;"
+    for number, example in enumerate(examples("typescript")):
+        code = example.replace('"connectwyze"', '"./dist/index.js"')
+        (package / f"example{number}.ts").write_text(f"{declarations}\n{code}")
+    options = ("--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--lib", "es2022,dom")
+    run(
+        node(),
+        ROOT / "node_modules/typescript/bin/tsc",
+        *options,
+        "use.ts",
+        "example0.ts",
+        "example1.ts",
+        folder=package,
+    )
+    shutil.copy(ROOT / "tests/clients/client.test.mjs", package / "client.test.mjs")
+    with serving_site(wsgi) as url:
+        environment = {"CWZ_URL": url, "CWZ_API_KEY": key, "CWZ_TEMPLATE": template.slug}
+        run(node(), "--test", "client.test.mjs", folder=package, **environment)
