@@ -23,6 +23,7 @@ from cwz_web.web.services import Services
 from tests.factories import Factory
 from tests.functional.test_feeds import FeedUser
 from tests.jobs import run_feed_jobs
+from tests.sftp_server import HOST, FakeSftp
 from tests.source_servers import FakeDownloads, FakeShopify, Reply, shopify_product, shopify_variant
 
 CANARY = "planted-canary"
@@ -291,6 +292,40 @@ def test_schedule_fetches_once(user: ShopUser) -> None:
     assert count == 1
     run_feed_jobs(user.make.services)
     assert user.one(FeedSource).next_at > datetime.now(UTC)
+
+
+def test_host_key_of_an_sftp_server_is_confirmed(
+    services: Services, app_with: Callable[[Services], TestApp], make: Factory
+) -> None:
+    """The first test says which key the server has; another key later is refused until it is confirmed as well."""
+    with FakeSftp("ssh-ed25519").running() as server:
+        server.files["/export.csv"] = b"sku,title\n1,Mug\n2,Lamp\n"
+        sources = SourceRegistry({"sftp": {"endpoint": server.host}}, allow=[server.host])
+        changed = dataclasses.replace(services, feed_sources=sources)
+        user = FeedUser(app_with(changed), Factory(changed))
+
+        def fill(form: Any, fingerprint: str) -> Any:
+            form["host"], form["username"], form["path"] = HOST, server.username, "/export.csv"
+            form["fingerprint"], form["password"] = fingerprint, server.password
+            return form
+
+        path = f"{user.feeds}/connect-source?provider=sftp"
+        refused = fill(user.form_with(path, "fingerprint"), "").submit("do", value="save", status=422)
+        assert server.fingerprint in refused.html.find(id="fingerprint-error").text
+        assert (server.logins, user.make.count(Feed, user.space.id)) == ([], 0)
+        form = fill(user.form_with(path, "fingerprint"), server.fingerprint)
+        page = user.run_jobs(user.save_columns(form.submit("do", value="save").follow()).follow())
+        tab = user.app.get(f"{page.request.path}/source")
+        assert f"sftp://{HOST}/export.csv" in tab.text
+        changing = user.form_with(f"{page.request.path}/connection", "fingerprint")
+        other = FakeSftp().fingerprint
+        changing["fingerprint"] = other
+        refused = changing.submit("do", value="save", status=422)
+        assert "enter it again" in refused.html.find(id="password-error").text
+        refused = fill(changing, other).submit("do", value="save", status=422)
+        assert "may be intercepted" in refused.html.find(id="fingerprint-error").text
+        for seen in (refused, tab, page):
+            assert CANARY not in seen.text
 
 
 class TestApi:

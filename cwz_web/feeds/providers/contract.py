@@ -120,7 +120,7 @@ class FeedSourceProvider(ABC, Generic[SettingsT, CredentialsT]):
         """
 
     def recipient(self, settings: SettingsT) -> str:
-        """Return who gets the credentials, if the hosts do not tell: the URL of one of several sites on a host."""
+        """Return who gets the credentials, if the hosts do not tell: the URL of one of several sites, or a host key."""
         return ""
 
     @abstractmethod

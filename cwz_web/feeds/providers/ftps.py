@@ -5,19 +5,18 @@ PASV answer is ignored. TLS is required before the password is sent, and for the
 """
 
 import io
-import re
 import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
 from ftplib import FTP, FTP_TLS, Error, error_perm
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import certifi
 from pydantic import AfterValidator, Field, SecretStr
 
-from cwz_web.feeds.limits import MAX_BYTES, PREVIEW_BYTES
 from cwz_web.feeds.providers.contract import (
     FeedSourceProvider,
     InvalidResponseError,
@@ -28,9 +27,10 @@ from cwz_web.feeds.providers.contract import (
     SourcePermissionError,
     SourceUnreachableError,
 )
+from cwz_web.feeds.providers.file_servers import FileCopy, check_host, check_port
 from cwz_web.feeds.providers.hookspecs import hookimpl
 from cwz_web.feeds.providers.rows import RowWriter
-from cwz_web.i18n import gettext, gettext_noop, number
+from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.net.client import BlockedRequestError
 from cwz_web.net.deadlines import DeadlineReader
 from cwz_web.plugin_fields import Fields
@@ -44,36 +44,17 @@ MAX_REPLY_LENGTH = 64 * 1024
 LOGIN_REFUSED = "530"
 FILE_UNAVAILABLE = "550"
 PERMISSION_REPLIES = ("532", "553", "534")
-_label = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_host = re.compile(rf"(?:{_label}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])")
-_INVALID_HOST = gettext_noop("Enter the name of the server, for example ftp.example.com, without a protocol or path")
-_INVALID_PORT = gettext_noop("Enter 21, or a port from 1024 to 65535")
-# Ports of other protocols are not for this one.
 FTP_PORT = 21
-FIRST_FREE_PORT = 1024
-
-
-def _check_host(value: str) -> str:
-    if not _host.fullmatch(value.lower()) or len(value) > 253:
-        raise ValueError(gettext(_INVALID_HOST))
-    return value.lower()
-
-
-def _check_port(value: str) -> str:
-    port = int(value) if re.fullmatch(r"[0-9]{1,5}", value) else 0
-    if port != FTP_PORT and not FIRST_FREE_PORT <= port < 65536:
-        raise ValueError(gettext(_INVALID_PORT))
-    return str(port)
 
 
 class FtpsSettings(Fields):
     """The server and the file."""
 
-    host: Annotated[str, AfterValidator(_check_host)] = Field(
+    host: Annotated[str, AfterValidator(check_host)] = Field(
         title=gettext_noop("Host"), description=gettext_noop("The name of the server"), examples=["ftp.example.com"]
     )
-    port: Annotated[str, AfterValidator(_check_port)] = Field(
-        default="21",
+    port: Annotated[str, AfterValidator(partial(check_port, FTP_PORT))] = Field(
+        default=str(FTP_PORT),
         title=gettext_noop("Port"),
         description=gettext_noop("21, unless your provider says otherwise. TLS begins on this port (explicit TLS)"),
     )
@@ -203,16 +184,11 @@ class _Client(FTP_TLS):
     def copy(self, path: str, rows: RowWriter) -> None:
         """Copy a file, or its start for a preview."""
         self.voidcmd("TYPE I")
-        size = 0
+        copy = FileCopy(rows, is_preview=self._context.is_preview)
         with self.transfercmd(f"RETR {path}") as connection:
             while data := self._receive(connection):
-                size += len(data)
-                if size > MAX_BYTES:
-                    text = gettext("The response is larger than %(number)s MB", number=number(MAX_BYTES // 1024**2))
-                    raise InvalidResponseError(text)
-                rows.write_part(data)
-                if self._context.is_preview and size >= PREVIEW_BYTES and not rows.needs_end:
-                    rows.is_cut = True
+                copy.write(data)
+                if copy.is_enough:
                     return
         self.voidresp()
 

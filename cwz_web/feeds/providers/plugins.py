@@ -23,8 +23,11 @@ log = structlog.get_logger()
 
 # The modules of this distribution, by the name that turns them off (`cwz.plugins.block`).
 INCLUDED = {
-    name: f"cwz_web.feeds.providers.{name}" for name in ("shopify", "woocommerce", "google_sheets", "airtable", "ftps")
+    name: f"cwz_web.feeds.providers.{name}"
+    for name in ("shopify", "woocommerce", "google_sheets", "airtable", "ftps", "sftp")
 }
+# Modules that need a library of an extra of the same name.
+EXTRAS = {"sftp": "asyncssh"}
 # The URL of a feed that has no provider.
 RESERVED_NAMES = {"url", "file", "api"}
 
@@ -106,6 +109,11 @@ class SourceRegistry:
         try:
             for provider in load_plugin(manager, name, load, "cwz_feed_sources"):
                 self._add(provider, name)
+        except ModuleNotFoundError as error:
+            if error.name and EXTRAS.get(name) == error.name:
+                self.load_errors[name] = f"it needs an extra: pip install cwz-web[{name}]"
+            else:
+                self._skip(name, str(error))
         except Exception as error:
             self._skip(name, str(error))
 

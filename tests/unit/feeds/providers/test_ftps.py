@@ -136,7 +136,7 @@ def test_compressed_and_large_files(server: FakeFtps) -> None:
 
 
 def test_too_large_file(server: FakeFtps, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cwz_web.feeds.providers.ftps.MAX_BYTES", 10)
+    monkeypatch.setattr("cwz_web.feeds.providers.file_servers.MAX_BYTES", 10)
     with pytest.raises(InvalidResponseError, match="larger"):
         setup_of(server).rows()
 

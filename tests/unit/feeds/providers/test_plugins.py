@@ -1,5 +1,6 @@
 """The registry of feed sources, and the file of rows that providers write."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -65,6 +66,15 @@ def test_providers_of_this_distribution_are_loaded() -> None:
     registry = SourceRegistry()
     assert [provider.name for provider in registry] == list(INCLUDED)
     assert registry.load_errors == {}
+
+
+def test_provider_without_its_extra_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
+    monkeypatch.delitem(sys.modules, "cwz_web.feeds.providers.sftp", raising=False)
+    registry = SourceRegistry()
+    assert registry.get("sftp") is None
+    assert registry.get("ftps")
+    assert registry.load_errors == {"sftp": "it needs an extra: pip install cwz-web[sftp]"}
 
 
 def test_plugins_are_loaded_and_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
