@@ -339,7 +339,7 @@ class Factory:
         """Start a run of a single image."""
         with self.database.transaction(template.workspace_id) as db:
             quota = Quota(template.workspace_id)
-            about = {"template": template, "version": template.version, "output": Output(), "quota": quota}
+            about = {"template": template, "version": template.version, "outputs": [Output()], "quota": quota}
             return start_image_run(db, **about, data=data, webhook=webhook)
 
     def webhook(self, workspace: Workspace, url: str = "https://shop.example/hook", *events: Event) -> Webhook:

@@ -144,9 +144,9 @@ OPERATIONS = (
         "render_image",
         "post",
         "/images",
-        "Render an image, or request one with Prefer: respond-async",
+        "Render an image or a set, or request it with Prefer: respond-async",
         GENERATE,
-        {200: images.CreatedImage, 201: images.CreatedImage, 202: image_requests.ImageRequestInfo},
+        {200: images.CreatedImages, 201: images.CreatedImages, 202: image_requests.ImageRequestInfo},
         image_requests.ImageRequest,
         problems=(
             *TEMPLATE,

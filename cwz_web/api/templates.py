@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, JsonValue
@@ -97,6 +97,14 @@ class TemplateFieldInfo(ResponseModel):
     default: str
 
 
+class TemplateCanvasInfo(ResponseModel):
+    """The canvas of a template, in pixels, and which of its sides a request can change (`canvas`)."""
+
+    width: int
+    height: int
+    open: list[Literal["width", "height"]]
+
+
 class TemplateSizeInfo(ResponseModel):
     """A size of a template, in pixels; `default` is the size of its canvas."""
 
@@ -122,7 +130,7 @@ class TemplateLayerInfo(ResponseModel):
 
 
 class TemplateDetails(TemplateInfo):
-    """A template with its fields, sizes, layers and document, as they are published.
+    """A template with its fields, canvas, sizes, layers and document, as they are published.
 
     `has_draft` says whether it has unpublished changes, which `GET /v1/templates/{id}/draft` returns.
     """
@@ -130,6 +138,7 @@ class TemplateDetails(TemplateInfo):
     tags: list[str]
     has_draft: bool
     fields: list[TemplateFieldInfo]
+    canvas: TemplateCanvasInfo
     sizes: list[TemplateSizeInfo]
     layers: list[TemplateLayerInfo]
     document: Document
@@ -323,6 +332,7 @@ def _details_response(
         tags=template.tags,
         has_draft=has_draft(template),
         fields=[TemplateFieldInfo(**field.model_dump()) for field in shown.fields],
+        canvas=TemplateCanvasInfo(width=shown.canvas.width, height=shown.canvas.height, open=list(shown.canvas.open)),
         sizes=sizes,
         layers=[_layer_info(layer) for layer in walk_layers(shown.layers)],
         document=_as_written(shown),

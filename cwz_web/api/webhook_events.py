@@ -35,7 +35,10 @@ class RunFailedEvent(WebhookEvent):
 
 
 class NewImageInfo(StoredImageInfo):
-    """A new image; `run` is null for an image that was returned at once, `key` is that of its row."""
+    """A new image; `key` is that of its row.
+
+    `run` is the id of its run, image request or set; null for a single image that was returned at once.
+    """
 
     run: UUID | None
     template: UUID

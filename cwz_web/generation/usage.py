@@ -151,8 +151,8 @@ def check_writable(quota: Quota) -> None:
         raise QuotaExceededError(gettext(READ_ONLY_MESSAGE))
 
 
-def check_room(database: Database, quota: Quota) -> None:
-    """Raise QuotaExceededError unless there is room for one more image. At most one query."""
+def check_room(database: Database, quota: Quota, images: int = 1) -> None:
+    """Raise QuotaExceededError unless there is room for so many more images. At most one query."""
     check_writable(quota)
     if not quota.is_limited:
         return
@@ -160,7 +160,7 @@ def check_room(database: Database, quota: Quota) -> None:
     row = database.query_one(_FIND_USED, values)
     assert row is not None
     for limit, used, subject in ((quota.limit, row.used, "workspace"), (quota.key_limit, row.key_used, "key")):
-        if limit is not None and (used or 0) >= limit:
+        if limit is not None and (used or 0) + images > limit:
             raise _quota_exceeded(subject, limit)
 
 

@@ -459,7 +459,9 @@ class ImageTemplate(DocumentPart):
         fields = sorted((field for field in self.fields if field.name in used), key=lambda field: field.name)
         computed = sorted((field for field in self.computed if field.name in used), key=lambda field: field.name)
         unlabeled = tuple(without_label(field) for field in fields)
-        return self.model_copy(update={"layers": layers, "fields": unlabeled, "computed": tuple(computed)})
+        changes = {"layers": layers, "fields": unlabeled, "computed": tuple(computed)}
+        # What requests can change is no part of an image.
+        return self.model_copy(update={**changes, "canvas": self.canvas.model_copy(update={"open": ()})})
 
     def canonical(self) -> dict[str, Any]:
         """Return the document as plain JSON values, including every default."""

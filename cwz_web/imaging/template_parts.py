@@ -29,11 +29,13 @@ class Canvas(DocumentPart):
     """The image's size, and the background below every layer.
 
     A background of None, or of a color with alpha, makes the image transparent. A gradient with alpha is on white.
+    `open` says whether a request can decide about the `width` and the `height`, for one image.
     """
 
     width: Length
     height: Length
     background: Fill | None = "#ffffff"
+    open: Annotated[tuple[Literal["width", "height"], ...], Field(max_length=2)] = new_key(())
 
     @property
     def opacity(self) -> float:

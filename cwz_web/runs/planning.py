@@ -4,12 +4,13 @@ A small run is prepared in the request, a large one by a job. `plan_run` says in
 the same query (`_RENDERED_ROWS`), so that what is done is what the user confirmed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from procrastinate.types import JSONDict
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Row, TextClause, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
@@ -25,6 +26,7 @@ from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Output
 from cwz_web.imaging.errors import UnknownSizeError
+from cwz_web.imaging.findings import Finding
 from cwz_web.imaging.processors import installed_processors
 from cwz_web.jobs import PREPARE_QUEUE, app
 from cwz_web.runs.mapping import field_formats, formats_of, used_mapping, with_regular_price
@@ -376,24 +378,26 @@ def start_image_run(
     template: Template,
     version: int,
     data: Mapping[str, str],
-    output: Output,
+    outputs: Sequence[Output],
     quota: Quota,
+    names: Sequence[str] = (),
     webhook: str | None = None,
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP,
     metadata: Mapping[str, Any] | None = None,
     document: ImageTemplate | None = None,
 ) -> Run:
-    """Enqueue a single image in the caller's transaction: a run of one row, without a feed.
+    """Enqueue the images of a request in the caller's transaction: a run of one row, without a feed.
 
     Args:
         db: the caller's transaction.
         template: what is rendered.
         version: of the template.
         data: values of the template's fields.
-        output: size and format.
-        quota: what the image counts against.
-        webhook: a URL that is notified when the image is stored, or has failed.
-        metadata: returned to the client with the image.
+        outputs: size and format of each image.
+        quota: what the images count against.
+        names: of the images; by default, that of the template.
+        webhook: a URL that is notified when an image is stored, or has failed.
+        metadata: returned to the client with the images.
         document: rendered in place of the version's, with layers that the request has overridden.
 
     Raises:
@@ -401,22 +405,71 @@ def start_image_run(
         UnknownSizeError: the template does not have the output's size.
         InvalidSettingsError: the workspace has no storage connection.
     """
-    _check_outputs(db, template, [output], version)
-    run = _new_run_of(db, template, [output])
-    run.template_version, run.total, run.key_id, run.webhook = version, 1, quota.key_id, webhook
     shown = document or load_design(db, template, version).document
-    run.processing_cost = _processing_cost(shown, [output])
+    _check_sizes(shown, outputs)
+    run = _new_run_of(db, template, outputs)
+    run.template_version, run.total, run.key_id, run.webhook = version, len(outputs), quota.key_id, webhook
+    run.processing_cost = _processing_cost(shown, outputs)
     run.document = document.canonical() if document else None
     run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
     run.on_missing_photo, run.request_metadata = on_missing_photo, dict(metadata or {})
     db.add(run)
     db.flush()
-    row = {"key": template.name, "data": dict(data)}
-    db.add(RunItem(workspace_id=run.workspace_id, run_id=run.id, position=1, chunk=0, **row))
+    db.add_all(_items_of_request(run, template, data, names))
     db.flush()
     count(db, quota, run.reserved)
     enqueue_chunks(db, run, [0])
     return run
+
+
+def record_image_set(
+    db: Session,
+    *,
+    request_id: UUID,
+    template: Template,
+    version: int,
+    data: Mapping[str, str],
+    outputs: Sequence[Output],
+    names: Sequence[str],
+    images: Sequence[tuple[UUID, Sequence[Finding], bool]],
+    key_id: UUID | None,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Record images that were rendered in a request as a finished run, so that they can be read as one.
+
+    Args:
+        db: the caller's transaction, in which the images are counted.
+        request_id: the id of the run.
+        template: what was rendered.
+        version: of the template.
+        data: values of the template's fields.
+        outputs: size and format of each image.
+        names: of the images; empty for that of the template.
+        images: for each output the id of the image, its findings, and whether it was stored before.
+        key_id: the API key.
+        metadata: returned to the client with the images.
+    """
+    run = _new_run_of(db, template, outputs)
+    run.id, run.template_version, run.total, run.key_id = request_id, version, len(outputs), key_id
+    run.done, run.unchanged = len(images), sum(was_stored for _, _, was_stored in images)
+    run.findings = sum(len(findings) for _, findings, _ in images)
+    run.request_metadata, run.finished_at = dict(metadata), db.scalar(select(func.clock_timestamp()))
+    db.add(run)
+    db.flush()
+    items = _items_of_request(run, template, data, names)
+    for item, (image_id, findings, _) in zip(items, images, strict=True):
+        item.state, item.image_id, item.findings = "done", image_id, to_jsonable_python(findings) or None
+    db.add_all(items)
+    db.flush()
+
+
+def _items_of_request(run: Run, template: Template, data: Mapping[str, str], names: Sequence[str]) -> list[RunItem]:
+    """Return an item for each output of a run without a feed."""
+    ids = {"workspace_id": run.workspace_id, "run_id": run.id, "chunk": 0}
+    return [
+        RunItem(**ids, position=output + 1, output=output, key=name or template.name, data=dict(data))
+        for output, name in enumerate(names or [""] * run.total)
+    ]
 
 
 def retry_run(db: Session, run: Run, quota: Quota | None = None) -> int:
@@ -542,12 +595,15 @@ def _has_rendered(db: Session, feed: Feed, template: Template) -> bool:
     return db.scalar(select(Run.id).where(*earlier, Run.done + Run.incomplete > 0).limit(1)) is not None
 
 
-def _check_outputs(db: Session, template: Template, outputs: Sequence[Output], version: int | None = None) -> None:
+def _check_outputs(db: Session, template: Template, outputs: Sequence[Output]) -> None:
     """Check that the template has the sizes of the outputs. Raise UnknownSizeError."""
-    sizes = load_design(db, template, version).document.size_names
+    _check_sizes(load_design(db, template).document, outputs)
+
+
+def _check_sizes(document: ImageTemplate, outputs: Iterable[Output]) -> None:
     for output in outputs:
-        if output.size not in sizes:
-            raise UnknownSizeError(output.size, sizes)
+        if output.size not in document.size_names:
+            raise UnknownSizeError(output.size, document.size_names)
 
 
 def _design_digests(document: ImageTemplate, outputs: Sequence[Output]) -> list[str]:

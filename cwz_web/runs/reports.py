@@ -295,12 +295,12 @@ def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_url
     common = {"run": str(run.id), "template": str(run.template_id), "metadata": run.request_metadata}
     urls = ImageUrls.load(db, run.workspace_id, signed_urls)
     if run.feed_id is None:
-        (item,) = finished
-        if item.image:
-            event, payload = Event.IMAGE_CREATED, _describe_image(item, urls) | common
-        else:
-            event, payload = Event.IMAGE_FAILED, {**common, "error": item.error}
-        emit(db, run.workspace_id, event, payload, webhook=run.webhook)
+        for item in finished:
+            if item.image:
+                event, payload = Event.IMAGE_CREATED, _describe_image(item, urls) | common
+            else:
+                event, payload = Event.IMAGE_FAILED, {**common, "error": item.error}
+            emit(db, run.workspace_id, event, payload, webhook=run.webhook)
         return
     # An image without its photo is not announced, unless it replaces the row's earlier one.
     announced = {"done", "incomplete"} if run.on_missing_photo == OnMissingPhoto.REPLACE else {"done"}
