@@ -43,6 +43,7 @@ def test_form_covers_every_property_of_every_layer_type() -> None:
         "hidden",
         "layers",
         "locked",
+        "open",
         "show_if",
         "spans",
         "type",
