@@ -127,6 +127,21 @@ def test_new_template_and_its_uploads_are_created(repository: Repository) -> Non
     assert "not supported" in repository.run("add", "page.html", status=2)
 
 
+def test_files_are_checked_and_rendered_without_a_server(repository: Repository) -> None:
+    offline = {"CWZ_URL": "", KEY: ""}
+    repository.write("card.json", small_document())
+    assert "1 checked, 0 findings" in repository.run("lint", "--render", **offline)
+    assert "out.webp" in repository.run("render", "templates/card.json", "-o", "out.webp", **offline)
+    assert (repository.folder / "out.webp").read_bytes().startswith(b"RIFF")
+    repository.write("card.json", {"canvas": {"width": 300, "height": 200}, "layers": [{"type": "tekst"}]})
+    output = repository.run("lint", status=1, GITHUB_ACTIONS="true", **offline)
+    assert "templates/card.json:8: layers.0.type: " in output or "layers.0: " in output
+    assert "::error file=templates/card.json,line=" in output
+    findings = json.loads(repository.run("lint", "--json", status=1, **offline))["findings"]
+    assert [finding["file"] for finding in findings] == ["card.json"]
+    assert "npm ci" in repository.run("lint", status=2, CWZ_NODE_MODULES="nothing")
+
+
 def test_conflict_names_what_changed_on_the_server(repository: Repository) -> None:
     template = repository.make.template(repository.space)
     repository.run("pull")

@@ -137,6 +137,61 @@ def add_command(options: Options, files: tuple[Path, ...]) -> None:
                 click.echo(f"upload:{digest}  {path.name}")
 
 
+@templates_group.command("lint")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--fix", is_flag=True, help="Write valid documents as `pull` writes them.")
+@click.option("--render", is_flag=True, help="Render default values and sample rows, and report what does not fit.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def lint_command(options: Options, files: tuple[Path, ...], fix: bool, render: bool, as_json: bool) -> None:
+    """Check the documents in FILES without a server; all by default. In GitHub Actions, findings become annotations."""
+    from cwz_web.cli.templates.client import clean_text
+    from cwz_web.cli.templates.lint import lint, to_annotation
+
+    with _reported_errors():
+        folder = options.open_folder()
+        names = _select(folder, files)
+        found = []
+        for finding in lint(folder, names, fix=fix, render=render):
+            found.append(finding)
+            if not as_json:
+                click.echo(clean_text(f"{options.folder}/{finding}"))
+                if os.environ.get("GITHUB_ACTIONS") == "true":
+                    click.echo(clean_text(to_annotation(finding, str(options.folder))))
+    if as_json:
+        click.echo(json.dumps({"findings": [vars(finding) for finding in found]}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{len(names)} checked, {len(found)} findings")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@templates_group.command("render")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--fields", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON file: values.")
+@click.option("--size", default="default", show_default=True, help="One of the template's sizes.")
+@click.option(
+    "--scale", type=click.IntRange(1, 3), default=1, show_default=True, help="Pixels per pixel of the canvas."
+)
+@click.option("--quality", type=click.IntRange(1, 100), default=84, show_default=True, help="For JPEG, WebP and AVIF.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The image: .jpg, .png, .webp or .avif.",
+)
+def render_command(file: Path, fields: Path | None, size: str, scale: int, quality: int, output: Path) -> None:
+    """Render the document in FILE on this machine, with the uploads beside it."""
+    from cwz_web.cli.templates.rendering import render_file
+
+    with _reported_errors():
+        rendered = render_file(file, fields, output, size=size, scale=scale, quality=quality)
+    for finding in rendered.findings:
+        click.echo(f"“{finding.layer}” {finding.message} ({finding.code})", err=True)
+    click.echo(f"{output}  {len(rendered.data):,} bytes")
+
+
 def _select(folder: "TemplateFolder", files: Iterable[Path]) -> list[str]:
     """Return the names of the selected documents; all by default. Raises CommandError for one that does not exist."""
     names = folder.documents()
