@@ -120,6 +120,7 @@ class ImageRequest(ImageOutput):
     `layers` overrides properties of layers by name, such as `{"Title": {"color": "#ff0000", "hidden": false}}`: those
     that the template opens, or all with the scope `layers.override`. A property has the values that it has in the
     document of a template.
+    With `dry_run`, nothing is rendered, stored or counted; the response says what the request would do.
     """
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
@@ -134,6 +135,7 @@ class ImageRequest(ImageOutput):
     on_missing_photo: Literal["render", "error"] = "render"
     metadata: Metadata = Field({})
     layers: Layers = Field({})
+    dry_run: bool = False
 
     @model_validator(mode="after")
     def _check_item(self) -> Self:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from math import prod
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 from webob.acceptparse import create_accept_header
 
+from cwz_web.api.dry_runs import DryRun, describe_dry_run
 from cwz_web.api.image_requests import (
     ImageRequest,
     defer_image,
@@ -84,8 +86,8 @@ class ImageSet(ResponseModel):
     metadata: Metadata
 
 
-class CreatedImages(RootModel[CreatedImage | ImageSet]):
-    """An image; for a request with `outputs`, a set of images."""
+class CreatedImages(RootModel[CreatedImage | ImageSet | DryRun]):
+    """An image; for a request with `outputs`, a set of images; for one with `dry_run`, what it would do."""
 
 
 class ImageInfo(StoredImageInfo):
@@ -115,6 +117,11 @@ def create_image(context: ApiImageCollection, request: Request) -> Response:
     format_of_url = _format_of_url(request, body)
     if body.outputs is None:
         body = body.model_copy(update={"format": format_of_url or body.format})
+    if body.dry_run:
+        renderings = _renderings(request, body)
+        _check_pixels(renderings)
+        described = describe_dry_run(renderings, body)
+        return Response(json_body=described.model_dump(mode="json"))
     if _prefers_async(request):
         return defer_image(request, body)
     if body.webhook:
@@ -182,10 +189,7 @@ def _create_set(request: Request, body: ImageRequest) -> Response:
     if not create_accept_header(request.headers.get("Accept") or None).acceptable_offers([JSON]):
         raise ProblemError(406, "not_acceptable", f"A set of images is {JSON}")
     renderings = _renderings(request, body)
-    if sum(rendering.pixels for rendering in renderings) > MAX_SET_PIXELS:
-        millions = MAX_SET_PIXELS // 10**6
-        errors = {"outputs": f"The images have more than {millions} million pixels. Send Prefer: respond-async"}
-        raise ProblemError(422, "invalid", "The request is not valid", errors)
+    _check_pixels(renderings)
     request_id, first = uuid7(), renderings[0]
 
     def record_set(db: Session, results: Sequence[OnDemandImageResult]) -> None:
@@ -222,6 +226,14 @@ def _create_set(request: Request, body: ImageRequest) -> Response:
     info = ImageSet(id=request_id, status_url=status_url(request, request_id), images=images, metadata=body.metadata)
     is_new = any(not result.was_stored for result in results)
     return Response(json_body=info.model_dump(mode="json"), status=201 if is_new else 200)
+
+
+def _check_pixels(renderings: Sequence[OnDemandRendering]) -> None:
+    """Raise ProblemError if images have too many pixels for one request."""
+    if sum(prod(rendering.size) for rendering in renderings) > MAX_SET_PIXELS:
+        millions = MAX_SET_PIXELS // 10**6
+        text = f"The images have more than {millions} million pixels. Use fewer outputs, or send Prefer: respond-async"
+        raise ProblemError(422, "invalid", "The request is not valid", {"outputs": text})
 
 
 def _renderings(request: Request, body: ImageRequest) -> list[OnDemandRendering]:

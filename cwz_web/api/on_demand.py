@@ -143,9 +143,9 @@ class OnDemandRendering:
         return rendered, False
 
     @property
-    def pixels(self) -> int:
-        """How many pixels the image has."""
-        return self._image.plan.width * self._image.plan.height
+    def size(self) -> tuple[int, int]:
+        """The width and the height of the image in pixels."""
+        return self._image.plan.width, self._image.plan.height
 
     def store(
         self, *, must_be_complete: bool = False, metadata: Mapping[str, object] | None = None
@@ -179,6 +179,19 @@ class OnDemandRendering:
         """Return whether the image is in the storage already."""
         with self.services.database.transaction(self.quota.workspace_id) as db:
             return find_image(db, self.quota.workspace_id, self.digest) is not None
+
+    def inspect(self, *, must_be_complete: bool) -> tuple[list[Finding], list[tuple[str, str]]]:
+        """Return the findings of the image, and its layers with what they show. Arguments are those of `render`."""
+        findings, contents = self.services.image_service.inspect(self._image)
+        if must_be_complete:
+            check_complete(self._image, findings)
+        return findings, contents
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The values of the template's fields, computed ones included."""
+        names = self.design.document.field_names
+        return {name: str(value) for name, value in self._image.values.items() if name in names}
 
     @property
     def processings(self) -> tuple[Processing, ...]:

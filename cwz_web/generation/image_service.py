@@ -242,6 +242,13 @@ class ImageService:
         return image.plan.lint(image.values, self.process(image).all_sources)
 
     @use_locale(None)
+    def inspect(self, image: PreparedImage) -> tuple[list[Finding], list[tuple[str, str]]]:
+        """Return the findings of an image before its photos are processed, and its layers with what they show."""
+        unknown = {FindingCode.PHOTO_UNPROCESSED} if image.plan.processed_photos(image.values) else set()
+        findings = [each for each in image.plan.lint(image.values, image.sources) if each.code not in unknown]
+        return findings, list(image.plan.contents(image.values))
+
+    @use_locale(None)
     def store(
         self,
         workspace_id: UUID,

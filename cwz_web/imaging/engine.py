@@ -341,6 +341,12 @@ class Plan:
 
         yield from tile_layers(self.place(values, sources), template, render)
 
+    def contents(self, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield the names of the layers that a row shows with a text, such as the URL of an image, and that text."""
+        for planned, row in (each for layer in self._layers for each in layer.for_row(values).walk(values)):
+            if texts := planned.texts(row):
+                yield planned.layer.name, "".join(texts)
+
     def lint(self, values: Mapping[str, str], sources: LoadedSources) -> list[Finding]:
         """Return the findings of a row's image, from the lowest layer to the highest."""
         check_time = _start_clock()

@@ -53,7 +53,7 @@ BLEND_MODES = {
 }
 POINT_LISTS = {"points", "mask_points"}
 # The values of a layer that its form does not have: they are changed elsewhere.
-NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound", "open"})
+NOT_IN_FORM = frozenset({"type", "hidden", "locked", "layers", "show_if", "bound"})
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,16 @@ SHADOW = _group(
             FormField("shadow.y", gettext_noop("Offset Y")),
             FormField("shadow.blur", gettext_noop("Blur"), step="any"),
         ),
+    ),
+    folded=True,
+)
+REQUESTS = _group(
+    gettext_noop("Requests"),
+    FormField(
+        "open",
+        gettext_noop("Open properties"),
+        "text",
+        help=gettext_noop("that a request to the API can override, such as color, hidden"),
     ),
     folded=True,
 )
@@ -699,6 +709,7 @@ OPENING_FIELDS = {
     "radius",
     "sizing.height",
     "sizing.width",
+    "open",
 }
 _UNSET = {"", "0", "auto", "fixed", "none", None}
 CHECKS = {
@@ -712,7 +723,7 @@ def list_groups(layer: AnyLayer, *, in_stack: bool = False) -> list[FieldGroup]:
     place = [SIZE, STACKED_SIZING] if in_stack else [POSITION, SIZING, PINS]
     # Several shadows are edited in the exported document.
     shadow = [] if isinstance(layer.shadow, tuple) else [SHADOW]
-    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, MASK]
+    return [name, *CONTENT[layer.type], *place, EDGES, *shadow, MASK, REQUESTS]
 
 
 def translate_group(group: FieldGroup) -> FieldGroup:
@@ -756,6 +767,8 @@ def serialize_layer(layer: Layer) -> dict[str, str]:
             typed[name] = " ".join(",".join(map(_text, point)) for point in value)
         elif name == "focus" and isinstance(value, list):
             typed[name] = ",".join(map(_text, value))
+        elif name == "open":
+            typed[name] = ", ".join(value)
         else:
             typed[name] = _text(value)
     return typed
@@ -824,6 +837,8 @@ def _values(names: Iterable[str], typed: Mapping[str, str]) -> dict[str, Any]:
             values[name] = [point.split(",") for point in text.split()]
         elif name == "focus" and "," in text:
             values[name] = text.split(",")
+        elif name == "open":
+            values[name] = text.replace(",", " ").split()
         else:
             values[name] = None if name in CLEARABLE and not text else text
     return values

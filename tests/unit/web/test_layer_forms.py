@@ -43,7 +43,6 @@ def test_form_covers_every_property_of_every_layer_type() -> None:
         "hidden",
         "layers",
         "locked",
-        "open",
         "show_if",
         "spans",
         "type",
@@ -294,3 +293,13 @@ def test_mask_by_another_layer_is_kept_changed_and_removed(kind: str) -> None:
 
 def test_each_blend_mode_has_a_label() -> None:
     assert tuple(BLEND_MODES) == get_args(BlendMode)
+
+
+def test_open_properties_are_a_list_of_names() -> None:
+    layer = every_layer()[0]
+    typed = serialize_layer(layer) | {"open": "hidden x,y"}
+    values, errors = read_layer(layer, typed)
+    assert (values["open"], errors) == (["hidden", "x", "y"], {})
+    assert serialize_layer(_layer.validate_python(values))["open"] == "hidden, x, y"
+    _, errors = read_layer(layer, typed | {"open": "nothing"})
+    assert "nothing cannot be open" in errors[""]
