@@ -12,7 +12,7 @@ NPM := PATH="$$PATH:$(CURDIR)/$(BIN)" npm
 NODE := PATH="$$PATH:$(CURDIR)/$(BIN)" node
 PLUGINS := $(patsubst %/setup.cfg,%,$(wildcard plugins/*/setup.cfg))
 
-.PHONY: help serve bundle test test-fast test-slow coverage lint messages clients lock bench bench-peers soak clean
+.PHONY: help serve bundle test test-fast test-slow coverage lint messages clients integrations lock bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help: ## Print every target with one line
@@ -63,6 +63,11 @@ clients: $(VENV)/.installed-dev node_modules/.installed ## Generate the clients 
 	@$(BIN)/python scripts/generate_clients.py
 	@$(PIP) wheel --quiet --no-deps --wheel-dir clients/python/dist clients/python
 	@node_modules/.bin/tsc --project clients/js/tsconfig.json
+
+integrations: | $(VENV)/.installed ## Build the node of n8n and check it with its linter (installs about 700 MB)
+	@$(NPM) --prefix integrations/n8n ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(NPM) --prefix integrations/n8n run build
+	@$(NPM) --prefix integrations/n8n run lint
 
 lock: ## Resolve and hash the Python packages of requirements/ again (needs uv)
 	@$(PYTHON) scripts/lock_requirements.py

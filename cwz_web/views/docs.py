@@ -57,6 +57,7 @@ GUIDES = {
         ("channels", "Channels", "Feeds for platforms and shops, delivery to your storage, fetch log"),
         ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
         ("clients", "Clients", "The API from Python and TypeScript"),
+        ("no-code", "Without code", "n8n, Zapier, Make and Google Sheets"),
         ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
         ("operations", "Operations", "Installation, upgrades, backups, monitoring"),
     )

@@ -49,6 +49,35 @@ def test_both_snippets_create_the_same_signature(tmp_path: Path) -> None:
     assert sign_with_python(KEY, "0190b0a0-0000-7000-8000-000000000002", vector).endswith(f"&s={signature}")
 
 
+# What Google Apps Script has, as its reference describes it.
+APPS_SCRIPT = """
+import { createHmac } from "node:crypto";
+const PropertiesService = { getScriptProperties: () => ({ getProperties: () => properties }) };
+const Utilities = {
+  Charset: { UTF_8: "utf-8" },
+  computeHmacSha256Signature: (value, key, charset) => {
+    const digest = createHmac("sha256", key).update(value, charset).digest();
+    return [...new Int8Array(digest)];
+  },
+  base64EncodeWebSafe: (bytes) =>
+    Buffer.from(bytes).toString("base64").replaceAll("+", "-").replaceAll("/", "_"),
+};
+"""
+
+
+def test_script_for_spreadsheets_creates_the_same_signature(tmp_path: Path) -> None:
+    found = re.search(r"```javascript\n(.*?)```", (ROOT / "docs/no-code.md").read_text(), re.DOTALL)
+    assert found is not None
+    properties = json.dumps({"URL": "", "KEY": KEY, "KEY_NUMBER": "1"})
+    values = VALUES | {"note": "!'()*~ +&=%/?", "Z": "1", "a": "2"}
+    arguments = json.dumps(["t", [list(values)], [list(values.values())]])
+    call = f"console.log(CONNECTWYZE_URL(...{arguments}));"
+    script = "\n".join((APPS_SCRIPT, f"const properties = {properties};", found[1], call))
+    (tmp_path / "sheet.mjs").write_text(script)
+    done = subprocess.run([node(), tmp_path / "sheet.mjs"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == sign_with_python(KEY, "t", values)
+
+
 @given(st.dictionaries(st.sampled_from(["title", "price", "_size"]), st.text(max_size=30)))
 @settings(max_examples=60)
 def test_signature_of_the_snippet_is_accepted(values: dict[str, str]) -> None:
