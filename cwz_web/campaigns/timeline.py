@@ -97,12 +97,13 @@ _CLOSE = text("""
            OR NOT EXISTS (SELECT FROM campaign_rows AS row WHERE row.workspace_id = :workspace
                           AND row.campaign_id = :campaign AND row.key = old.key))
 """)
+# In the order in which feeds are read.
 _INSERT = text("""
     INSERT INTO publication_rows (
         workspace_id, campaign_id, key, since, data, designs, images, decisions, is_faulty)
     SELECT :workspace, :campaign, key, :state, data, designs, images, decisions,
            EXISTS (SELECT FROM jsonb_each(images) AS image WHERE image.value ->> 's' <> 'ok')
-    FROM prepared_rows
+    FROM prepared_rows ORDER BY key
 """)
 
 

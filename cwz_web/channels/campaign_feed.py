@@ -12,7 +12,7 @@ from typing import BinaryIO
 from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign, Publication
-from cwz_web.channels.rows import ChannelRow, read_rows
+from cwz_web.channels.rows import RowPage, read_rows
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.imaging.encoders import Output
@@ -59,21 +59,20 @@ def write_campaign_feed(
     text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text)
     writer.writerow(columns)
-    rows = read_rows(db, campaign, publication, image_urls)
-    writer.writerows(_records(rows, names, columns))
+    for page in read_rows(db, campaign, publication, image_urls, publication.columns):
+        writer.writerows(_records(page, names, columns))
     text.detach()
     file.seek(0)
     return file
 
 
-def _records(rows: Iterator[ChannelRow], names: Sequence[str], columns: Sequence[str]) -> Iterator[list[str]]:
-    for row in rows:
-        if row.shows_photo:
-            images = dict.fromkeys(names, row.photo)
-        else:
-            images = {name: url for name, url in zip(names, row.images, strict=True) if url}
-        cells = row.data | images | {RULE_COLUMN: row.rule, LABEL_COLUMN: row.label}
-        yield [cells.get(column, "") for column in columns]
+def _records(page: RowPage, names: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    values = dict(page.cells)
+    for name, urls in zip(names, page.images, strict=True):
+        shown = zip(urls, page.column(name), page.photos, page.shows_photo, strict=True)
+        values[name] = [photo if is_photo else url or cell for url, cell, photo, is_photo in shown]
+    values[RULE_COLUMN], values[LABEL_COLUMN] = zip(*page.names, strict=True)
+    return zip(*(values.get(column) or [""] * len(page) for column in columns), strict=True)
 
 
 def _outputs(publication: Publication) -> list[Output]:

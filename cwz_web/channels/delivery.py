@@ -329,7 +329,7 @@ def _write_file(
     version, settings = version_of_feed(db, channel, publication, image_urls), feed_settings(db, campaign, channel)
     try:
         # Closed before the transaction ends, which an error would otherwise do while rows are read.
-        with closing(read_rows(db, campaign, publication, image_urls)) as rows:
+        with closing(read_rows(db, campaign, publication, image_urls, settings.columns)) as rows:
             report = write_feed(rows, settings, file, is_gzipped=True)
     except FeedTooLargeError as error:
         raise ChannelFailedError(str(error)) from error

@@ -5,25 +5,33 @@ A row without a required value is left out, and an invalid optional value is lef
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import chain
 from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
 from isal import igzip
 
 from cwz_web.channels.feed_files import FileWriter, file_writer
-from cwz_web.channels.field_columns import Batch, FieldColumn, InvalidMappingError, JoinedColumn, RowContext, TagColumn
+from cwz_web.channels.field_columns import (
+    Batch,
+    FieldColumn,
+    InvalidMappingError,
+    JoinedColumn,
+    RowContext,
+    TagColumn,
+    columns_of,
+)
 from cwz_web.channels.findings import FeedReport, FieldFinding, FindingKind, Findings, HoldReason
 from cwz_web.channels.mapping import FieldMapping, FieldSource, MissingImage
 from cwz_web.channels.preset import FileFormat, ImageField, Preset
-from cwz_web.channels.rows import ChannelRow
+from cwz_web.channels.rows import RowPage
 from cwz_web.channels.unique_values import UniqueValues
 from cwz_web.channels.values import convert_url
 from cwz_web.i18n import gettext, gettext_noop
 
-# How many rows are converted at once; of long ones so many that they have this number of characters.
-ROWS = 1000
+# How many characters a writer has at once as one text.
 MAX_TEXT = 8 * 1024 * 1024
 # Of a feed before compression: no platform reads more, and disks have to hold it.
 MAX_BYTES = 4 * 1024**3
@@ -59,14 +67,19 @@ class FeedSettings:
     context: RowContext = field(default_factory=RowContext)
     title: str = ""
 
+    @property
+    def columns(self) -> set[str]:
+        """The columns of the rows that are written. Raises InvalidMappingError."""
+        return columns_of(self.mappings, self.context)
+
 
 def write_feed(
-    rows: Iterable[ChannelRow], settings: FeedSettings, file: BinaryIO, *, is_gzipped: bool = False
+    pages: Iterable[RowPage], settings: FeedSettings, file: BinaryIO, *, is_gzipped: bool = False
 ) -> FeedReport:
     """Write rows into a file, and return what was written and what was not.
 
     Args:
-        rows: the rows of a publication.
+        pages: the rows of a publication, some of them at once.
         settings: what the channel writes.
         file: the file.
         is_gzipped: whether it is compressed with gzip.
@@ -76,15 +89,16 @@ def write_feed(
         FeedTooLargeError: the rows make a file that is too large.
     """
     table = _Table(settings)
-    batches = _batches(rows)
-    batch = next(batches, [])
-    site = _site_of(batch, settings.mappings)
+    pages = iter(pages)
+    first = next(pages, None)
+    site = _site_of(first, settings.mappings) if first else ""
     writer = file_writer(settings.format, settings.preset, table.fields, settings.title, site)
     with _Output(file, is_gzipped=is_gzipped) as output:
         output.write(writer.begin())
-        while batch:
-            _write_batch(table, writer, batch, output)
-            batch = next(batches, [])
+        for page in chain([first] if first else [], pages):
+            columns = table.values(page)
+            if columns and columns[0]:
+                _write_columns(writer, columns, output)
         output.write(writer.end())
     return FeedReport(
         rows=table.written,
@@ -95,24 +109,10 @@ def write_feed(
     )
 
 
-def _batches(rows: Iterable[ChannelRow]) -> Iterator[list[ChannelRow]]:
-    """Yield rows that are converted at once."""
-    batch: list[ChannelRow] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += sum(map(len, row.data.values()))
-        if len(batch) >= ROWS or size >= MAX_TEXT:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _site_of(rows: Sequence[ChannelRow], mappings: Sequence[FieldMapping]) -> str:
+def _site_of(page: RowPage, mappings: Sequence[FieldMapping]) -> str:
     """Return the site of the first row's page, which RSS has above its items; "" if there is none."""
     column = next((each.value for each in mappings if each.name == LINK and each.source == FieldSource.COLUMN), None)
-    urls = (convert_url(row.data.get(column, "")) for row in rows if column is not None)
+    urls = map(convert_url, page.column(column)) if column is not None else iter(())
     first = next((url for url in urls if isinstance(url, str)), "")
     return urljoin(first, "/") if first else ""
 
@@ -125,12 +125,6 @@ def _check_file(preset: Preset, rows: int, size: int) -> Iterator[FieldFinding]:
     if preset.max_bytes and size > preset.max_bytes:
         example = f"{size} > {preset.max_bytes}"
         yield FieldFinding(field="", kind=FindingKind.FILE, example=example, rows=rows, keys=[])
-
-
-def _write_batch(table: "_Table", writer: FileWriter, rows: Sequence[ChannelRow], output: "_Output") -> None:
-    columns = table.values(rows)
-    if columns and columns[0]:
-        _write_columns(writer, columns, output)
 
 
 def _write_columns(writer: FileWriter, columns: Sequence[Sequence[str]], output: "_Output") -> None:
@@ -191,63 +185,71 @@ class _Table:
         self._lower = [(place, places[each.below]) for place, each in enumerate(self.fields) if each.below in places]
         self._images = sorted({int(each.value) for each in settings.mappings if each.source == FieldSource.IMAGE})
 
-    def values(self, rows: Sequence[ChannelRow]) -> list[list[str]]:
+    def values(self, page: RowPage) -> list[Sequence[str]]:
         """Return the values of each field, one for each row that is not left out."""
         if self._images:
-            rows = self._with_images(rows)
-        batch = Batch(rows, self.findings)
-        columns: list[list[str]] = []
+            page = self._with_images(page)
+        batch = Batch(page, self.findings)
+        columns: list[Sequence[str]] = []
         for column in self._columns:
             columns.append(column.tags(columns) if isinstance(column, TagColumn) else column.values(batch))
         for place, default in self._defaults:
             columns[place] = [value or default for value in columns[place]]
         for place, other in self._lower:
-            self._check_order(place, columns[place], columns[other], rows)
+            columns[place] = self._lower_values(place, columns[place], columns[other], page.keys)
         held = self._held_places(batch, columns)
         if held:
             columns = [[value for place, value in enumerate(column) if place not in held] for column in columns]
-        self.written += len(rows) - len(held)
+        self.written += len(page) - len(held)
         return columns
 
-    def _with_images(self, rows: Sequence[ChannelRow]) -> Sequence[ChannelRow]:
+    def _with_images(self, page: RowPage) -> RowPage:
         """Return the rows that have an image, or get one in its place."""
-        last = self._images[-1]  # an earlier publication may have fewer images
-        incomplete = [row.is_kept or None in row.images or 0 < len(row.images) <= last for row in rows]
-        if True not in incomplete:
-            return rows
-        return [row for row, is_incomplete in zip(rows, incomplete, strict=True) if not is_incomplete or self._has(row)]
+        # An earlier publication may have fewer images.
+        urls = [page.images[number] if number < len(page.images) else [None] * len(page) for number in self._images]
+        if True not in page.is_kept and not any(None in column for column in urls):
+            return page
+        shows_photo, kept = list(page.shows_photo), []
+        rows = zip(zip(*urls, strict=True), page.shows_photo, page.is_kept, strict=True)
+        for place, (shown, is_photo, is_kept) in enumerate(rows):
+            if (is_photo or None not in shown) and (self._on_missing == MissingImage.LAST or not is_kept):
+                kept.append(place)
+            elif self._on_missing == MissingImage.PHOTO:
+                shows_photo[place] = True
+                kept.append(place)
+            else:
+                self.held[HoldReason.IMAGE] += 1
+        images = [
+            [None if is_photo else url for url, is_photo in zip(column, shows_photo, strict=True)]
+            for column in page.images
+        ]
+        page = replace(page, images=images, shows_photo=shows_photo)
+        return page if len(kept) == len(page) else page.select(kept)
 
-    def _has(self, row: ChannelRow) -> bool:
-        """Return whether a row has the images that the fields show, or gets its photo; count it if not."""
-        is_missing = any(number >= len(row.images) or row.images[number] is None for number in self._images)
-        if not is_missing and (self._on_missing == MissingImage.LAST or not row.is_kept):
-            return True
-        if self._on_missing == MissingImage.PHOTO:
-            row.images = []
-            return True
-        self.held[HoldReason.IMAGE] += 1
-        return False
-
-    def _check_order(self, place: int, values: list[str], others: Sequence[str], rows: Sequence[ChannelRow]) -> None:
-        """Leave out amounts that are not lower than those of another field."""
+    def _lower_values(
+        self, place: int, values: Sequence[str], others: Sequence[str], keys: Sequence[str]
+    ) -> Sequence[str]:
+        """Return amounts without those that are not lower than those of another field."""
+        lower = list(values)
         for number, (value, other) in enumerate(zip(values, others, strict=True)):
             if value and other and not _is_lower(value, other):
                 example = f"{value}, {other}"
-                self.findings.add(self.fields[place].name, FindingKind.ORDER, rows[number].key, example=example)
-                values[number] = ""
+                self.findings.add(self.fields[place].name, FindingKind.ORDER, keys[number], example=example)
+                lower[number] = ""
+        return lower
 
     def _held_places(self, batch: Batch, columns: Sequence[Sequence[str]]) -> set[int]:
         """Return the places of rows that are left out, and count them by the reason."""
         held: set[int] = set()
         for each in self._unmapped:
-            for row in batch.rows:
-                self.findings.add(each.name, FindingKind.UNMAPPED, row.key)
-            held.update(range(len(batch.rows)))
+            for key in batch.page.keys:
+                self.findings.add(each.name, FindingKind.UNMAPPED, key)
+            held.update(range(len(batch.page)))
         for place in self._required:
             if "" in columns[place]:
                 empty = {number for number, value in enumerate(columns[place]) if not value}
                 for number in sorted(empty - batch.unclear.get(self.fields[place].name, set())):
-                    self.findings.add(self.fields[place].name, FindingKind.MISSING, batch.rows[number].key)
+                    self.findings.add(self.fields[place].name, FindingKind.MISSING, batch.page.keys[number])
                 held |= empty
         self.held[HoldReason.VALUE] += len(held)
         for place, known in self._unique:
@@ -273,7 +275,7 @@ class _Table:
                 continue
             if each in earlier or each in new:
                 duplicates.add(number)
-                key = batch.rows[number].key
+                key = batch.page.keys[number]
                 self.findings.add(self.fields[place].name, FindingKind.DUPLICATE, key, example=values[number])
             new.add(each)
         known.add(new)

@@ -5,8 +5,9 @@ repeat, such as prices and availabilities, are converted once and kept in a boun
 titles and URLs, only those are converted that a quick test does not let pass.
 """
 
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -15,8 +16,8 @@ from cwz_web.campaigns.row_fields import RowField, SourceKind, row_fields
 from cwz_web.channels.findings import FindingKind, Findings
 from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.preset import ChannelField, ImageField, Preset, ValueKind
-from cwz_web.channels.rows import ChannelRow
-from cwz_web.channels.values import MAX_URL, Convert, CutText, convert_url, converter, is_safe_url
+from cwz_web.channels.rows import RowPage
+from cwz_web.channels.values import MAX_URL, Convert, CutText, convert_url, converter, match_safe_url
 from cwz_web.feeds.columns import ColumnType
 from cwz_web.i18n import gettext
 from cwz_web.imaging.expression_functions import EvaluationContext
@@ -29,11 +30,12 @@ from cwz_web.values.formats import UNKNOWN, FormattedText, Unclear, ValueFormat
 # How many converted values of a field are kept, and the characters of one at most: longer ones seldom repeat.
 MAX_KNOWN = 50_000
 MAX_KNOWN_LENGTH = 200
+_markup = re.compile("[<&]")
 # Between the URLs of a field that takes several; no URL contains it.
 URL_SEPARATOR = "\n"
 UTC_ZONE = ZoneInfo("UTC")
 
-_Read = Callable[[Sequence[ChannelRow]], list[str]]
+_Read = Callable[[RowPage], Sequence[str]]
 
 
 class InvalidMappingError(ValueError):
@@ -84,12 +86,12 @@ class Batch:
     """Rows whose values are computed together.
 
     Attributes:
-        rows: the rows.
+        page: the rows.
         findings: counts what is found in their values.
         unclear: the places of rows in which the value of a field could not be converted, by the field's name.
     """
 
-    rows: Sequence[ChannelRow]
+    page: RowPage
     findings: Findings
     unclear: dict[str, set[int]] = field(default_factory=dict)
 
@@ -149,13 +151,13 @@ class FieldColumn:
 
     def values(self, batch: Batch) -> list[str]:
         """Return the field's value for each row; "" for none."""
-        texts = self._read(batch.rows)
+        texts = self._read(batch.page)
         if self._is_ready:
             values: list[str | None] = list(texts)
         elif self._is_text:
             values = self._quick_texts(texts)
         elif self._is_url:
-            values = [text if not text or (len(text) <= MAX_URL and is_safe_url(text)) else None for text in texts]
+            values = [text if not text or (len(text) <= MAX_URL and match_safe_url(text)) else None for text in texts]
             if self._is_list and "," in "".join(texts):  # a URL can contain a comma, and so can a list of URLs
                 values = [None if "," in text else value for text, value in zip(texts, values, strict=True)]
         else:
@@ -169,15 +171,17 @@ class FieldColumn:
     def _quick_texts(self, texts: Sequence[str]) -> list[str | None]:
         """Return the texts that need no conversion, and None for others."""
         limit = self.field.max_length or sys.maxsize
-        stripped = map(str.strip, texts)
-        if self._keeps_html:
-            return [text if text.isprintable() and len(text) <= limit else None for text in stripped]
+        stripped = list(map(str.strip, texts))
+        joined = "".join(stripped)
+        has_html = not self._keeps_html and ("<" in joined or "&" in joined)
+        if joined.isprintable() and not has_html and len(max(stripped, key=len)) <= limit:
+            return stripped  # type: ignore[return-value] # no text needs a look of its own
         return [
-            text if text.isprintable() and "<" not in text and "&" not in text and len(text) <= limit else None
+            text if text.isprintable() and len(text) <= limit and not (has_html and _markup.search(text)) else None
             for text in stripped
         ]
 
-    def _repeated_values(self, texts: list[str], batch: Batch) -> list[str]:
+    def _repeated_values(self, texts: Sequence[str], batch: Batch) -> list[str]:
         # A number of a JSON document can mean something else than the same text.
         has_numbers = FormattedText in set(map(type, texts))
         values = list(map(self._known.get, texts))
@@ -219,11 +223,11 @@ class FieldColumn:
             self._report(value, text, place, batch)
             return ""
         if isinstance(value, CutText):
-            batch.findings.add(self.field.name, FindingKind.CUT, batch.rows[place].key, example=text)
+            batch.findings.add(self.field.name, FindingKind.CUT, batch.page.keys[place], example=text)
         return value
 
     def _report(self, unclear: Unclear, text: str, place: int, batch: Batch) -> None:
-        key = batch.rows[place].key
+        key = batch.page.keys[place]
         example = "" if isinstance(text, UnclearText) else text
         batch.findings.add(self.field.name, FindingKind.UNCLEAR, key, reason=unclear.reason, example=example)
         batch.unclear.setdefault(self.field.name, set()).add(place)
@@ -233,11 +237,11 @@ class JoinedColumn:
     """Computes the URLs of a field that takes several images, each once."""
 
     def __init__(self, field: ImageField, columns: Sequence[FieldColumn]) -> None:
-        self.field, self._columns = field, columns
+        self.field, self.columns = field, columns
 
     def values(self, batch: Batch) -> list[str]:
         """Return the field's URLs for each row."""
-        columns = [column.values(batch) for column in self._columns]
+        columns = [column.values(batch) for column in self.columns]
         return [self._join(urls) for urls in zip(*columns, strict=True)]
 
     def _join(self, texts: Sequence[str]) -> str:
@@ -268,38 +272,50 @@ def _all_urls(text: str) -> str | Unclear:
     return URL_SEPARATOR.join(valid) if valid or not urls else urls[0]
 
 
+def columns_of(mappings: Iterable[FieldMapping], context: RowContext) -> set[str]:
+    """Return the columns that values are made of. Raises InvalidMappingError."""
+    columns: set[str] = set()
+    for mapping in mappings:
+        if mapping.source == FieldSource.COLUMN:
+            columns.add(mapping.value)
+        elif mapping.source == FieldSource.EXPRESSION:
+            columns.update(_ExpressionReader(mapping.name, mapping.value, context).columns)
+    return columns
+
+
 def _reader(field: ChannelField, mapping: FieldMapping, preset: Preset, context: RowContext) -> _Read:
     """Return a function that reads what a field is made of from rows."""
     value = mapping.value
     match mapping.source:
         case FieldSource.COLUMN:
-            return lambda rows: [row.data.get(value, "") for row in rows]
+            return lambda page: page.column(value)
         case FieldSource.CONSTANT:
-            return lambda rows: [value] * len(rows)
+            return lambda page: [value] * len(page)
         case FieldSource.EXPRESSION:
-            return _ExpressionReader(field, value, context).read
+            return _ExpressionReader(field.name, value, context).read
         case FieldSource.IMAGE:
             takes_photo = preset.is_generic or (isinstance(field, ImageField) and field.takes_photo)
             return _image_reader(_output_number(field, value), takes_photo=takes_photo)
         case FieldSource.PHOTO:
-            return lambda rows: [row.photo for row in rows]
+            return lambda page: page.photos
         case FieldSource.RULE:
-            return lambda rows: [row.rule for row in rows]
+            return lambda page: [rule for rule, _ in page.names]
         case FieldSource.LABEL:
-            return lambda rows: [row.label for row in rows]
-    return lambda rows: [row.key for row in rows]
+            return lambda page: [label for _, label in page.names]
+    return lambda page: page.keys
 
 
 def _image_reader(number: int, *, takes_photo: bool) -> _Read:
-    def read_photo(row: ChannelRow) -> str:
-        url = convert_url(next(iter(split_urls(row.photo)), "")) if takes_photo and row.shows_photo else ""
+    def read_photo(text: str) -> str:
+        url = convert_url(next(iter(split_urls(text)), ""))
         return url if isinstance(url, str) else ""
 
-    def read(rows: Sequence[ChannelRow]) -> list[str]:
-        urls = [row.images[number] if row.images else None for row in rows]
+    def read(page: RowPage) -> Sequence[str]:
+        urls = page.images[number] if number < len(page.images) else [None] * len(page)
         if None not in urls:
             return urls  # type: ignore[return-value]
-        return [read_photo(row) if url is None else url for row, url in zip(rows, urls, strict=True)]
+        rows = zip(urls, page.photos, page.shows_photo, strict=True)
+        return [url or (read_photo(photo) if takes_photo and is_photo else "") for url, photo, is_photo in rows]
 
     return read
 
@@ -311,22 +327,26 @@ def _output_number(field: ChannelField, value: str) -> int:
 
 
 class _ExpressionReader:
-    """Evaluates an expression for rows; the results are kept by the cells that it depends on."""
+    """Evaluates an expression for rows; the results are kept by the cells that it depends on.
 
-    def __init__(self, field: ChannelField, source: str, context: RowContext) -> None:
+    Attributes:
+        columns: the columns that it depends on.
+    """
+
+    def __init__(self, name: str, source: str, context: RowContext) -> None:
         fields = context.fields()
-        self._expression = _parse(field.name, source, fields)
+        self._expression = _parse(name, source, fields)
         self._context, self._today = context.evaluation, context.evaluation.today
         used = [fields[name] for name in sorted(self._expression.fields)]
-        self._columns = list(dict.fromkeys(source.column for each in used for source in each.sources))
-        self._fields = [(each, [self._columns.index(source.column) for source in each.sources]) for each in used]
+        self.columns = list(dict.fromkeys(source.column for each in used for source in each.sources))
+        self._fields = [(each, [self.columns.index(source.column) for source in each.sources]) for each in used]
         self._known: dict[tuple[str, ...], str] = {}
 
-    def read(self, rows: Sequence[ChannelRow]) -> list[str]:
+    def read(self, page: RowPage) -> list[str]:
         """Return the result of each row as a text; "" if it has none or is not certain."""
-        if not self._columns:
-            return [self._evaluate(())] * len(rows)
-        cells = zip(*([row.data.get(column, "") for row in rows] for column in self._columns), strict=True)
+        if not self.columns:
+            return [self._evaluate(())] * len(page)
+        cells = zip(*map(page.column, self.columns), strict=True)
         return [self._result(each) for each in cells]
 
     def _result(self, cells: tuple[str, ...]) -> str:

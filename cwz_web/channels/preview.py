@@ -14,7 +14,7 @@ from cwz_web.campaigns.rules import names_of_designs
 from cwz_web.channels.feed import FeedSettings, write_feed
 from cwz_web.channels.findings import FieldFinding
 from cwz_web.channels.preset import FileFormat
-from cwz_web.channels.rows import ChannelRow
+from cwz_web.channels.rows import ChannelRow, RowPage
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.image_urls import ImageUrls
@@ -45,7 +45,7 @@ def preview_feed(rows: Sequence[ChannelRow], settings: FeedSettings) -> Preview:
         InvalidMappingError: a mapping cannot be used with the columns of the feed.
     """
     file = BytesIO()
-    report = write_feed(rows, replace(settings, format=FileFormat.JSON_LINES), file)
+    report = write_feed([RowPage.of(rows)], replace(settings, format=FileFormat.JSON_LINES), file)
     written: list[dict[str, Any]] = [orjson.loads(line) for line in file.getvalue().splitlines()]
     return Preview(
         [{name: _text(value) for name, value in row.items()} for row in written], report.findings, report.held_rows

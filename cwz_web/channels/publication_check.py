@@ -115,9 +115,9 @@ def read_checks(publication: Publication) -> list[ChannelCheck] | None:
 def _check(
     db: Session, signed_urls: SignedUrls, campaign: Campaign, publication: Publication, channel: Channel
 ) -> ChannelCheck:
-    rows = read_rows(db, campaign, publication, ImageUrls.load(db, campaign.workspace_id, signed_urls))
-    settings = feed_settings(db, campaign, channel)
+    image_urls, settings = ImageUrls.load(db, campaign.workspace_id, signed_urls), feed_settings(db, campaign, channel)
     try:
+        rows = read_rows(db, campaign, publication, image_urls, settings.columns)
         with closing(rows), open(os.devnull, "wb") as nowhere:
             report = write_feed(rows, settings, nowhere)
     except InvalidMappingError as error:

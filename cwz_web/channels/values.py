@@ -41,6 +41,8 @@ _range = re.compile(r"\s*/\s*|\s+(?:-|–|—|to|until|bis)\s+", re.IGNORECASE)
 _gtin_separators = re.compile(r"[\s\u00a0‐‑–-]")
 _isbn10 = re.compile(r"[0-9]{9}[0-9Xx]")
 
+# Matches a URL that needs no conversion.
+match_safe_url = _safe_url.fullmatch
 # Converts a cell to what a platform wants.
 Convert = Callable[[str], str | Unclear]
 
@@ -123,11 +125,6 @@ def convert_url(text: str) -> str | Unclear:
         return normalize_url(text.strip())
     except InvalidPhotoUrlError as error:
         return Unclear(str(error))
-
-
-def is_safe_url(text: str) -> bool:
-    """Return whether a URL needs no conversion."""
-    return _safe_url.fullmatch(text) is not None
 
 
 def convert_price(text: str) -> str | Unclear:

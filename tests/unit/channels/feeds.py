@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from defusedxml import ElementTree
@@ -14,7 +14,7 @@ from cwz_web.channels.findings import FeedReport
 from cwz_web.channels.mapping import FieldMapping, FieldSource, MissingImage
 from cwz_web.channels.preset import FileFormat, Preset
 from cwz_web.channels.presets.generic import GENERIC
-from cwz_web.channels.rows import ChannelRow
+from cwz_web.channels.rows import ChannelRow, RowPage
 from cwz_web.feeds.columns import ColumnType
 from cwz_web.values.formats import DecimalSign, ValueFormat
 
@@ -45,7 +45,7 @@ def constant(name: str, value: str) -> FieldMapping:
 
 
 def write(
-    rows: Iterable[ChannelRow],
+    rows: Sequence[ChannelRow],
     mappings: Sequence[FieldMapping],
     format: FileFormat = FileFormat.CSV,
     preset: Preset = GENERIC,
@@ -58,7 +58,7 @@ def write(
     context = RowContext(types, {name: EUROS for name in used if "price" in name} | formats)
     settings = FeedSettings(preset, format, mappings, on_missing, context, "Shop & co")
     file = io.BytesIO()
-    report = write_feed(rows, settings, file)
+    report = write_feed([RowPage.of(rows)], settings, file)
     assert report.size == len(file.getvalue())
     return file.getvalue(), report
 
