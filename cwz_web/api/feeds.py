@@ -33,7 +33,7 @@ from cwz_web.feeds.imports import (
 from cwz_web.feeds.limits import MAX_BYTES, MAX_CELL, MAX_COLUMNS, MAX_NAME, SAMPLE_ROWS, InvalidFileError
 from cwz_web.feeds.models import API_FILE_NAME, Feed, FeedImport, ImportState, Item
 from cwz_web.feeds.provider_sources import SourceInput, create_source
-from cwz_web.feeds.queries import find_item, list_items
+from cwz_web.feeds.queries import RowQuery, find_item, find_items, list_items
 from cwz_web.feeds.reading import FileFormat, ReadOptions
 from cwz_web.feeds.records import Row, Table
 from cwz_web.feeds.row_writes import FeedFullError, delete_items, put_items
@@ -61,6 +61,7 @@ MAX_ITEMS_BODY = 16 * 1024 * 1024
 
 # A generated client in Python cannot have a parameter `quote`, which the API accepts as well.
 QUOTE_PARAMETER = "quote_character"
+MAX_SEARCH = 400
 NO_NUL = r"^[^\x00]*$"
 
 
@@ -206,7 +207,10 @@ class ItemInfo(ResponseModel):
 
 
 class ItemPage(ResponseModel):
-    """A page of items, in the feed's order."""
+    """A page of items, in the feed's order.
+
+    One of a search can have fewer items than the limit, or none, although `next` leads to more.
+    """
 
     items: list[ItemInfo]
     next: str | None
@@ -369,12 +373,16 @@ def put_formats(context: ApiFeed, request: Request) -> dict[str, Any]:
 
 @view_config(context=ApiFeedItemCollection, request_method="GET", renderer="json", permission=Permission.API_READ)
 def get_items(context: ApiFeedItemCollection, request: Request) -> dict[str, Any]:
-    """List the feed's items, in its order."""
-    limit = page_limit(request)
+    """List the feed's items, in its order: all, or those with the text `search` in a cell, or in that of `column`."""
+    limit, after, query = page_limit(request), position_after(request), _row_query(request, context.feed)
     with transaction(request) as db:
-        items = list_items(db, context.feed, position_after(request), limit)
-    cursor = str(items[-1].position) if len(items) == limit else None
-    return _json(ItemPage(items=[_item_info(item) for item in items], next=cursor))
+        if query.is_filter:
+            page = find_items(db, context.feed, query, after, limit)
+            items, last = page.items, page.next_after
+        else:
+            items = list_items(db, context.feed, after, limit)
+            last = items[-1].position if len(items) == limit else 0
+    return _json(ItemPage(items=[_item_info(item) for item in items], next=str(last) if last else None))
 
 
 @view_config(
@@ -557,6 +565,17 @@ def _is_approved(feed_import: FeedImport) -> bool:
 
 def _is_discarded(feed_import: FeedImport) -> bool:
     return feed_import.state == ImportState.DISCARDED
+
+
+def _row_query(request: Request, feed: Feed) -> RowQuery:
+    """Return which items a request lists. Raises ProblemError."""
+    text, column = request.GET.get("search", ""), request.GET.get("column", "")
+    errors = {} if len(text) <= MAX_SEARCH else {"search": f"Use at most {MAX_SEARCH} characters"}
+    if column and column not in feed.columns:
+        errors["column"] = "The feed does not have this column"
+    if errors:
+        raise ProblemError(422, "invalid", "The request is not valid", errors)
+    return RowQuery(text=text, column=column)
 
 
 def _find_import(db: Session, context: ApiFeedImport) -> FeedImport:

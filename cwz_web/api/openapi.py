@@ -39,6 +39,7 @@ from cwz_web.api.publications import ChangeState
 from cwz_web.api.webhook_events import WEBHOOK_EVENTS
 from cwz_web.campaigns.models import ChangeKind
 from cwz_web.feeds.encodings import ENCODING_LABELS
+from cwz_web.feeds.limits import MAX_NAME as MAX_COLUMN_NAME
 from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE, MAX_HEADER_ROW, QUOTE_LABELS
 from cwz_web.generation.api_keys import SCOPE_LABELS, Scope
 from cwz_web.generation.uploads import MAX_NAME
@@ -739,6 +740,11 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         format = _parameter("query", "format", {"type": "string", "enum": formats})
         parameters.append(format | {"description": "Return the image itself, in this format, whatever Accept says"})
         parameters.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
+    if operation.path == "/feeds/{id}/items" and operation.method == "get":
+        text = _parameter("query", "search", {"type": "string", "maxLength": feeds.MAX_SEARCH})
+        parameters.append(text | {"description": "A text in any column or the key, in any case"})
+        column = _parameter("query", "column", {"type": "string", "maxLength": MAX_COLUMN_NAME})
+        parameters.append(column | {"description": "The column that has the text"})
     if operation.path == "/uploads" and operation.method == "get":
         name = {"type": "string", "maxLength": MAX_NAME}
         parameters.append(_parameter("query", "name", name) | {"description": "A text in the name, in any case"})

@@ -104,6 +104,21 @@ def test_feeds_and_items_are_paginated(client: Client) -> None:
     assert rest["next"] is None
 
 
+def test_items_are_searched(client: Client) -> None:
+    feed = client.make.feed(client.space, b"sku,title\n1,Red mug\n2,Plate\n3,Blue MUG\nmug,Cup\n").id
+
+    def keys(query: str) -> list[str]:
+        return [item["key"] for item in client.get(f"/{feed}/items?{query}")["items"]]
+
+    assert keys("search=mug") == ["1", "3", "mug"]
+    assert keys("search=mug&column=title") == ["1", "3"]
+    assert keys("column=title") == ["1", "2", "3", "mug"]
+    first = client.get(f"/{feed}/items?search=mug&limit=1")
+    assert keys(f"search=mug&after={first['next']}") == ["3", "mug"]
+    problem = client.get(f"/{feed}/items?search={'x' * 401}&column=none", status=422)
+    assert problem["errors"].keys() == {"search", "column"}
+
+
 @pytest.mark.parametrize("key", ["a b", "ä/ö", "a%2Fb", "a?b#c", "Ω" * 100, "-", "items"])
 def test_keys_with_special_characters(client: Client, feed: str, key: str) -> None:
     client.put(f"/{feed}/items/{quote(key)}", {"data": {"title": "Odd"}})
