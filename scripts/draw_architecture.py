@@ -17,6 +17,7 @@ WIDTH, ROW, BOX, GAP, LEFT = 1080, 62, 38, 14, 16
 DESCRIPTIONS = {
     "cli": "the cwz command",
     "app": "the WSGI application",
+    "mcp": "tools of AI assistants",
     "server": "waitress",
     "views": "pages",
     "api": "/v1, /i, /hooks",

@@ -43,7 +43,7 @@ def compile_requirements(name: str, requirements: set[str], upgrade: bool) -> No
 def main() -> None:
     """Lock the development environment first, then the part of it that an installation needs."""
     upgrade = "--upgrade" in sys.argv
-    extras = ("embedded", "billing", "faces", "resend", "sentry", "sftp", "slack", "valkey")
+    extras = ("embedded", "billing", "faces", "mcp", "resend", "sentry", "sftp", "slack", "valkey")
     run = requirements_of(ROOT / "setup.cfg", extras)
     for setup_cfg in sorted(ROOT.glob("plugins/*/setup.cfg")):
         run |= requirements_of(setup_cfg)

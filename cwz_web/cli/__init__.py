@@ -74,7 +74,7 @@ class Deployment:
     "-c",
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The deployment's .ini file. `cwz templates` does not need it.",
+    help="The deployment's .ini file. `cwz templates` and `cwz mcp` do not need it.",
 )
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
@@ -236,6 +236,30 @@ def plugins_check(deployment: Deployment, name: str) -> None:
 
     if not check_plugin(deployment.settings(), name):
         raise click.exceptions.Exit(1)
+
+
+@main.command("mcp")
+@click.option("--url", envvar="CWZ_URL", required=True, help="The URL of the installation; also CWZ_URL.")
+@click.option("--http", is_flag=True, help="Serve streamable HTTP at /mcp; each caller sends an API key.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="With --http: the address to listen on.")
+@click.option("--port", default=6544, show_default=True, type=click.IntRange(1, 65535), help="With --http: the port.")
+@click.option("--allow-host", multiple=True, metavar="HOST", help="With --http: a Host beyond loopback. Repeatable.")
+@click.option("--allow-origin", multiple=True, metavar="ORIGIN", help="With --http: a web page that may call it.")
+@click.option("--allow-http", is_flag=True, help="Send API keys without TLS, in a network that you trust.")
+def mcp(
+    url: str,
+    http: bool,
+    host: str,
+    port: int,
+    allow_host: tuple[str, ...],
+    allow_origin: tuple[str, ...],
+    allow_http: bool,
+) -> None:
+    """Serve AI assistants (Model Context Protocol) with the API key in CWZ_API_KEY, or over HTTP with theirs."""
+    from cwz_web.cli.mcp import run
+
+    search_for_garbage()
+    run(url, http=http, host=host, port=port, hosts=allow_host, origins=allow_origin, allow_http=allow_http)
 
 
 @main.command("doctor")

@@ -103,7 +103,19 @@ class SlackCallback(Resource):
 
 
 # The names of the files in cwz_web/guides.
-GUIDES = ("templates", "editor", "feeds", "campaigns", "channels", "api", "single-sign-on", "operations")
+GUIDES = (
+    "templates",
+    "editor",
+    "feeds",
+    "campaigns",
+    "channels",
+    "api",
+    "clients",
+    "no-code",
+    "mcp",
+    "single-sign-on",
+    "operations",
+)
 
 
 class GuideResource(Resource):

@@ -58,6 +58,7 @@ GUIDES = {
         ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
         ("clients", "Clients", "The API from Python and TypeScript"),
         ("no-code", "Without code", "n8n, Zapier, Make and Google Sheets"),
+        ("mcp", "AI assistants", "Connect Claude, Cursor and VS Code through MCP: set-up, tools, safety"),
         ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
         ("operations", "Operations", "Installation, upgrades, backups, monitoring"),
     )
