@@ -29,6 +29,7 @@ from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
 from cwz_web.api.publications import DecisionRequest
 from cwz_web.api.runs import RunRequest
+from cwz_web.api.template_previews import PreviewRequest
 from cwz_web.api.templates import TemplateChangeRequest, TemplateRequest
 from cwz_web.api.uploads import UploadUrlRequest
 from cwz_web.feeds.queries import list_feeds
@@ -142,13 +143,16 @@ def example_of(operation: Operation, url: str, data: ExampleData) -> Example:
     """Return the example request of an operation."""
     collection = operation.path.split("/")[1]
     row_id = {"templates": data.template_id, "feeds": data.feed_id}.get(collection, SAMPLE_ID)
-    response = "image" if operation.body is ImageRequest else "json"
+    if operation.body is ImageRequest or operation.returns_image:
+        response = "image"
+    else:
+        response = "nothing" if None in operation.responses.values() else "json"
     return Example(
         operation.method.upper(),
         f"{url}/v1{operation.path.format(id=row_id, key='mug-1', number=1, channel=SAMPLE_ID)}",
         _body(operation, data),
         sends_file=operation.accepts_file,
-        response="nothing" if None in operation.responses.values() else response,
+        response=response,
     )
 
 
@@ -216,6 +220,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
         ImageRequest: {"template": data.template, "data": dict(data.data)},
         TemplateRequest: {"name": "Sale card", "document": document},
         TemplateChangeRequest: {"document": document},
+        PreviewRequest: {"data": dict(data.data), "width": 600},
         ChannelRequest: {
             "name": "Shop feed",
             "preset": "generic",

@@ -102,7 +102,27 @@ class ImageOutput(Encoding, Body):
         return OutputSize(self.size, width, height, self.transparent)
 
 
-class ImageRequest(ImageOutput):
+class ImageValues(Body):
+    """The values of an image's fields: `data`, over those of a feed item."""
+
+    data: Annotated[dict[str, Value], max_items(MAX_VALUES)] = Field({}, max_length=MAX_VALUES)
+    locale: Annotated[LocaleCode, Field(max_length=40)] | None = None
+    feed: UUID | None = None
+    item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
+
+    @model_validator(mode="after")
+    def _check_item(self) -> Self:
+        if (self.feed is None) != (self.item is None):
+            raise ValueError("Give both feed (its id) and item (its key), or neither")
+        return self
+
+    def values(self, default: ValueFormat) -> dict[str, str]:
+        """Return the data as the engine takes it, in the format of the request or the workspace."""
+        format = ValueFormat(locale=self.locale).with_defaults(default)
+        return {name: with_format(_as_text(value), format) for name, value in self.data.items()}
+
+
+class ImageRequest(ImageOutput, ImageValues):
     """The body of `POST /v1/images`.
 
     The values come from `data`, by the names of the template's fields, or from a feed item: `feed` and `item` (its
@@ -125,10 +145,6 @@ class ImageRequest(ImageOutput):
 
     template: Annotated[str, Field(min_length=1, max_length=100)]
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    data: Annotated[dict[str, Value], max_items(MAX_VALUES)] = Field({}, max_length=MAX_VALUES)
-    locale: Annotated[LocaleCode, Field(max_length=40)] | None = None
-    feed: UUID | None = None
-    item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
     outputs: Annotated[list[ImageOutput], Field(min_length=1, max_length=MAX_OUTPUTS)] | None = None
     store: bool = False
     webhook: WebhookUrl | None = None
@@ -136,12 +152,6 @@ class ImageRequest(ImageOutput):
     metadata: Metadata = Field({})
     layers: Layers = Field({})
     dry_run: bool = False
-
-    @model_validator(mode="after")
-    def _check_item(self) -> Self:
-        if (self.feed is None) != (self.item is None):
-            raise ValueError("Give both feed (its id) and item (its key), or neither")
-        return self
 
     @model_validator(mode="after")
     def _check_outputs(self) -> Self:
@@ -157,11 +167,6 @@ class ImageRequest(ImageOutput):
     def must_be_complete(self) -> bool:
         """Whether an image without its photos is an error."""
         return self.on_missing_photo == "error"
-
-    def values(self, default: ValueFormat) -> dict[str, str]:
-        """Return the data as the engine takes it, in the format of the request or the workspace."""
-        format = ValueFormat(locale=self.locale).with_defaults(default)
-        return {name: with_format(_as_text(value), format) for name, value in self.data.items()}
 
 
 class RequestedImage(ResponseModel):
@@ -225,13 +230,18 @@ def find_plan(request: Request, body: ImageRequest) -> tuple[TemplateVersionStat
     try:
         plan = template_cache.get_plan(state, body.version)
     except NoResultFound:
-        errors = {"version": f"The newest version is {state.version}"}
-        raise ProblemError(422, "unknown_version", "The template does not have this version", errors) from None
+        raise unknown_version(state) from None
     return state, override_plan(request, plan, body.layers)
 
 
+def unknown_version(state: TemplateVersionState) -> ProblemError:
+    """Return the problem of a version that a template does not have."""
+    errors = {"version": f"The newest version is {state.version}"}
+    return ProblemError(422, "unknown_version", "The template does not have this version", errors)
+
+
 def resolve_values(
-    request: Request, body: ImageRequest, state: TemplateVersionState, design: TemplateDesign
+    request: Request, body: ImageValues, state: TemplateVersionState, design: TemplateDesign
 ) -> dict[str, str]:
     """Return the values of the template's fields: those of the feed item, overridden by the data.
 
@@ -350,7 +360,7 @@ def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -
     return apply_mapping(mapping, item.data, formats_of(db, feed))
 
 
-def _check_lists(body: ImageRequest, document: ImageTemplate) -> None:
+def _check_lists(body: ImageValues, document: ImageTemplate) -> None:
     """Check that only fields that take a list get one. Raises ProblemError."""
     types = {field.name: field.type for field in document.fields if field.name not in document.list_fields}
     errors = {

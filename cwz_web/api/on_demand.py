@@ -180,6 +180,21 @@ class OnDemandRendering:
         with self.services.database.transaction(self.quota.workspace_id) as db:
             return find_image(db, self.quota.workspace_id, self.digest) is not None
 
+    def preview(self, width: int) -> RenderedImage:
+        """Return the image at most `width` pixels wide; it is neither cached nor counted, except for processed photos.
+
+        Raises:
+            ImagingError: The image cannot be rendered.
+            QuotaExceededError: Photos have to be processed, and the quota is used up.
+        """
+        image_service, workspace_id = self.services.image_service, self.quota.workspace_id
+        if self._image.plan.processed_photos(self._image.values):
+            check_room(self.services.database, self.quota)
+            self._image = image_service.process(self._image)
+            with self.services.database.transaction(workspace_id) as db:
+                count(db, self.quota, record_processings(db, workspace_id, self._image.processed.processings))
+        return image_service.render_preview(self._image, width)
+
     def inspect(self, *, must_be_complete: bool) -> tuple[list[Finding], list[tuple[str, str]]]:
         """Return the findings of the image, and its layers with what they show. Arguments are those of `render`."""
         findings, contents = self.services.image_service.inspect(self._image)

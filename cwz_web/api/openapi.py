@@ -20,6 +20,7 @@ from cwz_web.api import (
     images,
     publications,
     runs,
+    template_previews,
     templates,
     uploads,
     usage,
@@ -84,6 +85,7 @@ class Operation:
         accepts_file: whether the body is a file of any type, or empty.
         accepts_form: whether the body can also be a form (multipart/form-data) with a file.
         returns_file: whether the response is a file of any type.
+        returns_image: whether the response is an image.
         problems: the codes of problems that not every operation has.
         description: what the summary does not say.
         descriptions: what the responses are, by status; by default, the summary.
@@ -100,6 +102,7 @@ class Operation:
     accepts_file: bool = False
     accepts_form: bool = False
     returns_file: bool = False
+    returns_image: bool = False
     problems: tuple[str, ...] = ()
     description: str = ""
     descriptions: dict[int, str] = field(default_factory=dict)
@@ -240,6 +243,38 @@ OPERATIONS = (
         "Get a template as its draft has it",
         READ,
         {200: templates.TemplateDetails},
+    ),
+    Operation(
+        "preview_template",
+        "post",
+        "/templates/{id}/preview",
+        "Preview a draft, a version or a document",
+        TEMPLATES_WRITE,
+        {200: None},
+        template_previews.PreviewRequest,
+        returns_image=True,
+        problems=(
+            "cannot_render",
+            "quota_exceeded",
+            "storage_unavailable",
+            "unknown_feed",
+            "unknown_item",
+            "unknown_version",
+        ),
+        description="The image is neither stored nor counted, and at most 1,000 pixels wide. Only photos that image"
+        " processors change for the first time count.",
+    ),
+    Operation(
+        "show_template_thumbnail",
+        "get",
+        "/templates/{id}/thumbnail",
+        "Show a template as a small image",
+        READ,
+        {200: None},
+        returns_image=True,
+        problems=("cannot_render", "quota_exceeded", "storage_unavailable"),
+        description="The published version with its default values, 400 pixels wide at most. It is not counted; send"
+        " its ETag as If-None-Match.",
     ),
     Operation(
         "publish_template",
@@ -749,9 +784,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         name = {"type": "string", "maxLength": MAX_NAME}
         parameters.append(_parameter("query", "name", name) | {"description": "A text in the name, in any case"})
         parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(UploadKind)}))
-    if operation.body is campaigns.CampaignChangeRequest:
+    if "precondition_failed" in operation.problems:
         etag = _parameter("header", "If-Match", {"type": "string", "maxLength": 200})
-        parameters.append(etag | {"description": "The ETag that the campaign must have"})
+        parameters.append(etag | {"description": "The ETag that it must have"})
     if operation.path.endswith("/changes"):
         parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(ChangeKind)}))
         parameters.append(_parameter("query", "state", {"type": "string", "enum": list(get_args(ChangeState))}))
@@ -792,10 +827,12 @@ def _response(operation: Operation, status: int) -> dict[str, Any]:
     model = operation.responses[status]
     if operation.returns_file:
         return {"description": operation.summary, "content": {"application/octet-stream": BINARY}}
+    if operation.returns_image:
+        return {"description": operation.summary, "content": dict.fromkeys(IMAGE_TYPES, BINARY)}
     if model is None:
         return {"description": "No content"}
     content = {"application/json": _model(model)}
-    if model is images.CreatedImage and status == 200:
+    if model is images.CreatedImages and status == 200:
         content |= dict.fromkeys(IMAGE_TYPES, BINARY)
     return {"description": operation.descriptions.get(status, operation.summary), "content": content}
 

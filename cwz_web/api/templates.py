@@ -182,7 +182,7 @@ def post_template(context: ApiTemplateCollection, request: Request) -> Response:
     if api_key.templates:
         raise ProblemError(403, "template_not_allowed", "This API key is limited to templates that exist")
     with transaction(request) as db:
-        document = _read_document(db, request, body.document)
+        document = read_document(db, request, body.document)
         template = create_template(db, api_key.workspace_id, name=body.name, document=document)
         record(db, api_key.workspace_id, request.actor, "template.create", template.name, {})
         response = _details_response(db, template, status=201)
@@ -211,7 +211,7 @@ def put_template(context: ApiTemplate, request: Request) -> Response:
     body = read_body(request, TemplateChangeRequest, MAX_TEMPLATE_BODY)
     with transaction(request) as db:
         template = _lock(db, request, context.row)
-        document = _read_document(db, request, body.document)
+        document = read_document(db, request, body.document)
         if body.name is not None and body.name != template.name:
             name = unused_name(db, template.workspace_id, body.name)
             _audit(db, request, "template.rename", template, to=name)
@@ -298,7 +298,8 @@ def _lock(db: Session, request: Request, template: Template) -> Template:
     return locked
 
 
-def _read_document(db: Session, request: Request, parsed: Document) -> ImageTemplate:
+def read_document(db: Session, request: Request, parsed: Document) -> ImageTemplate:
+    """Return a document of a request, which can refer to the workspace's brand. Raises ProblemError."""
     if len(json.dumps(parsed, ensure_ascii=False)) > MAX_DOCUMENT_LENGTH:
         raise _invalid({"document": str(DocumentTooLongError())})
     document, errors = check_document(parsed, load_brand(db, request.api_key.workspace_id).brand)

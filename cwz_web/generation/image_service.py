@@ -228,7 +228,13 @@ class ImageService:
     @use_locale(None)
     def preview(self, image: PreparedImage, width: int | None = None) -> bytes:
         """Render an image in this process, at most `width` pixels wide. Raises ImagingError."""
-        return image.plan.compose(image.values, self.process(image).all_sources).encode(image.output, width)
+        return self.render_preview(image, width).data
+
+    @use_locale(None)
+    def render_preview(self, image: PreparedImage, width: int | None = None) -> RenderedImage:
+        """Render an image as `preview` does. Return it with its findings."""
+        composition = image.plan.compose(image.values, self.process(image).all_sources)
+        return RenderedImage(composition.encode(image.output, width), faults(composition.findings))
 
     @use_locale(None)
     def compare(self, before: PreparedImage, after: PreparedImage) -> PixelDifference:

@@ -116,12 +116,15 @@ class TemplateCache:
         if not overrides:
             return plan
         design = plan.design
+        if plan.is_overridden:  # no document of a version
+            document = override_layers(design.document, overrides, is_trusted=is_trusted)
+            return replace(plan, design=replace(design, document=document))
         wanted = json.dumps([is_trusted, overrides], sort_keys=True)
         key = (design.template.id, design.version, wanted)
         with self._lock:
-            document = self._overridden.get(key)
-        if document is None:
-            document = override_layers(design.document, overrides, is_trusted=is_trusted)
+            cached = self._overridden.get(key)
+        document = cached or override_layers(design.document, overrides, is_trusted=is_trusted)
+        if cached is None:
             with self._lock:
                 self._overridden[key] = document
         return replace(plan, design=replace(design, document=document), is_overridden=True)

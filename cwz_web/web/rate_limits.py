@@ -123,6 +123,9 @@ LIMITS: dict[str, dict[str, str]] = {
     # Previews of templates, versions, starters and rows, and their findings: strips of twelve images after each change
     # make up to 1,200.
     "preview": {"workspace": "12000 per minute", "user": "2400 per minute", "network": "12000 per minute"},
+    # Previews by API keys: they do not count, so they must not take the place of images.
+    "api-preview": {"workspace": "2000 per day", "user": "60 per minute", "network": "60 per minute"},
+    "api-thumbnail": {"workspace": "1200 per minute", "user": "600 per minute", "network": "600 per minute"},
     # Reading stored images from the storage of the workspace.
     "stored-image": {"workspace": "60000 per minute", "network": "6000 per minute"},
     # An output feed of a hundred thousand rows takes seconds; an unchanged one does not count.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from webtest import TestApp
 
+from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.photo_processing import PhotoProcessing
 from cwz_web.generation.usage import monthly_usage
 from cwz_web.imaging.decoding import Source
@@ -45,3 +46,23 @@ def test_processed_photo_counts_once(app: TestApp, make: Factory, accept: str) -
         with make.database.transaction(space.id) as db:
             used.append(monthly_usage(db, space.id, space.id))
     assert used == [3, 4, 4, 5]
+
+
+@pytest.mark.usefixtures("processing")
+def test_processed_photo_of_a_preview_counts_once(app: TestApp, make: Factory) -> None:
+    document = small_document()
+    document["layers"][0]["process"] = "green"
+    space, photo = make.workspace(), Source.of(jpeg(30))
+    template, key = make.template(space, document=document), make.key(space, Scope.TEMPLATES_WRITE, images_per_month=2)
+    local_bucket(make.services).put(upload_key(space.id, photo.digest), photo.data, content_type="image/jpeg")
+    body = {"data": {"image": f"upload:{photo.digest}"}}
+    for expected, status in ((0, 200), (2, 200), (2, 402)):
+        answer = app.post_json(
+            f"/v1/templates/{template.slug}/preview",
+            body if expected else {},
+            headers={"Authorization": f"Bearer {key}"},
+            status=status,
+        )
+        assert answer.content_type == ("image/png" if status == 200 else "application/problem+json")
+        with make.database.transaction(space.id) as db:
+            assert monthly_usage(db, space.id, space.id) == expected
