@@ -274,6 +274,9 @@ class FeedSource(Base):
         digest: The SHA-256 of the last file, which shows with `etag` and `last_modified` whether the file has changed.
         failures: The number of consecutive failures.
         error_message: Why the last fetch failed.
+        encrypted_webhook_secret: The encrypted secret that the provider signs its calls with (change_webhooks.py); None
+            if it does not call.
+        webhook_called_at: When the provider has called last, to the minute.
     """
 
     __tablename__ = "feed_sources"
@@ -300,6 +303,8 @@ class FeedSource(Base):
     fetched_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(default=0)
     error_message: Mapped[str | None]
+    encrypted_webhook_secret: Mapped[bytes | None]
+    webhook_called_at: Mapped[datetime | None]
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "feed_id"], ["feeds.workspace_id", "feeds.id"], ondelete="CASCADE"),

@@ -26,7 +26,7 @@ from cwz_web.feeds.providers.contract import FeedSourceProvider, SourceError
 from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.feeds.providers.rows import RowWriter
 from cwz_web.feeds.records import Table
-from cwz_web.feeds.sources import FetchResult, SecretRequiredError, decrypt_secret, set_secret
+from cwz_web.feeds.sources import FetchResult, SecretRequiredError, decrypt_secret, set_secret, set_webhook_secret
 from cwz_web.feeds.temporary_files import temporary_file
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.net.client import FetchError
@@ -93,6 +93,8 @@ def change_provider_source(registry: SourceRegistry, ring: KeyRing, source: Feed
         check_saved_credentials(registry, source, entered)
     else:
         set_secret(ring, source, _dump(entered.credentials))
+    if source.url != entered.url:  # another shop signs with another secret
+        set_webhook_secret(ring, source, "")
     source.settings, source.url = entered.settings.model_dump(mode="json"), entered.url
     source.complete_at = source.changes_since = source.error_message = None
     source.digest, source.failures = "", 0

@@ -318,19 +318,40 @@ def set_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
 
 
 def reencrypt_source(ring: KeyRing, source: FeedSource) -> bool:
-    """Re-encrypt a source's secret with the newest key.
+    """Re-encrypt a source's secrets with the newest key.
 
     Returns:
-        Whether the secret was encrypted with an older key.
+        Whether one was encrypted with an older key.
 
     Raises:
         DecryptionError: no key of the ring decrypts it.
     """
-    if source.encrypted_secret is None or ring.is_newest(source.encrypted_secret):
-        return False
-    context = _encryption_context(source)
-    source.encrypted_secret = ring.encrypt(ring.decrypt(source.encrypted_secret, *context), *context)
-    return True
+    secret, webhook_secret = source.encrypted_secret, source.encrypted_webhook_secret
+    source.encrypted_secret = _reencrypt(ring, secret, _encryption_context(source))
+    source.encrypted_webhook_secret = _reencrypt(ring, webhook_secret, _webhook_context(source))
+    return (secret, webhook_secret) != (source.encrypted_secret, source.encrypted_webhook_secret)
+
+
+def _reencrypt(ring: KeyRing, envelope: bytes | None, context: tuple[str, ...]) -> bytes | None:
+    if envelope is None or ring.is_newest(envelope):
+        return envelope
+    return ring.encrypt(ring.decrypt(envelope, *context), *context)
+
+
+def set_webhook_secret(ring: KeyRing, source: FeedSource, secret: str) -> None:
+    """Encrypt the secret that the provider signs its calls with; "" removes it."""
+    source.encrypted_webhook_secret = ring.encrypt(secret, *_webhook_context(source)) if secret else None
+    source.webhook_called_at = None
+
+
+def decrypt_webhook_secret(ring: KeyRing, source: FeedSource) -> str:
+    """Return the secret that the provider signs its calls with; "" if there is none, or no key decrypts it."""
+    if source.encrypted_webhook_secret is None:
+        return ""
+    try:
+        return ring.decrypt(source.encrypted_webhook_secret, *_webhook_context(source))
+    except DecryptionError:
+        return ""
 
 
 def decrypt_secret(ring: KeyRing, source: FeedSource) -> str:
@@ -357,3 +378,7 @@ def _encryption_context(source: FeedSource) -> tuple[str, ...]:
     """Return the associated data of the encryption: copied to another feed, the secret cannot be decrypted."""
     feed = "feed source", str(source.workspace_id), str(source.feed_id)
     return (*feed, source.provider, "credentials") if source.provider else feed
+
+
+def _webhook_context(source: FeedSource) -> tuple[str, ...]:
+    return "feed source", str(source.workspace_id), str(source.feed_id), source.provider, "webhook"

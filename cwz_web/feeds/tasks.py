@@ -5,6 +5,7 @@ from uuid import UUID
 from procrastinate import JobContext
 from sqlalchemy import text
 
+from cwz_web.feeds.change_webhooks import fetch_changes
 from cwz_web.feeds.fetch_job import FetchContext, fetch_feed, process_import
 from cwz_web.feeds.sort_index import build_sort_index
 from cwz_web.jobs import FEEDS_QUEUE, RETRY, SOURCES_QUEUE, app, defer_once
@@ -46,6 +47,16 @@ def fetch_from_provider(context: JobContext, workspace_id: str, feed_id: str, im
         UUID(import_id) if import_id else None,
         may_wait=True,
     )
+
+
+@app.task(name="feeds.fetch_changes", queue=FEEDS_QUEUE, pass_context=True)
+def fetch_changed_rows(context: JobContext, workspace_id: str, feed_id: str, is_complete: int) -> None:
+    """Fetch what a shop has said to have changed, except for read-only workspaces."""
+    workspace, services = UUID(workspace_id), context.additional_context
+    with services["database"].transaction() as db:
+        if services["quotas"].of(workspace, find_plan_status(db, workspace)).is_read_only:
+            return
+    fetch_changes(_fetch_context(context), workspace, UUID(feed_id), is_complete=bool(is_complete))
 
 
 @app.task(name="feeds.import", queue=FEEDS_QUEUE, pass_context=True, retry=RETRY)

@@ -134,10 +134,41 @@ class DocsRoot(Resource):
     children: ClassVar[dict[str, type[Resource]]] = {"guides": GuideCollection}
 
 
+class FeedHook(Resource):
+    """`/hooks/feeds/{workspace}/{feed}`: calls of the shop of a feed. The view checks that there is one."""
+
+    @property
+    def workspace_id(self) -> UUID:
+        """The id of the workspace."""
+        return parse_uuid(self.__parent__.__name__ if self.__parent__ else "")
+
+    @property
+    def feed_id(self) -> UUID:
+        """The id of the feed."""
+        return parse_uuid(self.__name__)
+
+
+class WorkspaceFeedHooks(Resource):
+    """`/hooks/feeds/{workspace}`."""
+
+    def __getitem__(self, name: str) -> FeedHook:
+        parse_uuid(name)
+        return FeedHook(self.request, self, name)
+
+
+class FeedHooks(Resource):
+    """`/hooks/feeds`."""
+
+    def __getitem__(self, name: str) -> WorkspaceFeedHooks:
+        parse_uuid(name)
+        return WorkspaceFeedHooks(self.request, self, name)
+
+
 class HooksRoot(Resource):
     """`/hooks`: callbacks of other systems, which authenticate with a signature."""
 
     area = Area(is_api=True, uses_transaction=False)
+    children: ClassVar[dict[str, type[Resource]]] = {"feeds": FeedHooks}
 
 
 class Root(Resource):

@@ -8,6 +8,7 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.feeds.change_webhooks import webhook_of
 from cwz_web.feeds.columns import FeedSchema
 from cwz_web.feeds.fetch_job import schedule_next_fetch
 from cwz_web.feeds.file_types import read_table
@@ -37,12 +38,22 @@ class NewerFileForm(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class SourcePage(FeedPage):
-    """Values of feeds/source.jinja2; `source_url` is the URL without its query, `matching` says what matches rows."""
+    """Values of feeds/source.jinja2.
+
+    Attributes:
+        form: The form of a newer file.
+        source: The source of the feed, or None.
+        source_url: Its URL without the query.
+        schedule: Its schedule.
+        has_webhook: Whether its provider says that rows have changed.
+        matching: What matches rows.
+    """
 
     form: SubmittedForm[Any]
     source: FeedSource | None
     source_url: str
     schedule: str
+    has_webhook: bool
     matching: str
 
 
@@ -55,6 +66,7 @@ def _page(context: FeedResource, request: Request, form: SubmittedForm[Any]) -> 
         source=source,
         source_url=source.url.partition("?")[0] if source else "",  # the query may contain a secret
         schedule=_describe_schedule(source),
+        has_webhook=webhook_of(request.services.feed_sources, source) is not None,
         matching=_describe_matching(FeedSchema.model_validate(feed.schema).key_names),
     )
 

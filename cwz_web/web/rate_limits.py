@@ -94,6 +94,9 @@ LIMITS: dict[str, dict[str, str]] = {
     # Fetching a feed, and sending a webhook delivery again, on request: a job each.
     "feed-fetch": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
     "webhook-resend": {"workspace": "240 per hour", "user": "120 per hour", "network": "240 per hour"},
+    # Calls of shops that are not signed with the secret of the feed. Signed ones are not counted: shops stop calling
+    # a URL that refuses several calls, and those of many shops come from one network.
+    "feed-webhook": {"workspace-network": "300 per minute", "network": "6000 per minute"},
     # Pages that ask Slack.
     "slack": {"workspace": "120 per hour", "user": "60 per hour", "network": "120 per hour"},
     # Exports of personal data, and of workspaces.
@@ -136,7 +139,9 @@ LIMITS: dict[str, dict[str, str]] = {
 # The limit of API keys without their own.
 API_KEY_LIMIT = "api.key"
 # The limits of which only failed attempts count.
-FAILURES_ONLY = frozenset({"sign-in", "second-factor", "enrollment", "reauthentication", "link", "passkey"})
+FAILURES_ONLY = frozenset(
+    {"sign-in", "second-factor", "enrollment", "reauthentication", "link", "passkey", "feed-webhook"}
+)
 # A server of counts that does not respond must not occupy the threads of the web process.
 STORAGE_TIMEOUT_SECONDS = 1.0
 

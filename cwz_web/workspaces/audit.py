@@ -73,6 +73,7 @@ AUDIT_LABELS = {
     "feed.source": gettext_noop("Changed the source of {target}"),
     "feed.settings": gettext_noop("Changed the settings of {target}"),
     "feed.upload": gettext_noop("Uploaded a file for the feed {target}"),
+    "feed.webhook": gettext_noop("Changed the webhook of {target}"),
     "image.delete": gettext_noop("Deleted {target}"),
     "image.restore": gettext_noop("Restored {target}"),
     "key.create": gettext_noop("Created the API key {target}"),

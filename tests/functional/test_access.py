@@ -46,12 +46,15 @@ from cwz_web.resources.api import (
     BelowTemplate,
 )
 from cwz_web.resources.application import (
+    FeedHook,
+    FeedHooks,
     PasskeyCollection,
     PasskeyResource,
     Root,
     SessionCollection,
     SessionResource,
     SingleSignOn,
+    WorkspaceFeedHooks,
     WorkspaceSignOn,
 )
 from cwz_web.resources.base import Resource
@@ -210,6 +213,8 @@ class SampleWorkspace:
             ApiFeedImportCollection: {"1": ApiFeedImport},
             PasskeyCollection: {str(uuid4()): PasskeyResource},
             SingleSignOn: {str(self.space.id): WorkspaceSignOn},
+            FeedHooks: {str(self.space.id): WorkspaceFeedHooks},
+            WorkspaceFeedHooks: {rows["feeds"]: FeedHook},
             SessionCollection: {str(uuid4()): SessionResource},
             SignedUrlRoot: {f"{rows['templates']}.png": OnDemandImage},
             SignedImageCollection: {str(self.space.id): WorkspaceSignedImages},
@@ -312,6 +317,7 @@ def test_every_view_declares_a_permission(pages: list[Page]) -> None:
         "DocsRoot/api",
         "DocsRoot/models",
         "GuideResource/",
+        "FeedHook/",
         "HooksRoot/render",
         "HooksRoot/stripe",
         "Root/unsubscribe",

@@ -1,6 +1,8 @@
 """Sources of a provider: the form, the jobs that fetch them, changes, secrets, and the API, with a shop on loopback."""
 
+import base64
 import dataclasses
+import hmac
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -153,6 +155,31 @@ def test_only_changes_are_fetched_and_merged(user: ShopUser) -> None:
     assert "MUG-30" not in user.rows()
     assert "MUG-20" in user.rows()
     assert (third["id"], user.one(FeedImport).removed) == ("gid://shopify/Product/3", 2)
+
+
+def test_call_of_the_shop_fetches_what_has_changed(user: ShopUser) -> None:
+    page = user.connect()
+    form = user.form_with(f"{page.request.path}/webhook", "secret")
+    form["secret"] = secret = "the-secret-of-the-shop"
+    form.submit("do", value="on", status=303)
+    user.shop.products.append(shopify_product(4, updatedAt="2999-01-01T00:00:00Z"))
+    body = b'{"id": 4}'
+    signature = base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
+    path = f"/hooks/feeds/{user.space.id}/{page.request.path.rpartition('/')[2]}"
+    for _ in range(3):
+        user.app.post(path, body, headers={"X-Shopify-Hmac-SHA256": signature}, status=200)
+    requests = len(user.shop.sent)
+    user.run_jobs(page)
+    assert len(user.shop.sent) == requests, "the first call waits for more"
+    with user.make.database.transaction() as db:
+        db.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE task_name = 'feeds.fetch_changes'"))
+    user.run_jobs(page)
+    assert "updated_at:>='" in user.shop.queries[-1]
+    assert {"MUG-40", "MUG-10"} <= user.rows().keys()
+    changing = user.change_form(page)
+    changing["shop"], changing["token"] = "other", user.shop.token
+    changing.submit("do", value="save", status=303)
+    user.app.post(path, body, headers={"X-Shopify-Hmac-SHA256": signature}, status=401)
 
 
 def test_all_rows_are_fetched_after_a_file_of_another_origin(user: ShopUser) -> None:

@@ -84,7 +84,11 @@ def test_every_change_that_outlives_the_session_needs_proof(wsgi: Any) -> None:
     assert {page for page in pages if declared[page] is None} == WITHOUT_PROOF.keys()
     assert {page for page, option in declared.items() if option == "view"} == OWN_PROOF
     with_proof = {page for page, option in declared.items() if option is True}
-    assert with_proof - pages == SENSITIVE_READS | {"POST MemberCollection/leave", "POST TemplateResource/links"}
+    assert with_proof - pages == SENSITIVE_READS | {
+        "POST FeedResource/webhook",
+        "POST MemberCollection/leave",
+        "POST TemplateResource/links",
+    }
 
 
 def protected_pages(wsgi: Any) -> list[Page]:

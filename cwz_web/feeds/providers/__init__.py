@@ -8,6 +8,7 @@ providers of this distribution, such as `shopify.py`.
 
 from cwz_web.feeds.providers.contract import (
     API_VERSION,
+    ChangeWebhook,
     FeedSourceProvider,
     InvalidResponseError,
     SourceContext,
@@ -25,6 +26,7 @@ from cwz_web.plugin_fields import Fields
 
 __all__ = [
     "API_VERSION",
+    "ChangeWebhook",
     "FeedSourceProvider",
     "Fields",
     "InvalidResponseError",

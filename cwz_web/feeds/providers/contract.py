@@ -83,6 +83,27 @@ class SourceContext(Generic[SettingsT, CredentialsT]):
     wait: Callable[[float], None] = time.sleep
 
 
+@dataclass(frozen=True)
+class ChangeWebhook:
+    """How a service calls a URL when rows change. A call is signed: the base64 of the HMAC-SHA256 of its body.
+
+    Attributes:
+        signature_header: The header with the signature.
+        topic_header: The header with the topic of a call.
+        topics: The topics to register, as the service shows them, in English.
+        deletions: The values of `topic_header` that say that something was deleted: then all rows are fetched.
+        help: Where to register a URL, as sentences.
+        takes_secret: Whether the service takes a secret of ours; otherwise a user enters that of the service.
+    """
+
+    signature_header: str
+    topic_header: str
+    topics: tuple[str, ...]
+    deletions: frozenset[str]
+    help: str
+    takes_secret: bool
+
+
 class FeedSourceProvider(ABC, Generic[SettingsT, CredentialsT]):
     """What a plugin registers. An instance holds no state of a source.
 
@@ -96,6 +117,7 @@ class FeedSourceProvider(ABC, Generic[SettingsT, CredentialsT]):
         help_url: A page that explains it at length.
         group_column: The column with the id of what changes as a whole, such as the product of a variant. With it,
             `fetch` supports `changed_since`: it then writes all rows of each group that has changed.
+        change_webhook: How the service says that rows have changed; None if it does not. It needs `group_column`.
         settings_model: What a workspace enters and may see again.
         credentials_model: What a workspace enters and never sees again: its fields are SecretStr.
     """
@@ -108,6 +130,7 @@ class FeedSourceProvider(ABC, Generic[SettingsT, CredentialsT]):
     help: ClassVar[str] = ""
     help_url: ClassVar[str] = ""
     group_column: ClassVar[str] = ""
+    change_webhook: ClassVar[ChangeWebhook | None] = None
     settings_model: type[SettingsT]
     credentials_model: type[CredentialsT]
 

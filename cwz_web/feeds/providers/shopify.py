@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from cwz_web.feeds.limits import MAX_ROW_BYTES
 from cwz_web.feeds.providers.contract import (
+    ChangeWebhook,
     FeedSourceProvider,
     InvalidResponseError,
     SourceContext,
@@ -139,6 +140,17 @@ class ShopifyProvider(FeedSourceProvider[ShopifySettings, ShopifyCredentials]):
     )
     help_url = "https://shopify.dev/docs/apps/build/dev-dashboard/get-api-access-tokens"
     group_column = "product_id"
+    change_webhook = ChangeWebhook(
+        signature_header="X-Shopify-Hmac-SHA256",
+        topic_header="X-Shopify-Topic",
+        topics=("Product creation", "Product update", "Product deletion"),
+        deletions=frozenset({"products/delete"}),
+        help=gettext_noop(
+            "In Shopify, open Settings, Notifications, Webhooks, and create a webhook in the format JSON for each of "
+            "these events. The page shows the secret that they are signed with, below the list: enter it here."
+        ),
+        takes_secret=False,
+    )
     settings_model = ShopifySettings
     credentials_model = ShopifyCredentials
 

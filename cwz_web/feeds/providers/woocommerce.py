@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from cwz_web.feeds.providers.contract import (
+    ChangeWebhook,
     FeedSourceProvider,
     SourceContext,
     SourceCredentialsError,
@@ -93,6 +94,17 @@ class WooCommerceProvider(FeedSourceProvider[WooCommerceSettings, WooCommerceCre
     )
     help_url = "https://woocommerce.com/document/woocommerce-rest-api/"
     group_column = "product_id"
+    change_webhook = ChangeWebhook(
+        signature_header="X-WC-Webhook-Signature",
+        topic_header="X-WC-Webhook-Topic",
+        topics=("Product created", "Product updated", "Product deleted", "Product restored"),
+        deletions=frozenset({"product.deleted"}),
+        help=gettext_noop(
+            "In WordPress, open WooCommerce, Settings, Advanced, Webhooks, and add an active webhook for each of these "
+            "topics, with this URL as the delivery URL, and this secret."
+        ),
+        takes_secret=True,
+    )
     settings_model = WooCommerceSettings
     credentials_model = WooCommerceCredentials
 
