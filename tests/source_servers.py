@@ -339,6 +339,125 @@ def woo_variation(number: int, color: str) -> dict[str, Any]:
     }
 
 
+class FakeBigCommerce(FakeServer):
+    """The catalog API of a BigCommerce store, with the brand 5 and the categories 7 and 8.
+
+    Args:
+        products: The products, in any order.
+    """
+
+    token, store = "planted-canary-token", "abc123"
+
+    def __init__(self, products: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.products = products
+        self.is_allowed = self.has_information = True
+        self.left = 150
+
+    def answer(self, sent: Sent) -> Reply:
+        quota = {"X-Rate-Limit-Requests-Left": str(self.left), "X-Rate-Limit-Time-Reset-Ms": "12500"}
+        base = f"/stores/{self.store}/"
+        if not sent.path.startswith(base):
+            return Reply({"status": 404, "title": "Store not found"}, 404)
+        if sent.headers.get("X-Auth-Token") != self.token:
+            return Reply({"status": 401, "title": "Unauthorized"}, 401)
+        path = sent.path.removeprefix(base)
+        if not (self.has_information if path == "v2/store" else self.is_allowed):
+            return Reply({"status": 403, "title": "Your credentials are insufficient"}, 403)
+        if path == "v2/store":
+            data = {"secure_url": "https://mugs.example", "currency": "EUR", "decimal_places": 2}
+            return Reply(data, 200, quota)
+        entries = {
+            "v3/catalog/products": self._products,
+            "v3/catalog/brands": lambda sent: [{"id": 5, "name": "Potter"}],
+            "v3/catalog/trees/categories": lambda sent: [
+                {"category_id": 7, "tree_id": 1, "name": "Mugs"},
+                {"category_id": 8, "tree_id": 1, "name": "Gifts"},
+            ],
+        }.get(path)
+        if entries is None:
+            return Reply({"status": 404, "title": "Not found"}, 404)
+        return Reply(self._page(entries(sent), sent.query), 200, quota)
+
+    def _products(self, sent: Sent) -> list[dict[str, Any]]:
+        assert (sent.query["sort"], sent.query["direction"]) == ("id", "asc")
+        since, hidden = sent.query.get("date_modified:min", ""), sent.query.get("is_visible") != "true"
+        found = [product for product in self.products if product["id"] > int(sent.query["id:greater"])]
+        found = [
+            product for product in found if (product["is_visible"] or hidden) and product["date_modified"] >= since
+        ]
+        included = sent.query["include"].split(",")
+        shown = ({k: v for k, v in each.items() if k in included or k not in ("variants", "images")} for each in found)
+        return sorted(shown, key=lambda product: product["id"])
+
+    def _page(self, entries: list[Any], query: dict[str, str]) -> dict[str, Any]:
+        page, limit = int(query.get("page", "1")), int(query["limit"])
+        assert 0 < limit <= 250
+        shown = entries[(page - 1) * limit : page * limit]
+        pages = -(-len(entries) // limit)
+        pagination = {"total": len(entries), "count": len(shown), "per_page": limit, "current_page": page}
+        return {"data": shown, "meta": {"pagination": {**pagination, "total_pages": pages}}}
+
+
+def big_product(number: int, *variants: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a product as the API does, with two photos, by default without options: it has one variant."""
+    cdn = f"https://cdn11.bigcommerce.example/s-abc123/products/{number}/images"
+    images = [
+        {"id": order, "is_thumbnail": order == 2, "sort_order": order, "description": f"Photo {order}"}
+        | {f"url_{size}": f"{cdn}/{order}.{size}.jpg?c=1" for size in ("zoom", "standard", "thumbnail", "tiny")}
+        for order in (1, 2)
+    ]
+    product = {
+        "id": number,
+        "name": f"Mug {number}",
+        "type": "physical",
+        "sku": f"MUG-{number}",
+        "description": "<p>Stone &amp; <b>clay</b></p>",
+        "price": 20,
+        "retail_price": 0,
+        "sale_price": 0,
+        "calculated_price": 20,
+        "categories": [7, 8, 99],
+        "brand_id": 5,
+        "inventory_level": 3,
+        "inventory_tracking": "variant" if variants else "product",
+        "availability": "available",
+        "is_visible": True,
+        "condition": "New",
+        "gtin": "",
+        "mpn": "",
+        "custom_url": {"url": f"/mug-{number}/", "is_customized": False},
+        "date_created": "2026-01-01T00:00:00+00:00",
+        "date_modified": "2026-02-01T00:00:00+00:00",
+        "images": images,
+        "variants": list(variants) or [big_variant(number * 10, sku=f"MUG-{number}", inventory_level=0)],
+    }
+    return product | more
+
+
+def big_variant(number: int, *labels: str, **more: Any) -> dict[str, Any]:
+    values = [
+        {"id": order, "label": label, "option_id": order, "option_display_name": name}
+        for order, (name, label) in enumerate(zip(("Color", "Size"), labels, strict=False))
+    ]
+    variant = {
+        "id": number,
+        "sku": f"MUG-{number}",
+        "price": None,
+        "sale_price": None,
+        "retail_price": None,
+        "calculated_price": 20,
+        "purchasing_disabled": False,
+        "image_url": "",
+        "upc": "",
+        "gtin": "",
+        "mpn": "",
+        "inventory_level": 7,
+        "option_values": values,
+    }
+    return variant | more
+
+
 class FakeAirtable(FakeServer):
     """The Web API of Airtable, with pages of two records."""
 

@@ -5,6 +5,7 @@ Redirects are never followed: a request with credentials goes to the host that t
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class SourceClient:
         headers: Headers of each request to the API, such as the credentials; downloads do not have them.
         auth: User name and password of HTTP basic authentication.
         throttled_wait: The seconds to wait after a 429 without Retry-After; by default, they grow.
+        reset_header: The header of a 429 with the milliseconds to wait, of a service without Retry-After.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class SourceClient:
         headers: Mapping[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         throttled_wait: float | None = None,
+        reset_header: str = "",
     ) -> None:
-        self._context, self._service, self._throttled_wait = context, service, throttled_wait
+        self._context, self._service = context, service
+        self._throttled_wait, self._reset_header = throttled_wait, reset_header
         self._api = self._session(lambda: min(ANSWER_SECONDS, self.remaining), MAX_ANSWER_BYTES)
         self._api.headers.update({**HEADERS, **(headers or {})})
         self._api.auth = auth
@@ -189,6 +193,9 @@ class SourceClient:
     def _seconds_to_wait(self, response: requests.Response, attempt: int, *, is_throttled: bool) -> float:
         if (stated := _retry_after(response.headers.get("Retry-After", ""))) is not None:
             return stated
+        reset = response.headers.get(self._reset_header, "")
+        if re.fullmatch("[0-9]{1,9}", reset):
+            return int(reset) / 1000
         if is_throttled and self._throttled_wait is not None:
             return self._throttled_wait
         return FIRST_WAIT * 2.0**attempt

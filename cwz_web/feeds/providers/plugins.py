@@ -24,7 +24,7 @@ log = structlog.get_logger()
 # The modules of this distribution, by the name that turns them off (`cwz.plugins.block`).
 INCLUDED = {
     name: f"cwz_web.feeds.providers.{name}"
-    for name in ("shopify", "woocommerce", "google_sheets", "airtable", "ftps", "sftp")
+    for name in ("shopify", "woocommerce", "bigcommerce", "google_sheets", "airtable", "ftps", "sftp")
 }
 # Modules that need a library of an extra of the same name.
 EXTRAS = {"sftp": "asyncssh"}
