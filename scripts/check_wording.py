@@ -64,10 +64,13 @@ WORDS = {
     r"follow feed": "automatic runs",
 }
 LETTER = r"[^\W\d_]"
-FORBIDDEN = [
-    (re.compile(rf'(?<!{LETTER})(?<![|"-])(?:{pattern.replace(" ", "[ _]")})(?!{LETTER}|-)', re.IGNORECASE), word)
-    for pattern, word in WORDS.items()
-]
+# One pattern with a group for each word takes a third of the time of a pattern each.
+ALTERNATIVES = "|".join(f"({pattern})" for pattern in WORDS).replace(" ", "[ _]")
+FORBIDDEN = re.compile(
+    rf'(?<!{LETTER})(?<![|"-])(?:{ALTERNATIVES})(?!{LETTER}|-)',
+    re.IGNORECASE,
+)
+ADVICE = list(WORDS.values())
 
 # What a template holds that belongs to the view model.
 TEMPLATE_LOGIC = {
@@ -93,13 +96,13 @@ def tracked_files() -> Iterator[Path]:
 def findings(path: Path) -> Iterator[str]:
     """Yield a message for each finding in a file, with its line."""
     where = path.relative_to(ROOT)
-    is_template = path.suffix == ".jinja2"
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        for pattern, word in FORBIDDEN:
-            for found in pattern.finditer(line):
-                yield f"{where}:{number}: “{found.group()}”: write {word}"
-        if not is_template:
-            continue
+    text = path.read_text()
+    for found in FORBIDDEN.finditer(text):
+        number = text.count("\n", 0, found.start()) + 1
+        yield f"{where}:{number}: “{found.group()}”: write {ADVICE[found.lastindex - 1]}"
+    if path.suffix != ".jinja2":
+        return
+    for number, line in enumerate(text.splitlines(), 1):
         if len(line) > MAX_TEMPLATE_LINE:
             yield f"{where}:{number}: {len(line)} characters; a template line has at most {MAX_TEMPLATE_LINE}"
         for pattern, advice in TEMPLATE_LOGIC.items():
