@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pyramid.router import Router
 from sqlalchemy import select
 
@@ -140,6 +143,141 @@ def test_files_are_checked_and_rendered_without_a_server(repository: Repository)
     findings = json.loads(repository.run("lint", "--json", status=1, **offline))["findings"]
     assert [finding["file"] for finding in findings] == ["card.json"]
     assert "npm ci" in repository.run("lint", status=2, CWZ_NODE_MODULES="nothing")
+
+
+def test_changed_layer_of_a_pull_request_is_shown_and_merged(repository: Repository) -> None:
+    """The steps of docs/templates-as-code.md: pull, change a layer, compare, merge, push from a fresh clone."""
+    template = repository.make.template(repository.space)
+    repository.run("pull")
+    repository.git("init", "-q", "-b", "main")
+    repository.git("add", "templates")
+    repository.git("commit", "-qm", "Pull templates")
+    repository.git("checkout", "-qb", "larger-title")
+    assert "0 of 1 images differ" in repository.run("diff", "--base", "main", "--all", CWZ_URL="")
+    changed = repository.read("card.json")
+    changed["layers"][1]["size"] = 30
+    repository.write("card.json", changed)
+    for options in (["--base", "main"], ["--published"], []):
+        output = repository.run("diff", *options, status=1)
+        assert "layer “Title” changed: size 24 → 30" in output
+        assert "1 of 1 images differ" in output
+    assert "0 of 1 images differ" in repository.run("diff", "--threshold", "50")
+    assert json.loads(repository.run("diff", "--json", status=1))["page"] == "template-diff/index.html"
+    assert "<h1>Template differences</h1>" in (repository.folder / "template-diff" / "index.html").read_text()
+    assert "Use one of" in repository.run("diff", "--published", "--base", "main", status=2)
+    assert "'nothing' is no commit" in repository.run("diff", "--base", "nothing", status=2)
+    assert "No revision has" in repository.run("diff", "--base", "main", "other.json", status=2)
+    for color in ("#111111", "#222222"):
+        changed["layers"][1]["color"] = color
+        repository.write("card.json", changed)
+        repository.git("commit", "-qam", "Change the title")
+        repository.git("worktree", "add", "-q", "--force", "job", "HEAD")
+        job = repository.folder / "job"
+        assert "published   card.json" in repository.run("--folder", str(job / "templates"), "push", "--publish")
+        repository.git("worktree", "remove", "--force", "job")
+    assert repository.make.reload(template).version == 3
+
+
+class TestWorkflow:
+    """The workflow of docs/examples/templates-as-code: what its jobs run is executed."""
+
+    EXAMPLE = ROOT / "docs/examples/templates-as-code"
+
+    @pytest.fixture
+    def workflow(self) -> Any:
+        return yaml.safe_load((self.EXAMPLE / ".github/workflows/templates.yaml").read_text())
+
+    @pytest.fixture
+    def pull_request(self, repository: Repository) -> Repository:
+        """A checkout of a pull request, as GitHub merges it, that changes the color of a layer."""
+        shutil.copytree(self.EXAMPLE, repository.folder, dirs_exist_ok=True)
+        repository.git("init", "-q", "-b", "main")
+        repository.git("add", "templates", ".github", ".gitignore")
+        repository.git("commit", "-qm", "Add the example")
+        repository.run("push", "--publish")
+        repository.git("checkout", "--quiet", "--", ".")
+        repository.path("cwz-templates.json").unlink()
+        self.merge(repository, "#0a7d4f")
+        return repository
+
+    def merge(self, repository: Repository, color: str) -> None:
+        repository.git("checkout", "-qb", f"accent-{color[1:]}", "main")
+        document = repository.read("sale-card.json")
+        document["layers"][0]["fill"] = color
+        repository.write("sale-card.json", document)
+        repository.git("commit", "-qam", f"Change the accent to {color}")
+        repository.git("checkout", "-q", "main")
+        repository.git("merge", "-q", "--no-ff", "-m", "Merge", f"accent-{color[1:]}")
+
+    def run(self, job: dict[str, Any], repository: Repository, known: dict[str, str]) -> str:
+        """Run the commands of a job in a shell as GitHub does, and return their output."""
+        output = ""
+        summary = repository.folder / "summary.md"
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        without_key = {name: value for name, value in repository.environment.items() if name not in ("CWZ_URL", KEY)}
+        for step in job["steps"]:
+            if "run" not in step:
+                continue
+            options = ["--noprofile", "--norc", "-eo", "pipefail"] if step.get("shell") == "bash" else ["-e"]
+            given = {
+                name: re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda found: known[found[1]], value)
+                for name, value in step.get("env", {}).items()
+            }
+            done = subprocess.run(
+                ["bash", *options, "-c", step["run"]],
+                cwd=repository.folder,
+                env=without_key | {"PATH": path, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)} | given,
+                capture_output=True,
+                text=True,
+            )
+            output += done.stdout + done.stderr
+            assert done.returncode == 0, output
+        return output
+
+    def test_pull_request_is_checked_without_a_key(self, pull_request: Repository, workflow: Any) -> None:
+        output = self.run(workflow["jobs"]["check"], pull_request, {})
+        assert "1 checked, 0 findings" in output
+        assert "layer “Accent” changed: fill #b3391f → #0a7d4f" in output
+        assert "0 of 2 images differ" in (pull_request.folder / "summary.md").read_text()
+        [keep] = [step for step in workflow["jobs"]["check"]["steps"] if "upload-artifact" in step.get("uses", "")]
+        page = (pull_request.folder / keep["with"]["path"] / "index.html").read_text()
+        assert "0.03 %" in page
+
+    def test_merges_are_published_from_fresh_checkouts(self, pull_request: Repository, workflow: Any) -> None:
+        """No job commits the index: the second merge finds what the server has in the history."""
+        known = {
+            "vars.CWZ_URL": pull_request.environment["CWZ_URL"],
+            "secrets.CWZ_API_KEY": pull_request.environment[KEY],
+        }
+        for version, next_color in ((2, "#123456"), (3, "#654321")):
+            output = self.run(workflow["jobs"]["publish"], pull_request, known)
+            assert f"published   sale-card.json  version {version}" in output
+            pull_request.path("cwz-templates.json").unlink()
+            self.merge(pull_request, next_color)
+
+    def test_jobs_have_the_permissions_and_secrets_that_they_need(self, workflow: Any) -> None:
+        triggers = workflow[True]  # YAML 1.1 reads `on` so
+        assert {*triggers} == {"pull_request", "push"}
+        assert triggers["push"]["branches"] == ["main"]
+        assert workflow["permissions"] == {"contents": "read"}
+        check, publish = workflow["jobs"]["check"], workflow["jobs"]["publish"]
+        assert "secrets." not in str(check)
+        assert "secrets.CWZ_API_KEY" in str(publish)
+        assert publish["environment"] == "production"
+        for job in (check, publish):
+            checkout = job["steps"][0]["with"]
+            assert (checkout["fetch-depth"], checkout["persist-credentials"]) == (0, False)
+
+    def test_files_that_the_action_installs_exist(self, workflow: Any) -> None:
+        action = yaml.safe_load((self.EXAMPLE / ".github/actions/cwz/action.yaml").read_text())
+        [install] = [step["run"] for step in action["runs"]["steps"] if "run" in step]
+        assert "pip install --require-hashes -r requirements/run.txt" in install
+        for name in ("requirements/run.txt", "package-lock.json"):
+            assert (ROOT / name).exists()
+        for job in workflow["jobs"].values():
+            [used] = [step for step in job["steps"] if step.get("uses", "").startswith("./")]
+            assert (self.EXAMPLE / used["uses"] / "action.yaml").exists()
+            assert {*used["with"]} == {*action["inputs"]}
 
 
 def test_conflict_names_what_changed_on_the_server(repository: Repository) -> None:

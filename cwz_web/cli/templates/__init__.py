@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from cwz_web.cli.templates.client import Client
+    from cwz_web.cli.templates.difference import Comparison
     from cwz_web.cli.templates.folder import TemplateFolder
     from cwz_web.cli.templates.results import Result
 
@@ -166,6 +167,101 @@ def lint_command(options: Options, files: tuple[Path, ...], fix: bool, render: b
         raise click.exceptions.Exit(1)
 
 
+@templates_group.command("diff")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--base", metavar="REVISION", help="Compare with a commit, such as origin/main.")
+@click.option(
+    "--base-folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Compare with another folder."
+)
+@click.option("--published", is_flag=True, help="Compare with what the installation has published now.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("template-diff"),
+    show_default=True,
+    help="The folder of the page.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    show_default=True,
+    help="The share of pixels of an image that may differ, in percent.",
+)
+@click.option(
+    "--tolerance",
+    type=click.IntRange(0, 254),
+    default=0,
+    show_default=True,
+    help="By how much a channel of a pixel may differ, of 255.",
+)
+@click.option("--all", "include_unchanged", is_flag=True, help="Render templates with the same documents as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def diff_command(
+    options: Options,
+    files: tuple[Path, ...],
+    base: str | None,
+    base_folder: Path | None,
+    published: bool,
+    output: Path,
+    threshold: float,
+    tolerance: int,
+    include_unchanged: bool,
+    as_json: bool,
+) -> None:
+    """Render FILES and an earlier revision, and make a page with the differences; all files by default.
+
+    The earlier revision is the version that was pulled, unless an option names another one. The exit status is 1 if
+    an image differs by more than the threshold.
+    """
+    from cwz_web.cli.templates import difference, revisions
+
+    if (base is not None) + (base_folder is not None) + published > 1:
+        raise click.UsageError("Use one of --base, --base-folder and --published.")
+    with ExitStack() as stack:
+        stack.enter_context(_reported_errors())
+        folder = options.open_folder()
+        after = revisions.working_files(folder)
+        if base is not None:
+            before = revisions.commit(folder, base)
+        elif base_folder is not None:
+            before = revisions.other_folder(base_folder)
+        else:
+            before = revisions.installation(folder, stack.enter_context(options.connect()), published=published)
+        names = [file.name for file in files]
+        if unknown := {*names} - {*before.documents, *after.documents}:
+            raise CommandError(f"No revision has the document {sorted(unknown)[0]}")
+        difference.clear_output(output)
+        comparer = difference.Comparer(before, after, folder, output, threshold=threshold / 100, tolerance=tolerance)
+        stack.callback(comparer.close)
+        comparison = comparer.compare(names, include_unchanged=include_unchanged, report=_report_progress)
+        page = difference.write_page(comparison, output)
+    _print_comparison(comparison, page, as_json=as_json)
+    if comparison.has_differences:
+        raise click.exceptions.Exit(1)
+
+
+def _print_comparison(comparison: "Comparison", page: Path, *, as_json: bool) -> None:
+    from cwz_web.cli.templates.client import clean_text
+
+    if as_json:
+        click.echo(json.dumps(comparison.to_json() | {"page": str(page)}, indent=2, ensure_ascii=False))
+        return
+    for template in comparison.templates:
+        if template.state == "unchanged" and not template.images:
+            continue
+        click.echo(f"{template.state:<11} {template.file}")
+        for change in template.changes:
+            click.echo(f"            {clean_text(change)}")
+        for image in template.images:
+            mark = "!" if image.differs else " "
+            text = clean_text(f"{image.size}, {image.sample}: {image.error or image.percent}")
+            click.echo(f"          {mark} {text}")
+    click.echo(f"{page}: {comparison.different_images} of {len(comparison.images)} images differ")
+
+
 @templates_group.command("render")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--fields", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON file: values.")
@@ -254,6 +350,11 @@ def _reported_errors() -> Iterator[None]:
         yield
     except (ApiError, FolderError, GitError, EngineError) as error:
         raise CommandError(clean_text(str(error))) from None
+
+
+def _report_progress(file: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"Rendering {file}", err=True)
 
 
 def _report_wait(seconds: float, reason: str) -> None:

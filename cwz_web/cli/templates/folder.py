@@ -132,7 +132,7 @@ class TemplateFolder:
         """Write a document. Raises FolderError."""
         if not _document_name.fullmatch(name) or name == INDEX:
             raise FolderError(f"{name!a} is not the name of a template's file")
-        self._write(self.root / name, format_json(document).encode())
+        write_file(self.root / name, format_json(document).encode())
 
     def read_samples(self, name: str) -> list[dict[str, str]]:
         """Return the sample rows of the template of a file. Raises FolderError."""
@@ -167,7 +167,7 @@ class TemplateFolder:
         extension = UPLOAD_EXTENSIONS.get(content_type)
         if extension is None:
             raise FolderError(f"An upload of the type {content_type[:50]!a} is not supported")
-        self._write(self._subfolder(UPLOADS) / f"{digest}.{extension}", data)
+        write_file(self._subfolder(UPLOADS) / f"{digest}.{extension}", data)
         self.index.uploads.setdefault(digest, name[:200])
         return digest
 
@@ -175,7 +175,7 @@ class TemplateFolder:
         """Write the index, if it has changed."""
         content = format_json(self.index.model_dump(mode="json"), sort_keys=True).encode()
         if content != read_file(self.root / INDEX, MAX_INDEX_BYTES):
-            self._write(self.root / INDEX, content)
+            write_file(self.root / INDEX, content)
 
     def _read_index(self) -> Index:
         data = read_file(self.root / INDEX, MAX_INDEX_BYTES)
@@ -196,19 +196,20 @@ class TemplateFolder:
             raise FolderError(f"{path} is a symbolic link, which is not followed")
         return path
 
-    def _write(self, path: Path, data: bytes) -> None:
-        """Write a file as a whole: it is replaced when it is complete, also if it is a symbolic link."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
-                file.write(data)
-            temporary.replace(path)
-        except OSError as error:
-            raise FolderError(f"{path} cannot be written: {error.strerror}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file as a whole: it is replaced when it is complete, as is a symbolic link. Raises FolderError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as file:
+            file.write(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise FolderError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_file(path: Path, max_bytes: int) -> bytes | None:
@@ -231,6 +232,17 @@ def read_file(path: Path, max_bytes: int) -> bytes | None:
     if len(data) > max_bytes:
         raise FolderError(f"{path} is larger than {max_bytes // 1_000_000} MB")
     return data
+
+
+def is_document_name(name: str) -> bool:
+    """Return whether a file of this name can be a document."""
+    return bool(_document_name.fullmatch(name))
+
+
+def upload_digest(name: str) -> str:
+    """Return the digest in the name of an upload's file; empty if it is none."""
+    named = _upload_name.fullmatch(name)
+    return named[1] if named else ""
 
 
 def parse_rows(data: bytes, name: str) -> list[dict[str, str]]:

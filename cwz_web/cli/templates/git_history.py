@@ -28,7 +28,10 @@ class GitHistory:
 
     def resolve(self, revision: str) -> str:
         """Return the commit of a revision, such as `origin/main`. Raises GitError."""
-        return self._run("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+        try:
+            return self._run("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+        except GitError:
+            raise GitError(f"{revision!r} is no commit here; a job has to fetch the whole history") from None
 
     def list_files(self, commit: str, subfolder: str = "") -> list[str]:
         """Return the names of the files in the folder, or in one of its subfolders, at a commit."""

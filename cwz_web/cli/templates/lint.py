@@ -82,7 +82,8 @@ class _Linter:
                         yield self._finding(f"{error} ({place})")
                         continue
                     for finding in found:
-                        if finding not in seen:
+                        # Fields of photos have no default as a rule.
+                        if finding not in seen and (number or finding.code not in ("photo_missing", "row_empty")):
                             seen.add(finding)
                             message = f"“{finding.layer}” {finding.message} ({finding.code}; {place})"
                             yield self._finding(message, self._path_of(finding.layer))

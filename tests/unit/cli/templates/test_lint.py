@@ -109,10 +109,9 @@ def test_rendered_rows_are_checked_as_in_the_designer(folder: TemplateFolder) ->
     write(folder, small_document())
     write(folder, [{"title": "Long " * 60}, {"title": "Long " * 60}], f"samples/{FILE}")
     assert findings(folder) == []
-    found = [each for each in findings(folder, render=True) if "overflow" in each]
-    assert len(found) == 1, "a finding is reported once"
-    assert found[0].startswith(f"{FILE}:{line_of(folder, 'Title')}: ") or "layers.1" in found[0]
-    assert "sample row 1" in found[0]
+    missing, overflow = findings(folder, render=True)
+    assert "photo_missing; size default, sample row 1" in missing, "of a row, but not of the default values"
+    assert overflow.startswith(f"{FILE}:{line_of(folder, 'text') - 1}: layers.1: “Title” does not fit")
 
 
 def test_fix_writes_documents_as_pull_does(folder: TemplateFolder) -> None:
