@@ -291,6 +291,8 @@ class TestPage:
             form["secret"] = SECRET
             page = form.submit("do", value="on").follow()
             assert SECRET not in page.text
+            assert page.html.find(id="secret").has_attr("required")
+            assert page.html.find("button", value="off").has_attr("formnovalidate")
             shop.call()
             assert SECRET not in app.get(f"{path}/source").text
 
