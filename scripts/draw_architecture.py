@@ -31,6 +31,7 @@ DESCRIPTIONS = {
     "billing": "plans, Stripe",
     "runs": "bulk rendering",
     "generation": "images, API keys, usage",
+    "importers": "JSON of other services",
     "imaging": "the rendering engine",
     "feeds": "feeds and rows",
     "storage": "plugins, buckets",

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cwz_web.generation.comments import follow_rename
 from cwz_web.generation.models import Template, TemplateStep
-from cwz_web.generation.templates import TemplateDesign, load_design, publish
+from cwz_web.generation.templates import TemplateDesign, create_template, load_design, publish
 from cwz_web.imaging.documents import ImageTemplate
 
 # How many steps are kept: all of them, or as many as have this size together, but at least a few.
@@ -73,6 +73,25 @@ def save_draft(db: Session, template: Template, document: ImageTemplate, change:
     db.flush()
     follow_rename(db, template, before, canonical)
     return is_first
+
+
+def create_draft(
+    db: Session, workspace_id: UUID, *, name: str, document: ImageTemplate, change: str, created_by: UUID | None = None
+) -> Template:
+    """Create a template whose document is a draft, to be looked at first; version 1 is its empty canvas.
+
+    Args:
+        db: a transaction in the workspace.
+        workspace_id: the workspace.
+        name: the name of the template; a number is added if another template has it.
+        document: the draft.
+        change: names where the document comes from.
+        created_by: the account that creates it, if any.
+    """
+    empty = ImageTemplate(canvas=document.canvas, layers=())
+    template = create_template(db, workspace_id, name=name, document=empty, published_by=created_by)
+    save_draft(db, template, document, change, merges=False)
+    return template
 
 
 def undo(db: Session, template: Template) -> bool:

@@ -113,6 +113,7 @@ GUIDES = (
     "clients",
     "no-code",
     "mcp",
+    "importers",
     "single-sign-on",
     "operations",
 )

@@ -51,6 +51,7 @@ DETAIL_LABELS = {
     "file": gettext_noop("File"),
     "host": gettext_noop("Host"),
     "images": gettext_noop("Images"),
+    "imported_from": gettext_noop("Imported from"),
     "is_required": gettext_noop("Required"),
     "layer": gettext_noop("Layer"),
     "locale": gettext_noop("Locale"),

@@ -59,6 +59,7 @@ GUIDES = {
         ("clients", "Clients", "The API from Python and TypeScript"),
         ("no-code", "Without code", "n8n, Zapier, Make and Google Sheets"),
         ("mcp", "AI assistants", "Connect Claude, Cursor and VS Code through MCP: set-up, tools, safety"),
+        ("importers", "Move from Bannerbear or Placid", "What becomes of their templates, and what has no equivalent"),
         ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
         ("operations", "Operations", "Installation, upgrades, backups, monitoring"),
     )

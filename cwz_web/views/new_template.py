@@ -1,4 +1,4 @@
-"""New templates: from a starter of the gallery, blank, or imported from a file."""
+"""New templates: from a starter of the gallery, or blank. `template_import.py` imports them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,14 @@ from cwz_web.demo.feed_rows import FeedRows, find_rows
 from cwz_web.demo.starters import CATEGORIES, Starter, StarterEntry, StarterSize, list_starters, open_starter
 from cwz_web.feeds.models import Feed, Item
 from cwz_web.feeds.queries import list_feeds, list_items
-from cwz_web.generation.brand import adopt_brand, load_brand
 from cwz_web.generation.templates import create_template
 from cwz_web.i18n import gettext, gettext_noop
-from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.runs.mapping import SAMPLE
 from cwz_web.views.setup_steps import Next, NumberedStep, SetupStep, steps_of_page
-from cwz_web.web.document_errors import read_document
-from cwz_web.web.forms import FieldError, Form, Name, SubmittedForm, empty_form, form_view, read_form
+from cwz_web.web.forms import FieldError, Form, SubmittedForm, empty_form, form_view, read_form
 from cwz_web.web.request import Request
 from cwz_web.web.transactions import release_connection
 from cwz_web.web.uploads import UPLOAD_ERRORS, store_upload
@@ -35,8 +32,6 @@ from cwz_web.workspaces.audit import record
 # In the query: the sample rows of the starters, and no feed.
 SAMPLE_DATA = "sample"
 MAX_FEEDS = 100
-# A character has up to four bytes.
-MAX_FILE_BYTES = 4 * MAX_DOCUMENT_LENGTH
 # How many rows of a feed the page of a starter shows.
 MAX_ROWS = 3
 MAX_TILE_RATIO = 3
@@ -179,12 +174,6 @@ class StarterForm(Form):
     next: Next = ""
 
 
-class ImportForm(Form):
-    """The name of an imported template; the file is not part of the model."""
-
-    name: Name
-
-
 def _blank_document(size: BlankSize) -> ImageTemplate:
     """Return a white canvas with a title in the middle."""
     width, _, height = size.partition("x")
@@ -194,7 +183,8 @@ def _blank_document(size: BlankSize) -> ImageTemplate:
     return ImageTemplate.model_validate({"canvas": canvas, "fields": fields, "layers": [title]})
 
 
-def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
+def gallery_page(context: TemplateCollection, request: Request, form: SubmittedForm[Any]) -> NewTemplatePage:
+    """Return the gallery with a form that was refused, or an empty one."""
     query = read_form(GalleryQuery, request.GET).value or GalleryQuery()
     return NewTemplatePage(form, find_gallery(request, query))
 
@@ -208,7 +198,7 @@ def _page(context: TemplateCollection, request: Request, form: SubmittedForm[Any
 )
 def new_template_page(context: TemplateCollection, request: Request) -> NewTemplatePage:
     """Show the gallery of starters."""
-    return _page(context, request, empty_form())
+    return gallery_page(context, request, empty_form())
 
 
 @view_config(
@@ -245,7 +235,7 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
 
 @form_view(
     StarterForm,
-    _page,
+    gallery_page,
     context=TemplateCollection,
     name="new",
     renderer="templates/new.jinja2",
@@ -254,7 +244,7 @@ def starter_page(context: TemplateCollection, request: Request) -> StarterPage:
 def create_from_starter(context: TemplateCollection, request: Request, form: StarterForm) -> Response:
     """Create a template from a starter; its illustrations become uploads of the workspace first."""
     if form.starter == "blank":
-        return _open_editor(request, _create(request, "New template", _blank_document(form.size)))
+        return open_editor(request, _create(request, "New template", _blank_document(form.size)))
     starter = open_starter(form.starter)
     try:
         _store_illustrations(request, starter)
@@ -264,29 +254,7 @@ def create_from_starter(context: TemplateCollection, request: Request, form: Sta
     if form.feed is not None:
         query = _query(feed=form.feed, template=template_id, next=form.next)
         return HTTPSeeOther(request.path_in("runs", "new") + query)
-    return _open_editor(request, template_id)
-
-
-@form_view(
-    ImportForm,
-    _page,
-    context=TemplateCollection,
-    name="import",
-    renderer="templates/new.jinja2",
-    permission=Permission.TEMPLATE_EDIT,
-)
-def import_template(context: TemplateCollection, request: Request, form: ImportForm) -> Response:
-    """Create a template from an exported document."""
-    file = request.POST.get("file")
-    data = file.file.read(MAX_FILE_BYTES + 1) if hasattr(file, "file") else b""
-    if not data:
-        raise FieldError("file", gettext("Choose the JSON file of an exported template"))
-    brand = load_brand(request.db, request.workspace.workspace_id).brand
-    document, errors = read_document(data.decode("utf-8-sig", "replace"), brand)
-    if document is None:
-        messages = [text if path in ("", "document") else f"{path}: {text}" for path, text in errors.items()]
-        raise FieldError("file", "\n".join(messages))
-    return _open_editor(request, _create(request, form.name, adopt_brand(document, brand)))
+    return open_editor(request, template_id)
 
 
 def find_gallery(request: Request, query: GalleryQuery) -> Gallery:
@@ -397,5 +365,6 @@ def _create(request: Request, name: str, document: ImageTemplate) -> UUID:
         return template.id
 
 
-def _open_editor(request: Request, template_id: UUID) -> Response:
+def open_editor(request: Request, template_id: UUID) -> Response:
+    """Redirect to the editor of a template."""
     return HTTPSeeOther(request.path_in("templates", template_id, "editor"))

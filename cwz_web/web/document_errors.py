@@ -46,13 +46,21 @@ MAX_KEY_LENGTH = 100
 
 def read_document(text: str, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
     """Parse a document, which can refer to a brand; return it, or None with messages by path."""
-    if len(text) > MAX_DOCUMENT_LENGTH:
-        return None, {"document": str(DocumentTooLongError())}
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return None, {"document": gettext("This is not valid JSON: %(problem)s", problem=error)}
+        parsed = read_json(text)
+    except ValueError as error:
+        return None, {"document": str(error)}
     return check_document(parsed, brand)
+
+
+def read_json(text: str) -> Any:
+    """Parse the JSON of a document. Raises ValueError, whose message can be shown in a form."""
+    if len(text) > MAX_DOCUMENT_LENGTH:
+        raise DocumentTooLongError
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(gettext("This is not valid JSON: %(problem)s", problem=error)) from None
 
 
 def check_document(parsed: Any, brand: Brand) -> tuple[ImageTemplate | None, dict[str, str]]:
