@@ -23,7 +23,7 @@ DEFAULT_FONT = "Inter"
 # Babel cannot write any number.
 MAX_SHOWN_SIDE = 1_000_000_000
 # NUL and lone surrogates, which PostgreSQL does not store.
-_unstorable = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _families = {family.casefold(): family for family in FAMILIES}
 
 
@@ -225,7 +225,7 @@ class DocumentBuilder:
 
     def _clean(self, layer: str, key: str, text: str) -> str:
         """Return a text without characters that cannot be stored, and not longer than a field can be."""
-        text = _unstorable.sub("", text)
+        text = UNSTORABLE.sub("", text)
         if len(text) > MAX_TEXT:
             self.report.changed(limit_message(len(text), MAX_TEXT), layer, key)
         return text[:MAX_TEXT]

@@ -1,5 +1,9 @@
-"""Import of templates: our own documents, and JSON of other services, with a report before anything is saved."""
+"""Import of templates: our own documents, and JSON of other services, with a report before anything is saved.
 
+A request of another service is shown as one of ours.
+"""
+
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,7 +20,8 @@ from cwz_web.imaging.document_length import MAX_DOCUMENT_LENGTH
 from cwz_web.imaging.document_parts import MAX_SIDE
 from cwz_web.importers.builder import ImportedTemplate, ImportOptions
 from cwz_web.importers.detection import JsonKind, find_kind
-from cwz_web.importers.report import OUTCOME_LABELS, InvalidImportError, Outcome, ReportEntry
+from cwz_web.importers.report import OUTCOME_LABELS, InvalidImportError, Outcome, Report, ReportEntry
+from cwz_web.importers.requests import ConvertedRequest, find_request
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import TemplateCollection
 from cwz_web.views.new_template import gallery_page, open_editor
@@ -27,7 +32,8 @@ from cwz_web.workspaces.audit import record
 
 # A character has up to four bytes.
 MAX_FILE_BYTES = 4 * MAX_DOCUMENT_LENGTH
-REPORT_PAGE = "templates/import.jinja2"
+REPORT_PAGE, REQUEST_PAGE = "templates/import.jinja2", "templates/import_request.jinja2"
+Groups = dict[Outcome, tuple[str, list[ReportEntry]]]
 # What the first step of the draft says has changed.
 IMPORT_CHANGE = "import"
 
@@ -67,7 +73,22 @@ class ImportReportPage:
     text: str
     form: ImportForm
     name: str
-    groups: dict[Outcome, tuple[str, list[ReportEntry]]]
+    groups: Groups
+
+
+@dataclass(frozen=True)
+class ImportedRequestPage:
+    """The view model of templates/import_request.jinja2.
+
+    Attributes:
+        converted: the request, as one of ours.
+        body: its JSON.
+        groups: as in the report of a template.
+    """
+
+    converted: ConvertedRequest
+    body: str
+    groups: Groups
 
 
 @form_view(
@@ -89,10 +110,14 @@ def import_template(context: TemplateCollection, request: Request, form: ImportF
         parsed = read_json(text)
     except ValueError as error:
         raise FieldError("file", str(error)) from None
-    kind = find_kind(parsed)
-    if kind is None:
-        return _import_document(request, form, parsed)
-    return _import_json(request, form, kind, parsed, text)
+    try:
+        if kind := find_kind(parsed):
+            return _import_json(request, form, kind, parsed, text)
+        if convert := find_request(parsed):
+            return _show_request(request, convert(parsed))
+    except InvalidImportError as error:
+        raise FieldError("file", str(error)) from None
+    return _import_document(request, form, parsed)
 
 
 def _import_document(request: Request, form: ImportForm, parsed: Any) -> Response:
@@ -116,20 +141,27 @@ def _import_document(request: Request, form: ImportForm, parsed: Any) -> Respons
 def _import_json(
     request: Request, form: ImportForm, kind: JsonKind, parsed: Any, text: str
 ) -> Response | ImportReportPage:
-    """Show the report, or save the draft if the person has seen it."""
+    """Show the report, or save the draft if the person has seen it. Raises InvalidImportError."""
     workspace_id = request.workspace.workspace_id
     fonts = {font.name: font.reference for font in list_fonts(request.db, workspace_id)}
-    try:
-        imported = kind.convert(parsed, ImportOptions(form.width, form.height, fonts))
-    except InvalidImportError as error:
-        raise FieldError("file", str(error)) from None
+    imported = kind.convert(parsed, ImportOptions(form.width, form.height, fonts))
     name = form.name or imported.name
     if form.save:
         return open_editor(request, _save(request, name, imported))
     request.override_renderer = REPORT_PAGE
+    return ImportReportPage(imported, text, form, name, _group(imported.report))
+
+
+def _show_request(request: Request, converted: ConvertedRequest) -> ImportedRequestPage:
+    """Show what a request of another service is as one of ours."""
+    request.override_renderer = REQUEST_PAGE
+    body = json.dumps(converted.body, indent=2, ensure_ascii=False)
+    return ImportedRequestPage(converted, body, _group(converted.report))
+
+
+def _group(report: Report) -> Groups:
     labels = translate_labels(OUTCOME_LABELS)
-    groups = {outcome: (labels[outcome], list(imported.report.of(outcome))) for outcome in Outcome}
-    return ImportReportPage(imported, text, form, name, groups)
+    return {outcome: (labels[outcome], list(report.of(outcome))) for outcome in Outcome}
 
 
 def _save(request: Request, name: str, imported: ImportedTemplate) -> UUID:

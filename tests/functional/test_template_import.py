@@ -128,6 +128,19 @@ def test_texts_of_the_json_are_shown_as_texts(person: Person) -> None:
     form.submit("save", status=303)
 
 
+def test_request_is_shown_as_one_of_ours(person: Person) -> None:
+    body = {
+        "template_uuid": "a",
+        "layers": {"title": {"text": "</code><b>Hi</b>", "blur": 1}},
+        "transfer": {"key": "k"},
+    }
+    page = person.send(document=json.dumps(body))
+    assert json.loads(page.html.select_one("pre code").text)["data"] == {"title": "</code><b>Hi</b>"}
+    assert {row.th.text.strip() for row in page.html.select("tbody tr")} >= {"title blur", "Request transfer"}
+    assert person.templates() == []
+    assert "“layers” has a value" in person.send(422, document='{"template_uuid": 1, "layers": 1}').text
+
+
 def test_import_fetches_nothing(person: Person) -> None:
     """Not from private addresses either: the image is fetched when one is rendered, by the guarded client."""
     with FakeDownloads().running() as server:
