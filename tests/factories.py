@@ -46,7 +46,7 @@ from cwz_web.notify.models import Webhook
 from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
-from cwz_web.runs.planning import RunSpec, start_image_run, start_run
+from cwz_web.runs.planning import RequestedItem, RunSpec, start_image_run, start_run
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
@@ -340,7 +340,7 @@ class Factory:
         with self.database.transaction(template.workspace_id) as db:
             quota = Quota(template.workspace_id)
             about = {"template": template, "version": template.version, "outputs": [Output()], "quota": quota}
-            return start_image_run(db, **about, data=data, webhook=webhook)
+            return start_image_run(db, **about, items=[RequestedItem(data, [""])], webhook=webhook)
 
     def webhook(self, workspace: Workspace, url: str = "https://shop.example/hook", *events: Event) -> Webhook:
         """Add a webhook for some events, by default all."""

@@ -25,6 +25,7 @@ from cwz_web.api.feeds import (
     ItemRequest,
     ItemsRequest,
 )
+from cwz_web.api.image_batches import ImageBatchRequest
 from cwz_web.api.image_requests import ImageRequest
 from cwz_web.api.openapi import OPERATIONS, TAGS, Operation, document
 from cwz_web.api.publications import DecisionRequest
@@ -218,6 +219,7 @@ def _body(operation: Operation, data: ExampleData) -> Any:
     }
     bodies: dict[Any, Any] = {
         ImageRequest: {"template": data.template, "data": dict(data.data)},
+        ImageBatchRequest: {"template": data.template, "items": [{"key": "first", "data": dict(data.data)}]},
         TemplateRequest: {"name": "Sale card", "document": document},
         TemplateChangeRequest: {"document": document},
         PreviewRequest: {"data": dict(data.data), "width": 600},

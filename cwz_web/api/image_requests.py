@@ -1,7 +1,7 @@
-"""Image requests: the body of `POST /v1/images`, and images rendered later: `/v1/image-requests/{id}`."""
+"""Image requests: the body of `POST /v1/images`, and images rendered later: `/v1/image-requests`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 
 from cwz_web.api.layer_overrides import Layers, override_plan
 from cwz_web.api.on_demand import StoredImageInfo
-from cwz_web.api.pagination import ResponseModel, transaction
+from cwz_web.api.pagination import DEFAULT_LIMIT, ResponseModel, page_limit, position_after, transaction
 from cwz_web.api.request_body import Body, Metadata, max_items, value_or_list
 from cwz_web.api.templates import check_template, unknown_template
+from cwz_web.api.waiting import wait_until_finished
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import find_item
 from cwz_web.generation.image_urls import ImageUrls
+from cwz_web.generation.models import Image
 from cwz_web.generation.template_cache import TemplatePlan, TemplateVersionState
 from cwz_web.generation.templates import TemplateDesign
 from cwz_web.imaging.document_parts import MAX_SIDE
@@ -34,9 +36,9 @@ from cwz_web.resources.api import ApiImageRequest
 from cwz_web.resources.permissions import Permission
 from cwz_web.runs.mapping import apply_mapping, formats_of, guess_mapping
 from cwz_web.runs.missing_photos import OnMissingPhoto
-from cwz_web.runs.models import Run
-from cwz_web.runs.planning import MAX_OUTPUTS, start_image_run
-from cwz_web.runs.progress import results_after
+from cwz_web.runs.models import Run, RunItem
+from cwz_web.runs.planning import MAX_OUTPUTS, RequestedItem, start_image_run
+from cwz_web.runs.progress import first_error, items_after
 from cwz_web.runs.reports import FINDINGS
 from cwz_web.values.formats import LocaleCode, ValueFormat, json_number, with_format
 from cwz_web.web.problems import ProblemError
@@ -102,10 +104,13 @@ class ImageOutput(Encoding, Body):
         return OutputSize(self.size, width, height, self.transparent)
 
 
+Data = Annotated[dict[str, Value], max_items(MAX_VALUES), Field(max_length=MAX_VALUES)]
+
+
 class ImageValues(Body):
     """The values of an image's fields: `data`, over those of a feed item."""
 
-    data: Annotated[dict[str, Value], max_items(MAX_VALUES)] = Field({}, max_length=MAX_VALUES)
+    data: Data = Field({})
     locale: Annotated[LocaleCode, Field(max_length=40)] | None = None
     feed: UUID | None = None
     item: Annotated[str, Field(min_length=1, max_length=400)] | None = None
@@ -118,11 +123,42 @@ class ImageValues(Body):
 
     def values(self, default: ValueFormat) -> dict[str, str]:
         """Return the data as the engine takes it, in the format of the request or the workspace."""
-        format = ValueFormat(locale=self.locale).with_defaults(default)
-        return {name: with_format(_as_text(value), format) for name, value in self.data.items()}
+        return as_texts(self.data, ValueFormat(locale=self.locale).with_defaults(default))
 
 
-class ImageRequest(ImageOutput, ImageValues):
+class DesignRequest(ImageOutput):
+    """What the images of a request are rendered with, for one or for many values."""
+
+    template: Annotated[str, Field(min_length=1, max_length=100)]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    outputs: Annotated[list[ImageOutput], Field(min_length=1, max_length=MAX_OUTPUTS)] | None = None
+    webhook: WebhookUrl | None = None
+    on_missing_photo: Literal["render", "error"] = "render"
+    metadata: Metadata = Field({})
+    layers: Layers = Field({})
+
+    @model_validator(mode="after")
+    def _check_outputs(self) -> Self:
+        if self.outputs is None:
+            return self
+        if single := sorted(self.model_fields_set & ImageOutput.model_fields.keys()):
+            raise ValueError(f"With outputs, give {', '.join(single)} in each of them")
+        if len(set(self.outputs)) < len(self.outputs):
+            raise ValueError("Outputs must differ from each other")
+        return self
+
+    @property
+    def all_outputs(self) -> Sequence[ImageOutput]:
+        """The outputs; the request itself if it has none."""
+        return [self] if self.outputs is None else self.outputs
+
+    @property
+    def must_be_complete(self) -> bool:
+        """Whether an image without its photos is an error."""
+        return self.on_missing_photo == "error"
+
+
+class ImageRequest(DesignRequest, ImageValues):
     """The body of `POST /v1/images`.
 
     The values come from `data`, by the names of the template's fields, or from a feed item: `feed` and `item` (its
@@ -143,38 +179,19 @@ class ImageRequest(ImageOutput, ImageValues):
     With `dry_run`, nothing is rendered, stored or counted; the response says what the request would do.
     """
 
-    template: Annotated[str, Field(min_length=1, max_length=100)]
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    outputs: Annotated[list[ImageOutput], Field(min_length=1, max_length=MAX_OUTPUTS)] | None = None
     store: bool = False
-    webhook: WebhookUrl | None = None
-    on_missing_photo: Literal["render", "error"] = "render"
-    metadata: Metadata = Field({})
-    layers: Layers = Field({})
     dry_run: bool = False
-
-    @model_validator(mode="after")
-    def _check_outputs(self) -> Self:
-        if self.outputs is None:
-            return self
-        if single := sorted(self.model_fields_set & ImageOutput.model_fields.keys()):
-            raise ValueError(f"With outputs, give {', '.join(single)} in each of them")
-        if len(set(self.outputs)) < len(self.outputs):
-            raise ValueError("Outputs must differ from each other")
-        return self
-
-    @property
-    def must_be_complete(self) -> bool:
-        """Whether an image without its photos is an error."""
-        return self.on_missing_photo == "error"
 
 
 class RequestedImage(ResponseModel):
     """An image of a request: `pending`, `done` (with its `image` and `findings`) or `failed` (with an `error`).
 
-    `size` is the name of a size of the template, or that of a canvas, such as `640x480`.
+    `item` is the index of its item, and `key` the name of the image: the item's key, or the name of the file. `size`
+    is the name of a size of the template, or that of a canvas, such as `640x480`.
     """
 
+    item: int
+    key: str
     size: str
     format: Format
     state: Literal["pending", "done", "failed"] = "pending"
@@ -184,39 +201,38 @@ class RequestedImage(ResponseModel):
 
 
 class ImageRequestInfo(ResponseModel):
-    """An image request: `pending`, `done` (with its `image` and its `findings`) or `failed` (with an `error`).
+    """An image request: `pending`, then `done` (with its `image` and its `findings`) or `failed` (with an `error`).
 
-    `images` has an entry for each of its outputs. A request with several is `done` if all of them are, and `failed` as
-    soon as one of them is; it has no `image`, and the `error` is the first one.
+    It is `pending` until each of its images is done or failed, and `failed` if any of them is; the `error` is the first
+    one. `total`, `done` and `failed` count images. `images` is a page of them, in the order of items and outputs, and
+    `next` the `after` of the next page. Only a request for one image has `findings` and an `image`.
     """
 
     id: UUID
     state: Literal["pending", "done", "failed"]
     status_url: str
     metadata: Metadata
+    total: int
+    done: int
+    failed: int
+    images: tuple[RequestedImage, ...]
+    next: str | None = None
     error: str | None = None
     findings: tuple[Finding, ...] = ()
     image: StoredImageInfo | None = None
-    images: tuple[RequestedImage, ...]
 
 
 @view_config(context=ApiImageRequest, request_method="GET", renderer="json", permission=Permission.GENERATE)
 def show_image_request(context: ApiImageRequest, request: Request) -> dict[str, Any]:
-    """Return the state of an image request."""
+    """Return the state of an image request, with a page of its images."""
+    limit, after = page_limit(request), position_after(request)
+    wait_until_finished(request, context.row)
     with transaction(request) as db:
-        results = results_after(db, context.row, limit=MAX_OUTPUTS)
-        urls = ImageUrls.load(db, context.row.workspace_id, request.services.signed_urls)
-    images = list(_requested_images(context.row))
-    for item, image in results:
-        stored = StoredImageInfo(**urls.describe(image)) if image else None
-        state = "done" if item.state == "incomplete" else item.state
-        findings = tuple(FINDINGS.validate_python(item.findings or ()))
-        changes = {"state": state, "error": item.error, "findings": findings, "image": stored}
-        images[item.output] = images[item.output].model_copy(update=changes)
-    return _info(request, context.row, images).model_dump(mode="json")
+        info = describe_request(db, request, db.get_one(Run, (context.row.workspace_id, context.row.id)), limit, after)
+    return info.model_dump(mode="json")
 
 
-def find_plan(request: Request, body: ImageRequest) -> tuple[TemplateVersionState, TemplatePlan]:
+def find_plan(request: Request, body: DesignRequest) -> tuple[TemplateVersionState, TemplatePlan]:
     """Return the state of the template that the body names, and the plan of the version.
 
     Raises:
@@ -248,21 +264,22 @@ def resolve_values(
     Raises:
         ProblemError: There is no such feed or item, or a field does not take the list that it gets.
     """
-    _check_lists(body, design.document)
+    if errors := dict(list_errors(body.data, design.document)):
+        raise ProblemError(422, "invalid", "The request is not valid", errors)
     if body.feed is None or body.item is None:
         return body.values(state.value_format)
     with transaction(request) as db:
         return _item_values(db, design, body.feed, body.item) | body.values(state.value_format)
 
 
-def plan_outputs(request: Request, body: ImageRequest, plan: TemplatePlan) -> tuple[TemplatePlan, list[Output]]:
+def plan_outputs(request: Request, body: DesignRequest, plan: TemplatePlan) -> tuple[TemplatePlan, list[Output]]:
     """Return what is rendered for each output of a request, or for the request itself.
 
     Raises:
         ProblemError: The template or the format does not allow an output.
         UnknownSizeError: The template does not have a size.
     """
-    outputs: Sequence[ImageOutput] = [body] if body.outputs is None else body.outputs
+    outputs = body.all_outputs
     document, errors = plan.design.document, {}
     for number, output in enumerate(outputs):
         path = "" if body.outputs is None else f"outputs.{number}."
@@ -290,37 +307,48 @@ def defer_image(request: Request, body: ImageRequest) -> Response:
         ProblemError: The body does not fit the template.
         QuotaExceededError: The quota is used up.
     """
-    api_key = request.api_key
     state, plan = find_plan(request, body)
     plan, outputs = plan_outputs(request, body, plan)
     values = resolve_values(request, body, state, plan.design)
     known = {field.name for field in plan.design.document.fields}
     if unknown := values.keys() - known:
         raise UnknownFieldsError(sorted(unknown), sorted(known))
+    response = enqueue_images(request, body, plan, outputs, [RequestedItem(values, file_names(body))])
+    response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def enqueue_images(
+    request: Request, body: DesignRequest, plan: TemplatePlan, outputs: Sequence[Output], items: Sequence[RequestedItem]
+) -> Response:
+    """Enqueue the images of a request, and return where their state can be read.
+
+    Raises:
+        QuotaExceededError: The quota does not have room for all of them.
+    """
+    api_key = request.api_key
     with transaction(request) as db:
         run = start_image_run(
             db,
             template=plan.design.template,
             version=plan.design.version,
-            data=values,
+            items=items,
             outputs=outputs,
-            names=file_names(body),
             quota=request.services.quotas.of(api_key.workspace_id, api_key.plan_status, api_key),
             webhook=body.webhook,
             on_missing_photo=OnMissingPhoto.FAIL if body.must_be_complete else OnMissingPhoto.KEEP,
             metadata=body.metadata,
             document=plan.design.document if plan.is_overridden else None,
         )
-    info = _info(request, run, list(_requested_images(run)))
+        info = describe_request(db, request, run)
     response = Response(json_body=info.model_dump(mode="json"), status=202)
     response.location = info.status_url
-    response.headers["Preference-Applied"] = "respond-async"
     return response
 
 
-def file_names(body: ImageRequest) -> list[str]:
+def file_names(body: DesignRequest) -> list[str]:
     """Return the file name of each output; empty for that of the template."""
-    return [output.file_name or "" for output in ([body] if body.outputs is None else body.outputs)]
+    return [output.file_name or "" for output in body.all_outputs]
 
 
 def status_url(request: Request, request_id: UUID) -> str:
@@ -328,25 +356,51 @@ def status_url(request: Request, request_id: UUID) -> str:
     return f"{request.services.settings.url}/v1/image-requests/{request_id}"
 
 
-def _requested_images(run: Run) -> Iterator[RequestedImage]:
-    for each in run.outputs:
-        output = Output.model_validate(each)
-        yield RequestedImage(size=shown_name(output.size), format=output.format)
+def describe_request(
+    db: Session, request: Request, run: Run, limit: int = DEFAULT_LIMIT, after: int = 0
+) -> ImageRequestInfo:
+    """Return the state of an image request.
 
-
-def _info(request: Request, run: Run, images: Sequence[RequestedImage]) -> ImageRequestInfo:
-    states = {image.state for image in images}
-    info = ImageRequestInfo(
+    Args:
+        db: a transaction in the workspace.
+        request: the request.
+        run: the run that renders the images.
+        limit: at most so many images.
+        after: the position after which they begin.
+    """
+    rows = items_after(db, run, after, limit=limit)
+    urls = ImageUrls.load(db, run.workspace_id, request.services.signed_urls)
+    outputs = [Output.model_validate(output) for output in run.outputs]
+    images = tuple(_requested_image(item, image, outputs, urls) for item, image in rows)
+    only = images[0] if run.total == 1 and images else None
+    return ImageRequestInfo(
         id=run.id,
-        state="failed" if "failed" in states else "pending" if "pending" in states else "done",
+        state="pending" if run.pending else "failed" if run.failed else "done",
         status_url=status_url(request, run.id),
         metadata=run.request_metadata,
-        error=next((image.error for image in images if image.error), None),
-        images=tuple(images),
+        total=run.total,
+        done=run.done + run.incomplete,
+        failed=run.failed,
+        error=first_error(db, run),
+        findings=only.findings if only else (),
+        image=only.image if only else None,
+        images=images,
+        next=str(rows[-1][0].position) if rows and rows[-1][0].position < run.total else None,
     )
-    if len(images) > 1:
-        return info
-    return info.model_copy(update={"findings": images[0].findings, "image": images[0].image})
+
+
+def _requested_image(item: RunItem, image: Image | None, outputs: Sequence[Output], urls: ImageUrls) -> RequestedImage:
+    output, is_pending = outputs[item.output], item.state == "pending"
+    return RequestedImage(
+        item=(item.position - 1) // len(outputs),
+        key=item.key,
+        size=shown_name(output.size),
+        format=output.format,
+        state="done" if item.state == "incomplete" else item.state,
+        error=None if is_pending else item.error,
+        findings=() if is_pending else tuple(FINDINGS.validate_python(item.findings or ())),
+        image=StoredImageInfo(**urls.describe(image)) if image else None,
+    )
 
 
 def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -> dict[str, str]:
@@ -360,17 +414,27 @@ def _item_values(db: Session, design: TemplateDesign, feed_id: UUID, key: str) -
     return apply_mapping(mapping, item.data, formats_of(db, feed))
 
 
-def _check_lists(body: ImageValues, document: ImageTemplate) -> None:
-    """Check that only fields that take a list get one. Raises ProblemError."""
+def list_errors(data: Mapping[str, Value], document: ImageTemplate, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield an error for each field that gets a list and does not take one.
+
+    Args:
+        data: the values.
+        document: the template's document.
+        path: of the object that has the data in the request, with a dot.
+    """
     types = {field.name: field.type for field in document.fields if field.name not in document.list_fields}
-    errors = {
-        f"data.{name}": f"The field has the type {types[name]}, which is no list. Use a string, a number, true, false"
-        " or null, or change the type of the field to list"
-        for name, value in body.data.items()
-        if isinstance(value, list) and name in types
-    }
-    if errors:
-        raise ProblemError(422, "invalid", "The request is not valid", errors)
+    for name, value in data.items():
+        if isinstance(value, list) and name in types:
+            yield (
+                f"{path}data.{name}",
+                f"The field has the type {types[name]}, which is no list. Use a string, a number, true, false"
+                " or null, or change the type of the field to list",
+            )
+
+
+def as_texts(data: Mapping[str, Value], format: ValueFormat) -> dict[str, str]:
+    """Return values as the engine takes them, written in a format."""
+    return {name: with_format(_as_text(value), format) for name, value in data.items()}
 
 
 def _as_text(value: Value) -> str:

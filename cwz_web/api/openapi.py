@@ -16,6 +16,7 @@ from cwz_web.api import (
     campaigns,
     channels,
     feeds,
+    image_batches,
     image_requests,
     images,
     publications,
@@ -37,6 +38,7 @@ from cwz_web.api.problem_codes import (
     codes_by_status,
 )
 from cwz_web.api.publications import ChangeState
+from cwz_web.api.waiting import MAX_WAIT
 from cwz_web.api.webhook_events import WEBHOOK_EVENTS
 from cwz_web.campaigns.models import ChangeKind
 from cwz_web.feeds.encodings import ENCODING_LABELS
@@ -86,6 +88,7 @@ class Operation:
         accepts_form: whether the body can also be a form (multipart/form-data) with a file.
         returns_file: whether the response is a file of any type.
         returns_image: whether the response is an image.
+        can_wait: whether the response waits for the end of a run if the query says so.
         problems: the codes of problems that not every operation has.
         description: what the summary does not say.
         descriptions: what the responses are, by status; by default, the summary.
@@ -103,6 +106,7 @@ class Operation:
     accepts_form: bool = False
     returns_file: bool = False
     returns_image: bool = False
+    can_wait: bool = False
     problems: tuple[str, ...] = ()
     description: str = ""
     descriptions: dict[int, str] = field(default_factory=dict)
@@ -185,12 +189,24 @@ OPERATIONS = (
         problems=("image_in_use",),
     ),
     Operation(
+        "request_images",
+        "post",
+        "/image-requests",
+        "Request images of up to 1,000 items",
+        GENERATE,
+        {202: image_requests.ImageRequestInfo},
+        image_batches.ImageBatchRequest,
+        problems=(*TEMPLATE, "cannot_render", "quota_exceeded", "unknown_version"),
+    ),
+    Operation(
         "get_image_request",
         "get",
         "/image-requests/{id}",
-        "Get an image request",
+        "Get an image request and a page of its images",
         GENERATE,
         {200: image_requests.ImageRequestInfo},
+        is_paginated=True,
+        can_wait=True,
     ),
     Operation(
         "list_templates", "get", "/templates", "List templates", READ, {200: templates.TemplatePage}, is_paginated=True
@@ -761,7 +777,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         parameters.append(_parameter("path", "number", {"type": "integer", "minimum": 1, "maximum": 999_999_999}))
     if operation.is_paginated:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-        by_position = operation.path.endswith(("/items", "/changes"))
+        by_position = operation.path.endswith(("/items", "/changes")) or operation.path == "/image-requests/{id}"
         pattern = POSITION_PATTERN if by_position else f"({UUID_PATTERN})?"
         after = {"type": "string", "pattern": f"^{pattern}$"}
         parameters += [_parameter("query", "limit", limit), _parameter("query", "after", after)]
@@ -784,6 +800,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         name = {"type": "string", "maxLength": MAX_NAME}
         parameters.append(_parameter("query", "name", name) | {"description": "A text in the name, in any case"})
         parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(UploadKind)}))
+    if operation.can_wait:
+        wait = _parameter("query", "wait", {"type": "integer", "minimum": 1, "maximum": MAX_WAIT})
+        parameters.append(wait | {"description": "Respond once it has ended, after so many seconds at most"})
     if "precondition_failed" in operation.problems:
         etag = _parameter("header", "If-Match", {"type": "string", "maxLength": 200})
         parameters.append(etag | {"description": "The ETag that it must have"})

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from cwz_web.api.pagination import ResponseModel, page_limit, paginate, position_after, transaction
 from cwz_web.api.request_body import Body, Metadata, read_body
 from cwz_web.api.templates import check_template, unknown_template
+from cwz_web.api.waiting import wait_until_finished
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.queries import list_items
 from cwz_web.generation.api_keys import ApiKeyIdentity
@@ -254,9 +255,10 @@ def plan_new_run(context: ApiRunCollection, request: Request) -> dict[str, Any]:
 @view_config(context=ApiRun, request_method="GET", renderer="json", permission=Permission.API_READ)
 def get_run(context: ApiRun, request: Request) -> dict[str, Any]:
     """Return a run and its progress."""
-    run = context.row
-    assert run.feed_id is not None  # ApiRunCollection includes no other run
+    wait_until_finished(request, context.row)
     with transaction(request) as db:
+        run = db.get_one(Run, (context.row.workspace_id, context.row.id))
+        assert run.feed_id is not None  # ApiRunCollection includes no other run
         workspace = db.get_one(Workspace, run.workspace_id)
         counts, postponed = findings_of(db, run), postponed_of(db, run)
     return RunStatus(

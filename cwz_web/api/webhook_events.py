@@ -55,10 +55,11 @@ class ImageCreatedEvent(WebhookEvent):
 
 
 class FailedImageInfo(ResponseModel):
-    """A requested image that failed; `run` is the id of the image request."""
+    """A requested image that failed; `run` is the id of the image request, and `key` names the image."""
 
     run: UUID
     template: UUID
+    key: str
     error: str | None
     metadata: Metadata
 

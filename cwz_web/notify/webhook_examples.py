@@ -76,6 +76,7 @@ _data: dict[Event, dict[str, Any]] = {
     Event.IMAGE_FAILED: {
         "run": _RUN,
         "template": _TEMPLATE,
+        "key": "mug-1",
         "error": "The storage did not accept the image",
         "metadata": _METADATA,
     },

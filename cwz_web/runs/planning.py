@@ -11,7 +11,7 @@ from uuid import UUID
 
 from procrastinate.types import JSONDict
 from pydantic_core import to_jsonable_python
-from sqlalchemy import Row, TextClause, bindparam, func, select, text, update
+from sqlalchemy import Row, TextClause, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
@@ -33,12 +33,12 @@ from cwz_web.runs.mapping import field_formats, formats_of, used_mapping, with_r
 from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
-from cwz_web.runs.scheduling import chunk_size_of, delete_chunks_later, enqueue_chunks
+from cwz_web.runs.scheduling import FEW_IMAGES, chunk_size_of, delete_chunks_later, enqueue_chunks
 from cwz_web.runs.selection import ALL_ROWS, SELECTED, RowSelection
 from cwz_web.storage.connections import get_connection
 from cwz_web.values.formats import ValueFormat, dump_formats, format_of
 
-MAX_OUTPUTS = 12
+MAX_OUTPUTS = FEW_IMAGES
 # Removed rows are searched in this many earlier runs.
 EARLIER_RUNS = 5
 # Writing this many items takes about half a second; the request does not wait for more.
@@ -216,6 +216,19 @@ class RunPlan:
         return (self.to_render + self.checked) * (1 + self.processing_cost)
 
 
+@dataclass(frozen=True)
+class RequestedItem:
+    """An item of a request for images.
+
+    Attributes:
+        data: values of the template's fields.
+        names: of the images, by output; empty for that of the template.
+    """
+
+    data: Mapping[str, str]
+    names: Sequence[str]
+
+
 def count_rows(db: Session, feed: Feed, selection: RowSelection, since: int = -1) -> int:
     """Return how many rows of a feed a selection has, among those that changed after a revision."""
     if since < 0 and not selection.parameter():
@@ -377,25 +390,23 @@ def start_image_run(
     *,
     template: Template,
     version: int,
-    data: Mapping[str, str],
+    items: Sequence[RequestedItem],
     outputs: Sequence[Output],
     quota: Quota,
-    names: Sequence[str] = (),
     webhook: str | None = None,
     on_missing_photo: OnMissingPhoto = OnMissingPhoto.KEEP,
     metadata: Mapping[str, Any] | None = None,
     document: ImageTemplate | None = None,
 ) -> Run:
-    """Enqueue the images of a request in the caller's transaction: a run of one row, without a feed.
+    """Enqueue the images of a request in the caller's transaction: a run without a feed.
 
     Args:
         db: the caller's transaction.
         template: what is rendered.
         version: of the template.
-        data: values of the template's fields.
+        items: each is rendered once for each output. The values of a field have the same format in all of them.
         outputs: size and format of each image.
         quota: what the images count against.
-        names: of the images; by default, that of the template.
         webhook: a URL that is notified when an image is stored, or has failed.
         metadata: returned to the client with the images.
         document: rendered in place of the version's, with layers that the request has overridden.
@@ -408,17 +419,19 @@ def start_image_run(
     shown = document or load_design(db, template, version).document
     _check_sizes(shown, outputs)
     run = _new_run_of(db, template, outputs)
-    run.template_version, run.total, run.key_id, run.webhook = version, len(outputs), quota.key_id, webhook
+    values = {name: text for item in items for name, text in item.data.items()}
+    run.template_version, run.total, run.key_id, run.webhook = version, len(items) * len(outputs), quota.key_id, webhook
     run.processing_cost = _processing_cost(shown, outputs)
     run.document = document.canonical() if document else None
-    run.formats = dump_formats({name: format_of(text) for name, text in data.items()})
+    run.mapping = {name: name for name in values}
+    run.formats = dump_formats({name: format_of(text) for name, text in values.items()})
     run.on_missing_photo, run.request_metadata = on_missing_photo, dict(metadata or {})
     db.add(run)
     db.flush()
-    db.add_all(_items_of_request(run, template, data, names))
-    db.flush()
+    rows = _rows_of_request(run, template, items, chunk_size_of(db, template) if len(items) > 1 else run.total)
+    db.execute(insert(RunItem), rows)
     count(db, quota, run.reserved)
-    enqueue_chunks(db, run, [0])
+    enqueue_chunks(db, run, range(rows[-1]["chunk"] + 1))
     return run
 
 
@@ -456,19 +469,28 @@ def record_image_set(
     run.request_metadata, run.finished_at = dict(metadata), db.scalar(select(func.clock_timestamp()))
     db.add(run)
     db.flush()
-    items = _items_of_request(run, template, data, names)
-    for item, (image_id, findings, _) in zip(items, images, strict=True):
-        item.state, item.image_id, item.findings = "done", image_id, to_jsonable_python(findings) or None
-    db.add_all(items)
-    db.flush()
+    rows = _rows_of_request(run, template, [RequestedItem(data, names)], run.total)
+    for row, (image_id, findings, _) in zip(rows, images, strict=True):
+        row |= {"state": "done", "image_id": image_id, "findings": to_jsonable_python(findings) or None}
+    db.execute(insert(RunItem), rows)
 
 
-def _items_of_request(run: Run, template: Template, data: Mapping[str, str], names: Sequence[str]) -> list[RunItem]:
-    """Return an item for each output of a run without a feed."""
-    ids = {"workspace_id": run.workspace_id, "run_id": run.id, "chunk": 0}
+def _rows_of_request(
+    run: Run, template: Template, items: Sequence[RequestedItem], chunk_size: int
+) -> list[dict[str, Any]]:
+    """Return the rows of a run without a feed: one for each item and output."""
+    ids = {"workspace_id": run.workspace_id, "run_id": run.id}
+    images = [(item, output, name) for item in items for output, name in enumerate(item.names)]
     return [
-        RunItem(**ids, position=output + 1, output=output, key=name or template.name, data=dict(data))
-        for output, name in enumerate(names or [""] * run.total)
+        {
+            **ids,
+            "position": number + 1,
+            "chunk": number // chunk_size,
+            "output": output,
+            "key": name or template.name,
+            "data": dict(item.data),
+        }
+        for number, (item, output, name) in enumerate(images)
     ]
 
 

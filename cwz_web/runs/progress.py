@@ -224,6 +224,21 @@ def results_after(
     return [(item, image) for item, image in db.execute(query)]
 
 
+def items_after(db: Session, run: Run, position: int = 0, *, limit: int = PAGE) -> list[tuple[RunItem, Image | None]]:
+    """Return a run's items in order, also those that are pending, with their images. Arguments as for results_after."""
+    of_run = RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.position > position
+    query = select(RunItem, Image).outerjoin(Image, _IS_IMAGE_OF_ITEM).where(*of_run)
+    return [(item, image) for item, image in db.execute(query.order_by(RunItem.position).limit(limit))]
+
+
+def first_error(db: Session, run: Run) -> str | None:
+    """Return the error of the first failed item of a run."""
+    if not run.failed:
+        return None
+    failed = RunItem.workspace_id == run.workspace_id, RunItem.run_id == run.id, RunItem.state == "failed"
+    return db.scalar(select(RunItem.error).where(*failed).order_by(RunItem.position).limit(1))
+
+
 def findings_of(db: Session, run: Run, limit: int = 10) -> list[FindingCount]:
     """Return the findings of a finished run's images, and how many images have each; the most frequent first.
 

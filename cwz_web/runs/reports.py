@@ -137,7 +137,7 @@ def build_specification(db: Session, request: SpecificationRequest, providers: P
         connections=tuple(providers.delegate(connection.spec) for connection in connections),
         formats=formats,
         items=rendered,
-        unmapped=_unmapped_fields(run, document, rendered),
+        unmapped=_unmapped_fields(run, document),
         force=run.force,
         refresh_photos=run.refresh_photos,
         on_missing_photo=OnMissingPhoto(run.on_missing_photo),
@@ -183,14 +183,11 @@ def _file_names(db: Session, run: Run, items: Sequence[RunItem], pattern: str) -
     return names
 
 
-def _unmapped_fields(run: Run, document: ImageTemplate, items: Iterable[RenderItem]) -> tuple[str, ...]:
-    """Return the fields that no column of the run's feed fills, or that the request of a single image left out."""
-    if run.feed_id is not None:
-        filled = {name for name, column in run.mapping.items() if column}
-    elif run.on_missing_photo == OnMissingPhoto.FAIL:
+def _unmapped_fields(run: Run, document: ImageTemplate) -> tuple[str, ...]:
+    """Return the fields that no column of the run's feed fills, or that a request for images left out."""
+    if run.feed_id is None and run.on_missing_photo == OnMissingPhoto.FAIL:
         return ()
-    else:
-        filled = {name for item in items for name in item.data}
+    filled = {name for name, column in run.mapping.items() if column}
     return tuple(field.name for field in document.fields if field.name not in filled)
 
 
@@ -295,12 +292,10 @@ def _notify(db: Session, run: Run, finished: Sequence[_FinishedItem], signed_url
     common = {"run": str(run.id), "template": str(run.template_id), "metadata": run.request_metadata}
     urls = ImageUrls.load(db, run.workspace_id, signed_urls)
     if run.feed_id is None:
-        for item in finished:
-            if item.image:
-                event, payload = Event.IMAGE_CREATED, _describe_image(item, urls) | common
-            else:
-                event, payload = Event.IMAGE_FAILED, {**common, "error": item.error}
-            emit(db, run.workspace_id, event, payload, webhook=run.webhook)
+        created = [_describe_image(item, urls) | common for item in finished if item.image]
+        failed = [{**common, "key": item.item.key, "error": item.error} for item in finished if not item.image]
+        emit(db, run.workspace_id, Event.IMAGE_CREATED, *created, webhook=run.webhook)
+        emit(db, run.workspace_id, Event.IMAGE_FAILED, *failed, webhook=run.webhook)
         return
     # An image without its photo is not announced, unless it replaces the row's earlier one.
     announced = {"done", "incomplete"} if run.on_missing_photo == OnMissingPhoto.REPLACE else {"done"}

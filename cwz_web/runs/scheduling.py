@@ -39,12 +39,14 @@ _CURRENT_TAG = """
         0
     )
 """
-# Single images wait for other single images of their workspace only, runs over feeds only for such runs.
+# More images than those of a set wait as a run over a feed does.
+FEW_IMAGES = 12
+# Few images wait for other few images of their workspace only, many only for many.
 _NEW_TAG = text(f"""
     SELECT {_CURRENT_TAG} + coalesce(
         (SELECT sum(total - done - incomplete - failed) FROM runs
          WHERE workspace_id = :workspace AND finished_at IS NULL AND prepared AND id <> :run
-           AND (feed_id IS NULL) = :is_single),
+           AND (feed_id IS NULL AND total <= :few) = :is_small),
         0
     ) / :chunk
 """)  # noqa: S608 - composed of constants
@@ -81,8 +83,10 @@ def chunk_size_of(db: Session, template: Template) -> int:
 
 def enqueue_chunks(db: Session, run: Run, chunks: Iterable[int]) -> None:
     """Enqueue chunks of a run, behind what its workspace has queued."""
-    values = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "is_single": run.feed_id is None}
-    _enqueue(db, run, chunks, db.execute(_NEW_TAG, values | {"chunk": CHUNK}).scalar_one())
+    is_small = run.feed_id is None and run.total <= FEW_IMAGES
+    values = {"queue": RENDER_QUEUE, "workspace": run.workspace_id, "run": run.id, "chunk": CHUNK}
+    tag = db.execute(_NEW_TAG, values | {"is_small": is_small, "few": FEW_IMAGES}).scalar_one()
+    _enqueue(db, run, chunks, tag)
 
 
 def requeue_chunk(db: Session, workspace_id: UUID, run_id: UUID, chunk: int, *, at: datetime | None = None) -> None:

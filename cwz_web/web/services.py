@@ -38,6 +38,8 @@ from cwz_web.web.slow_requests import (
     MAX_SHARED_IMAGES,
     MAX_SHARED_IMAGES_PER_NETWORK,
     MAX_UNPACKED_FEEDS,
+    MAX_WAITING,
+    MAX_WAITING_PER_WORKSPACE,
     SlowRequestLimiter,
 )
 
@@ -71,6 +73,7 @@ class Services:
     slow_requests: SlowRequestLimiter
     shared_images: SlowRequestLimiter
     unpacked_feeds: SlowRequestLimiter
+    waiting: SlowRequestLimiter
     outbound: OutboundRequests
     google: OpenIDProvider | None
     billing: BillingService | None
@@ -128,6 +131,7 @@ class Services:
             SlowRequestLimiter(),
             SlowRequestLimiter(MAX_SHARED_IMAGES, MAX_SHARED_IMAGES_PER_NETWORK),
             SlowRequestLimiter(MAX_UNPACKED_FEEDS),
+            SlowRequestLimiter(MAX_WAITING, MAX_WAITING_PER_WORKSPACE),
             outbound,
             _google(settings),
             BillingService.of(settings),

@@ -17,6 +17,8 @@ MAX_SHARED_IMAGES = 8
 MAX_SHARED_IMAGES_PER_NETWORK = 6
 # Large feeds that are sent without compression: each occupies the disk until its reader has it.
 MAX_UNPACKED_FEEDS = 4
+# Requests that wait for the end of a run.
+MAX_WAITING, MAX_WAITING_PER_WORKSPACE = 3, 2
 
 
 class SlowRequestLimitError(Exception):

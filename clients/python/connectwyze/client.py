@@ -244,7 +244,7 @@ def _rendered(response: httpx.Response) -> RenderedImage:
 
 
 def _entries(page: Any) -> list[Any]:
-    """Return the entries of a page: beside `next`, it has one list."""
+    """Return the entries of a page: its first list."""
     return next(
         value for value in (getattr(page, each.name) for each in attrs.fields(type(page))) if isinstance(value, list)
     )
