@@ -33,9 +33,18 @@ def without_problems(openapi: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_successes(operation: dict[str, Any]) -> dict[str, Any]:
-    successes = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+    responses = operation["responses"].items()
+    successes = {status: _without_image_types(each) for status, each in responses if status.startswith("2")}
     first, *others = sorted(successes)
     return operation | {"responses": {"default": successes[first], **{status: successes[status] for status in others}}}
+
+
+def _without_image_types(response: dict[str, Any]) -> dict[str, Any]:
+    """Return a response that is an image as a file of any type: the generator does not know the types of images."""
+    content = response.get("content", {})
+    if not content or not all(name.startswith("image/") for name in content):
+        return response
+    return response | {"content": {"application/octet-stream": next(iter(content.values()))}}
 
 
 def generate_python(folder: Path, openapi: dict[str, Any]) -> None:
