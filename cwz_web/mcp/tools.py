@@ -10,7 +10,7 @@ from uuid import UUID
 import jsonpatch
 import structlog
 from mcp.server.mcpserver import Context, MCPServer
-from mcp_types import CallToolResult, ToolAnnotations
+from mcp_types import CallToolResult, ImageContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from cwz_web.mcp.api_client import ApiClient, ApiError
@@ -175,7 +175,7 @@ class Tools:
         name: Annotated[str, Field(min_length=1, max_length=200)],
         document: Annotated[dict[str, Any], Field(description="See get_template_schema")],
     ) -> CallToolResult:
-        """Create a template from a document; it is published as version 1."""
+        """Create a template from a document, published as version 1; return an image of it with its defaults."""
         return await self._write(ctx, "POST", "/templates", {"name": name, "document": document}, is_creation=True)
 
     @tool(REPLACE)
@@ -192,7 +192,7 @@ class Tools:
         name: Annotated[str | None, Field(min_length=1, max_length=200, description="A new name")] = None,
         publish: Annotated[bool, Field(description="Publish the change at once, instead of keeping a draft")] = False,
     ) -> CallToolResult:
-        """Change a template, by default as a draft that publish_template makes public."""
+        """Change a template, by default as a draft that publish_template makes public; return an image of it."""
         if (patch and document is not None) or not (patch or document or name):
             raise ToolCallError("invalid", "Give a patch, a document or a name; not both a patch and a document")
         if document is None:
@@ -205,6 +205,24 @@ class Tools:
     async def publish_template(self, ctx: Context[Any, Any], template: TemplateName, etag: Etag) -> CallToolResult:
         """Publish the draft of a template: from now on, its images are rendered so."""
         return await self._write(ctx, "POST", f"/templates/{template}/publish", {}, etag)
+
+    @tool(READ)
+    async def preview_template(
+        self,
+        ctx: Context[Any, Any],
+        template: TemplateName,
+        data: Values = NO_VALUES,
+        size: SizeName = "default",
+        version: Annotated[int | None, Field(ge=1, le=2**31 - 1, description="A published one, not the draft")] = None,
+        feed: Annotated[UUID | None, Field(description="A feed that provides values, with `item`")] = None,
+        item: Annotated[str | None, Field(max_length=400, description="The key of a row of the feed")] = None,
+    ) -> CallToolResult:
+        """Return an image of a template's draft, or of a version, and what is wrong with it. It is not stored."""
+        body: dict[str, Any] = {"data": data, "size": size}
+        given = {"version": version, "feed": str(feed) if feed else None, "item": item}
+        body |= {option: value for option, value in given.items() if value is not None}
+        image, findings = await self._preview(ctx, template, body)
+        return to_result({"findings": findings}, [image] if image else [])
 
     @tool(ADD_ONCE)
     async def render_image(
@@ -395,7 +413,20 @@ class Tools:
             return to_error(error, await self._expected(error, body))
         details: dict[str, Any] = answer.json
         shown = {name: details[name] for name in ("id", "slug", "name", "version", "has_draft", "fields", "layers")}
-        return to_result(shown | {"etag": answer.etag})
+        shown |= {"etag": answer.etag}
+        try:
+            image, findings = await self._preview(ctx, details["id"], {})
+        except ApiError as error:
+            return to_result(shown | {"preview_error": error.code})  # the change is stored all the same
+        return to_result(shown | {"findings": findings}, [image] if image else [])
+
+    async def _preview(
+        self, ctx: Context[Any, Any], template: str, body: Mapping[str, Any]
+    ) -> tuple[ImageContent | None, str]:
+        """Return an image that is not stored, and the codes of its findings with their layers."""
+        key, path = self._read_api_key(ctx), f"/templates/{template}/preview"
+        answer = await self._api.send(key, "POST", path, body=body, accept=MIME_TYPES["png"])
+        return await to_image(answer.body), answer.headers.get("Findings", "")
 
     async def _expected(self, error: ApiError, body: Mapping[str, Any]) -> dict[str, str]:
         try:
