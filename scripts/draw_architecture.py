@@ -43,6 +43,7 @@ DESCRIPTIONS = {
     "logs": "structured logs",
     "crypto": "encryption",
     "db": "PostgreSQL",
+    "guides": "pages of docs/",
     "net": "guarded HTTP client",
     "error_reports": "Sentry",
     "scrubbing": "secret redaction",

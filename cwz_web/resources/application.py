@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pyramid.authorization import DENY_ALL, Allow, Authenticated
 
+from cwz_web.guides import GUIDES
 from cwz_web.resources.api import ApiRoot
 from cwz_web.resources.base import CALLBACKS, Area, Resource, parse_uuid
 from cwz_web.resources.permissions import SESSION_PRINCIPAL, Permission
@@ -102,31 +103,21 @@ class SlackCallback(Resource):
     area = CALLBACKS
 
 
-# The names of the files in cwz_web/guides.
-GUIDES = (
-    "templates",
-    "editor",
-    "feeds",
-    "campaigns",
-    "channels",
-    "api",
-    "clients",
-    "no-code",
-    "mcp",
-    "importers",
-    "single-sign-on",
-    "operations",
-)
-
-
 class GuideResource(Resource):
     """`/docs/guides/<name>`."""
+
+
+class GuideText(Resource):
+    """`/docs/guides/<name>.md`."""
 
 
 class GuideCollection(Resource):
     """`/docs/guides`."""
 
-    children: ClassVar[dict[str, type[Resource]]] = dict.fromkeys(GUIDES, GuideResource)
+    children: ClassVar[dict[str, type[Resource]]] = {
+        **dict.fromkeys(GUIDES, GuideResource),
+        **dict.fromkeys((f"{name}.md" for name in GUIDES), GuideText),
+    }
 
 
 class DocsRoot(Resource):

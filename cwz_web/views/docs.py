@@ -1,18 +1,20 @@
-"""The documentation: its index, and the guides, which are Markdown files of the package."""
+"""The documentation: its index, and the guides, as pages and as Markdown."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 
+from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-import cwz_web
-from cwz_web.resources.application import DocsRoot, GuideResource
+from cwz_web.guides import GUIDES, PARTS, PATH, Guide
+from cwz_web.resources.application import DocsRoot, GuideResource, GuideText
 from cwz_web.web.markdown import MarkdownPage, render_markdown
 from cwz_web.web.request import Request
 
-GUIDES_PATH = "/docs/guides"
+MARKDOWN_LINK = re.compile(r"(\[[^\]\n]*\])\(([^)\s]+)\)")
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,14 @@ class DocsLink:
 class DocsPage:
     """The view model of docs/index.jinja2."""
 
-    reference: tuple[DocsLink, ...]
-    guides: tuple[DocsLink, ...]
+    parts: Mapping[str, tuple[DocsLink | Guide, ...]]
 
 
 @dataclass(frozen=True)
 class GuidePage:
     """The view model of docs/guide.jinja2."""
 
-    guide: DocsLink
+    guide: Guide
     page: MarkdownPage
 
 
@@ -47,23 +48,6 @@ REFERENCE = (
     DocsLink("Security", "What is promised, and the test that proves each claim", "/security"),
     DocsLink("Changelog", "What changed", "/changelog"),
 )
-GUIDES = {
-    name: DocsLink(label, about, f"{GUIDES_PATH}/{name}")
-    for name, label, about in (
-        ("templates", "Templates", "Layers, stacks, fields, expressions, sizes, brand, versions"),
-        ("editor", "Editor", "Everything that the editor does, and all keys"),
-        ("feeds", "Feeds", "File types, columns, keys, schedules, imports"),
-        ("campaigns", "Campaigns", "Design rules, windows, publications, decisions, roll back"),
-        ("channels", "Channels", "Feeds for platforms and shops, delivery to your storage, fetch log"),
-        ("api", "API", "Images, feeds, runs, signed URLs, webhooks"),
-        ("clients", "Clients", "The API from Python and TypeScript"),
-        ("no-code", "Without code", "n8n, Zapier, Make and Google Sheets"),
-        ("mcp", "AI assistants", "Connect Claude, Cursor and VS Code through MCP: set-up, tools, safety"),
-        ("importers", "Move from Bannerbear or Placid", "What becomes of their templates, and what has no equivalent"),
-        ("single-sign-on", "Single sign-on", "Passkeys, identity providers, verified domains"),
-        ("operations", "Operations", "Installation, upgrades, backups, monitoring"),
-    )
-}
 
 
 @view_config(
@@ -71,7 +55,7 @@ GUIDES = {
 )
 def docs_index(context: DocsRoot, request: Request) -> DocsPage:
     """Show the pages of the documentation."""
-    return DocsPage(REFERENCE, tuple(GUIDES.values()))
+    return DocsPage({**PARTS, "Reference": REFERENCE})
 
 
 @view_config(
@@ -79,25 +63,46 @@ def docs_index(context: DocsRoot, request: Request) -> DocsPage:
 )
 def guide_page(context: GuideResource, request: Request) -> GuidePage:
     """Show a guide."""
-    name = context.__name__
-    return GuidePage(GUIDES[name], render_guide(name, request.services.settings.operator.source))
+    guide = GUIDES[context.__name__]
+    return GuidePage(guide, render_guide(guide, request.services.settings.operator.source))
+
+
+@view_config(context=GuideText, request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def guide_text(context: GuideText, request: Request) -> Response:
+    """Return a guide in Markdown, with absolute links, for AI assistants."""
+    guide, settings = GUIDES[context.__name__.removesuffix(".md")], request.services.settings
+
+    def replace(match: re.Match[str]) -> str:
+        url = _resolve(match[2], settings.operator.source, ".md")
+        if url is None:
+            return match[1]
+        return f"{match[1]}({settings.url if url.startswith('/') else ''}{url})"
+
+    return Response(MARKDOWN_LINK.sub(replace, guide.read()), content_type="text/markdown", charset="utf-8")
 
 
 @lru_cache(maxsize=len(GUIDES))
-def render_guide(name: str, source: str) -> MarkdownPage:
+def render_guide(guide: Guide, source: str) -> MarkdownPage:
     """Render a guide.
 
     Args:
-        name: One of GUIDES.
+        guide: The guide.
         source: The URL of the source code, which has the documents that are no guides; without it, links are texts.
     """
+    return render_markdown(guide.read(), lambda url: _resolve(url, source))
 
-    def resolve(url: str) -> str | None:
-        if url.startswith(("https://", "#")):
-            return url
-        file, _, anchor = url.partition("#")
-        if (guide := file.removesuffix(".md")) in GUIDES:
-            return f"{GUIDES_PATH}/{guide}#{anchor}".rstrip("#")
-        return f"{source}/docs/{url}" if source else None
 
-    return render_markdown(files(cwz_web).joinpath("guides", f"{name}.md").read_text(), resolve)
+def _resolve(url: str, source: str, extension: str = "") -> str | None:
+    """Return the URL of a link in a guide, or None for a document that cannot be read.
+
+    Args:
+        url: The link, relative to `docs/`.
+        source: The URL of the source code; empty if there is none.
+        extension: Follows the path of a guide.
+    """
+    if url.startswith(("https://", "#")):
+        return url
+    file, _, anchor = url.partition("#")
+    if file.removesuffix(".md") in GUIDES:
+        return f"{PATH}/{file.removesuffix('.md')}{extension}#{anchor}".rstrip("#")
+    return f"{source}/docs/{url}" if source else None

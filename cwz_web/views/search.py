@@ -15,12 +15,12 @@ from cwz_web.feeds.queries import RowQuery, find_items, list_feeds
 from cwz_web.feeds.variants import clean_key
 from cwz_web.generation.images import find_images
 from cwz_web.generation.models import Template
+from cwz_web.guides import GUIDES
 from cwz_web.i18n import gettext, gettext_noop
 from cwz_web.resources.permissions import Permission
 from cwz_web.resources.workspace import WorkspaceResource
 from cwz_web.runs.mapping import EMPTY, find_title_column
 from cwz_web.runs.run_list import search_runs
-from cwz_web.views.docs import GUIDES
 from cwz_web.views.images import image_links
 from cwz_web.web.forms import Form, read_form
 from cwz_web.web.rendering import page_view

@@ -1,4 +1,4 @@
-"""What search engines and social networks read of the public pages: robots.txt, the sitemap and a preview image."""
+"""What machines read of the public pages: robots.txt, the sitemap, llms.txt and a preview image."""
 
 from functools import lru_cache
 
@@ -8,12 +8,18 @@ from pyramid.view import view_config
 
 from cwz_web.demo.starters import StarterUploads, open_starter
 from cwz_web.generation.image_service import ImageService
+from cwz_web.guides import GUIDES, PARTS, Guide
 from cwz_web.imaging.encoders import Format, Output
 from cwz_web.notify.emails import PRODUCT
-from cwz_web.resources.application import GUIDES, Root
+from cwz_web.resources.application import Root
+from cwz_web.views.docs import REFERENCE, DocsLink
 from cwz_web.web.request import Request
 
-PAGES = ("", "docs", "docs/api", "docs/models", *(f"docs/guides/{name}" for name in GUIDES), "security", "changelog")
+PAGES = ("", "docs", "docs/api", "docs/models", *(guide.url[1:] for guide in GUIDES.values()), "security", "changelog")
+SUMMARY = (
+    "Renders images from templates and rows of feeds, through pages, an API and an MCP server, into the storage of its "
+    "users. Every page of this list that ends in .md is Markdown."
+)
 # The preview image: a starter of 1200 x 630, the size of Open Graph images, with our own texts.
 CARD = "social-card"
 CARD_VALUES = {"title": "Turn every row into an image", "category": PRODUCT, "author": "In your own bucket", "date": ""}
@@ -38,6 +44,20 @@ def sitemap(context: Root, request: Request) -> Response:
         f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>\n'
     )
     return Response(text, content_type="application/xml", charset="utf-8")
+
+
+@view_config(context=Root, name="llms.txt", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def llms_txt(context: Root, request: Request) -> Response:
+    """Return the pages of the documentation that AI assistants can read (llmstxt.org), with absolute URLs."""
+    url = request.services.settings.url
+    parts: dict[str, tuple[Guide | DocsLink, ...]] = {**PARTS, "Reference": REFERENCE}
+    text = f"# {PRODUCT}\n\n> {SUMMARY}\n"
+    for title, pages in parts.items():
+        text += f"\n## {title}\n\n"
+        for page in pages:
+            path = f"{page.url}.md" if isinstance(page, Guide) else page.url
+            text += f"- [{page.label}]({url}{path}): {page.about}\n"
+    return Response(text, content_type="text/plain", charset="utf-8")
 
 
 @view_config(context=Root, name="og-image.jpg", request_method="GET", permission=NO_PERMISSION_REQUIRED)

@@ -13,19 +13,28 @@ from slugify import slugify
 
 
 @dataclass(frozen=True)
-class Heading:
-    """A heading of the second level."""
+class Section:
+    """A heading, and what follows it until the next one, as plain text.
+
+    Attributes:
+        id: The id of the heading in the HTML.
+        level: 1 to 6.
+        title: The heading.
+        text: What follows it.
+    """
 
     id: str
+    level: int
+    title: str
     text: str
 
 
 @dataclass(frozen=True)
 class MarkdownPage:
-    """A document as HTML, with its headings."""
+    """A document as HTML, and its sections."""
 
     html: Markup
-    headings: tuple[Heading, ...]
+    sections: tuple[Section, ...]
 
 
 def render_markdown(text: str, resolve: Callable[[str], str | None]) -> MarkdownPage:
@@ -39,20 +48,35 @@ def render_markdown(text: str, resolve: Callable[[str], str | None]) -> Markdown
     markdown.add_render_rule("table_open", _open_table)
     markdown.add_render_rule("table_close", _close_table)
     tokens = markdown.parse(text)
-    headings: list[Heading] = []
     used: Counter[str] = Counter()
     for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             slug = slugify(inline.content)
-            heading = Heading(f"{slug}-{used[slug]}" if used[slug] else slug, inline.content.replace("`", ""))
+            token.attrSet("id", f"{slug}-{used[slug]}" if used[slug] else slug)
             used[slug] += 1
-            token.attrSet("id", heading.id)
-            headings += [heading] if token.tag == "h2" else []
     for token in tokens:
         if token.children:
             token.children = list(_resolve_links(token.children, resolve))
     html = markdown.renderer.render(tokens, markdown.options, {})
-    return MarkdownPage(Markup(html), tuple(headings))  # noqa: S704 - escaped by the renderer
+    return MarkdownPage(Markup(html), tuple(_split_sections(tokens)))  # noqa: S704 - escaped by the renderer
+
+
+def _split_sections(tokens: Sequence[Token]) -> Iterator[Section]:
+    """Yield the sections of a parsed document; what precedes the first heading belongs to none."""
+    starts = [index for index, token in enumerate(tokens) if token.type == "heading_open"]
+    for start, end in pairwise([*starts, len(tokens)]):
+        heading, title = tokens[start], tokens[start + 1]
+        texts = map(_plain_text, tokens[start + 3 : end])
+        yield Section(
+            str(heading.attrGet("id")), int(heading.tag[1:]), _plain_text(title), " ".join(filter(None, texts))
+        )
+
+
+def _plain_text(token: Token) -> str:
+    """Return the text of a block; empty for tokens that only open or close one."""
+    if token.children is None:
+        return token.content
+    return "".join(" " if child.type == "softbreak" else child.content for child in token.children)
 
 
 def _resolve_links(tokens: Sequence[Token], resolve: Callable[[str], str | None]) -> Iterator[Token]:

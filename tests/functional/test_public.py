@@ -15,12 +15,13 @@ from webtest import TestApp
 from cwz_web.app import create_app
 from cwz_web.billing.stripe_api import Stripe
 from cwz_web.billing.subscriptions import BillingService
-from cwz_web.resources.application import GUIDES
+from cwz_web.guides import GUIDES
 from cwz_web.security_claims import load_claims
 from cwz_web.settings import Operator, Settings, SettingsError
 from cwz_web.web.services import Services
 from tests.conftest import change_settings
 from tests.factories import Factory, sign_in
+from tests.installation import ROOT
 
 OPERATOR = {
     "name": "Bilder GmbH",
@@ -38,7 +39,17 @@ OPERATOR = {
     "enterprise_contact": "enterprise@bilder.example",
     "encrypted_volumes": "LUKS",
 }
-PAGES = ("/", "/security", "/privacy", "/terms", "/imprint", "/changelog", "/docs", "/docs/guides/feeds")
+PAGES = (
+    "/",
+    "/security",
+    "/privacy",
+    "/terms",
+    "/imprint",
+    "/changelog",
+    "/docs",
+    "/docs/search",
+    "/docs/guides/feeds",
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +100,80 @@ def test_guides_are_pages_whose_links_work(app: TestApp, named: TestApp) -> None
     assert source.select('main a[href^="https://"][href*="/docs/"]')
 
 
+def test_documents_are_guides_or_left_out_on_purpose() -> None:
+    left_out = {"architecture", "security-claims", "threat-model"}
+    assert {path.stem for path in ROOT.joinpath("docs").glob("*.md")} == set(GUIDES) | left_out
+
+
+def test_assistants_read_guides_as_markdown(named: TestApp, app: TestApp) -> None:
+    index = named.get("/llms.txt")
+    assert (index.content_type, index.text.count("# ConnectWyze\n\n> ")) == ("text/plain", 1)
+    links = re.findall(r"^- \[.+?\]\(http://localhost(\S+)\): .+$", index.text, re.MULTILINE)
+    assert {f"{guide.url}.md" for guide in GUIDES.values()} < set(links)
+    for link in links:
+        text = named.get(link)
+        if link.endswith(".md"):
+            assert (text.content_type, text.text[:2]) == ("text/markdown", "# ")
+            for target in re.findall(r"\]\(([^)\s]+)\)", text.text):
+                assert target.startswith(("https://", "http://localhost/", "#")), f"{link}: {target}"
+    text = app.get("/docs/guides/operations.md").text
+    assert "(http://localhost/docs/guides/api.md" in app.get("/docs/guides/mcp.md").text
+    assert "decisions/" not in "".join(re.findall(r"\]\(([^)\s]+)\)", text)), "without the source, links are texts"
+    alternate = app.get("/docs/guides/mcp").html.find("link", rel="alternate", type="text/markdown")
+    assert alternate["href"] == "/docs/guides/mcp.md"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "threat-model.md",
+        "mcp.md.md",
+        "mcp.txt",
+        ".md",
+        "..%2fapi.md",
+        "%2e%2e/%2e%2e/api.md",
+        "mcp%00.md",
+        "__init__.py",
+    ],
+)
+def test_other_files_are_no_guides(app: TestApp, name: str) -> None:
+    assert app.get(f"/docs/guides/{name}", status="*").status_int in (400, 404)
+
+
+def test_documentation_is_searched(app: TestApp) -> None:
+    page = app.get("/docs").form
+    page["q"] = "claude code"
+    found = page.submit()
+    first = found.html.select_one("main .choices a")
+    assert first["href"].startswith("/docs/guides/mcp")
+    assert "Claude" in [mark.text for mark in first.select("mark")]
+    anchor = first["href"].partition("#")[2]
+    assert app.get(first["href"]).html.find(id=anchor)
+    assert found.html.select_one("main input[name=q]")["value"] == "claude code"
+    none = app.get("/docs/search", {"q": "zzzz claude"})
+    assert "No section has all of these words" in none.text
+    assert not none.html.select("main .choices")
+    assert not app.get("/docs/search", {"q": "  …&"}).html.select("main .choices")
+
+
+def test_search_shows_hostile_queries_as_text(app: TestApp) -> None:
+    hostile = '"><script>alert(1)</script> feed {{ 7*7 }}'
+    page = app.get("/docs/search", {"q": hostile})
+    assert page.html.select_one("main input[name=q]")["value"] == hostile
+    assert "<script>alert" not in page.text
+    long = app.get("/docs/search", {"q": "a" * 10_000}, status=422)
+    assert "aaaa" not in long.text
+    assert app.get("/docs/search", {"q": "feed\0"}, status="*").status_int in (200, 400)
+
+
 def test_search_engines_find_the_public_pages_only(named: TestApp, app: TestApp) -> None:
     robots = named.get("/robots.txt").text
     assert "Disallow" not in robots
     assert "Sitemap: http://localhost/sitemap.xml" in robots
     pages = re.findall("<loc>http://localhost(.*?)</loc>", named.get("/sitemap.xml").text)
     guides = {f"/docs/guides/{name}" for name in GUIDES}
-    assert set(pages) == {*PAGES, "/docs/api", "/docs/models", *guides}
+    assert set(pages) == {*PAGES, "/docs/api", "/docs/models", *guides} - {"/docs/search"}
+    assert named.get("/docs/search").html.find("meta", {"name": "robots"})["content"] == "noindex"
     assert all(named.get(page).status_int == 200 for page in pages)
     assert "/terms" not in app.get("/sitemap.xml").text
 
