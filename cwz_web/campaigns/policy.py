@@ -8,7 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from cwz_web.i18n import gettext, ngettext, number
 
 ReasonCode = Literal[
-    "manual", "first", "changed", "removed", "findings", "missing", "unclear", "paused", "channels", "checking"
+    "manual",
+    "first",
+    "changed",
+    "removed",
+    "findings",
+    "missing",
+    "unclear",
+    "paused",
+    "channels",
+    "images",
+    "checking",
 ]
 
 
@@ -21,6 +31,8 @@ class PublishPolicy(BaseModel):
         max_findings: how many findings its images may have; None for any number.
         max_missing: how many rows may have no image of their own.
         hold_channel_errors: whether one waits of which a channel would leave out more rows than now.
+        hold_refused_images: whether one waits of which a channel would show more images than now that its platform
+            refuses.
         approvals: how many members have to approve one that waits.
     """
 
@@ -31,6 +43,7 @@ class PublishPolicy(BaseModel):
     max_findings: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     max_missing: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     hold_channel_errors: bool = False
+    hold_refused_images: bool = False
     approvals: Annotated[int, Field(ge=1, le=2)] = 1
 
 
@@ -82,6 +95,12 @@ class Reason(BaseModel):
                     "Channels would leave out %(count)s more rows than now",
                     self.value,
                 )
+            case "images":
+                return ngettext(
+                    "Channels would show %(count)s more image than now that their platforms refuse",
+                    "Channels would show %(count)s more images than now that their platforms refuse",
+                    self.value,
+                )
             case "checking":
                 return gettext("Its channels are being checked")
         return gettext("This campaign is published only after a decision")
@@ -94,6 +113,7 @@ def find_reasons(
     is_first: bool,
     unclear: int,
     channel_errors: int | None = 0,
+    refused_images: int = 0,
 ) -> list[Reason]:
     """Return why a publication waits for a decision; none if it can be published.
 
@@ -103,6 +123,7 @@ def find_reasons(
         is_first: whether nothing was public before.
         unclear: for how many rows a rule could not be decided.
         channel_errors: how many rows more than now channels would leave out; None before that is known.
+        refused_images: how many more images than now channels would show that their platforms refuse.
     """
     if not policy.auto_publish:
         return [Reason(code="manual")]
@@ -119,8 +140,10 @@ def find_reasons(
         reasons.append(Reason(code="missing", value=faulty, limit=policy.max_missing))
     if unclear:
         reasons.append(Reason(code="unclear", value=unclear))
-    if policy.hold_channel_errors and channel_errors is None and not reasons:
+    if channel_errors is None and (policy.hold_channel_errors or policy.hold_refused_images) and not reasons:
         reasons.append(Reason(code="checking"))
-    elif policy.hold_channel_errors and channel_errors:
+    if policy.hold_channel_errors and channel_errors:
         reasons.append(Reason(code="channels", value=channel_errors))
+    if policy.hold_refused_images and refused_images:
+        reasons.append(Reason(code="images", value=refused_images))
     return reasons

@@ -269,11 +269,14 @@ def evaluate_policy(db: Session, campaign: Campaign, publication: Publication) -
     policy = PublishPolicy.model_validate(campaign.policy)
     names = ("rows", "new", "changed", "removed", "kept", "missing", "findings")
     counts = {name: getattr(publication, name) for name in names}
-    errors = None
+    errors, refused = None, 0
     if publication.channel_checks is not None:
         errors = sum(check["new_errors"] for check in publication.channel_checks)
+        refused = sum(check.get("new_refused", 0) for check in publication.channel_checks)
     is_first = publication.base_id is None
-    reasons = find_reasons(policy, counts, is_first=is_first, unclear=unclear, channel_errors=errors)
+    reasons = find_reasons(
+        policy, counts, is_first=is_first, unclear=unclear, channel_errors=errors, refused_images=refused
+    )
     if _is_approved_already(db, campaign, publication):
         reasons = []
     if not campaign.is_active and PAUSED in publication.reasons:

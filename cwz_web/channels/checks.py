@@ -12,7 +12,7 @@ from typing import Any
 from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.preset import CARRIED_LABELS, Carried, ImageField, ImageRules, Preset
 from cwz_web.feeds.columns import is_price_name
-from cwz_web.i18n import LazyMessage, gettext, gettext_lazy, gettext_noop
+from cwz_web.i18n import LazyMessage, gettext, gettext_lazy, gettext_noop, number_lazy
 from cwz_web.imaging.bindings import Binding
 from cwz_web.imaging.brand_references import PREFIX as BRAND
 from cwz_web.imaging.documents import ImageTemplate
@@ -42,6 +42,7 @@ class PolicyCode(StrEnum):
     TOO_SMALL = "too_small"
     SMALL = "small"  # it is taken, and looks worse
     TOO_LARGE = "too_large"
+    TOO_MANY_BYTES = "too_many_bytes"
     RATIO = "ratio"
     FORMAT = "format"
     OVERLAY = "overlay"
@@ -61,6 +62,7 @@ POLICY_LABELS = {
     PolicyCode.TOO_SMALL: gettext_noop("Too few pixels"),
     PolicyCode.SMALL: gettext_noop("Below recommended size"),
     PolicyCode.TOO_LARGE: gettext_noop("Too many pixels"),
+    PolicyCode.TOO_MANY_BYTES: gettext_noop("File too large"),
     PolicyCode.RATIO: gettext_noop("Wrong aspect ratio"),
     PolicyCode.FORMAT: gettext_noop("File format not supported"),
     PolicyCode.OVERLAY: gettext_noop("Overlay not allowed"),
@@ -89,6 +91,7 @@ class DesignImage:
         format: its file format.
         carried: what it shows beside the photo.
         texts: where its texts are.
+        size: how many bytes its file has at least; 0 for a design, whose files differ.
     """
 
     design: int | None
@@ -99,6 +102,7 @@ class DesignImage:
     format: Format
     carried: frozenset[Carried] = frozenset()
     texts: tuple[TextBox, ...] = ()
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -315,6 +319,16 @@ def _check_size(
                 "The design “%(design)s” has %(width)s × %(height)s pixels, which is more than %(platform)s takes in"
                 " “%(field)s”. Choose a smaller size or scale",
                 **sides,
+                **names,
+            ),
+        )
+    if rules.max_bytes and image.size > rules.max_bytes:
+        yield finding(
+            PolicyCode.TOO_MANY_BYTES,
+            gettext_lazy(
+                "Files of the design “%(design)s” have more than %(megabytes)s MB; %(platform)s takes no larger ones in"
+                " “%(field)s”. Choose JPEG, a smaller size, or a maximum size of files for this image",
+                megabytes=number_lazy(rules.max_bytes // 1_000_000),
                 **names,
             ),
         )

@@ -4,16 +4,21 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy.orm import Session
 
-from cwz_web.campaigns.models import Campaign
+from cwz_web.campaigns.models import Campaign, Publication
+from cwz_web.campaigns.rules import RULES
 from cwz_web.channels.checks import DesignImage, describe_images
 from cwz_web.channels.preset import Carried
 from cwz_web.channels.suggestions import OutputShape
 from cwz_web.generation.templates import load_designs
+from cwz_web.imaging.encoders import Output
 from cwz_web.runs.output_feed import image_columns
 
 
 def load_design_images(
-    db: Session, campaign: Campaign, corrections: Mapping[int, frozenset[Carried]] | None = None
+    db: Session,
+    campaign: Campaign,
+    corrections: Mapping[int, frozenset[Carried]] | None = None,
+    publication: Publication | None = None,
 ) -> list[DesignImage]:
     """Return the images of the designs of a campaign's rules, by the published versions of their templates.
 
@@ -21,10 +26,14 @@ def load_design_images(
         db: a transaction in the workspace.
         campaign: the campaign.
         corrections: what people say that a design shows, by its number; by default, what is saved.
+        publication: a publication whose rules and outputs are meant; None for those of the campaign.
     """
     if corrections is None:
         corrections = {int(number): frozenset(map(Carried, each)) for number, each in campaign.carried.items()}
-    designs = [design for rule in campaign.design_rules if rule.is_enabled for design in rule.designs]
+    source = publication or campaign
+    rules = RULES.validate_python(source.rules)
+    outputs = [Output.model_validate(output) for output in source.outputs]
+    designs = [design for rule in rules if rule.is_enabled for design in rule.designs]
     templates = load_designs(db, campaign.workspace_id, {each.template for each in designs if each.template})
     images: list[DesignImage] = []
     for design in designs:
@@ -32,7 +41,7 @@ def load_design_images(
         if found:
             images += describe_images(
                 found.document,
-                campaign.image_outputs,
+                outputs,
                 design=design.number,
                 name=found.template.name,
                 corrected=corrections.get(design.number),

@@ -106,6 +106,7 @@ class ImageRules:
         best_width, best_height: smaller ones are accepted, and look worse; 0 if the platform says nothing.
         min_ratio, max_ratio: others are refused or cropped; None for any.
         max_pixels: images of more pixels, width times height, are refused.
+        max_bytes: larger files are refused; None if the platform says nothing.
         formats: others are refused.
         refused: what the image must not show.
         safe_top, safe_bottom: the shares of the height that the platform covers, from 0 to 1.
@@ -118,6 +119,7 @@ class ImageRules:
     min_ratio: float | None = None
     max_ratio: float | None = None
     max_pixels: int | None = None
+    max_bytes: int | None = None
     formats: frozenset[Format] = frozenset([Format.JPEG, Format.PNG])
     refused: frozenset[Carried] = frozenset()
     safe_top: float = 0.0

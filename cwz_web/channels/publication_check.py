@@ -1,7 +1,8 @@
 """What each channel would write of a publication, before it is public.
 
 A job checks the whole feed after a publication was compared or decided about. By the campaign's policy, a channel that
-would leave out more rows than it does now keeps the publication waiting for a decision.
+would leave out more rows than it does now, or show more images that its platform refuses, keeps the publication
+waiting for a decision.
 """
 
 import os
@@ -15,12 +16,13 @@ from sqlalchemy.orm import Session
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.notifications import notify_held, notify_ready
 from cwz_web.campaigns.progress import enqueue_advance
-from cwz_web.campaigns.publications import evaluate_policy, is_being_checked
+from cwz_web.campaigns.publications import evaluate_policy, get_public, is_being_checked
 from cwz_web.channels.delivery import feed_settings
 from cwz_web.channels.editing import list_channels
 from cwz_web.channels.feed import FeedTooLargeError, write_feed
 from cwz_web.channels.field_columns import InvalidMappingError
 from cwz_web.channels.findings import FeedReport
+from cwz_web.channels.image_counts import ImageIssue, count_image_issues
 from cwz_web.channels.models import Channel
 from cwz_web.channels.rows import read_rows
 from cwz_web.db.session import FOR_NO_KEY_UPDATE, Transaction
@@ -44,6 +46,9 @@ class ChannelCheck(BaseModel):
         findings: in how many rows something was found.
         new_errors: how many more rows than now it would leave out; all rows if nothing can be written.
         problem: why nothing can be written; "" if it can.
+        refused: how many rows show an image that the platform refuses.
+        new_refused: how many more than the public publication has.
+        images: what the platform wants otherwise of the images.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +60,9 @@ class ChannelCheck(BaseModel):
     findings: int = 0
     new_errors: int = 0
     problem: str = ""
+    refused: int = 0
+    new_refused: int = 0
+    images: tuple[ImageIssue, ...] = ()
 
 
 def check_channels(
@@ -93,7 +101,8 @@ def check_channels(
             if not is_last:
                 raise
             log.exception("channel not checked", channel=str(channel.id), publication=str(publication_id))
-            checks.append(_failed(publication, channel, UNCHECKED))
+            failed = _failed(publication, channel, UNCHECKED)
+            checks.append(failed.model_copy(update={"new_refused": failed.new_errors}))
     with transaction(workspace_id) as db:
         publication = db.get_one(Publication, (workspace_id, publication_id))
         db.refresh(publication, with_for_update=FOR_NO_KEY_UPDATE)
@@ -125,6 +134,7 @@ def _check(
     except FeedTooLargeError as error:
         return _failed(publication, channel, str(error))
     now = FeedReport.model_validate(channel.report).held_rows if channel.report else 0
+    images = count_image_issues(db, campaign, publication, settings.preset, settings.mappings)
     return ChannelCheck(
         channel=channel.id,
         name=channel.name,
@@ -132,7 +142,18 @@ def _check(
         held=report.held_rows,
         findings=sum(each.rows for each in report.findings),
         new_errors=max(report.held_rows - now, 0),
+        refused=images.refused,
+        new_refused=max(images.refused - _public_refused(db, campaign, publication, channel), 0),
+        images=images.issues,
     )
+
+
+def _public_refused(db: Session, campaign: Campaign, publication: Publication, channel: Channel) -> int:
+    """Return how many rows of what is public show an image that the platform of a channel refuses."""
+    public = get_public(db, campaign)
+    if public is None or public.id == publication.id:
+        return 0
+    return next((each.refused for each in read_checks(public) or () if each.channel == channel.id), 0)
 
 
 def _failed(publication: Publication, channel: Channel, problem: str) -> ChannelCheck:

@@ -30,5 +30,6 @@ class UniqueValues:
         self._recent.update(hashes)
         if len(self._recent) > MAX_RECENT:
             recent = np.fromiter(self._recent, np.int64, len(self._recent))
-            self._sorted = np.sort(np.concatenate([self._sorted, recent]))
+            self._sorted = np.concatenate([self._sorted, recent])
+            self._sorted.sort()  # in place, without a copy of a million hashes
             self._recent.clear()

@@ -71,6 +71,7 @@ class SettingsForm(Form):
     max_findings: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     max_missing: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     hold_channel_errors: Literal["yes", ""] = ""
+    hold_refused_images: Literal["yes", ""] = ""
     image_days: Annotated[int, Field(ge=0, le=MAX_DAYS)] = 0
     approvals: Annotated[int, Field(ge=1, le=2)] = 1
 
@@ -85,7 +86,10 @@ class SettingsForm(Form):
         names = ("max_changed_percent", "max_findings", "max_missing", "approvals")
         values = {name: getattr(self, name) for name in names}
         return PublishPolicy(
-            auto_publish=self.auto_publish == "yes", hold_channel_errors=self.hold_channel_errors == "yes", **values
+            auto_publish=self.auto_publish == "yes",
+            hold_channel_errors=self.hold_channel_errors == "yes",
+            hold_refused_images=self.hold_refused_images == "yes",
+            **values,
         )
 
 
@@ -168,7 +172,8 @@ def _page(context: CampaignResource, request: Request, form: SubmittedForm[Any])
     outputs = chosen_outputs(typed, size_names(request, templates)) if "time_zone" in typed else stored
     values = {**_stored_values(campaign), **typed}
     if "time_zone" in typed:  # a box that is not checked is not sent
-        values |= {name: typed.get(name, "") for name in ("auto_publish", "hold_channel_errors")}
+        boxes = ("auto_publish", "hold_channel_errors", "hold_refused_images")
+        values |= {name: typed.get(name, "") for name in boxes}
     selection = RowSelection.model_validate(campaign.selection)
     return SettingsPage(
         **shared_values(request, campaign, CampaignTab.SETTINGS),
@@ -390,6 +395,7 @@ def _stored_values(campaign: Campaign) -> dict[str, str]:
         "max_findings": "" if policy.max_findings is None else str(policy.max_findings),
         "max_missing": str(policy.max_missing),
         "hold_channel_errors": "yes" if policy.hold_channel_errors else "",
+        "hold_refused_images": "yes" if policy.hold_refused_images else "",
         "approvals": str(policy.approvals),
     }
 

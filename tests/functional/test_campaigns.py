@@ -388,6 +388,7 @@ def test_settings(app: TestApp, make: Factory, space: Workspace, feed: Feed, tem
     form["name"], form["time_zone"], form["photo_column"] = "Autumn", "Europe/Zurich", "title"
     form["format.webp"] = True
     form["auto_publish"], form["max_findings"], form["approvals"] = True, "0", "2"
+    form["hold_refused_images"] = True
     form["join.0.feed"], form["join.0.name"] = str(stock.id), "stock"
     page = form.submit().follow()
     assert "The settings are saved" in page.text
@@ -395,6 +396,7 @@ def test_settings(app: TestApp, make: Factory, space: Workspace, feed: Feed, tem
     assert (saved.name, saved.time_zone, saved.photo_column) == ("Autumn", "Europe/Zurich", "title")
     assert [output["format"] for output in saved.outputs] == ["jpg", "webp"]
     assert (saved.policy["auto_publish"], saved.policy["max_findings"], saved.policy["approvals"]) == (True, 0, 2)
+    assert (saved.policy["hold_refused_images"], saved.policy["hold_channel_errors"]) == (True, False)
     assert saved.joins == [{"feed": str(stock.id), "column": "", "name": "stock"}]
     rule = app.get(path(space, campaign.id, "rule")).forms["campaign-form"]
     rule = rule.submit("change", value="to-text").forms["campaign-form"]

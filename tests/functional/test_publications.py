@@ -12,6 +12,9 @@ from cwz_web.campaigns.changes import find_rows
 from cwz_web.campaigns.checks import group_findings, measure_differences
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy
+from cwz_web.channels.checks import PolicyCode
+from cwz_web.channels.image_counts import ImageIssue
+from cwz_web.channels.publication_check import ChannelCheck
 from cwz_web.views import publications
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.factories import Factory, sign_in
@@ -405,3 +408,17 @@ def test_members_without_the_permission_see_and_do_not_decide(app: TestApp, make
     assert not page.html.select("main form[method=post]")
     pages.approve(status=403)
     pages.post("decide", status=403, rows="selected", key="1", verdict="accept")
+
+
+def test_images_that_channels_refuse_are_shown(app: TestApp, make: Factory) -> None:
+    pages = Pages(app, make)
+    issue = ImageIssue(
+        field="image_link", code=PolicyCode.TOO_SMALL, message="Choose a larger size", rows=3, key="a/b&c"
+    )
+    check = ChannelCheck(channel=uuid4(), name="Shop", rows=4, refused=3, new_refused=2, images=(issue,))
+    with make.database.transaction(pages.space.id) as db:
+        db.merge(pages.newest).channel_checks = [check.model_dump(mode="json")]
+    tables = pages.get("check").html.select("table")
+    texts = [" ".join(row.text.split()) for table in tables for row in table.select("tbody tr")]
+    assert texts == ["Shop 4 0 0 0 3 2", "image_link Too few pixels Choose a larger size 3 a/b&c"]
+    assert tables[1].a["href"].endswith(f"/campaigns/{pages.campaign.id}/row?key=a/b%26c")

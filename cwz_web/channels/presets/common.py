@@ -13,6 +13,8 @@ from cwz_web.channels.preset import Carried, ChannelField, ImageField, ImageRule
 # When the specifications were read.
 READ_ON = date(2026, 11, 30)
 GB = 1024**3
+# Of image files: platforms do not say which megabytes they mean, and these are the smaller ones.
+MB = 1_000_000
 GOOGLE_NAMESPACE = "http://base.google.com/ns/1.0"
 
 IN_STOCK = (

@@ -4,6 +4,7 @@ from cwz_web.channels.preset import Carried, ChannelField, FileFormat, ImageRule
 from cwz_web.channels.presets.common import (
     GB,
     IN_STOCK,
+    MB,
     OVERLAYS,
     PREORDER,
     READ_ON,
@@ -22,6 +23,7 @@ _IMAGES = ImageRules(
     best_width=1500,
     best_height=1500,
     max_pixels=64_000_000,
+    max_bytes=16 * MB,
     formats=frozenset([Format.JPEG, Format.PNG, Format.WEBP]),
     refused=OVERLAYS,
 )
@@ -32,6 +34,7 @@ _SCENES = ImageRules(
     best_width=1500,
     best_height=1500,
     max_pixels=64_000_000,
+    max_bytes=16 * MB,
     refused=frozenset([Carried.PRICE, Carried.WATERMARK]),
 )
 _ID = named("id", max_length=50)

@@ -10,11 +10,14 @@ from cwz_web.channels.preset import (
     Specification,
     ValueKind,
 )
-from cwz_web.channels.presets.common import AGE_GROUPS, GB, READ_ON, image_field, labels, named, rss
+from cwz_web.channels.presets.common import AGE_GROUPS, GB, MB, READ_ON, image_field, labels, named, rss
 
 # Images of ads can show texts and prices: catalogs have such overlays of their own.
 _REFUSED = frozenset([Carried.WATERMARK])
-_SQUARE = ImageRules(min_width=500, min_height=500, best_width=1080, best_height=1080, refused=_REFUSED)
+_MAX_BYTES = 8 * MB
+_SQUARE = ImageRules(
+    min_width=500, min_height=500, best_width=1080, best_height=1080, max_bytes=_MAX_BYTES, refused=_REFUSED
+)
 _PORTRAIT = ImageRules(
     min_width=500,
     min_height=500,
@@ -22,6 +25,7 @@ _PORTRAIT = ImageRules(
     best_height=1350,
     min_ratio=0.79,
     max_ratio=0.81,
+    max_bytes=_MAX_BYTES,
     refused=_REFUSED,
 )
 # Reels cover more of the bottom than stories do.
@@ -32,6 +36,7 @@ _FULL_SCREEN = ImageRules(
     best_height=1920,
     min_ratio=0.56,
     max_ratio=0.565,
+    max_bytes=_MAX_BYTES,
     refused=_REFUSED,
     safe_top=0.14,
     safe_bottom=0.35,

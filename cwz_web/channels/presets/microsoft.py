@@ -3,6 +3,7 @@
 from cwz_web.channels.preset import ChannelField, FileFormat, ImageRules, Preset, Specification, ValueKind
 from cwz_web.channels.presets.common import (
     GB,
+    MB,
     OVERLAYS,
     PREORDER,
     READ_ON,
@@ -13,7 +14,9 @@ from cwz_web.channels.presets.common import (
     rss,
 )
 
-_IMAGES = ImageRules(min_width=250, min_height=250, best_width=600, best_height=600, refused=OVERLAYS)
+_IMAGES = ImageRules(
+    min_width=250, min_height=250, best_width=600, best_height=600, max_bytes=16 * MB, refused=OVERLAYS
+)
 
 MICROSOFT = Preset(
     name="microsoft",

@@ -11,6 +11,7 @@ from cwz_web.channels.preset import (
 )
 from cwz_web.channels.presets.common import (
     IMAGE_ALIASES,
+    MB,
     OVERLAYS,
     READ_ON,
     image_field,
@@ -21,7 +22,7 @@ from cwz_web.channels.presets.common import (
 )
 
 # Banners show the price themselves.
-_BANNERS = ImageRules(best_width=800, best_height=800, refused=frozenset([Carried.PRICE]))
+_BANNERS = ImageRules(best_width=800, best_height=800, max_bytes=16 * MB, refused=frozenset([Carried.PRICE]))
 CRITEO = Preset(
     name="criteo",
     label="Criteo",
@@ -121,7 +122,7 @@ AWIN = Preset(
     ),
 )
 
-_OFFERS = ImageRules(min_width=500, min_height=500, refused=OVERLAYS)
+_OFFERS = ImageRules(min_width=500, min_height=500, max_bytes=MB, refused=OVERLAYS)
 _CARRIERS = ("dhl", "deutsche_post", "dpd", "gls", "hermes", "ups", "spedition", "download")
 _PAYMENTS = ("paypal", "credit_card", "cash_in_advance", "direct_debit", "invoice", "amazon_payment")
 IDEALO = Preset(

@@ -10,7 +10,7 @@ from cwz_web.channels.preset import (
     Specification,
     ValueKind,
 )
-from cwz_web.channels.presets.common import PREORDER, READ_ON, availability, image_field, labels, named, rss
+from cwz_web.channels.presets.common import MB, PREORDER, READ_ON, availability, image_field, labels, named, rss
 
 _PLAIN = frozenset(["title", "description", "link"])
 _OPTIONAL = (
@@ -24,7 +24,7 @@ _OPTIONAL = (
     named("size", max_length=100),
 )
 
-_TIKTOK_IMAGES = ImageRules(min_width=500, min_height=500, best_width=800, best_height=800)
+_TIKTOK_IMAGES = ImageRules(min_width=500, min_height=500, best_width=800, best_height=800, max_bytes=10 * MB)
 TIKTOK = Preset(
     name="tiktok",
     label="TikTok",
@@ -124,7 +124,7 @@ PINTEREST = Preset(
     ),
 )
 
-_SNAPS = ImageRules(min_width=200, min_height=200, best_width=1080, best_height=1080)
+_SNAPS = ImageRules(min_width=200, min_height=200, best_width=1080, best_height=1080, max_bytes=5 * MB)
 _FULL_SCREEN = ImageRules(
     min_width=720,
     min_height=1280,
@@ -132,6 +132,7 @@ _FULL_SCREEN = ImageRules(
     best_height=1920,
     min_ratio=0.56,
     max_ratio=0.565,
+    max_bytes=5 * MB,
     safe_top=0.08,
     safe_bottom=0.08,
 )

@@ -2,18 +2,27 @@
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from cwz_web.campaigns.models import Publication, PublicationState
+from cwz_web.campaigns.decisions import Verdict, decide
+from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.campaigns.publications import list_publications
 from cwz_web.channels import feed, publication_check, tasks
+from cwz_web.channels.checks import PolicyCode
 from cwz_web.channels.delivery import WriteServices, write_channel
+from cwz_web.channels.image_counts import ImageCounts, count_image_issues
 from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
 from cwz_web.channels.publication_check import ChannelCheck, check_channels, read_checks
+from cwz_web.generation.models import Image
+from cwz_web.runs.image_deletion import delete_images
+from cwz_web.runs.models import RunItem
 from tests.factories import Factory
-from tests.unit.campaigns.test_publications import ROWS, Setting
+from tests.unit.campaigns.test_publications import ROWS, Setting, decision
+from tests.unit.channels.feeds import image
 
 FIELDS = [FieldMapping(name="image", source=FieldSource.IMAGE, value="0")]
 
@@ -38,6 +47,30 @@ class Checked:
         services = self.make.services
         own = WriteServices(services.database, services.providers, services.signed_urls)
         assert write_channel(own, self.setting.space.id, self.channel.id)
+
+    def use_google(self) -> None:
+        with self.make.database.transaction(self.setting.space.id) as db:
+            stored = db.get_one(Channel, (self.setting.space.id, self.channel.id))
+            stored.preset, stored.fields = "google", [image("image_link").model_dump(mode="json")]
+
+    def image_of(self, key: str) -> UUID:
+        with self.make.database.transaction(self.setting.space.id) as db:
+            own = (RunItem.workspace_id == self.setting.space.id, RunItem.key == key)
+            return db.execute(select(RunItem.image_id).where(*own)).scalars().one()
+
+    def set_image_size(self, key: str, size: int) -> UUID:
+        image_id = self.image_of(key)
+        with self.make.database.transaction(self.setting.space.id) as db:
+            db.get_one(Image, (self.setting.space.id, image_id)).size = size
+        return image_id
+
+    def check_images(self) -> ImageCounts:
+        """Count what Google, or the generic preset, wants otherwise of the images of the newest publication."""
+        with self.make.database.transaction(self.setting.space.id) as db:
+            campaign = db.get_one(Campaign, (self.setting.space.id, self.setting.campaign.id))
+            channel = db.get_one(Channel, (self.setting.space.id, self.channel.id))
+            publication = list_publications(db, campaign)[0]
+            return count_image_issues(db, campaign, publication, channel.platform, channel.mappings)
 
     def break_channel(self) -> None:
         """Let the channel leave out all rows, as a platform's required field would."""
@@ -87,6 +120,50 @@ def test_channel_with_new_errors_holds_the_publication(make: Factory) -> None:
     assert checked.newest().state == PublicationState.HELD
 
 
+def test_images_that_a_platform_refuses_hold_the_publication(make: Factory) -> None:
+    checked = Checked(make, hold_refused_images=True)
+    checked.use_google()
+    checked.setting.settle()
+    assert checked.newest().reasons == [{"code": "checking", "value": 0, "limit": 0}]
+    large, allowed = checked.set_image_size("2", 16_000_001), checked.set_image_size("3", 16_000_000)
+    assert large != allowed
+    [found] = checked.check() or []
+    assert (found.refused, found.new_refused) == (4, 4)
+    issues = {(each.code, each.rows, each.key) for each in found.images if "Plain" not in each.message}
+    of_designs = {(code, *rows) for code in (PolicyCode.TOO_SMALL, PolicyCode.OVERLAY) for rows in ((2, "1"), (1, "2"))}
+    assert issues == {*of_designs, (PolicyCode.TOO_MANY_BYTES, 1, "2")}
+    assert all(each.field == "image_link" for each in found.images)
+    held = checked.newest()
+    assert (held.state, held.reasons) == (PublicationState.HELD, [{"code": "images", "value": 4, "limit": 0}])
+    checked.setting.approve(held)
+    checked.setting.settle()
+    # What was approved holds nothing again.
+    checked.setting.import_rows(ROWS.replace(b"Red", b"Rose"))
+    checked.setting.settle()
+    [found] = checked.check() or []
+    assert (found.refused, found.new_refused) == (4, 0)
+    checked.setting.settle()
+    assert checked.newest().state == PublicationState.PUBLISHED
+    checked.setting.import_rows(ROWS.replace(b"Red", b"Rose") + b"5,Mug,Zenith,10\n")
+    checked.setting.settle()
+    [found] = checked.check() or []
+    assert (found.new_refused, checked.newest().state) == (1, PublicationState.HELD)
+
+
+def test_deleted_images_and_photos_are_not_refused(make: Factory) -> None:
+    checked = Checked(make, auto_publish=False)
+    checked.setting.settle()
+    assert checked.check_images() == ImageCounts()  # the generic preset has no rules
+    checked.use_google()
+    with make.database.transaction(checked.setting.space.id) as db:
+        delete_images(db, checked.setting.space.id, [checked.image_of("1")])
+    assert checked.check_images().refused == 3
+    with make.database.transaction(checked.setting.space.id) as db:
+        campaign = db.get_one(Campaign, (checked.setting.space.id, checked.setting.campaign.id))
+        decide(db, campaign, list_publications(db, campaign)[0], decision(Verdict.ORIGINAL, keys=["2"]))
+    assert checked.check_images().refused == 2
+
+
 def test_channel_whose_check_fails_is_checked_again_and_then_holds_the_publication(
     make: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +186,8 @@ def test_channel_whose_check_fails_is_checked_again_and_then_holds_the_publicati
     assert (found.problem, found.new_errors) == (publication_check.UNCHECKED, 4)
     assert (checked.newest().state, len(notified)) == (PublicationState.HELD, 1)
     assert checked.newest().reasons == [{"code": "channels", "value": 4, "limit": 0}]
+    # Nothing is known about its images either.
+    assert found.new_refused == 4
 
 
 def test_publication_that_changes_meanwhile_is_checked_again(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
