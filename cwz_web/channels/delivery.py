@@ -91,7 +91,10 @@ class WriteServices:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a job has to write: read in a transaction, and written outside of any."""
+    """What a job has to write: read in a transaction, and written outside of any.
+
+    The feed with `delivered_digest` was delivered to `delivered_key` before, if the object was not changed since.
+    """
 
     attempt: int
     spec: ConnectionSpec
@@ -100,6 +103,7 @@ class _Task:
     format: FileFormat
     is_gzipped: bool
     is_rewritten: bool
+    delivered_digest: str | None
 
 
 @dataclass(frozen=True)
@@ -315,6 +319,8 @@ def _begin(db: Session, services: WriteServices, workspace_id: UUID, channel_id:
         format=channel.file_format,
         is_gzipped=channel.is_gzipped,
         is_rewritten=channel.version is None,
+        # Without a version, the settings have changed, or it is not known what was delivered.
+        delivered_digest=channel.digest if channel.version and not channel.error_message else None,
     )
 
 
@@ -353,7 +359,15 @@ def _store(
     if task.is_rewritten or find_size(bucket, key) != stored_size:
         zipped.seek(0)
         bucket.put(key, zipped, content_type=GZIP)
-    if task.delivered_key and _is_newest_attempt(services.database, task, workspace_id, channel_id):
+    delivered_size = stored_size if task.is_gzipped else report.size
+    is_delivered = (
+        task.delivered_digest == report.digest
+        and task.delivered_key is not None
+        and find_size(bucket, task.delivered_key) == delivered_size
+    )
+    # An unchanged object keeps its time, by which platforms see that they need not read it again.
+    is_newest = not is_delivered and _is_newest_attempt(services.database, task, workspace_id, channel_id)
+    if task.delivered_key and is_newest:
         _deliver(bucket, task, zipped)
     return _Stored(key, stored_size, stored_digest)
 

@@ -17,8 +17,9 @@ from cwz_web.db.pagination import count_rows
 from cwz_web.db.session import Database, execute_update, raw_connection
 from cwz_web.generation.models import DeletedImage, Image
 from cwz_web.i18n import gettext, number
-from cwz_web.jobs import DEFAULT_QUEUE, app, defer_once
+from cwz_web.jobs import app
 from cwz_web.runs.models import Run, RunItem
+from cwz_web.storage.connections import enqueue_channel_feeds
 from cwz_web.storage.contract import Bucket, find_size
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
@@ -28,8 +29,6 @@ PURGE_TASK = "runs.purge_images"
 # The rows of runs that one deletion changes: an image can be that of many rows, for example of those without a photo.
 MAX_ITEMS = 20_000
 MAX_FEEDS = 20
-# Seconds in which further deletions are expected before feeds are written again.
-CHANNELS_WAIT = 30
 
 # Feeds whose output feed has one of the images: no later run has an image of the same row and output. OFFSET 0 lets
 # PostgreSQL look rows up in an index one by one; as a join without statistics, it compares all rows with all others.
@@ -153,7 +152,7 @@ def delete_images(db: Session, workspace_id: UUID, image_ids: Collection[UUID], 
     task = app.configure_task(PURGE_TASK, connection=raw_connection(db), schedule_at=datetime.now(UTC) + UNDO_TIME)
     task.defer(workspace_id=str(workspace_id), batch_id=str(batch_id))
     if is_shown:
-        _enqueue_channels(db, workspace_id)
+        enqueue_channel_feeds(db, workspace_id)
     db.expire_all()
     return batch_id
 
@@ -167,20 +166,8 @@ def restore_images(db: Session, workspace_id: UUID, batch_id: UUID) -> int:
     parameters = {"workspace": workspace_id, "batch": batch_id}
     db.execute(_MOVE_BACK, parameters)
     db.execute(_RESTORE_ITEMS, parameters)
-    _enqueue_channels(db, workspace_id)
+    enqueue_channel_feeds(db, workspace_id)
     return execute_update(db, delete(DeletedImage).where(*batch))
-
-
-def _enqueue_channels(db: Session, workspace_id: UUID) -> None:
-    """Enqueue the job that writes the feeds of channels again (`channels.tasks`), which name the images."""
-    defer_once(
-        db,
-        "channels.write_workspace",
-        queue=DEFAULT_QUEUE,
-        queueing_lock=f"channels of {workspace_id}",
-        wait=CHANNELS_WAIT,
-        workspace_id=str(workspace_id),
-    )
 
 
 def purge_images(database: Database, providers: ProviderRegistry, workspace_id: UUID, batch_id: UUID) -> int:

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from cwz_web.crypto import KeyRing
 from cwz_web.i18n import gettext, gettext_noop, ngettext
+from cwz_web.jobs import DEFAULT_QUEUE, defer_once
 from cwz_web.storage.contract import InvalidSettingsError, StorageProvider
 from cwz_web.storage.included import INCLUDED
 from cwz_web.storage.models import Connection
@@ -19,6 +20,8 @@ from cwz_web.storage.plugins import ProviderRegistry
 
 Values = Mapping[str, Any]
 NO_CONNECTION = gettext_noop("This workspace has no storage for its images; connect storage first")
+# Seconds in which further changes are expected before the feeds of channels are written again.
+CHANNELS_WAIT = 30
 CONNECTION_DELETED = gettext_noop("The chosen storage connection was deleted; choose another one")
 # A connection that these tables refer to cannot be deleted; why not, for one row and for several.
 REFERENCES: dict[str, Callable[[int], str]] = {
@@ -245,6 +248,18 @@ def set_default_connection(db: Session, connection: Connection) -> None:
     update_workspace = update(Connection).where(Connection.workspace_id == connection.workspace_id)
     db.execute(update_workspace.values(is_default=False))
     db.execute(update_workspace.where(Connection.id == connection.id).values(is_default=True))
+
+
+def enqueue_channel_feeds(db: Session, workspace_id: UUID) -> None:
+    """Enqueue the job that writes the feeds of channels again (`channels.tasks`), since URLs of images changed."""
+    defer_once(
+        db,
+        "channels.write_workspace",
+        queue=DEFAULT_QUEUE,
+        queueing_lock=f"channels of {workspace_id}",
+        wait=CHANNELS_WAIT,
+        workspace_id=str(workspace_id),
+    )
 
 
 def usage_by_connection(db: Session, workspace_id: UUID) -> dict[UUID, StorageUsage]:

@@ -13,6 +13,7 @@ from cwz_web.net.client import Fetcher
 from cwz_web.notify.emails import EmailMessage
 from cwz_web.notify.topics import Topic
 from cwz_web.storage.connection_test import error_text, run_connection_test, save_result
+from cwz_web.storage.connections import enqueue_channel_feeds
 from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.storage.public_urls import PublicAccess
@@ -53,8 +54,10 @@ def _test(
         connection = db.get(Connection, (workspace_id, connection_id))
         if connection is None:
             return False
-        had_failed = connection.error_message is not None
+        had_failed, former_url = connection.error_message is not None, connection.proven_base_url
         save_result(connection, steps, base_url)
+        if connection.proven_base_url != former_url:
+            enqueue_channel_feeds(db, workspace_id)
         has_failed = connection.error_message is not None
         if had_failed != has_failed:
             log.warning(

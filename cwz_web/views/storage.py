@@ -36,6 +36,7 @@ from cwz_web.storage.connections import (
     TemplateUsage,
     create_connection,
     delete_connection,
+    enqueue_channel_feeds,
     find_uses,
     list_connections,
     set_default_connection,
@@ -300,6 +301,7 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
         details |= {BASE_URL: base_url} if base_url != current.public_base_url else {}
         pattern = entered.form.key_pattern
         details |= {KEY_PATTERN: pattern} if pattern != current.key_pattern else {}
+        former_url = current.proven_base_url
         try:
             update_connection(
                 current,
@@ -314,6 +316,8 @@ def change_connection(context: ConnectionResource, request: Request) -> Connecti
             form = form.with_error("connection_name", gettext(SECRETS_REQUIRED))
             return _respond(request, _page(provider, form, connection, steps))
         save_result(current, steps, base_url)
+        if current.proven_base_url != former_url:
+            enqueue_channel_feeds(db, current.workspace_id)
         record(db, current.workspace_id, request.actor, "storage.change", current.name, details)
     return HTTPSeeOther(f"{request.path_in('storage')}?done=changed")
 
@@ -334,7 +338,10 @@ def run_saved_test(context: ConnectionResource, request: Request) -> ConnectionP
     steps = _run_test(request, lambda: providers.open(connection.spec), access)
     with request.services.database.transaction(connection.workspace_id) as db:
         current = db.get_one(Connection, (connection.workspace_id, connection.id))
+        former_url = current.proven_base_url
         save_result(current, steps, base_url)
+        if current.proven_base_url != former_url:
+            enqueue_channel_feeds(db, current.workspace_id)
         details = {"works": current.error_message is None}
         record(db, current.workspace_id, request.actor, "storage.test", current.name, details)
     return _respond(request, _saved_page(request, connection, steps), status=200)

@@ -34,6 +34,7 @@ from cwz_web.notify.models import Webhook, WebhookDelivery
 from cwz_web.notify.webhooks import Event
 from cwz_web.storage.connections import create_connection, get_default_connection, set_default_connection
 from cwz_web.storage.contract import Bucket, StorageUnreachableError
+from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import Workspace
@@ -132,6 +133,46 @@ def test_feed_is_written_with_the_publication_served_and_delivered(reader: Reade
     channel = reader.saved()
     assert (channel.report["rows"], channel.size, channel.error_message) == (4, len(answer.body), None)
     assert not reader.write(), "the same publication is not written again"
+
+
+def test_feed_follows_the_public_url_of_its_images_and_is_delivered_only_if_it_changes(
+    reader: Reader, make: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivered: list[str] = []
+    deliver = delivery._deliver
+
+    def count(*args: Any) -> None:
+        delivered.append(reader.saved().version or "")
+        deliver(*args)
+
+    def prove(connection_id: UUID, base_url: str) -> None:
+        with make.database.transaction(reader.space.id) as db:
+            db.get_one(Connection, (reader.space.id, connection_id)).proven_base_url = base_url
+
+    monkeypatch.setattr(delivery, "_deliver", count)
+    reader.publish_next()
+    assert reader.write()
+    assert "/i/images/" in reader.rows()[0]["image"]
+    prove(reader.connection_id, "https://cdn.example")
+    assert reader.write()
+    assert reader.rows()[0]["image"].startswith(f"https://cdn.example/{reader.space.id}/images/")
+    assert (reader.delivered().count(b"https://cdn.example"), len(delivered)) == (4, 2)
+    # The URLs of another connection are in no row.
+    with make.database.transaction(reader.space.id) as db:
+        settings = {"region": "us-east-1", "bucket": BUCKET, "endpoint": "standard"}
+        secrets = {"access_key_id": KEY, "secret_access_key": SECRET}
+        own = {"provider": "s3", "name": "Other", "settings": settings, "secrets": secrets}
+        other = create_connection(db, reader.space.id, make.services.ring, **own).id
+        set_default_connection(db, db.get_one(Connection, (reader.space.id, reader.connection_id)))
+    for base_url in ("https://other.example", ""):
+        prove(other, base_url)
+        assert reader.write()
+    assert len(delivered) == 2
+    # An object that was removed is delivered again.
+    reader.bucket.delete_many([stable_key(reader.saved())])
+    prove(other, "https://other.example")
+    assert reader.write()
+    assert (reader.delivered().count(b"https://cdn.example"), len(delivered)) == (4, 3)
 
 
 def test_feed_switches_with_publications_and_back(reader: Reader, make: Factory) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 import boto3
 import pytest
 import requests
-from sqlalchemy import select
+from sqlalchemy import select, text
 from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope
@@ -188,6 +188,26 @@ def test_etag_of_the_output_feed_changes_with_the_base_url(bucket: Bucket, moto:
     assert f"{moto}/{BUCKET}" in after.text
     bucket.change("")
     assert bucket.output_feed().headers["ETag"] == before.headers["ETag"]
+
+
+def test_channels_are_written_again_only_if_the_base_url_changes(bucket: Bucket, make: Factory, moto: str) -> None:
+    def queued() -> int:
+        with make.database.transaction() as db:
+            jobs = "DELETE FROM procrastinate_jobs WHERE task_name = 'channels.write_workspace' RETURNING 1"
+            return len(db.execute(text(jobs)).all())
+
+    bucket.connect("")
+    assert queued() == 0
+    for base_url, jobs in ((f"{moto}/{BUCKET}", 1), (f"{moto}/{BUCKET}", 0), ("", 1), ("", 0)):
+        bucket.change(base_url)
+        assert queued() == jobs
+    # One that a test has not proven is not used, until the nightly test proves it.
+    with make.database.transaction(bucket.space.id) as db:
+        db.get_one(Connection, (bucket.space.id, bucket.connection.id)).public_base_url = f"{moto}/{BUCKET}"
+    services = bucket.services
+    for jobs in (1, 0):
+        run_all_connection_tests(services.database, services.providers, services.fetcher, "http://localhost")
+        assert queued() == jobs
 
 
 def test_url_that_fails_is_not_saved_or_not_used(bucket: Bucket, moto: str, closed_bucket: str) -> None:
