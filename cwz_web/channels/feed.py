@@ -183,6 +183,14 @@ class _Table:
         self._unique = [(place, UniqueValues()) for place, field in enumerate(self.fields) if field.is_unique]
         places = {field.name: place for place, field in enumerate(self.fields)}
         self._lower = [(place, places[each.below]) for place, each in enumerate(self.fields) if each.below in places]
+        self._groups = [
+            (
+                group,
+                [places[name] for name in group.names if name in places],
+                [(places[name], value) for name, value in group.exempt_by if name in places],
+            )
+            for group in settings.preset.groups
+        ]
         self._images = sorted({int(each.value) for each in settings.mappings if each.source == FieldSource.IMAGE})
 
     def values(self, page: RowPage) -> list[Sequence[str]]:
@@ -197,6 +205,7 @@ class _Table:
             columns[place] = [value or default for value in columns[place]]
         for place, other in self._lower:
             columns[place] = self._lower_values(place, columns[place], columns[other], page.keys)
+        self._check_groups(columns, page.keys)
         held = self._held_places(batch, columns)
         if held:
             columns = [[value for place, value in enumerate(column) if place not in held] for column in columns]
@@ -237,6 +246,17 @@ class _Table:
                 self.findings.add(self.fields[place].name, FindingKind.ORDER, keys[number], example=example)
                 lower[number] = ""
         return lower
+
+    def _check_groups(self, columns: Sequence[Sequence[str]], keys: Sequence[str]) -> None:
+        """Count the rows with too few values of fields of which the platform wants some."""
+        for group, own, exempt_by in self._groups:
+            if sum("" not in columns[place] for place in own) >= group.least:
+                continue
+            counts = [sum(map(bool, values)) for values in zip(*(columns[place] for place in own), strict=True)]
+            for number, key in enumerate(keys):
+                is_exempt = any(columns[place][number] == value for place, value in exempt_by)
+                if not is_exempt and (counts[number] if counts else 0) < group.least:
+                    self.findings.add(", ".join(group.names), FindingKind.GROUP, key)
 
     def _held_places(self, batch: Batch, columns: Sequence[Sequence[str]]) -> set[int]:
         """Return the places of rows that are left out, and count them by the reason."""

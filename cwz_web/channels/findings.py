@@ -23,6 +23,7 @@ class FindingKind(StrEnum):
     CUT = "cut"
     DUPLICATE = "duplicate"  # another row has the same value
     ORDER = "order"  # a sale price that is not lower than the price
+    GROUP = "group"  # too few of some fields have a value
     FILE = "file"  # more than the platform takes in a file
 
     @property
@@ -37,6 +38,7 @@ FINDING_LABELS = {
     FindingKind.CUT: gettext_noop("Cut: the value is too long"),
     FindingKind.DUPLICATE: gettext_noop("The same value as in another row"),
     FindingKind.ORDER: gettext_noop("Left out: not lower than the price"),
+    FindingKind.GROUP: gettext_noop("Too few of these fields have a value"),
     FindingKind.FILE: gettext_noop("The file is larger than the platform takes"),
 }
 

@@ -74,6 +74,21 @@ class ChannelField:
     default: str = ""
 
 
+@dataclass(frozen=True)
+class FieldGroup:
+    """Fields of which a row needs values in some, whichever they are.
+
+    Attributes:
+        names: the fields.
+        least: in how many of them.
+        exempt_by: values of other fields, any of which says that a row needs none.
+    """
+
+    names: tuple[str, ...]
+    least: int
+    exempt_by: tuple[tuple[str, str], ...] = ()
+
+
 class Carried(StrEnum):
     """What a design shows beside the photo; platforms refuse some of it in some fields."""
 
@@ -189,6 +204,7 @@ class Preset:
         offset_has_colon: whether it writes the offset of a time as +01:00, and not as +0100.
         is_quoted: whether cells of its text files can be quoted; if not, tabs and line breaks become blanks.
         keeps_html: whether texts are written as they are, and not the visible text of HTML.
+        groups: fields of which a row needs some.
     """
 
     name: str
@@ -203,6 +219,7 @@ class Preset:
     offset_has_colon: bool = False
     is_quoted: bool = True
     keeps_html: bool = False
+    groups: tuple[FieldGroup, ...] = ()
 
     @property
     def is_generic(self) -> bool:

@@ -1,6 +1,15 @@
 """Google Merchant Center: the fields of its product data specification, and supplemental data sources."""
 
-from cwz_web.channels.preset import Carried, ChannelField, FileFormat, ImageRules, Preset, Specification, ValueKind
+from cwz_web.channels.preset import (
+    Carried,
+    ChannelField,
+    FieldGroup,
+    FileFormat,
+    ImageRules,
+    Preset,
+    Specification,
+    ValueKind,
+)
 from cwz_web.channels.presets.common import (
     GB,
     IN_STOCK,
@@ -51,8 +60,17 @@ GOOGLE = Preset(
     formats=(FileFormat.XML, FileFormat.TSV),
     xml=rss(),
     max_bytes=4 * GB,
+    # New products without identifiers of their own say so; the performance of others may be limited.
+    groups=(
+        FieldGroup(
+            ("brand", "gtin", "mpn"),
+            least=2,
+            exempt_by=(("identifier_exists", "no"), ("condition", "used"), ("condition", "refurbished")),
+        ),
+    ),
     specifications=(
         Specification("https://support.google.com/merchants/answer/7052112", READ_ON),
+        Specification("https://support.google.com/merchants/answer/6324478", READ_ON),
         Specification("https://support.google.com/merchants/answer/14987622", READ_ON),
         Specification("https://support.google.com/merchants/answer/14998273", READ_ON),
         Specification("https://support.google.com/merchants/answer/6324350", READ_ON),

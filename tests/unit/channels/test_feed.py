@@ -111,7 +111,7 @@ def test_google_xml_has_its_namespace_and_escaped_values() -> None:
     mappings += [image("additional_image_link", 1), constant("additional_image_link", "https://cdn.example/a,b.jpg")]
     shipping = 'DE::"Standard, Express":4.90 EUR,AT:::8.90 EUR'
     data, report = write([row(**cells, shipping=shipping)], mappings, FileFormat.XML, GOOGLE)
-    assert report.findings == []
+    assert [each.kind for each in report.findings] == [FindingKind.GROUP]  # it has no brand
     root = ElementTree.fromstring(data)
     assert root.findtext("channel/title") == "Shop & co"
     assert root.findtext("channel/link") == "https://shop.example/"
@@ -177,7 +177,28 @@ def test_rows_without_a_required_value_are_held_and_counted() -> None:
         ("price", FindingKind.UNCLEAR): (2, ["3", "5"], "on request"),
         ("title", FindingKind.MISSING): (1, ["2"], ""),
         ("id", FindingKind.DUPLICATE): (1, ["4"], "M-1"),
+        ("brand, gtin, mpn", FindingKind.GROUP): (5, ["1", "2", "3", "4", "5"], ""),
     }
+
+
+def test_rows_with_too_few_identifiers_are_counted_and_written() -> None:
+    identifiers = {
+        "1": {"brand": "Acme", "mpn": "M"},
+        "2": {"brand": "Acme"},
+        "3": {"gtin": "4006381333931", "brand": "Acme"},
+        "4": {"gtin": "4006381333930", "mpn": "M"},  # the check digit is wrong
+        "5": {"identifier_exists": "no"},
+        "6": {"identifier_exists": "yes"},
+        "7": {"condition": "gebraucht"},
+    }
+    rows = [row(key, **PRODUCT | {"id": key} | cells) for key, cells in identifiers.items()]
+    fields = columns("brand", "gtin", "mpn", "identifier_exists", "condition")
+    _, report = write(rows, [*GOOGLE_MAPPINGS, *fields], FileFormat.TSV, GOOGLE)
+    assert (report.rows, report.held) == (7, {})
+    (found,) = (each for each in report.findings if each.kind == FindingKind.GROUP)
+    assert (found.field, found.keys) == ("brand, gtin, mpn", ["2", "4", "6"])
+    _, report = write(rows, GOOGLE_MAPPINGS, FileFormat.TSV, GOOGLE)
+    assert [each.rows for each in report.findings] == [7], "none of the fields is mapped"
 
 
 def test_invalid_optional_values_are_left_empty_and_counted() -> None:
@@ -192,11 +213,16 @@ def test_invalid_optional_values_are_left_empty_and_counted() -> None:
         ("", ""),
     ]
     found = {(each.field, each.kind): each.keys for each in report.findings}
-    assert found == {("gtin", FindingKind.UNCLEAR): ["0", "1", "2"], ("sale_price", FindingKind.ORDER): ["0", "2"]}
+    assert found == {
+        ("gtin", FindingKind.UNCLEAR): ["0", "1", "2"],
+        ("sale_price", FindingKind.ORDER): ["0", "2"],
+        ("brand, gtin, mpn", FindingKind.GROUP): ["0", "1", "2"],
+    }
 
 
 def test_required_field_without_a_mapping_holds_every_row() -> None:
-    data, report = write([row("1", **PRODUCT)], columns(*PRODUCT), FileFormat.XML, GOOGLE)
+    fields = [*columns(*PRODUCT), constant("identifier_exists", "no")]
+    data, report = write([row("1", **PRODUCT)], fields, FileFormat.XML, GOOGLE)
     assert report.rows == 0
     assert [(each.field, each.kind) for each in report.findings] == [("image_link", FindingKind.UNMAPPED)]
     assert ElementTree.fromstring(data).find("channel/item") is None
@@ -309,7 +335,8 @@ def test_groups_are_split_at_separators_outside_of_quotes() -> None:
 
 def test_repeated_values_are_converted_once_and_reported_for_each_row() -> None:
     rows = [row(str(number), **PRODUCT | {"id": str(number), "adult": "?"}) for number in range(2500)]
-    _, report = write(rows, [*GOOGLE_MAPPINGS, *columns("adult")], FileFormat.TSV, GOOGLE)
+    fields = [*GOOGLE_MAPPINGS, *columns("adult"), constant("condition", "used")]
+    _, report = write(rows, fields, FileFormat.TSV, GOOGLE)
     assert report.rows == 2500
     (finding,) = report.findings
     assert (finding.field, finding.rows, len(finding.keys)) == ("adult", 2500, 20)
