@@ -425,7 +425,7 @@ def test_exported_template_can_be_imported(studio: Studio) -> None:
 @pytest.mark.parametrize(
     ("data", "saying"),
     [
-        (b"", "Choose the JSON file"),
+        (b"", "Choose a JSON file"),
         (b"\xff\xfe not json", "not valid JSON"),
         (b"[1, 2]", "an object, in braces"),
         (b'{"layer": []}', "layer: Unknown key. Did you mean"),
