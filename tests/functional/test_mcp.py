@@ -219,6 +219,17 @@ def test_change_that_does_not_fit_is_an_error(call: Call, make: Factory, argumen
     assert error(call(key, "update_template", template="card", etag="0", **arguments))["code"] == code
 
 
+def test_document_that_is_too_large_or_deep_is_an_error(call: Call, make: Factory) -> None:
+    key = make.key(make.workspace(), Scope.READ, Scope.TEMPLATES_WRITE)
+    large = small_document(description="x" * 2_500_000)
+    failed = call(key, "create_template", name="Card", document=large)
+    assert (error(failed)["code"], len(json.dumps(content(failed))) < 1000) == ("body_too_large", True)
+    deep: dict[str, Any] = {}
+    for _ in range(100):  # more is refused by the client
+        deep = {"layers": deep}
+    assert error(call(key, "create_template", name="Card", document=deep))["code"] == "invalid"
+
+
 @pytest.mark.parametrize("template", ["../feeds", "a/b", "%2e%2e", "Card", "", "card\n"])
 def test_name_that_would_change_the_path_is_refused(call: Call, make: Factory, template: str) -> None:
     result = call(make.key(make.workspace(), Scope.READ), "describe_template", template=template)
