@@ -138,6 +138,25 @@ def add_command(options: Options, files: tuple[Path, ...]) -> None:
                 click.echo(f"upload:{digest}  {path.name}")
 
 
+@templates_group.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--width", type=click.IntRange(1, 4096), help="Of the canvas, if the JSON has none, as that of Placid.")
+@click.option("--height", type=click.IntRange(1, 4096), help="Of the canvas.")
+@click.pass_obj
+def import_command(options: Options, file: Path, width: int | None, height: int | None) -> None:
+    """Write the template of Bannerbear or Placid in FILE as a document, and report what differs. `push` sends it."""
+    from cwz_web.cli.templates.client import clean_text
+    from cwz_web.cli.templates.imports import import_file
+    from cwz_web.importers.builder import ImportOptions
+
+    with _reported_errors():
+        name, imported = import_file(options.open_folder(), file, ImportOptions(width, height))
+    for entry in imported.report.entries:
+        place = ".".join(part for part in (entry.layer, entry.property) if part) or "template"
+        click.echo(clean_text(f"{entry.outcome.replace('_', ' '):<11} {place}: {entry.message}"))
+    click.echo(f"{options.folder / name}")
+
+
 @templates_group.command("lint")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--fix", is_flag=True, help="Write valid documents as `pull` writes them.")
