@@ -7,7 +7,7 @@ browser.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pyramid.security import NO_PERMISSION_REQUIRED
@@ -33,25 +33,11 @@ from cwz_web.api.runs import RunRequest
 from cwz_web.api.template_previews import PreviewRequest
 from cwz_web.api.templates import TemplateChangeRequest, TemplateRequest
 from cwz_web.api.uploads import UploadUrlRequest
-from cwz_web.feeds.queries import list_feeds
-from cwz_web.generation.templates import list_designs
 from cwz_web.resources.application import DocsRoot
-from cwz_web.security import SignedInUser
+from cwz_web.web.example_data import SAMPLE_ID, ExampleData, find_example_data
 from cwz_web.web.request import Request
 
-SAMPLE_ID = "0190b0a0-0000-7000-8000-000000000002"
 LIMIT_LABELS = {"minimum": "from", "maximum": "to", "maxLength": "at most", "maxItems": "at most"}
-
-
-@dataclass(frozen=True)
-class ExampleData:
-    """What the examples are about: a template and a feed of the user's workspace, or samples."""
-
-    workspace: str | None = None
-    template: str = "product-card"
-    template_id: str = SAMPLE_ID
-    feed_id: str = SAMPLE_ID
-    data: tuple[tuple[str, str], ...] = (("title", "Stoneware mug"), ("price", "24.00"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +80,7 @@ class ApiReferencePage:
     sections: dict[str, list[OperationDescription]]
     languages: tuple[str, ...]
     base_url: str
-    workspace: str | None
+    about: ExampleData
     key: str
 
 
@@ -110,7 +96,7 @@ class ApiModelsPage:
 )
 def api_reference(context: DocsRoot, request: Request) -> ApiReferencePage:
     """Show every operation of the API, each with an example in three languages."""
-    example_data, url = _example_data(request), request.services.settings.url
+    example_data, url = find_example_data(request), request.services.settings.url
     openapi = document(url)
     sections: dict[str, list[OperationDescription]] = {title: [] for title in TAGS.values()}
     for operation in OPERATIONS:
@@ -119,7 +105,7 @@ def api_reference(context: DocsRoot, request: Request) -> ApiReferencePage:
         sections=sections,
         languages=tuple(LANGUAGES),
         base_url=url,
-        workspace=example_data.workspace,
+        about=example_data,
         key=KEY,
     )
 
@@ -178,25 +164,6 @@ def _describe_operation(
 def _describe_model(schema: dict[str, Any]) -> ModelDescription:
     fields = _properties(schema, "") or [FieldDescription("", _type(schema), False, "")]
     return ModelDescription(schema.get("description", ""), fields)
-
-
-def _example_data(request: Request) -> ExampleData:
-    user = request.identity
-    if not isinstance(user, SignedInUser):
-        return ExampleData()
-    accessible = [access for access in user.workspaces if user.can_open(access)]
-    slug = request.GET.get("workspace")
-    access = next((each for each in accessible if each.slug == slug), accessible[0] if accessible else None)
-    if access is None:
-        return ExampleData()
-    with request.services.database.transaction(access.workspace_id) as db:
-        designs, feeds = list_designs(db, access.workspace_id), list_feeds(db, access.workspace_id, limit=1)
-    data = ExampleData(workspace=access.name, feed_id=str(feeds[0].id) if feeds else SAMPLE_ID)
-    if not designs:
-        return data
-    template, fields = designs[0].template, designs[0].document.fields
-    values = tuple((field.name, field.default) for field in fields if field.type != "image")
-    return replace(data, template=template.slug, template_id=str(template.id), data=values or data.data)
 
 
 def _body(operation: Operation, data: ExampleData) -> Any:

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from cwz_web.db.pagination import NEVER, Page, Sort, fetch_page, with_reverse
+from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import ApiKey
 from cwz_web.i18n import gettext_noop
 
@@ -70,6 +71,13 @@ def list_key_names(db: Session, workspace_id: UUID, limit: int = 200) -> dict[st
     keys = select(ApiKey.id, ApiKey.name, ApiKey.prefix).where(ApiKey.workspace_id == workspace_id)
     rows = db.execute(keys.order_by(ApiKey.id.desc()).limit(limit))
     return {str(row.id): f"{row.name} ({row.prefix}…)" for row in rows}
+
+
+def find_newest_key(db: Session, workspace_id: UUID) -> str | None:
+    """Return the name and the prefix of the newest valid key for servers that can create images, if there is one."""
+    keys = select(ApiKey).where(ApiKey.workspace_id == workspace_id, _is_active).order_by(ApiKey.id.desc()).limit(50)
+    able = (key for key in db.scalars(keys) if {Scope.GENERATE, Scope.ADMIN} & {*key.scopes} and not key.origins)
+    return next((f"{key.name} ({key.prefix}…)" for key in able if not key.templates), None)
 
 
 def count_active_keys(db: Session, workspace_id: UUID) -> int:

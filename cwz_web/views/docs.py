@@ -11,6 +11,7 @@ from pyramid.view import view_config
 
 from cwz_web.guides import GUIDES, PARTS, PATH, Guide
 from cwz_web.resources.application import DocsRoot, GuideResource, GuideText
+from cwz_web.web.example_data import ExampleData, fill_examples, find_example_data, is_about_samples
 from cwz_web.web.markdown import MarkdownPage, render_markdown
 from cwz_web.web.request import Request
 
@@ -35,10 +36,11 @@ class DocsPage:
 
 @dataclass(frozen=True)
 class GuidePage:
-    """The view model of docs/guide.jinja2."""
+    """The view model of docs/guide.jinja2; `about` is what its examples are about, if it has some."""
 
     guide: Guide
     page: MarkdownPage
+    about: ExampleData | None
 
 
 REFERENCE = (
@@ -63,8 +65,10 @@ def docs_index(context: DocsRoot, request: Request) -> DocsPage:
 )
 def guide_page(context: GuideResource, request: Request) -> GuidePage:
     """Show a guide."""
-    guide = GUIDES[context.__name__]
-    return GuidePage(guide, render_guide(guide, request.services.settings.operator.source))
+    guide, settings = GUIDES[context.__name__], request.services.settings
+    about = find_example_data(request) if is_about_samples(guide.read()) else None
+    page = render_guide(guide, settings.operator.source, settings.url, about or ExampleData())
+    return GuidePage(guide, page, about)
 
 
 @view_config(context=GuideText, request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -78,18 +82,21 @@ def guide_text(context: GuideText, request: Request) -> Response:
             return match[1]
         return f"{match[1]}({settings.url if url.startswith('/') else ''}{url})"
 
-    return Response(MARKDOWN_LINK.sub(replace, guide.read()), content_type="text/markdown", charset="utf-8")
+    text = fill_examples(guide.read(), settings.url, ExampleData())
+    return Response(MARKDOWN_LINK.sub(replace, text), content_type="text/markdown", charset="utf-8")
 
 
-@lru_cache(maxsize=len(GUIDES))
-def render_guide(guide: Guide, source: str) -> MarkdownPage:
+@lru_cache(maxsize=4 * len(GUIDES))
+def render_guide(guide: Guide, source: str, url: str, about: ExampleData) -> MarkdownPage:
     """Render a guide.
 
     Args:
         guide: The guide.
         source: The URL of the source code, which has the documents that are no guides; without it, links are texts.
+        url: The URL of the installation.
+        about: What the examples are about.
     """
-    return render_markdown(guide.read(), lambda url: _resolve(url, source))
+    return render_markdown(fill_examples(guide.read(), url, about), lambda link: _resolve(link, source))
 
 
 def _resolve(url: str, source: str, extension: str = "") -> str | None:

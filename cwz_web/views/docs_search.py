@@ -13,6 +13,7 @@ from pyramid.view import view_config
 from cwz_web.guides import GUIDES, Guide
 from cwz_web.resources.application import DocsRoot
 from cwz_web.views.docs import render_guide
+from cwz_web.web.example_data import SAMPLE_URL, ExampleData
 from cwz_web.web.forms import read_query
 from cwz_web.web.markdown import Section
 from cwz_web.web.request import Request
@@ -113,7 +114,7 @@ def _index(source: str) -> tuple[IndexedSection, ...]:
     return tuple(
         IndexedSection(guide, section, _normalize(section.title), _normalize(guide.label), _normalize(section.text))
         for guide in GUIDES.values()
-        for section in render_guide(guide, source).sections
+        for section in render_guide(guide, source, SAMPLE_URL, ExampleData()).sections
     )
 
 

@@ -96,6 +96,7 @@ class ScopeOption:
     """A checkbox of the form."""
 
     field: str
+    name: str
     label: str
     is_checked: bool
 
@@ -293,7 +294,7 @@ def _field_of(scope: Scope) -> str:
 def _scope_option(scope: Scope, form: SubmittedForm[KeyForm]) -> ScopeOption:
     field = _field_of(scope)
     is_checked = field in form.typed if form.typed else scope is Scope.GENERATE
-    return ScopeOption(field, gettext(SCOPE_LABELS[scope]), is_checked)
+    return ScopeOption(field, scope, gettext(SCOPE_LABELS[scope]), is_checked)
 
 
 def _key_rows(request: Request, keys: list[ApiKey]) -> list[KeyRow]:

@@ -1,10 +1,12 @@
 """The clients in Python and TypeScript, generated from the OpenAPI document and called."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import importlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,9 +20,11 @@ from typing import Any
 
 import pytest
 from pyramid.router import Router
+from webtest import TestApp
 
 from cwz_web.generation.api_keys import Scope
-from tests.factories import Factory, small_document
+from tests.doc_examples import add_own_template, reader_examples
+from tests.factories import Factory, sign_in
 from tests.installation import ROOT, node
 from tests.wsgi_server import serving
 
@@ -169,7 +173,10 @@ class TestPython:
                 assert rendered.content.startswith(b"\xff\xd8")
                 with pytest.raises(client().ApiError, match="unknown_template"):
                     await cwz.render("none")
-                return [image.id, *[each.id async for each in cwz.iterate(list_images.asyncio)]]
+                listed = [each.id async for each in cwz.iterate(list_images.asyncio)]
+                images = await cwz.render_set(template.slug, {"title": "Hello"}, outputs=[{}, {"format": "png"}])
+                assert [each.cached for each in images.images] == [True, False]
+                return [image.id, *listed]
 
         with serving_site(wsgi) as url:
             first, second = asyncio.run(use(url))
@@ -259,53 +266,118 @@ class TestPython:
         assert url == f"https://site.example/i/{SIGNED_TEMPLATE}.png?{query}"
 
 
-def examples(language: str) -> list[str]:
-    """Return the examples of docs/clients.md."""
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs/clients.md").read_text(), re.DOTALL)
+def signed_webhook(secret: str) -> tuple[str, dict[str, str]]:
+    """Return a message that is signed now, with its headers, as Standard Webhooks says."""
+    body, timestamp = '{"type": "image.created", "data": {}}', str(int(time.time()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"msg_1.{timestamp}.{body}".encode(), hashlib.sha256).digest()
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return body, {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": signature}
 
 
-def test_example_in_python(
-    client: Callable[..., Any],
-    wsgi: Router,
-    make: Factory,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
-    space = make.workspace()
-    document = small_document(sizes=[{"name": "story", "width": 108, "height": 192}])
-    document["fields"].append({"name": "price", "label": "Price"})
-    make.template(space, document, name="Product card")
-    monkeypatch.setenv("CWZ_API_KEY", make.key(space, Scope.ADMIN))
-    monkeypatch.chdir(tmp_path)
-    with serving_site(wsgi) as url:
-        exec(examples("python")[0].replace("https://images.example.com", url), {})  # noqa: S102 - our own documentation
-    lines = capsys.readouterr().out.splitlines()
-    assert any("/i/images/" in line for line in lines)
-    assert any(line.startswith(("invalid {'feed'", "unknown_feed")) for line in lines)
-    assert (tmp_path / "card.png").read_bytes().startswith(b"\x89PNG")
+class TestExamples:
+    """The examples of the guide, as a signed-in reader sees them."""
+
+    @pytest.fixture
+    def key(self, wsgi: Router, make: Factory) -> str:
+        space = make.workspace()
+        add_own_template(make, space)
+        self.app = TestApp(wsgi)
+        sign_in(self.app, make.member(space))
+        return make.key(space, Scope.ADMIN)
+
+    def examples(self, language: str, url: str, secret: str = WEBHOOK_SECRET) -> list[str]:
+        found = reader_examples(self.app, "clients", language)
+        signing = {"cwz_sign_…": SIGNING_KEY, "whsec_…": secret, "http://localhost": url}
+        for name, value in signing.items():
+            found = [example.replace(name, value) for example in found]
+        assert "product-card" not in str(found)
+        return found
+
+    def check_output(self, lines: list[str], folder: Path) -> None:
+        assert "/i/images/" in lines[0]
+        assert [line.split()[:4] for line in lines[1:4]] == [
+            ["default", "jpg", "300", "200"],
+            ["default", "webp", "300", "200"],
+            ["square", "png", "100", "100"],
+        ]
+        assert lines[4].startswith(("invalid {", "unknown_feed"))
+        assert (folder / "card.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_python(
+        self,
+        client: Callable[..., Any],
+        wsgi: Router,
+        key: str,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        client()
+        lines: list[str] = []  # the server in this process writes its log to the same output
+        names = {"print": lambda *values: lines.append(" ".join(map(str, values)))}
+        monkeypatch.setenv("CWZ_API_KEY", key)
+        monkeypatch.chdir(tmp_path)
+        body, headers = signed_webhook(WEBHOOK_SECRET)
+
+        class Request:
+            def __init__(self) -> None:
+                self.body, self.headers = body.encode(), headers
+
+        with serving_site(wsgi) as url:
+            work, webhook, sign = self.examples("python", url)
+            exec(work, names)  # noqa: S102 - our own documentation
+        self.check_output(lines, tmp_path)
+        exec(webhook, names | {"request": Request()})  # noqa: S102
+        assert lines[-1] == "image.created {}"
+        exec(sign, {"template_id": SIGNED_TEMPLATE})  # noqa: S102
+
+    def test_typescript(self, folder: Path, wsgi: Router, key: str) -> None:
+        package = build_javascript(folder)
+        declarations = "declare const request: Request, id: string;"
+        body, headers = signed_webhook(WEBHOOK_SECRET)
+        values = json.dumps({"method": "POST", "body": body, "headers": headers})
+        prelude = f'const id = "{SIGNED_TEMPLATE}"; const request = new Request("http://localhost/", {values});'
+        with serving_site(wsgi) as url:
+            examples = [code.replace('"connectwyze"', '"./dist/index.js"') for code in self.examples("typescript", url)]
+            for number, code in enumerate(examples):
+                (package / f"example{number}.ts").write_text(f"{declarations}\n{code}")
+                (package / f"example{number}.mjs").write_text(f"{prelude}\n{code}")
+            (package / "node.d.ts").write_text(NODE_TYPES)
+            compile_typescript(package, "node.d.ts", "example0.ts", "example1.ts")
+            output = run(node(), "example0.mjs", folder=package, CWZ_API_KEY=key)
+            run(node(), "example1.mjs", folder=package)
+        self.check_output(output.splitlines(), package)
+
+
+# What the example uses of Node.
+NODE_TYPES = """
+declare const process: { env: Record<string, string | undefined> };
+declare module "node:fs/promises" {
+  export function writeFile(path: string, content: Uint8Array): Promise<void>;
+}
+"""
+
+
+def build_javascript(folder: Path) -> Path:
+    """Build the client in JavaScript, once, and return its folder."""
+    package = folder / "js"
+    if not (package / "dist").exists():
+        (package / "node_modules").symlink_to(ROOT / "node_modules")
+        run(node(), ROOT / "node_modules/typescript/bin/tsc", "--project", "tsconfig.json", folder=package)
+    return package
+
+
+def compile_typescript(package: Path, *files: str) -> None:
+    """Check the types of files."""
+    options = ("--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--lib", "es2022,dom")
+    run(node(), ROOT / "node_modules/typescript/bin/tsc", *options, *files, folder=package)
 
 
 def test_typescript_client_works(folder: Path, wsgi: Router, make: Factory) -> None:
-    package, space = folder / "js", make.workspace()
+    package, space = build_javascript(folder), make.workspace()
     template, key = make.template(space), make.key(space, Scope.ADMIN)
-    (package / "node_modules").symlink_to(ROOT / "node_modules")
-    run(node(), ROOT / "node_modules/typescript/bin/tsc", "--project", "tsconfig.json", folder=package)
-    (package / "use.ts").write_text((ROOT / "tests/clients/types.ts").read_text())
-    declarations = "declare const process: { env: Record<string, string> }; declare const request: Request, id: string;"
-    for number, example in enumerate(examples("typescript")):
-        code = example.replace('"connectwyze"', '"./dist/index.js"')
-        (package / f"example{number}.ts").write_text(f"{declarations}\n{code}")
-    options = ("--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--lib", "es2022,dom")
-    run(
-        node(),
-        ROOT / "node_modules/typescript/bin/tsc",
-        *options,
-        "use.ts",
-        "example0.ts",
-        "example1.ts",
-        folder=package,
-    )
+    shutil.copy(ROOT / "tests/clients/types.ts", package / "use.ts")
+    compile_typescript(package, "use.ts")
     shutil.copy(ROOT / "tests/clients/client.test.mjs", package / "client.test.mjs")
     with serving_site(wsgi) as url:
         environment = {"CWZ_URL": url, "CWZ_API_KEY": key, "CWZ_TEMPLATE": template.slug}

@@ -1,22 +1,33 @@
 """The documentation: its snippets work, its links and names exist."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from pyramid.router import Router
 from webtest import TestApp
 
+from cwz_web.generation.api_keys import Scope
+from cwz_web.guides import GUIDES
 from cwz_web.settings import ENVIRONMENT, Settings
+from cwz_web.web.example_data import ExampleData, fill_examples
+from cwz_web.web.markdown import render_markdown
 from cwz_web.web.services import Services
-from tests.factories import Factory
+from tests.doc_examples import NAME, TITLE, add_own_template, reader_examples
+from tests.factories import Factory, jpeg, sign_in, small_document
 from tests.installation import ROOT, node
+from tests.wsgi_server import serving
 
 API = (ROOT / "docs" / "api.md").read_text()
 KEY = "cwz_sign_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -127,6 +138,135 @@ def test_unsigned_url_may_have_open_parameters_only(app: TestApp, make: Factory)
     assert app.get(f"/i/{template.id}.png?title=x").content_type == "image/png"
     assert "price" in app.get(f"/i/{template.id}.png?title=x&price=1", status=403).json["errors"]
     assert app.get(f"/i/{template.id}.png?title=x&s=wrong", status=403).json["code"] == "invalid_signature"
+
+
+class TestReaderExamples:
+    """The examples of the guides use the template of a signed-in reader, and curl executes them."""
+
+    def run(self, code: str, wsgi: Router, key: str, folder: Path) -> list[Any]:
+        """Execute a script, and return the JSON objects that it prints."""
+        with serving(lambda environ, start: wsgi(environ | {"HTTP_HOST": "localhost"}, start)) as port:
+            script = code.replace("http://localhost", f"http://127.0.0.1:{port}")
+            variables = os.environ | {"CWZ_API_KEY": key}
+            done = subprocess.run(
+                ["bash", "-e", "-c", script], cwd=folder, env=variables, capture_output=True, text=True, check=True
+            )
+        found, rest = [], done.stdout.lstrip()
+        while rest:
+            value, end = json.JSONDecoder().raw_decode(rest)
+            found.append(value)
+            rest = rest[end:].lstrip()
+        return found
+
+    def test_curl_examples_of_the_api_guide(self, wsgi: Router, make: Factory, tmp_path: Path) -> None:
+        space, app = make.workspace(), TestApp(wsgi)
+        lists = small_document()
+        lists["fields"] += [{"name": name, "label": name, "type": "list"} for name in ("tags", "reviews")]
+        make.template(space, lists, name="Reviews")
+        badge = {"type": "shape", "name": "Badge", "fill": "#cc0000", "x": 5, "y": 150, "width": 20, "height": 20}
+        layers = small_document()["layers"]
+        make.template(space, small_document(layers=[*layers, badge]), name="Product card")
+        add_own_template(make, space)
+        key = make.key(space, Scope.ADMIN)
+        sign_in(app, make.member(space))
+        (tmp_path / "logo.png").write_bytes(jpeg())
+        reviews, images, items, overrides, image, uploads, brand = reader_examples(app, "api", "bash")
+        for code in (images, items, image):
+            assert '"autumn-card"' in code
+        for code in (reviews, overrides):
+            assert self.run(code, wsgi, key, tmp_path) == []
+        for name in ("reviews.jpg", "card.jpg"):
+            assert (tmp_path / name).read_bytes().startswith(b"\xff\xd8"), (tmp_path / name).read_bytes()
+        [made] = self.run(images, wsgi, key, tmp_path)
+        assert [(each["size"], each["format"]) for each in made["images"]] == [("default", "png"), ("square", "jpg")]
+        [made] = self.run(image, wsgi, key, tmp_path)
+        assert (made["width"], made["cached"]) == (300, False)
+        assert json.loads(shlex.split(image.replace("\\\n", ""))[-1])["data"] == {"title": TITLE}
+        [started] = self.run(items, wsgi, key, tmp_path)
+        assert (started["state"], started["total"]) == ("pending", 4)
+        added, fetched = self.run(uploads, wsgi, key, tmp_path)
+        assert (added["kind"], added["name"]) == ("image", "logo")
+        assert {*fetched["errors"]} == {"url"}, "tests connect to this machine only"
+        brand = brand.replace("upload:…", added["reference"]).replace('"revision": 3', '"revision": 0')
+        [saved] = self.run(brand, wsgi, key, tmp_path)
+        assert saved["revision"] == 1
+
+    def test_page_names_template_and_key_of_the_reader(self, wsgi: Router, make: Factory) -> None:
+        space, other, app = make.workspace(), make.workspace(), TestApp(wsgi)
+        own, foreign = add_own_template(make, space), make.template(other, name="Secret card")
+        key = make.key(space, Scope.GENERATE)
+        make.key(space, Scope.READ)
+        make.key(space, Scope.GENERATE, origins=("https://shop.example",))
+        for guide in ("api", "clients"):
+            page = app.get(f"/docs/guides/{guide}")
+            assert "product-card" in page.text
+            assert page.html.find("a", string="Sign in", href="/signin")
+        sign_in(app, make.member(space))
+        for guide in ("api", "clients"):
+            page = app.get(f"/docs/guides/{guide}?workspace={other.slug}")
+            assert NAME in page.text
+            assert own.slug in page.text
+            assert foreign.slug not in page.text
+            assert f"Test ({key[:13]}" in page.html.select_one("main p.muted").text
+            assert key not in page.text
+            assert page.headers["Cache-Control"] == "private, no-store"
+        assert "product-card" not in str(reader_examples(app, "clients", "python"))
+        assert "product-card" in TestApp(wsgi).get("/docs/guides/clients").text
+
+    def test_values_of_a_template_end_neither_code_nor_quotes(self) -> None:
+        about = ExampleData(template_name="x", data=(("title", TITLE + "\n```\n<script>'; id #"),), size="a'b")
+        sample = '{"template": "product-card", "data": {"title": "Stoneware mug", "price": "24.00"}}'
+        text = f"```bash\ncurl --json '{sample}'\n```\n"
+        filled = fill_examples(text, "https://cwz.example", about)
+        assert filled.count("\n") == text.count("\n")
+        assert filled.count("'") == 2
+        [shown] = re.findall("<code.*?</code>", render_markdown(filled, lambda url: url).html, re.DOTALL)
+        assert "&lt;script&gt;" in shown
+        assert "<script>" not in shown
+        [body] = re.findall("'(.*)'", filled)
+        assert json.loads(body)["data"] == dict(about.data)
+
+
+# Their examples are parts of a package: the imports and the whole package are executed here.
+PLUGIN_GUIDES = ("feed-sources", "image-processors", "storage-plugins")
+
+
+def python_examples(guide: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{guide}.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("guide", PLUGIN_GUIDES)
+def test_names_that_plugins_import_exist(guide: str) -> None:
+    exec(python_examples(guide)[0], {})  # noqa: S102 - our own documentation
+
+
+def test_image_processor_of_the_guide_works() -> None:
+    names: dict[str, Any] = {"__name__": "cwz_image_sepia"}
+    exec(python_examples("image-processors")[1], names)  # noqa: S102 - our own documentation
+    [sepia] = names["cwz_image_processors"]()
+    assert sepia.process(jpeg()).startswith(b"\x89PNG")
+    with pytest.raises(names["ProcessingError"]):
+        sepia.process(b"no image")
+
+
+def test_every_runnable_example_has_a_test() -> None:
+    """Each block in one of these languages is executed, here, in test_clients.py or in test_template_files.py."""
+    tested = {
+        ("api", "bash"): 7,
+        ("api", "javascript"): 1,
+        ("api", "python"): 1,
+        ("clients", "python"): 3,
+        ("clients", "typescript"): 2,
+        ("no-code", "javascript"): 1,
+        ("templates-as-code", "bash"): 2,
+    }
+    found: Counter[tuple[str, str]] = Counter()
+    for name, guide in GUIDES.items():
+        assert not re.search(r"^    curl ", guide.read(), re.MULTILINE), f"{name}: write ```bash"
+        if name not in PLUGIN_GUIDES:
+            languages = re.findall(r"^```(bash|javascript|python|typescript)$", guide.read(), re.MULTILINE)
+            found.update((name, language) for language in languages)
+    assert found == tested
 
 
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]

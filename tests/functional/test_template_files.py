@@ -178,6 +178,34 @@ def test_changed_layer_of_a_pull_request_is_shown_and_merged(repository: Reposit
     assert repository.make.reload(template).version == 3
 
 
+def test_quick_start_of_the_guide(repository: Repository) -> None:
+    """Each line is executed; only the comparison has the status 1, as its comment says."""
+    guide = (ROOT / "docs/templates-as-code.md").read_text()
+    pull, publish = re.findall(r"```bash\n(.*?)```", guide, re.DOTALL)
+    template = repository.make.template(repository.space, name="Product card")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    people = {f"GIT_{who}_{what}": "dev@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = repository.environment | people | {"PATH": path}
+
+    def execute(script: str) -> str:
+        command = ["bash", "-e", "-c", script]
+        done = subprocess.run(command, cwd=repository.folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "created     product-card.json" in execute(pull)
+    repository.folder /= "shop-templates"
+    changed = repository.read("product-card.json")
+    changed["layers"][1]["size"] = 30
+    repository.write("product-card.json", changed)
+    compare, rest = publish.split("\n", 1)
+    assert "its status is 1" in compare
+    assert "1 of 1 images differ" in execute(f"! {compare}")
+    assert "published   product-card.json  version 2" in execute(rest)
+    assert execute("git status --short") == ""
+    assert repository.make.reload(template).version == 2
+
+
 class TestWorkflow:
     """The workflow of docs/examples/templates-as-code: what its jobs run is executed."""
 

@@ -17,6 +17,8 @@ export interface ClientOptions {
   fetch?: (request: Request) => Promise<Response>;
 }
 
+type ImageRequest = Schemas["ImageRequest"];
+
 /** The bytes of an image. */
 export interface RenderedImage {
   /** The file. */
@@ -68,12 +70,17 @@ export class ConnectWyze {
   }
 
   /** Render an image, which is stored in the storage of the workspace. */
-  async render(body: Schemas["ImageRequest"]): Promise<Schemas["CreatedImage"]> {
+  async render(body: ImageRequest): Promise<Schemas["CreatedImage"]> {
     return unwrap(await this.rest.POST("/images", { body })) as Schemas["CreatedImage"];
   }
 
+  /** Render several images of the same values in one request; they are stored as a whole or not at all. */
+  async renderSet(body: ImageRequest & Required<Pick<ImageRequest, "outputs">>): Promise<Schemas["ImageSet"]> {
+    return unwrap(await this.rest.POST("/images", { body })) as Schemas["ImageSet"];
+  }
+
   /** Render an image and return its bytes; it is not stored, unless `store` says so. */
-  async renderBytes(body: Schemas["ImageRequest"]): Promise<RenderedImage> {
+  async renderBytes(body: ImageRequest): Promise<RenderedImage> {
     const headers = { ...this.#headers, Accept: "image/*", "Content-Type": "application/json" };
     const options = { method: "POST", body: JSON.stringify(body), headers, redirect: "error" } as const;
     const response = await this.#fetch(new Request(`${this.#baseUrl}/images`, options));

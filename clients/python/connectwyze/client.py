@@ -7,7 +7,7 @@ after failures that pass, and raises ApiError for problems. The methods here are
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -25,6 +25,7 @@ from connectwyze.rest.models import (
     ImageRequest,
     ImageRequestInfo,
     ImageRequestInfoState,
+    ImageSet,
     ImportInfo,
     ImportState,
     RunStatus,
@@ -105,6 +106,27 @@ class Client:
         image = render_image.sync(client=self.rest, body=body)
         assert isinstance(image, CreatedImage)
         return image
+
+    def render_set(
+        self,
+        template: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        outputs: Sequence[Mapping[str, Any]],
+        **options: Any,
+    ) -> ImageSet:
+        """Render several images of the same values in one request; they are stored as a whole or not at all.
+
+        Args:
+            template: the id or slug of the template.
+            data: values of its fields.
+            outputs: the members of each image, such as `{"size": "story", "format": "png"}`.
+            options: other members of the request, such as `locale`.
+        """
+        body = ImageRequest.from_dict(_request(template, data, {**options, "outputs": outputs}))
+        images = render_image.sync(client=self.rest, body=body)
+        assert isinstance(images, ImageSet)
+        return images
 
     def render_bytes(self, template: str, data: Mapping[str, Any] | None = None, **options: Any) -> RenderedImage:
         """Render an image and return its bytes; it is not stored, unless `store` says so."""
@@ -192,6 +214,20 @@ class AsyncClient:
         image = await render_image.asyncio(client=self.rest, body=body)
         assert isinstance(image, CreatedImage)
         return image
+
+    async def render_set(
+        self,
+        template: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        outputs: Sequence[Mapping[str, Any]],
+        **options: Any,
+    ) -> ImageSet:
+        """Render several images of the same values in one request, as `Client.render_set` does."""
+        body = ImageRequest.from_dict(_request(template, data, {**options, "outputs": outputs}))
+        images = await render_image.asyncio(client=self.rest, body=body)
+        assert isinstance(images, ImageSet)
+        return images
 
     async def render_bytes(self, template: str, data: Mapping[str, Any] | None = None, **options: Any) -> RenderedImage:
         """Render an image and return its bytes, as `Client.render_bytes` does."""
