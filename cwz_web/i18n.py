@@ -60,6 +60,7 @@ STORED = tuple(
         "net",
         "notify",
         "runs",
+        "shops",
         "storage",
         "values",
     )

@@ -26,6 +26,7 @@ DESCRIPTIONS = {
     "resources": "traversal, permissions",
     "demo": "starters, samples",
     "ops": "backups, health, exports",
+    "shops": "images in products of shops",
     "channels": "feeds of platforms",
     "campaigns": "rules, publications",
     "billing": "plans, Stripe",

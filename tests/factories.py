@@ -47,6 +47,9 @@ from cwz_web.notify.webhooks import Event
 from cwz_web.ops.models import Export
 from cwz_web.runs.models import Run
 from cwz_web.runs.planning import RequestedItem, RunSpec, start_image_run, start_run
+from cwz_web.shops.editing import create_shop, suggest_settings
+from cwz_web.shops.models import Shop
+from cwz_web.shops.providers import SHOPS
 from cwz_web.storage.connections import get_default_connection, upload_key
 from cwz_web.storage.contract import Bucket
 from cwz_web.storage.models import Connection
@@ -334,6 +337,16 @@ class Factory:
         with self.database.transaction(campaign.workspace_id) as db:
             stored = db.get_one(Campaign, (campaign.workspace_id, campaign.id))
             return create_channel(db, stored, PRESETS["generic"], **{"name": "Shop", "fields": own, **settings})
+
+    def shop(self, campaign: Campaign, **content: Any) -> Shop:
+        """Add a shop that is turned off, with credentials that work nowhere."""
+        provider = SHOPS["shopify"]
+        with self.database.transaction(campaign.workspace_id) as db:
+            stored = db.get_one(Campaign, (campaign.workspace_id, campaign.id))
+            settings = provider.settings_model.model_validate({"shop": "mugs"})
+            suggested = suggest_settings(db, stored, provider).model_copy(update={"name": "Mugs", **content})
+            ring = self.services.ring
+            return create_shop(db, ring, stored, provider, settings, {"token": "shpat_none"}, suggested)
 
     def image_run(self, template: Template, webhook: str | None = None, **data: str) -> Run:
         """Start a run of a single image."""

@@ -13,11 +13,12 @@ from cwz_web.net.client import Fetcher
 from cwz_web.notify.tasks import EmailService
 from cwz_web.runs import render_tasks
 from cwz_web.runs import tasks as run_tasks
+from cwz_web.shops import tasks as shop_tasks
 from cwz_web.web.services import Services
 from cwz_web.workspaces import tasks as workspace_tasks
 
 # Importing the modules registers the jobs.
-TASKS = (account_tasks, campaign_tasks, channel_tasks, feed_tasks, render_tasks, run_tasks, workspace_tasks)
+TASKS = (account_tasks, campaign_tasks, channel_tasks, feed_tasks, render_tasks, run_tasks, shop_tasks, workspace_tasks)
 
 
 def run_jobs(app_url: str, queues: str | list[str], context: dict[str, object], concurrency: int = 1) -> None:

@@ -69,7 +69,7 @@ class FakeServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_POST = do_GET  # noqa: N815
+            do_POST = do_PUT = do_GET  # noqa: N815
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -91,6 +91,10 @@ class FakeServer:
             self._server.shutdown()
             thread.join()
             self._server.server_close()
+
+    def close(self) -> None:
+        """Close a server that does not run."""
+        self._server.server_close()
 
 
 class FakeDownloads(FakeServer):

@@ -425,15 +425,16 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
 
 
 def _enqueue_channels(db: Session, campaign: Campaign) -> None:
-    """Enqueue the job that writes the feeds of the campaign's channels (`channels.tasks`)."""
-    defer_once(
-        db,
-        "channels.write_campaign",
-        queue=DEFAULT_QUEUE,
-        queueing_lock=f"channels of {campaign.id}",
-        workspace_id=str(campaign.workspace_id),
-        campaign_id=str(campaign.id),
-    )
+    """Enqueue the jobs that write the feeds of the campaign's channels, and its images into shops."""
+    for task, name in (("channels.write_campaign", "channels"), ("shops.sync_campaign", "shops")):
+        defer_once(
+            db,
+            task,
+            queue=DEFAULT_QUEUE,
+            queueing_lock=f"{name} of {campaign.id}",
+            workspace_id=str(campaign.workspace_id),
+            campaign_id=str(campaign.id),
+        )
 
 
 def check_images(db: Session, campaign: Campaign, publication: Publication) -> None:

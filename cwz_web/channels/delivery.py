@@ -203,19 +203,24 @@ def version_of_feed(db: Session, channel: Channel, publication: Publication, ima
     return sha256(" ".join(map(str, parts)).encode()).hexdigest()
 
 
-def feed_settings(db: Session, campaign: Campaign, channel: Channel) -> FeedSettings:
-    """Return what a channel writes."""
+def row_context(db: Session, campaign: Campaign) -> RowContext:
+    """Return what the values of a campaign's rows depend on beside the rows."""
     workspace = db.get_one(Workspace, campaign.workspace_id)
     feed = db.get_one(Feed, (campaign.workspace_id, campaign.feed_id))
     columns, zone = load_columns(db, campaign), ZoneInfo(campaign.time_zone)
     currency = feed.currency or workspace.currency or ""
     evaluation = EvaluationContext(workspace.locale or DEFAULT_LOCALE, currency, today_in(zone))
+    return RowContext(columns.types, columns.formats, zone, evaluation)
+
+
+def feed_settings(db: Session, campaign: Campaign, channel: Channel) -> FeedSettings:
+    """Return what a channel writes."""
     return FeedSettings(
         preset=channel.platform,
         format=channel.file_format,
         mappings=channel.mappings,
         on_missing=MissingImage(channel.on_missing),
-        context=RowContext(columns.types, columns.formats, zone, evaluation),
+        context=row_context(db, campaign),
         title=channel.name,
     )
 

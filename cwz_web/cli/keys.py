@@ -18,6 +18,8 @@ from cwz_web.feeds.sources import reencrypt_source
 from cwz_web.notify.models import SlackLink
 from cwz_web.notify.slack import reencrypt_slack_link
 from cwz_web.settings import Settings
+from cwz_web.shops.models import Shop
+from cwz_web.shops.providers import reencrypt_credentials
 from cwz_web.storage.connections import reencrypt_secrets
 from cwz_web.storage.models import Connection
 from cwz_web.workspaces.models import IdentityProvider
@@ -45,6 +47,11 @@ SECRET_TABLES = (
         FeedSource,
         "SELECT workspace_id, feed_id FROM feed_sources_with_secrets()",
         lambda _, source, ring: reencrypt_source(ring, source),
+    ),
+    SecretTable(
+        Shop,
+        "SELECT workspace_id, id FROM all_shops()",
+        lambda _, shop, ring: reencrypt_credentials(ring, shop),
     ),
     SecretTable(
         SlackLink,

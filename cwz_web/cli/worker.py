@@ -29,6 +29,7 @@ from cwz_web.ops.retention import RetentionPolicy
 from cwz_web.runs import slack_messages
 from cwz_web.runs import tasks as run_tasks
 from cwz_web.settings import Settings
+from cwz_web.shops import tasks as shop_tasks
 from cwz_web.storage import tasks as storage_tasks
 from cwz_web.storage.plugins import ProviderRegistry
 from cwz_web.workspaces import tasks as workspace_tasks
@@ -44,6 +45,7 @@ TASKS = (
     ops_tasks,
     queue_tasks,
     run_tasks,
+    shop_tasks,
     slack_messages,
     storage_tasks,
     workspace_tasks,

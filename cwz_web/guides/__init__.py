@@ -38,6 +38,7 @@ PARTS = {
         Guide("feeds", "Feeds", "File types, columns, keys, schedules, imports"),
         Guide("campaigns", "Campaigns", "Design rules, windows, publications, decisions, roll back"),
         Guide("channels", "Channels", "Feeds for platforms and shops, delivery to your storage, fetch log"),
+        Guide("shops", "Shops", "Images in the products of Shopify and WooCommerce, and restoring them"),
         Guide("no-code", "Without code", "n8n, Zapier, Make and Google Sheets"),
         Guide("mcp", "AI assistants", "Connect Claude, Cursor and VS Code through MCP: set-up, tools, safety"),
         Guide(

@@ -51,6 +51,9 @@ SOURCES_CONCURRENCY = 4
 # Writing the feeds of channels takes minutes, and the disk.
 CHANNELS_QUEUE = "channels"
 CHANNELS_CONCURRENCY = 2
+# Writing images to shops waits for them for minutes.
+SHOPS_QUEUE = "shops"
+SHOPS_CONCURRENCY = 4
 # Jobs that wait for other servers have a group of their own, so that a slow server delays no other job.
 IO_QUEUES = ("email", "webhooks", BILLING_QUEUE, SLACK_QUEUE, EXPORT_QUEUE)
 IO_CONCURRENCY = 4
@@ -84,6 +87,7 @@ def worker_queue_groups(concurrency: int, *, maintenance: bool) -> list[QueueGro
         QueueGroup((PREPARE_QUEUE,), PREPARE_CONCURRENCY),
         QueueGroup((SOURCES_QUEUE,), SOURCES_CONCURRENCY),
         QueueGroup((CHANNELS_QUEUE,), CHANNELS_CONCURRENCY),
+        QueueGroup((SHOPS_QUEUE,), SHOPS_CONCURRENCY),
     ]
     return [*groups, QueueGroup((MAINTENANCE_QUEUE,), 1)] if maintenance else groups
 

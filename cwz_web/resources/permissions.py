@@ -80,7 +80,7 @@ PERMISSION_LABELS: dict[Permission, str] = {
     P.WEBHOOK_VIEW: gettext_noop("View webhooks and resend deliveries"),
     P.KEY_MANAGE: gettext_noop("Create and revoke API keys"),
     P.WEBHOOK_MANAGE: gettext_noop("Add webhooks and rotate their secrets"),
-    P.STORAGE_MANAGE: gettext_noop("Connect storage and replace its credentials"),
+    P.STORAGE_MANAGE: gettext_noop("Connect storage and shops, and replace their credentials"),
     P.SETTINGS_MANAGE: gettext_noop("Change workspace settings"),
     P.BILLING_MANAGE: gettext_noop("View and change the plan and invoices"),
     P.DELETE: gettext_noop("Export or delete the workspace"),

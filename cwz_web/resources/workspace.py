@@ -15,6 +15,7 @@ from cwz_web.ops.models import Export
 from cwz_web.resources.base import Resource, parse_uuid
 from cwz_web.resources.permissions import READ_ONLY_PERMISSIONS, ROLE_PERMISSIONS, Permission, member_principal
 from cwz_web.runs.models import Run
+from cwz_web.shops.models import Shop
 from cwz_web.storage.models import Connection
 from cwz_web.workspaces.access import Access
 from cwz_web.workspaces.members import Member, find_member
@@ -137,11 +138,38 @@ class ChannelCollection(Resource):
         return ChannelResource(self.request, self, name, channel)
 
 
+class ShopResource(WorkspaceItem):
+    row: Shop
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign whose images are put into the shop."""
+        assert isinstance(self.__parent__, ShopCollection)
+        return self.__parent__.campaign
+
+
+class ShopCollection(Resource):
+    """The shops of a campaign, by id."""
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign whose images are put into the shops."""
+        assert isinstance(self.__parent__, CampaignResource)
+        return self.__parent__.row
+
+    def __getitem__(self, name: str) -> ShopResource:
+        shop = self.request.db.get(Shop, (self.campaign.workspace_id, parse_uuid(name)))
+        if shop is None or shop.campaign_id != self.campaign.id:
+            raise KeyError(name)
+        return ShopResource(self.request, self, name, shop)
+
+
 class CampaignResource(WorkspaceItem):
     row: Campaign
     children: ClassVar[dict[str, type[Resource]]] = {
         "publications": PublicationCollection,
         "channels": ChannelCollection,
+        "shops": ShopCollection,
     }
 
 

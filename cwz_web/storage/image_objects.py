@@ -87,6 +87,12 @@ class DirectImageBucket:
         self._bucket.put_object(self._find_key(key), body, attributes)
 
 
+def find_digest(key: str) -> str:
+    """Return the digest in the key of an image's object; empty for another key."""
+    found = _digest.findall(key)
+    return found[-1] if found else ""
+
+
 def image_attributes(key: str, label: ImageLabel, *, content_type: str) -> ObjectAttributes:
     """Return what is stored with the object of an image.
 
@@ -95,7 +101,7 @@ def image_attributes(key: str, label: ImageLabel, *, content_type: str) -> Objec
         label: what is known of the image.
         content_type: its media type.
     """
-    metadata = {"digest": found[-1] if (found := _digest.findall(key)) else "", "row-key": _ascii(label.row_key)}
+    metadata = {"digest": find_digest(key), "row-key": _ascii(label.row_key)}
     if label.template_version is not None:
         metadata["template-version"] = str(label.template_version)
     return ObjectAttributes(

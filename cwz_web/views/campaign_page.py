@@ -29,6 +29,7 @@ class CampaignTab(StrEnum):
     RULES = ""
     PUBLICATIONS = "publications"
     CHANNELS = "channels"
+    SHOPS = "shops"
     CALENDAR = "calendar"
     SETTINGS = "settings"
 
@@ -37,6 +38,7 @@ TAB_LABELS = {
     CampaignTab.RULES: gettext_noop("Rules"),
     CampaignTab.PUBLICATIONS: gettext_noop("Publications"),
     CampaignTab.CHANNELS: gettext_noop("Channels"),
+    CampaignTab.SHOPS: gettext_noop("Shops"),
     CampaignTab.CALENDAR: gettext_noop("Calendar"),
     CampaignTab.SETTINGS: gettext_noop("Settings"),
 }

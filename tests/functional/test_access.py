@@ -85,6 +85,8 @@ from cwz_web.resources.workspace import (
     MemberResource,
     PublicationCollection,
     PublicationResource,
+    ShopCollection,
+    ShopResource,
     WorkspaceCollection,
     WorkspaceItem,
     WorkspaceItemCollection,
@@ -180,6 +182,7 @@ class SampleWorkspace:
             campaign := make.campaign(feed, template),
             make.publication(campaign),
             make.channel(campaign),
+            make.shop(campaign),
         )
         rows = {row.__tablename__: str(row.id) for row in found}
         self.rows, self.feed_id = rows, rows["feeds"]
@@ -198,6 +201,7 @@ class SampleWorkspace:
             WorkspaceCollection: {self.space.slug: WorkspaceResource},
             PublicationCollection: {rows["publications"]: PublicationResource},
             ChannelCollection: {rows["channels"]: ChannelResource},
+            ShopCollection: {rows["shops"]: ShopResource},
             MemberCollection: {str(self.member.id): MemberResource},
             ApiFeedCollection: {rows["feeds"]: ApiFeed},
             ApiTemplateCollection: {rows["templates"]: ApiTemplate},

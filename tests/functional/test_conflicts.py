@@ -48,6 +48,7 @@ NO_CONFLICT = {
     "pk_publication_rows": "written under the campaign's advisory lock",
     "pk_publication_changes": "written under the campaign's advisory lock",
     "pk_feed_fetches": "upsert",
+    "pk_shop_products": "upsert",
     "pk_leaving_images": "ON CONFLICT DO NOTHING",
     "uq_publications_workspace_id_campaign_id_number": "created under the campaign's advisory lock",
     "pk_run_items": "belongs to a new run",

@@ -54,6 +54,8 @@ SENSITIVE_READS = {
     "GET AccountRoot/export",
     "GET ConnectionCollection/new",
     "GET ExportResource/export.zip",
+    "GET ShopCollection/new",
+    "GET ShopResource/connection",
     "GET SlackResource/connect",
     "GET WorkspaceResource/delete",
 }
@@ -87,6 +89,7 @@ def test_every_change_that_outlives_the_session_needs_proof(wsgi: Any) -> None:
     assert with_proof - pages == SENSITIVE_READS | {
         "POST FeedResource/webhook",
         "POST MemberCollection/leave",
+        "POST ShopResource/delete",
         "POST TemplateResource/links",
     }
 

@@ -89,12 +89,14 @@ class SourceClient:
         """The seconds until the deadline; at least a moment, since 0 would mean none."""
         return max(self._context.deadline - time.monotonic(), 0.001)
 
-    def request(self, method: str, url: str, **options: Any) -> Answer:
+    def request(self, method: str, url: str, *, is_repeatable: bool = True, **options: Any) -> Answer:
         """Send a request to the API, again after a temporary error.
 
         Args:
             method: The HTTP method.
             url: The URL.
+            is_repeatable: Whether the request may be sent again if it is not known what the first one did. Without it,
+                only an answer that says that nothing was done (429) is followed by another attempt.
             options: As `requests.request` takes them: `json`, `params`, `data`, `headers`.
 
         Returns:
@@ -111,14 +113,14 @@ class SourceClient:
             try:
                 response = self._send(method, url, options)
             except SourceUnreachableError:
-                if is_last or self._context.is_preview:
+                if is_last or self._context.is_preview or not is_repeatable:
                     raise
                 self.wait(FIRST_WAIT * 2**attempt)
                 continue
             if response.status_code not in RETRIED_STATUSES:
                 return Answer(response.status_code, response.headers, parse_json(response.content))
             is_throttled = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
-            if is_last or (self._context.is_preview and not is_throttled):
+            if is_last or ((self._context.is_preview or not is_repeatable) and not is_throttled):
                 break
             self.wait(self._seconds_to_wait(response, attempt, is_throttled=is_throttled))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:

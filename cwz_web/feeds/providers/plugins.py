@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 import structlog
@@ -30,6 +30,17 @@ INCLUDED = {
 EXTRAS = {"sftp": "asyncssh"}
 # The URL of a feed that has no provider.
 RESERVED_NAMES = {"url", "file", "api"}
+
+
+class Connected(Protocol):
+    """What connects to a service: a feed source, or a shop that images are written to."""
+
+    @property
+    def name(self) -> str:
+        """The name whose operator settings apply."""
+
+    def hosts(self, settings: Any, operator: Mapping[str, str]) -> Iterable[str]:
+        """Return the hosts that it connects to."""
 
 
 class SourceRegistry:
@@ -79,13 +90,13 @@ class SourceRegistry:
         """Return a provider, or None when its plugin is not installed."""
         return self._by_name.get(name)
 
-    def hosts(self, provider: FeedSourceProvider[Any, Any], settings: BaseModel) -> tuple[str, ...]:
+    def hosts(self, provider: Connected, settings: BaseModel) -> tuple[str, ...]:
         """Return the hosts that a source connects to."""
         return tuple(provider.hosts(settings, self._operator.get(provider.name, {})))
 
     def context(
         self,
-        provider: FeedSourceProvider[Any, Any],
+        provider: Connected,
         settings: BaseModel,
         credentials: BaseModel,
         *,

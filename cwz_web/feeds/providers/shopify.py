@@ -62,7 +62,8 @@ _shop = re.compile(
 _country = re.compile(r"[A-Z]{2}")
 
 
-def _shop_name(value: str) -> str:
+def shop_name(value: str) -> str:
+    """Return the name of a shop from its name, host or URL. Raises ValueError."""
     match = _shop.fullmatch(value.lower())
     if match is None:
         raise ValueError(gettext(_INVALID_SHOP))
@@ -87,7 +88,7 @@ _INVALID_COUNTRIES = gettext_noop("Enter at most ten codes of two letters, for e
 class ShopifySettings(Fields):
     """The shop, and what is fetched."""
 
-    shop: Annotated[str, AfterValidator(_shop_name)] = Field(
+    shop: Annotated[str, AfterValidator(shop_name)] = Field(
         title=gettext_noop("Shop"),
         description=gettext_noop("The name before .myshopify.com, shown in the URL of your admin"),
         examples=["your-shop.myshopify.com"],
@@ -156,7 +157,7 @@ class ShopifyProvider(FeedSourceProvider[ShopifySettings, ShopifyCredentials]):
 
     def hosts(self, settings: ShopifySettings, operator: Mapping[str, str]) -> Iterable[str]:
         """Return the shop's host, and that of the results of bulk operations."""
-        shop = urlsplit(_endpoint(settings, operator)).netloc
+        shop = urlsplit(endpoint_of(settings.shop, operator)).netloc
         return [shop, operator.get("download_host", DOWNLOAD_HOST)]
 
     def url(self, settings: ShopifySettings) -> str:
@@ -176,12 +177,12 @@ class ShopifyProvider(FeedSourceProvider[ShopifySettings, ShopifyCredentials]):
                 return
 
 
-class _Shop:
-    """The Admin API of one shop, during one fetch."""
+class ShopifyApi:
+    """The Admin API of one shop, during one fetch or while images are written to it."""
 
-    def __init__(self, context: SourceContext[ShopifySettings, ShopifyCredentials]) -> None:
+    def __init__(self, context: SourceContext[Any, Any]) -> None:
         self._context = context
-        self._endpoint = _endpoint(context.settings, context.operator)
+        self._endpoint = endpoint_of(context.settings.shop, context.operator)
         self._client = SourceClient(context, SERVICE)
         self._token = ""
 
@@ -206,23 +207,80 @@ class _Shop:
             raise self._client.invalid_response_error()
         self._token = token
 
+    def scope_error(self) -> SourcePermissionError:
+        """Return the error of an app that lacks a scope."""
+        return SourcePermissionError(
+            gettext("The app may not read products: give it the scope read_products, and install it again"), "token"
+        )
+
+    def query(self, query: str, variables: Mapping[str, Any] | None = None, *, is_repeatable: bool = True) -> Any:
+        """Return the data of a GraphQL query, again while Shopify throttles it.
+
+        Args:
+            query: The query or mutation.
+            variables: Its variables.
+            is_repeatable: As for `SourceClient.request`. What Shopify throttles has not been executed.
+        """
+        while True:
+            answer = self._client.request(
+                "POST",
+                f"{self._endpoint}/admin/api/{VERSION}/graphql.json",
+                is_repeatable=is_repeatable,
+                json={"query": query, "variables": variables or {}},
+                headers={"X-Shopify-Access-Token": self._token},
+            )
+            self._check_status(answer)
+            errors = value_at(answer.json, "errors")
+            if not errors:
+                return value_at(answer.json, "data")
+            codes = {value_at(error, "extensions", "code") for error in list_of(errors)}
+            if "THROTTLED" in codes:
+                self._client.wait(_seconds_until_restored(answer.json))
+            elif "ACCESS_DENIED" in codes:
+                raise self.scope_error()
+            else:
+                raise SourceError(gettext("Shopify rejects the query for products (%(code)s)", code=known_code(codes)))
+
+    def _check_status(self, answer: Answer) -> None:
+        match answer.status:
+            case HTTPStatus.OK:
+                if not isinstance(answer.json, dict):
+                    raise self._client.invalid_response_error()
+            case HTTPStatus.UNAUTHORIZED:
+                text = gettext(
+                    "Shopify rejects this access token: it is from another shop, was revoked, or has expired"
+                )
+                raise SourceCredentialsError(text, "token")
+            case HTTPStatus.FORBIDDEN:
+                raise self.scope_error()
+            case HTTPStatus.NOT_FOUND:
+                raise SourceNotFoundError(gettext("Shopify has no shop with this name"), "shop")
+            case HTTPStatus.PAYMENT_REQUIRED | HTTPStatus.LOCKED:
+                raise SourcePermissionError(gettext("Shopify has frozen or locked this shop"), "shop")
+            case _:
+                raise self._client.invalid_response_error()
+
+
+class _Shop(ShopifyApi):
+    """The products of one shop, during one fetch."""
+
     def currency(self) -> str:
         """Return the currency of the shop, once the token is known to be valid and to have the scope."""
-        data = self._query(
+        data = self.query(
             "{ shop { currencyCode } currentAppInstallation { accessScopes { handle } } }",
         )
         scopes = {
             value_at(scope, "handle") for scope in list_of(value_at(data, "currentAppInstallation", "accessScopes"))
         }
         if scopes and scopes.isdisjoint({"read_products", "write_products"}):
-            raise _scope_error()
+            raise self.scope_error()
         currency = value_at(data, "shop", "currencyCode")
         return currency if isinstance(currency, str) and re.fullmatch(r"[A-Z]{3}", currency) else ""
 
     def first_products(self) -> Iterator[dict[str, Any]]:
         """Yield the first products, by a query that is answered at once."""
         query = self._products_query(f"first: {PREVIEW_PRODUCTS}, ", "(first: 10)", "(first: 25)")
-        for edge in list_of(value_at(self._query(query), "products", "edges")):
+        for edge in list_of(value_at(self.query(query), "products", "edges")):
             node = value_at(edge, "node")
             if not isinstance(node, dict):
                 raise self._client.invalid_response_error()
@@ -271,7 +329,7 @@ class _Shop:
         while (status := value_at(operation, "status")) in UNFINISHED:
             self._client.wait(wait)
             wait = min(wait * 1.5, MAX_POLL)
-            data = self._query(
+            data = self.query(
                 "query ($id: ID!) { node(id: $id) { ... on BulkOperation { id status errorCode url } } }",
                 {"id": value_at(operation, "id")},
             )
@@ -289,7 +347,7 @@ class _Shop:
             " { bulkOperation { id status } userErrors { code field message } } }"
         )
         while True:
-            answer = value_at(self._query(mutation, {"query": query}), "bulkOperationRunQuery")
+            answer = value_at(self.query(mutation, {"query": query}), "bulkOperationRunQuery")
             codes = {value_at(error, "code") for error in list_of(value_at(answer, "userErrors"))}
             if not codes:
                 return value_at(answer, "bulkOperation")
@@ -299,7 +357,7 @@ class _Shop:
 
     def _raise_for_operation(self, status: Any, code: Any) -> NoReturn:
         if code == "ACCESS_DENIED":
-            raise _scope_error()
+            raise self.scope_error()
         if not isinstance(status, str):
             raise self._client.invalid_response_error()
         raise SourceError(
@@ -328,50 +386,10 @@ class _Shop:
         if product is not None:
             yield product
 
-    def _query(self, query: str, variables: Mapping[str, Any] | None = None) -> Any:
-        """Return the data of a GraphQL query, again while Shopify throttles it."""
-        while True:
-            answer = self._client.request(
-                "POST",
-                f"{self._endpoint}/admin/api/{VERSION}/graphql.json",
-                json={"query": query, "variables": variables or {}},
-                headers={"X-Shopify-Access-Token": self._token},
-            )
-            self._check_status(answer)
-            errors = value_at(answer.json, "errors")
-            if not errors:
-                return value_at(answer.json, "data")
-            codes = {value_at(error, "extensions", "code") for error in list_of(errors)}
-            if "THROTTLED" in codes:
-                self._client.wait(_seconds_until_restored(answer.json))
-            elif "ACCESS_DENIED" in codes:
-                raise _scope_error()
-            else:
-                raise SourceError(gettext("Shopify rejects the query for products (%(code)s)", code=known_code(codes)))
 
-    def _check_status(self, answer: Answer) -> None:
-        match answer.status:
-            case HTTPStatus.OK:
-                if not isinstance(answer.json, dict):
-                    raise self._client.invalid_response_error()
-            case HTTPStatus.UNAUTHORIZED:
-                text = gettext(
-                    "Shopify rejects this access token: it is from another shop, was revoked, or has expired"
-                )
-                raise SourceCredentialsError(text, "token")
-            case HTTPStatus.FORBIDDEN:
-                raise _scope_error()
-            case HTTPStatus.NOT_FOUND:
-                raise SourceNotFoundError(gettext("Shopify has no shop with this name"), "shop")
-            case HTTPStatus.PAYMENT_REQUIRED | HTTPStatus.LOCKED:
-                raise SourcePermissionError(gettext("Shopify has frozen or locked this shop"), "shop")
-            case _:
-                raise self._client.invalid_response_error()
-
-
-def _endpoint(settings: ShopifySettings, operator: Mapping[str, str]) -> str:
+def endpoint_of(shop: str, operator: Mapping[str, str]) -> str:
     """Return the URL of the shop's API, built from its validated name; the operator's `endpoint` is for an emulator."""
-    return operator.get("endpoint") or f"https://{settings.shop}.myshopify.com"
+    return operator.get("endpoint") or f"https://{shop}.myshopify.com"
 
 
 def _rows(product: dict[str, Any], currency: str, countries: str) -> Iterator[dict[str, Any]]:
@@ -429,12 +447,6 @@ def _seconds_until_restored(answer: Any) -> float:
     if not all(isinstance(number, int | float) for number in (needed, available, rate)) or rate <= 0:
         return FIRST_POLL
     return float(min(max((needed - available) / rate, 1.0), MAX_COST_WAIT))
-
-
-def _scope_error() -> SourcePermissionError:
-    return SourcePermissionError(
-        gettext("The app may not read products: give it the scope read_products, and install it again"), "token"
-    )
 
 
 @hookimpl

@@ -40,7 +40,8 @@ _INVALID_URL = gettext_noop(
 )
 
 
-def _site_url(value: str) -> str:
+def site_url(value: str) -> str:
+    """Return the URL of a site without a slash at its end. Raises ValueError."""
     match = _site.fullmatch(value)
     if match is None or len(match[1]) > 253:
         raise ValueError(gettext(_INVALID_URL))
@@ -50,7 +51,7 @@ def _site_url(value: str) -> str:
 class WooCommerceSettings(Fields):
     """The site, and what is fetched."""
 
-    site: Annotated[str, AfterValidator(_site_url)] = Field(
+    site: Annotated[str, AfterValidator(site_url)] = Field(
         title=gettext_noop("Shop URL"),
         description=gettext_noop("The URL of your shop, with the path if WordPress is in a folder"),
         examples=["https://shop.example"],
@@ -110,7 +111,7 @@ class WooCommerceProvider(FeedSourceProvider[WooCommerceSettings, WooCommerceCre
 
     def hosts(self, settings: WooCommerceSettings, operator: Mapping[str, str]) -> Iterable[str]:
         """Return the host of the site."""
-        return [urlsplit(_endpoint(settings, operator)).netloc]
+        return [urlsplit(endpoint_of(settings.site, operator)).netloc]
 
     def recipient(self, settings: WooCommerceSettings) -> str:
         """Return the URL of the site: other folders of a shared host may belong to others."""
@@ -134,15 +135,42 @@ class WooCommerceProvider(FeedSourceProvider[WooCommerceSettings, WooCommerceCre
                 return
 
 
-class _Site:
-    """The REST API of one site, during one fetch."""
+class WooCommerceApi:
+    """The REST API of one site, during one fetch or while images are written to it."""
 
-    def __init__(self, context: SourceContext[WooCommerceSettings, WooCommerceCredentials]) -> None:
+    def __init__(self, context: SourceContext[Any, Any]) -> None:
         self._context = context
-        self._url = f"{_endpoint(context.settings, context.operator)}/wp-json/wc/v3"
+        self._url = f"{endpoint_of(context.settings.site, context.operator)}/wp-json/wc/v3"
         keys = context.credentials
         auth = keys.consumer_key.get_secret_value(), keys.consumer_secret.get_secret_value()
         self._client = SourceClient(context, SERVICE, auth=auth)
+
+    def permission_error(self) -> SourcePermissionError:
+        """Return the error of a key that lacks a permission."""
+        return SourcePermissionError(
+            gettext("This key may not read products: give it the permission Read, of a user who manages the shop"),
+            "consumer_key",
+        )
+
+    def check_answer(self, answer: Answer) -> None:
+        """Raise the error of an answer that is not the expected one."""
+        code = value_at(answer.json, "code")
+        match answer.status:
+            case HTTPStatus.OK:
+                return
+            case HTTPStatus.UNAUTHORIZED if code not in PERMISSION_CODES:
+                text = gettext("The shop rejects this key or secret; create a new key and enter both")
+                raise SourceCredentialsError(text, "consumer_key")
+            case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+                raise self.permission_error()
+            case HTTPStatus.NOT_FOUND:
+                text = gettext("WooCommerce is not at this URL, or the permalinks of WordPress are set to Plain")
+                raise SourceNotFoundError(text, "site")
+        raise self._client.invalid_response_error()
+
+
+class _Site(WooCommerceApi):
+    """The products of one site, during one fetch."""
 
     def currency(self) -> str:
         """Return the currency of the shop; "" if the key may not read it."""
@@ -170,7 +198,7 @@ class _Site:
         while page <= pages:
             parameters |= {"page": str(page), "per_page": str(size), "orderby": "id", "order": "asc"}
             answer = self._client.request("GET", f"{self._url}/{path}", params=parameters)
-            self._check(answer)
+            self.check_answer(answer)
             if not isinstance(answer.json, list) or not all(isinstance(each, dict) for each in answer.json):
                 raise self._client.invalid_response_error()
             yield from answer.json
@@ -180,28 +208,10 @@ class _Site:
             pages = int(total) if total.isdecimal() and len(total) < 8 else 1
             page += 1
 
-    def _check(self, answer: Answer) -> None:
-        code = value_at(answer.json, "code")
-        match answer.status:
-            case HTTPStatus.OK:
-                return
-            case HTTPStatus.UNAUTHORIZED if code not in PERMISSION_CODES:
-                text = gettext("The shop rejects this key or secret; create a new key and enter both")
-                raise SourceCredentialsError(text, "consumer_key")
-            case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-                text = gettext(
-                    "This key may not read products: give it the permission Read, of a user who manages the shop"
-                )
-                raise SourcePermissionError(text, "consumer_key")
-            case HTTPStatus.NOT_FOUND:
-                text = gettext("WooCommerce is not at this URL, or the permalinks of WordPress are set to Plain")
-                raise SourceNotFoundError(text, "site")
-        raise self._client.invalid_response_error()
 
-
-def _endpoint(settings: WooCommerceSettings, operator: Mapping[str, str]) -> str:
+def endpoint_of(site: str, operator: Mapping[str, str]) -> str:
     """Return the URL of the site; the operator's `endpoint` is for an emulator."""
-    return operator.get("endpoint") or settings.site
+    return operator.get("endpoint") or site
 
 
 def _row(product: Any, variation: Any, currency: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from cwz_web.ops.models import Export
 from cwz_web.runs.auto_runs import start_auto_run
 from cwz_web.runs.image_deletion import delete_images
 from cwz_web.runs.models import Run
+from cwz_web.shops.models import ShopProduct
 from cwz_web.web.services import Services
 from cwz_web.workspaces.audit import Actor, record
 from cwz_web.workspaces.invitations import invite
@@ -86,6 +87,8 @@ def test_other_policies_are_for_the_owner_only(services: Services) -> None:
         "identity_providers",
         "email_domains",
         "template_links",
+        "shops",
+        "shop_products",
     }
     # A function of the owner deletes billing records after seven years.
     retention = others.pop("billing_records")
@@ -166,6 +169,7 @@ def fill(make: Factory, space: Workspace) -> None:
     run, campaign = make.run(feed, template), make.campaign(feed, template)
     publication = make.publication(campaign)
     make.channel(campaign)
+    shop = make.shop(campaign)
     with make.database.transaction(space.id) as db:
         invite(db, space.id, email="guest@example.org", role=Role.USER, invited_by=admin)
         save_draft(db, db.get_one(Template, (space.id, template.id)), load_design(db, template).document, "nothing")
@@ -201,6 +205,7 @@ def fill(make: Factory, space: Workspace) -> None:
         fetch = {"campaign_id": campaign.id, "source_id": campaign.id, "family": "meta", "minute": datetime.now(UTC)}
         db.add(LeavingImage(workspace_id=space.id, campaign_id=campaign.id, image_id=deleted.id))
         db.add(FeedFetch(workspace_id=space.id, **fetch))
+        db.add(ShopProduct(workspace_id=space.id, shop_id=shop.id, product_id="1", row_key="1", plan=1))
         record(db, space.id, Actor(admin.id, admin.email, ""), "feed.upload", feed.name)
 
 
@@ -266,6 +271,8 @@ def test_cross_workspace_functions_are_safe_and_for_the_application_only(service
         "all_connections",
         "find_due_campaigns",
         "find_due_feeds",
+        "find_due_shops",
+        "all_shops",
         "feed_sources_with_secrets",
         "orphaned_chunks",
         "orphaned_runs",
