@@ -30,6 +30,8 @@ GCS_HEADERS = {"cacheControl": "Cache-Control", "contentDisposition": "Content-D
 
 # Without this, each botocore session reads the same 3 MB of JSON: 0.2 CPU-seconds for each bucket that a test opens.
 botocore.session.create_loader = cache(botocore.loaders.create_loader)
+# Each read of an RSA key tests its primes again, and the plugin and its SDK read the key of each bucket.
+serialization.load_pem_private_key = cache(serialization.load_pem_private_key)
 
 
 @contextmanager

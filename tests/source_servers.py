@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -490,6 +491,12 @@ class FakeAirtable(FakeServer):
         return Reply(page)
 
 
+@cache
+def google_key() -> RSAKey:
+    """Return one key for all tests: a new one takes longer than most of them."""
+    return RSAKey.generate_key(2048)
+
+
 class FakeGoogle(FakeServer):
     """Google's token endpoint and its Sheets API; the tests have a key of their own.
 
@@ -503,7 +510,7 @@ class FakeGoogle(FakeServer):
     def __init__(self, sheets: dict[str, list[list[Any]]]) -> None:
         super().__init__()
         self.sheets = sheets
-        self.key = RSAKey.generate_key(2048)
+        self.key = google_key()
         self.is_shared = True
 
     @property

@@ -13,7 +13,6 @@ from cwz_web.storage import BlockedAddressError, Bucket, BucketContext
 from cwz_web.storage.testing import ProviderConformance, ProviderSetup
 from tests.emulators import BUCKET, fixed_response_server, gcs_emulator, google_error, host_of, service_account
 
-ACCOUNT = service_account()
 ERROR_STATUS = {"credentials": 401, "permission": 403, "down": 500}
 
 
@@ -24,7 +23,7 @@ def emulator() -> Iterator[str]:
 
 
 def setup_at(url: str) -> ProviderSetup:
-    account = {"service_account": ACCOUNT}
+    account = {"service_account": service_account()}
     return ProviderSetup(FirebaseProvider(), {"bucket": BUCKET}, account, {"endpoint": url}, [host_of(url)])
 
 
@@ -60,7 +59,7 @@ def test_emulator_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None
         return ["127.0.0.1"]
 
     settings = FirebaseSettings(bucket="our-app.firebasestorage.app")
-    credentials = GoogleCredentials(service_account=ACCOUNT)  # type: ignore[arg-type]
+    credentials = GoogleCredentials(service_account=service_account())  # type: ignore[arg-type]
     outbound = OutboundPolicy(FirebaseProvider().hosts(settings, {}), resolver=resolver)
     bucket = FirebaseProvider().open(BucketContext(settings, credentials, {}, outbound))
     with pytest.raises(BlockedAddressError):

@@ -24,7 +24,6 @@ from cwz_web.storage import (
 from cwz_web.storage.testing import ProviderSetup, StorageConformance
 from tests.emulators import BUCKET, fixed_response_server, gcs_emulator, google_error, host_of, service_account
 
-ACCOUNT = service_account()
 ERROR_STATUS = {"credentials": 401, "permission": 403, "down": 500}
 
 
@@ -35,7 +34,7 @@ def emulator() -> Iterator[str]:
 
 
 def setup_at(url: str) -> ProviderSetup:
-    account = {"service_account": ACCOUNT}
+    account = {"service_account": service_account()}
     return ProviderSetup(GcsProvider(), {"bucket": BUCKET}, account, {"endpoint": url}, [host_of(url)])
 
 
@@ -119,7 +118,7 @@ def bucket_at_google(resolved: list[str], address: str = "127.0.0.1") -> Bucket:
         return [address]
 
     settings = GcsSettings(bucket=BUCKET)
-    credentials = GoogleCredentials(service_account=ACCOUNT)  # type: ignore[arg-type]
+    credentials = GoogleCredentials(service_account=service_account())  # type: ignore[arg-type]
     outbound = OutboundPolicy(GcsProvider().hosts(settings, {}), resolver=resolver)
     return GcsProvider().open(BucketContext(settings, credentials, {}, outbound))
 

@@ -1,6 +1,7 @@
 """Validation of ID tokens (OpenID Connect Core 1.0, section 3.1.3.7)."""
 
 import time
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,8 +16,6 @@ from cwz_web.accounts.openid import (
     verified_profile,
 )
 
-KEY = RSAKey.generate_key(2048, {"kid": "k1"})
-KEYS = KeySet([RSAKey.import_key(KEY.as_dict(private=False))])
 CLAIMS = {
     "iss": "https://id.test",
     "aud": "us",
@@ -27,13 +26,23 @@ CLAIMS = {
 }
 
 
-def read_claims(claims: dict[str, Any], key: Any = KEY, header: dict[str, str] | None = None) -> dict[str, Any]:
+@cache
+def provider_key() -> RSAKey:
+    """Return the key of the provider, made with the first test: each worker imports this module."""
+    return RSAKey.generate_key(2048, {"kid": "k1"})
+
+
+def public_keys() -> KeySet:
+    return KeySet([RSAKey.import_key(provider_key().as_dict(private=False))])
+
+
+def read_claims(claims: dict[str, Any], key: Any = None, header: dict[str, str] | None = None) -> dict[str, Any]:
     header = header or {"alg": "RS256", "kid": "k1"}
     now = int(time.time())
     claims = {"iat": now, "exp": now + 300} | claims
     claims = {name: value for name, value in claims.items() if value is not None}
-    token = jwt.encode(header, claims, key, algorithms=[header["alg"]])
-    return read_id_token(token, KEYS, issuer="https://id.test", client_id="us", nonce="n")
+    token = jwt.encode(header, claims, provider_key() if key is None else key, algorithms=[header["alg"]])
+    return read_id_token(token, public_keys(), issuer="https://id.test", client_id="us", nonce="n")
 
 
 def test_valid_token_is_accepted() -> None:
@@ -77,7 +86,7 @@ def test_other_key_or_algorithm_is_rejected() -> None:
             read_claims(CLAIMS, key, header)
     for token in ("", "a.b.c", None, "eyJhbGciOiJub25lIn0.e30."):
         with pytest.raises(OpenIDError):
-            read_id_token(token, KEYS, issuer="https://id.test", client_id="us", nonce="n")
+            read_id_token(token, public_keys(), issuer="https://id.test", client_id="us", nonce="n")
 
 
 @pytest.mark.parametrize("email_verified", [False, None, "true", "false", 1, [True]])
