@@ -60,6 +60,7 @@ from cwz_web.web.services import Services
 from tests.factories import PASSWORDS, Factory
 from tests.installation import Installation
 from tests.mailbox import Mailbox
+from tests.saved_rows import PRESERVED_TABLES, RowSaver
 from tests.stripe_server import SECRET_KEY, WEBHOOK_SECRET, StripeServer
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +76,6 @@ SMALL_PLANS = {
 ONE_RENDER_PROCESS = {"rendering.processes": "1"}
 # They show Stripe's prices, for which one request at a time waits.
 PRICE_PAGES = {"Root/pricing", "BillingResource/"}
-PRESERVED_TABLES = {"alembic_version"}
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
 # Slow tests by the worker that starts with them; Chromium and the installations are fixtures of one worker.
 SLOW_FIRST = (
@@ -387,10 +387,15 @@ def database(services: Services) -> Database:
     return services.database
 
 
+@pytest.fixture(scope="session")
+def row_saver(shared_services: Services, cleaner: psycopg.Connection[Any]) -> RowSaver:
+    return RowSaver(cleaner, Path(shared_services.settings.storage["local"]["root"]))
+
+
 @pytest.fixture
-def make(services: Services) -> Factory:
+def make(services: Services, row_saver: RowSaver) -> Factory:
     """Makes people, workspaces and what is in them."""
-    return Factory(services)
+    return Factory(services, row_saver)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ from cwz_web.storage.plugins import ConnectionSpec
 from cwz_web.web.services import Services
 from cwz_web.workspaces.models import EmailDomain, Membership, Role, Workspace
 from tests.installation import ROOT
+from tests.saved_rows import RowSaver
 
 FONT = ROOT / "node_modules/@expo-google-fonts/caveat/700Bold/Caveat_700Bold.ttf"
 PASSWORD = "correct horse battery staple"
@@ -218,9 +219,10 @@ def local_bucket(services: Services) -> Bucket:
 class Factory:
     """Creates rows; each method commits."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, row_saver: RowSaver | None = None) -> None:
         self.services = services
         self.database = services.database
+        self.row_saver = row_saver
 
     @property
     def fetch_context(self) -> FetchContext:

@@ -24,8 +24,7 @@ class Reader:
     """A campaign, and a client of its output feed."""
 
     def __init__(self, make: Factory, wsgi: Router) -> None:
-        self.make, self.app, self.setting = make, TestApp(wsgi), Setting(make, is_active=True)
-        self.setting.settle()
+        self.make, self.app, self.setting = make, TestApp(wsgi), Setting(make, is_settled=True, is_active=True)
 
     def url(self, column: str = "", campaign: UUID | None = None) -> str:
         with self.make.database.transaction(self.setting.space.id) as db:

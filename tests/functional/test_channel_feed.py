@@ -56,8 +56,7 @@ class Reader:
 
     def __init__(self, make: Factory, wsgi: Router) -> None:
         self.make, self.app = make, TestApp(wsgi)
-        self.setting = Setting(make, is_active=True)
-        self.setting.settle()
+        self.setting = Setting(make, is_settled=True, is_active=True)
         self.space = self.setting.space
         with make.database.transaction(self.space.id) as db:
             self.connection_id = get_default_connection(db, self.space.id).id

@@ -25,8 +25,7 @@ class Pages(Setting):
     """A campaign with a publication that waits, and a member who can approve it."""
 
     def __init__(self, app: TestApp, make: Factory, role: Role = Role.ADMIN, **settings: Any) -> None:
-        super().__init__(make, **settings)
-        self.settle()
+        super().__init__(make, is_settled=True, **settings)
         self.app = app
         self.account = make.member(self.space, role)
         sign_in(app, self.account)
@@ -383,8 +382,7 @@ def test_hostile_keys_and_cells(app: TestApp, make: Factory) -> None:
 
 def test_other_workspaces_and_campaigns_are_not_found(app: TestApp, make: Factory) -> None:
     pages = Pages(app, make)
-    other = Setting(make)
-    other.settle()
+    other = Setting(make, is_settled=True)
     foreign = other.publications()[0]
     second = make.campaign(pages.feed, pages.templates[0])
     own = make.publication(second)

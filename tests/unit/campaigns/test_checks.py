@@ -47,8 +47,7 @@ def test_findings_are_grouped_by_what_was_found(make: Factory) -> None:
 
 
 def test_most_changed_rows_come_first(make: Factory) -> None:
-    setting = Setting(make, is_active=True)
-    setting.settle()
+    setting = Setting(make, is_settled=True, is_active=True)
     setting.publish(setting.publications()[0])
     setting.import_rows(ROWS.replace(b"Red", b"Ted").replace(b"3,Green,Acme", b"3,Green,Zenith"))
     setting.settle()

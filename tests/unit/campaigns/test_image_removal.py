@@ -22,8 +22,7 @@ class Removal:
 
     def __init__(self, make: Factory, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
         monkeypatch.setattr(publications, "KEPT_PUBLICATIONS", 1)
-        self.make, self.setting = make, Setting(make, is_active=True, **settings)
-        self.setting.settle()
+        self.make, self.setting = make, Setting(make, is_settled=True, is_active=True, **settings)
         self.setting.publish(self.setting.publications()[0])
 
     def change(self, old: bytes, new: bytes) -> None:

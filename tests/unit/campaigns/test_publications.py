@@ -36,6 +36,7 @@ from cwz_web.campaigns.publications import (
     roll_back,
 )
 from cwz_web.campaigns.rules import Design, DesignRule, Window
+from cwz_web.campaigns.targets import find_targets
 from cwz_web.channels.campaign_feed import write_campaign_feed
 from cwz_web.db.session import lock_name
 from cwz_web.feeds.models import Feed
@@ -45,7 +46,7 @@ from cwz_web.imaging.encoders import Output
 from cwz_web.runs.image_deletion import delete_images, restore_images
 from cwz_web.runs.models import Run
 from cwz_web.workspaces.audit import Actor
-from cwz_web.workspaces.models import AuditEntry
+from cwz_web.workspaces.models import AuditEntry, Workspace
 from tests.factories import Factory, small_document
 from tests.rendering import SIGNED_URLS, count_of, work
 
@@ -54,12 +55,53 @@ ROWS = b"sku,title,brand,price\n1,Red,Acme,10\n2,Blue,Zenith,20\n3,Green,Acme,30
 
 
 class Setting:
-    """A feed with a campaign of three rules: Acme in a window, Zenith, and all others."""
+    """A feed with a campaign of three rules: Acme in a window, Zenith, and all others.
 
-    def __init__(self, make: Factory, *, window: Window | None = None, **settings: Any) -> None:
-        self.make, self.space = make, make.workspace()
-        self.feed: Feed = make.feed(self.space, ROWS)
-        self.templates: list[Template] = [
+    Args:
+        make: the factory.
+        is_settled: whether the images of the first publication are rendered.
+        window: the window of the first rule.
+        settings: those of the campaign.
+    """
+
+    space: Workspace
+    feed: Feed
+    templates: list[Template]
+    campaign: Campaign
+
+    def __init__(
+        self, make: Factory, *, is_settled: bool = False, window: Window | None = None, **settings: Any
+    ) -> None:
+        self.make = make
+        name = repr(("Setting", settings))
+        saver = make.row_saver if is_settled and window is None else None
+        if saver and (ids := saver.restore(name)):
+            self._load(ids)
+            return
+        is_first = saver is not None and saver.is_empty()
+        self._create(window, settings)
+        if is_settled:
+            self.settle()
+        if saver and is_first:
+            rows = (self.space, self.feed, self.campaign, *self.templates)
+            saver.save(name, [row.id for row in rows])
+
+    def _load(self, ids: list[UUID]) -> None:
+        """Load what was restored."""
+        space_id, feed_id, campaign_id, *template_ids = ids
+        with self.make.database.transaction(space_id) as db:
+            self.space = db.get_one(Workspace, space_id)
+            self.feed = db.get_one(Feed, (space_id, feed_id))
+            self.campaign = db.get_one(Campaign, (space_id, campaign_id))
+            self.templates = [db.get_one(Template, (space_id, id_)) for id_ in template_ids]
+            # They are made of ids, which are others now.
+            self.campaign.prepared_designs = find_targets(db, self.campaign).fingerprints
+
+    def _create(self, window: Window | None, settings: dict[str, Any]) -> None:
+        make = self.make
+        self.space = make.workspace()
+        self.feed = make.feed(self.space, ROWS)
+        self.templates = [
             make.template(self.space, small_document(canvas={"width": 300, "height": 200, "background": color}), name)
             for name, color in (("Sale", "#aa0000"), ("Brand", "#00aa00"), ("Plain", "#ffffff"))
         ]
@@ -157,8 +199,7 @@ def test_rows_get_the_design_of_the_first_rule_that_takes_them(make: Factory) ->
 
 
 def test_import_renders_only_changed_rows_and_publication_switches_whole(make: Factory) -> None:
-    setting = Setting(make, is_active=True)
-    setting.settle()
+    setting = Setting(make, is_settled=True, is_active=True)
     setting.publish(setting.publications()[0])
     before = setting.output_feed()
     setting.import_rows(ROWS.replace(b"Red", b"Rose").replace(b"4,Gray,Other,40\n", b"5,Black,Acme,50\n"))
@@ -199,8 +240,7 @@ def test_window_is_rendered_before_it_begins_and_switches_without_rendering(make
 
 
 def test_rejected_row_keeps_what_is_public(make: Factory) -> None:
-    setting = Setting(make, is_active=True)
-    setting.settle()
+    setting = Setting(make, is_settled=True, is_active=True)
     setting.publish(setting.publications()[0])
     before = setting.output_feed()
     setting.import_rows(ROWS.replace(b"Red", b"Rose").replace(b"Green", b"Lime"))
@@ -247,8 +287,7 @@ def test_what_shows_the_same_as_an_approved_publication_needs_no_decision(make: 
 
 
 def test_window_that_goes_back_to_what_is_public_needs_no_decision(make: Factory) -> None:
-    setting = Setting(make, is_active=True)
-    setting.settle()
+    setting = Setting(make, is_settled=True, is_active=True)
     setting.publish(setting.publications()[0])
     now = datetime.now(UTC)
     window = Window(begin=now + timedelta(hours=1), end=now + timedelta(hours=2))
@@ -326,8 +365,7 @@ def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_requests")
 def test_job_applies_a_decision_about_many_rows(make: Factory) -> None:
-    setting = Setting(make)
-    setting.settle()
+    setting = Setting(make, is_settled=True)
     assert decide_about(setting, decision(Verdict.ORIGINAL, designs=[1])) == 2, "few rows are decided at once"
     assert decide_about(setting, decision(Verdict.ORIGINAL, comment="Logo")) is None
     waiting = setting.publications()[0]
@@ -353,8 +391,7 @@ def test_job_applies_a_decision_about_many_rows(make: Factory) -> None:
 
 @pytest.mark.usefixtures("small_requests")
 def test_decision_is_applied_once_if_its_job_is_killed(make: Factory) -> None:
-    setting = Setting(make)
-    setting.settle()
+    setting = Setting(make, is_settled=True)
     decide_about(setting, decision(Verdict.ORIGINAL))
     reports = []
 
@@ -377,8 +414,7 @@ def test_decision_is_applied_once_if_its_job_is_killed(make: Factory) -> None:
 
 @pytest.mark.usefixtures("small_requests")
 def test_job_reports_how_far_a_decision_is(make: Factory) -> None:
-    setting = Setting(make)
-    setting.settle()
+    setting = Setting(make, is_settled=True)
     decide_about(setting, decision(Verdict.ORIGINAL))
     stored = []
 
@@ -393,8 +429,7 @@ def test_job_reports_how_far_a_decision_is(make: Factory) -> None:
 
 @pytest.mark.usefixtures("small_requests")
 def test_decision_about_a_discarded_publication_is_not_applied(make: Factory) -> None:
-    setting = Setting(make)
-    setting.settle()
+    setting = Setting(make, is_settled=True)
     decide_about(setting, decision(Verdict.ORIGINAL))
 
     def discard_meanwhile(done: int, _: int) -> None:
@@ -412,8 +447,7 @@ def test_decision_about_a_discarded_publication_is_not_applied(make: Factory) ->
 
 @pytest.mark.usefixtures("small_requests")
 def test_next_publication_takes_the_place_of_one_that_is_decided(make: Factory) -> None:
-    setting = Setting(make, is_active=True)
-    setting.settle()
+    setting = Setting(make, is_settled=True, is_active=True)
     decide_about(setting, decision(Verdict.ORIGINAL))
     with make.database.transaction(setting.space.id) as db:
         db.get_one(Campaign, (setting.space.id, setting.campaign.id)).timeline += 1  # a preparation was faster
@@ -424,8 +458,7 @@ def test_next_publication_takes_the_place_of_one_that_is_decided(make: Factory) 
 
 
 def test_decision_waits_for_another_job_of_the_campaign(make: Factory) -> None:
-    setting = Setting(make)
-    setting.settle()
+    setting = Setting(make, is_settled=True)
     with make.database.transaction(setting.space.id) as other:
         lock_name(other, f"campaign {setting.campaign.id}")
         assert decide_about(setting, decision(Verdict.ORIGINAL, keys=["1"])) is None
@@ -468,8 +501,7 @@ def test_decision_during_a_pause_needs_an_approval(make: Factory) -> None:
 
 
 def test_publication_with_deleted_images_cannot_be_restored(make: Factory) -> None:
-    setting = Setting(make, is_active=True)
-    setting.settle()
+    setting = Setting(make, is_settled=True, is_active=True)
     setting.publish(setting.publications()[0])
     setting.import_rows(ROWS.replace(b"Red", b"Rose"))
     setting.settle()

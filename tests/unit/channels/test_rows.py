@@ -27,8 +27,7 @@ def read_pages(db: Session, setting: Setting, *columns: str) -> list[RowPage]:
 
 
 def test_rows_have_the_images_that_they_show(make: Factory) -> None:
-    setting = Setting(make, photo_column="title")
-    setting.settle()
+    setting = Setting(make, is_settled=True, photo_column="title")
     with make.database.transaction(setting.space.id) as db:
         (page,) = read_pages(db, setting, "brand", "unknown")
         assert page.keys == ("1", "2", "3", "4")
@@ -45,8 +44,7 @@ def test_rows_have_the_images_that_they_show(make: Factory) -> None:
 @pytest.mark.parametrize("selected", [10, 1])
 def test_numbers_and_long_cells(make: Factory, monkeypatch: pytest.MonkeyPatch, selected: int) -> None:
     monkeypatch.setattr(rows, "MAX_SELECTED", selected)
-    setting = Setting(make)
-    setting.settle()
+    setting = Setting(make, is_settled=True)
     long = "x" * 100_000  # is compressed, and stored apart
     data = {"2": {"price": "12.50", "a": long}, "3": {"price": 12.5, "a": "1"}}
     with make.database.transaction(setting.space.id) as db:
