@@ -1,4 +1,4 @@
-"""`cwz templates` as a process of its own against the running application."""
+"""`cwz templates` against the running application: in this process, where nothing depends on one of its own."""
 
 import json
 import os
@@ -7,15 +7,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from pyramid.router import Router
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
+from cwz_web.cli import main
 from cwz_web.generation.api_keys import Scope
 from cwz_web.generation.models import Upload
 from tests.conftest import ROOT
@@ -43,13 +47,24 @@ class Repository:
         }
 
     def run(self, *arguments: str, status: int = 0, **environment: str) -> str:
-        """Run a command, and return its output."""
+        """Run a command in this process, and return its output."""
+        others = {name: None for name in os.environ if name.startswith("CWZ_")}
+        with chdir(self.folder), capture_logs():  # the application logs in this process, too
+            done = CliRunner().invoke(
+                main, ["templates", *arguments], env=others | self.environment | environment, catch_exceptions=False
+            )
+        return self.check_output(done.output, done.exit_code, status)
+
+    def run_process(self, *arguments: str, status: int = 0, **environment: str) -> str:
+        """Run a command in a process of its own, and return its output."""
         command = [sys.executable, "-c", "from cwz_web.cli import main; main()", "templates", *arguments]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment | environment, capture_output=True, text=True
         )
-        output = done.stdout + done.stderr
-        assert done.returncode == status, output
+        return self.check_output(done.stdout + done.stderr, done.returncode, status)
+
+    def check_output(self, output: str, found: int, expected: int) -> str:
+        assert found == expected, output
         assert "Traceback" not in output
         assert self.environment[KEY] not in output
         return output
@@ -84,7 +99,7 @@ def test_template_is_pulled_changed_and_pushed(repository: Repository) -> None:
     document = small_document()
     document["layers"][0]["source"] = upload.reference
     template = repository.make.template(repository.space, document)
-    assert "created     card.json  version 1" in repository.run("pull")
+    assert "created     card.json  version 1" in repository.run_process("pull")
     stored = repository.path(f"uploads/{upload.digest}.jpg").read_bytes()
     assert sha256(stored).hexdigest() == upload.digest
     assert "0 done or reported, 1 unchanged" in repository.run("pull")
@@ -131,18 +146,19 @@ def test_new_template_and_its_uploads_are_created(repository: Repository) -> Non
 
 
 def test_files_are_checked_and_rendered_without_a_server(repository: Repository) -> None:
+    """In processes of their own, which install fonts from another folder."""
     offline = {"CWZ_URL": "", KEY: ""}
     repository.write("card.json", small_document())
-    assert "1 checked, 0 findings" in repository.run("lint", "--render", **offline)
-    assert "out.webp" in repository.run("render", "templates/card.json", "-o", "out.webp", **offline)
+    assert "1 checked, 0 findings" in repository.run_process("lint", "--render", **offline)
+    assert "out.webp" in repository.run_process("render", "templates/card.json", "-o", "out.webp", **offline)
     assert (repository.folder / "out.webp").read_bytes().startswith(b"RIFF")
     repository.write("card.json", {"canvas": {"width": 300, "height": 200}, "layers": [{"type": "tekst"}]})
-    output = repository.run("lint", status=1, GITHUB_ACTIONS="true", **offline)
+    output = repository.run_process("lint", status=1, GITHUB_ACTIONS="true", **offline)
     assert "templates/card.json:8: layers.0.type: " in output or "layers.0: " in output
     assert "::error file=templates/card.json,line=" in output
-    findings = json.loads(repository.run("lint", "--json", status=1, **offline))["findings"]
+    findings = json.loads(repository.run_process("lint", "--json", status=1, **offline))["findings"]
     assert [finding["file"] for finding in findings] == ["card.json"]
-    assert "npm ci" in repository.run("lint", status=2, CWZ_NODE_MODULES="nothing")
+    assert "npm ci" in repository.run_process("lint", status=2, CWZ_NODE_MODULES="nothing")
 
 
 def test_changed_layer_of_a_pull_request_is_shown_and_merged(repository: Repository) -> None:
@@ -153,16 +169,16 @@ def test_changed_layer_of_a_pull_request_is_shown_and_merged(repository: Reposit
     repository.git("add", "templates")
     repository.git("commit", "-qm", "Pull templates")
     repository.git("checkout", "-qb", "larger-title")
-    assert "0 of 1 images differ" in repository.run("diff", "--base", "main", "--all", CWZ_URL="")
+    assert "0 of 1 images differ" in repository.run_process("diff", "--base", "main", "--all", CWZ_URL="")
     changed = repository.read("card.json")
     changed["layers"][1]["size"] = 30
     repository.write("card.json", changed)
     for options in (["--base", "main"], ["--published"], []):
-        output = repository.run("diff", *options, status=1)
+        output = repository.run_process("diff", *options, status=1)
         assert "layer “Title” changed: size 24 → 30" in output
         assert "1 of 1 images differ" in output
-    assert "0 of 1 images differ" in repository.run("diff", "--threshold", "50")
-    assert json.loads(repository.run("diff", "--json", status=1))["page"] == "template-diff/index.html"
+    assert "0 of 1 images differ" in repository.run_process("diff", "--threshold", "50")
+    assert json.loads(repository.run_process("diff", "--json", status=1))["page"] == "template-diff/index.html"
     assert "<h1>Template differences</h1>" in (repository.folder / "template-diff" / "index.html").read_text()
     assert "Use one of" in repository.run("diff", "--published", "--base", "main", status=2)
     assert "'nothing' is no commit" in repository.run("diff", "--base", "nothing", status=2)
@@ -346,7 +362,7 @@ def test_errors_of_usage_and_network_have_status_2(repository: Repository, tmp_p
 def test_key_without_the_scope_cannot_push(repository: Repository) -> None:
     repository.write("card.json", small_document())
     reader = repository.make.key(repository.space, Scope.READ)
-    assert "status 403" in repository.run("push", status=2, CWZ_API_KEY=reader)
+    assert "status 403" in repository.run_process("push", status=2, CWZ_API_KEY=reader)
 
 
 def test_help_does_not_import_the_application() -> None:
