@@ -37,7 +37,12 @@ def test_demo_details_are_usable_by_scripts(installation: Installation) -> None:
         headers={"Authorization": f"Bearer {demo['api_key']}", "Accept": "image/webp"},
     )
     assert image.headers["Content-Type"] == "image/webp"
-    assert installation.demo() == demo, "the command can be repeated"
+
+
+@pytest.mark.slow
+def test_demo_command_can_be_repeated(installation: Installation) -> None:
+    """The function is repeated in tests/functional/test_workspace_deletion.py."""
+    assert installation.demo() == installation.demo_details
 
 
 def test_greeting_has_the_url_and_the_demo_login(installation: Installation) -> None:
