@@ -50,15 +50,16 @@ class Program:
             return db.query(ApiKey).one()
 
 
-def test_200_concurrent_requests_with_a_quota_of_100_get_100_images(wsgi: Router, make: Factory) -> None:
-    program = Program(wsgi, make, images_per_month=100)
+def test_60_concurrent_requests_with_a_quota_of_30_get_30_images(wsgi: Router, make: Factory) -> None:
+    """tests/unit/generation/test_usage.py counts 200 concurrent images."""
+    program = Program(wsgi, make, images_per_month=30)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda number: program.post(f"Number {number}").status_int, range(200)))
-    assert (answers.count(200), answers.count(402)) == (100, 100)
-    assert program.used == 100
+        answers = list(pool.map(lambda number: program.post(f"Number {number}").status_int, range(60)))
+    assert (answers.count(200), answers.count(402)) == (30, 30)
+    assert program.used == 30
     rejected = program.post("One more", 402)
     assert rejected.json["code"] == "quota_exceeded"
-    assert "100 images per month" in rejected.json["detail"]
+    assert "30 images per month" in rejected.json["detail"]
 
 
 def test_every_response_header_appears_once(wsgi: Router, make: Factory) -> None:
