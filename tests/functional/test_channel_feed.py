@@ -408,11 +408,13 @@ def test_fetches_are_counted_by_family_and_minute(reader: Reader, make: Factory)
     reader.app.get(reader.url(), headers=meta)
     make.services.feed_fetches.flush()
     with make.database.transaction(reader.space.id) as db:
-        counts = {each.family: each for each in db.scalars(select(FeedFetch))}
+        counts = list(db.scalars(select(FeedFetch)))
         last = last_fetches(db, reader.space.id, reader.setting.campaign.id)
-    assert counts.keys() == {"meta", "other"}
-    found = counts["meta"]
-    assert (found.fetches, found.failed, found.size) == (3, 0, 2 * len(first.body))
+    assert {each.family for each in counts} == {"meta", "other"}
+    found = [each for each in counts if each.family == "meta"]
+    assert len(found) <= 2, "a minute can end meanwhile"
+    sums = [sum(getattr(each, name) for each in found) for name in ("fetches", "failed", "size")]
+    assert sums == [3, 0, 2 * len(first.body)]
     assert last[reader.channel.id].family in ("meta", "other")
 
 
