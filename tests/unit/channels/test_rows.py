@@ -10,7 +10,7 @@ from cwz_web.campaigns.decisions import Verdict, decide
 from cwz_web.campaigns.models import Campaign, PublicationRow
 from cwz_web.campaigns.publications import list_publications
 from cwz_web.channels import rows
-from cwz_web.channels.rows import PAGE, RowPage, read_rows
+from cwz_web.channels.rows import RowPage, read_rows
 from cwz_web.generation.image_urls import ImageUrls
 from cwz_web.runs.image_deletion import delete_images
 from cwz_web.runs.models import RunItem
@@ -58,8 +58,9 @@ def test_numbers_and_long_cells(make: Factory, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_deleted_image_and_long_stream(make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PAGE", 60)
     setting = Setting(make)
-    lines = b"".join(b"%04d,Mug,Zenith,10\n" % number for number in range(PAGE + 10))
+    lines = b"".join(b"%04d,Mug,Zenith,10\n" % number for number in range(130))
     setting.import_rows(ROWS + lines)
     setting.settle()
     with make.database.transaction(setting.space.id) as db:
@@ -72,12 +73,13 @@ def test_deleted_image_and_long_stream(make: Factory, monkeypatch: pytest.Monkey
         image_id = db.scalar(select(RunItem.image_id).where(RunItem.key == "0001"))
         pages = read_pages(db, setting, "title")
         keys = [key for page in pages for key in page.keys]
-        assert (len(keys), keys) == (PAGE + 14, sorted(keys))
+        assert (len(keys), keys) == (134, sorted(keys))
+        assert [len(page) for page in pages] == [50, 60, 24]
         monkeypatch.setattr(rows, "PAGE_TEXT", 2500)
         assert {len(page) for page in read_pages(db, setting, "title")[1:-1]} == {12}
         delete_images(db, setting.space.id, [image_id])
         found = {
             key: url for page in read_pages(db, setting) for key, url in zip(page.keys, page.images[0], strict=True)
         }
-        assert (found["0000"], found["0509"]) == (None, None)
+        assert (found["0000"], found["0129"]) == (None, None)
         assert found["1"]
