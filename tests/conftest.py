@@ -19,6 +19,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -330,6 +331,8 @@ def shared_services(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
     services = Services.start(make_settings(app_url, tmp_path_factory.mktemp("installation")))
     services = dataclasses.replace(services, passwords=PASSWORDS)
     yield services
+    if "tests.jobs" in sys.modules:  # which imports the jobs of all domains
+        sys.modules["tests.jobs"].close_workers()
     services.close()
 
 

@@ -162,8 +162,7 @@ def test_errors_name_the_rule_and_the_field(client: Client) -> None:
 
 
 def test_decision_is_made_before_publishing(make: Factory, wsgi: Router) -> None:
-    client = Client(make, wsgi, is_active=True)
-    client.setting.settle()
+    client = Client(make, wsgi, is_settled=True, is_active=True)
     client.post("/publications/1/publish")
     client.setting.import_rows(ROWS.replace(b"Red", b"Rose").replace(b"Green", b"Lime"))
     assert client.setting.settle() == 2
@@ -204,8 +203,7 @@ def test_decision_is_made_before_publishing(make: Factory, wsgi: Router) -> None
 
 def test_decision_about_many_rows_is_polled(make: Factory, wsgi: Router, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cwz_web.campaigns.decisions.MAX_DECIDED", 3)
-    client = Client(make, wsgi)
-    client.setting.settle()
+    client = Client(make, wsgi, is_settled=True)
     decided = client.post("/publications/1/decisions", {"verdict": "original"}, 202)
     assert decided["rows"] is None
     assert decided["publication"]["state"] == "deciding"
@@ -225,8 +223,7 @@ def test_decision_about_many_rows_is_polled(make: Factory, wsgi: Router, monkeyp
 
 
 def test_publication_is_discarded(make: Factory, wsgi: Router) -> None:
-    client = Client(make, wsgi)
-    client.setting.settle()
+    client = Client(make, wsgi, is_settled=True)
     assert client.post("/publications/1/discard")["state"] == "discarded"
     assert client.post("/publications/1/discard", status=409)["code"] == "not_publishable"
     assert client.post("/publications/1/rollback", status=409)["code"] == "not_publishable"
@@ -235,8 +232,7 @@ def test_publication_is_discarded(make: Factory, wsgi: Router) -> None:
 
 
 def test_api_key_cannot_approve_for_two_members(make: Factory, wsgi: Router) -> None:
-    client = Client(make, wsgi, policy={"approvals": 2})
-    client.setting.settle()
+    client = Client(make, wsgi, is_settled=True, policy={"approvals": 2})
     assert client.post("/publications/1/publish", status=403)["code"] == "approval_required"
     assert client.patch({"policy": {"auto_publish": True}}, 403).json["code"] == "approval_required"
     client.patch({"policy": client.get()["policy"], "name": "Same policy"})
