@@ -287,6 +287,7 @@ class TestWorkflow:
         page = (pull_request.folder / keep["with"]["path"] / "index.html").read_text()
         assert "0.03 %" in page
 
+    @pytest.mark.slow
     def test_merges_are_published_from_fresh_checkouts(self, pull_request: Repository, workflow: Any) -> None:
         """No job commits the index: the second merge finds what the server has in the history."""
         known = {
