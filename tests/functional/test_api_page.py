@@ -2,9 +2,10 @@
 
 import ast
 import json
-import re
 import shlex
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from pyramid.router import Router
@@ -16,6 +17,7 @@ from cwz_web.api.openapi import OPERATIONS
 from cwz_web.generation.api_keys import Scope
 from tests.factories import Factory, sign_in
 from tests.installation import node
+from tests.wsgi_server import serving
 
 EXAMPLES = [example_of(operation, "https://site.example", ExampleData()) for operation in OPERATIONS]
 
@@ -89,16 +91,22 @@ def test_quotes_in_the_data_are_escaped() -> None:
     assert [ast.literal_eval(keyword.value) for keyword in keywords if keyword.arg == "json"] == [{"data": data}]
 
 
-def test_first_example_renders_an_image(wsgi: Router, make: Factory) -> None:
+@pytest.mark.parametrize(("language", "program"), [("curl", "bash"), ("Python", sys.executable), ("JavaScript", "")])
+def test_first_example_renders_an_image(
+    language: str, program: str, wsgi: Router, make: Factory, tmp_path: Path
+) -> None:
     space = make.workspace()
     template = make.template(space)
     browser = TestApp(wsgi)
     sign_in(browser, make.member(space))
-    shown = browser.get("/docs/api").html.select_one('[data-language="curl"] code').text
-    words = shlex.split(shown.replace("\\\n", ""))
-    body = json.loads(words[words.index("--json") + 1])
-    assert body["template"] == template.slug
-    headers = dict(re.split(r":\s*", words[place + 1], maxsplit=1) for place, word in enumerate(words) if word == "-H")
-    headers["Authorization"] = headers["Authorization"].replace(KEY, make.key(space, Scope.GENERATE))
-    answer = TestApp(wsgi).post_json("/v1/images", body, headers=headers)
-    assert answer.content_type == "image/png"
+    code = browser.get("/docs/api").html.select_one(f'[data-language="{language}"] code').text
+    assert f'"template": "{template.slug}"' in code
+    file = tmp_path / "example.mjs"
+    with serving(lambda environ, start: wsgi(environ | {"HTTP_HOST": "localhost"}, start)) as port:
+        code = code.replace(KEY, make.key(space, Scope.GENERATE)).replace(
+            "http://localhost", f"http://127.0.0.1:{port}"
+        )
+        file.write_text(code)
+        done = subprocess.run([program or node(), file], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "image.png").read_bytes().startswith(b"\x89PNG")
