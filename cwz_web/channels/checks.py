@@ -15,6 +15,7 @@ from cwz_web.feeds.columns import is_price_name
 from cwz_web.i18n import LazyMessage, gettext, gettext_lazy, gettext_noop, number_lazy
 from cwz_web.imaging.bindings import Binding
 from cwz_web.imaging.brand_references import PREFIX as BRAND
+from cwz_web.imaging.compositing import parse_color
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import FORMAT_LABELS, Format, Output
 from cwz_web.imaging.filters import currency
@@ -27,12 +28,16 @@ from cwz_web.imaging.layers import (
     ShapeLayer,
     walk_layers,
 )
+from cwz_web.imaging.styles import Gradient
+from cwz_web.imaging.template_parts import Canvas
 from cwz_web.imaging.text_layers import TextLayer
 
 # A layer of this share of the canvas covers it.
 COVERING = 0.9
 # What is less opaque is a watermark.
 OPAQUE = 0.5
+# Of 255, each color channel of a background that counts as white.
+NEARLY_WHITE = 250
 LIFESTYLE = "lifestyle_image_link"
 
 
@@ -46,6 +51,7 @@ class PolicyCode(StrEnum):
     RATIO = "ratio"
     FORMAT = "format"
     OVERLAY = "overlay"
+    BACKGROUND = "background"
     SAFE_AREA = "safe_area"
 
     @property
@@ -55,7 +61,7 @@ class PolicyCode(StrEnum):
     @property
     def is_refused(self) -> bool:
         """Whether the platform refuses the image, and does not only show it worse."""
-        return self not in (PolicyCode.SMALL, PolicyCode.SAFE_AREA, PolicyCode.RATIO)
+        return self not in (PolicyCode.SMALL, PolicyCode.SAFE_AREA, PolicyCode.RATIO, PolicyCode.BACKGROUND)
 
 
 POLICY_LABELS = {
@@ -66,13 +72,14 @@ POLICY_LABELS = {
     PolicyCode.RATIO: gettext_noop("Wrong aspect ratio"),
     PolicyCode.FORMAT: gettext_noop("File format not supported"),
     PolicyCode.OVERLAY: gettext_noop("Overlay not allowed"),
-    PolicyCode.SAFE_AREA: gettext_noop("Text outside the safe area"),
+    PolicyCode.BACKGROUND: gettext_noop("Background not white"),
+    PolicyCode.SAFE_AREA: gettext_noop("Text or logo outside the safe area"),
 }
 
 
 @dataclass(frozen=True)
-class TextBox:
-    """Where a text is in an image; its edges are shares of the height, from 0 to 1."""
+class ContentBox:
+    """Where a text, a code or a logo is in an image; its edges are shares of the height, from 0 to 1."""
 
     layer: str
     top: float
@@ -90,7 +97,9 @@ class DesignImage:
         width, height: its pixels.
         format: its file format.
         carried: what it shows beside the photo.
-        texts: where its texts are.
+        contents: where its texts, codes and logos are.
+        has_colored_background: whether its background is known to be neither white nor transparent. That of a photo is
+            not known.
         size: how many bytes its file has at least; 0 for a design, whose files differ.
     """
 
@@ -101,7 +110,8 @@ class DesignImage:
     height: int
     format: Format
     carried: frozenset[Carried] = frozenset()
-    texts: tuple[TextBox, ...] = ()
+    contents: tuple[ContentBox, ...] = ()
+    has_colored_background: bool = False
     size: int = 0
 
 
@@ -153,7 +163,8 @@ def describe_images(
                 height=sized.canvas.height * output.scale,
                 format=output.format,
                 carried=find_carried(sized) if corrected is None else corrected,
-                texts=tuple(_text_boxes(sized.layers, sized.canvas.height, 0)),
+                contents=tuple(_content_boxes(sized.layers, sized.canvas, 0)),
+                has_colored_background=_has_colored_background(sized),
             )
         )
     return images
@@ -162,10 +173,9 @@ def describe_images(
 def find_carried(document: ImageTemplate) -> frozenset[Carried]:
     """Return what a template shows beside the photo, by its visible layers."""
     types = {field.name: field.type for field in document.fields}
-    area = document.canvas.width * document.canvas.height
     found: set[Carried] = set()
     for number, layer in enumerate(walk_layers(document.layers)):
-        is_covering = layer.width * layer.height >= COVERING * area
+        is_covering = _covers(layer, document.canvas)
         found |= _carried_by(layer, types, is_covering=is_covering, is_ground=number == 0)
     return frozenset(found)
 
@@ -211,17 +221,52 @@ def _is_own(layer: ImageLayer) -> bool:
     return not layer.content_fields() and (source.startswith(("upload:", BRAND)))
 
 
-def _text_boxes(layers: Iterable[AnyLayer], height: int, offset: int) -> Iterator[TextBox]:
-    """Yield where texts are. The content of a stack is somewhere in its box."""
+def _content_boxes(layers: Iterable[AnyLayer], canvas: Canvas, offset: int) -> Iterator[ContentBox]:
+    """Yield where texts, codes and logos are. The content of a stack is somewhere in its box."""
     for layer in layers:
         top = offset + layer.top
-        if isinstance(layer, TextLayer):
-            yield TextBox(layer.name, top / height, (top + layer.height) / height)
-        elif isinstance(layer, Container):
-            if layer.type == "group":
-                yield from _text_boxes(layer.layers, height, top)
-            elif any(isinstance(each, TextLayer) for each in walk_layers(layer.layers)):
-                yield TextBox(layer.name, top / height, (top + layer.height) / height)
+        if isinstance(layer, Container) and layer.type == "group":
+            yield from _content_boxes(layer.layers, canvas, top)
+            continue
+        inner = walk_layers(layer.layers) if isinstance(layer, Container) else [layer]
+        if any(_is_content(each, canvas) for each in inner):
+            yield ContentBox(layer.name, top / canvas.height, (top + layer.height) / canvas.height)
+
+
+def _is_content(layer: AnyLayer, canvas: Canvas) -> bool:
+    """Return whether people have to see a layer: a text, a code or a logo, and no image that covers the canvas."""
+    if isinstance(layer, ImageLayer):
+        return _is_own(layer) and not _covers(layer, canvas)
+    return isinstance(layer, TextLayer | CodeLayer | RatingLayer)
+
+
+def _covers(layer: AnyLayer, canvas: Canvas) -> bool:
+    return layer.width * layer.height >= COVERING * canvas.width * canvas.height
+
+
+def _has_colored_background(document: ImageTemplate) -> bool:
+    """Return whether what is below all content is known to be neither white nor transparent."""
+    is_colored = _is_colored(document.canvas.background)
+    for layer in document.layers:
+        if not _covers(layer, document.canvas):
+            continue
+        match layer:
+            case ShapeLayer(fill=str() | Gradient()):
+                is_colored = "fill" not in layer.bound and _is_colored(layer.fill)
+            case ImageLayer(fit="contain" | "trim"):  # beside the product, the background stays
+                is_colored = _is_colored(layer.background) if layer.background else is_colored
+            case ImageLayer():
+                is_colored = False
+    return is_colored
+
+
+def _is_colored(fill: str | Gradient | None) -> bool:
+    if isinstance(fill, Gradient):
+        return any(_is_colored(color) for _, color in fill.colors())
+    if fill is None or not fill.startswith("#"):  # a color of the brand
+        return False
+    color, opacity = parse_color(fill)
+    return opacity > 0 and min(color) < NEARLY_WHITE
 
 
 def check_images(preset: Preset, mappings: Sequence[FieldMapping], images: Sequence[DesignImage]) -> list[ImageFinding]:
@@ -271,7 +316,15 @@ def _check(preset: Preset, field: ImageField, image: DesignImage) -> Iterator[Im
         yield finding(PolicyCode.FORMAT, message)
     if refused := sorted(image.carried & rules.refused):
         yield finding(*_overlay(preset, field, image, refused))
-    for box in image.texts:
+    if rules.wants_white and image.has_colored_background:
+        message = gettext_lazy(
+            "%(platform)s wants a white or transparent background in “%(field)s”; the design “%(design)s” has another"
+            " one. Choose white, or use the original photo in this field",
+            **names,
+        )
+        photo = FieldMapping(name=field.name, source=FieldSource.PHOTO)
+        yield finding(PolicyCode.BACKGROUND, message, (photo,) if field.takes_photo else ())
+    for box in image.contents:
         if box.top < rules.safe_top or box.bottom > 1 - rules.safe_bottom:
             message = gettext_lazy(
                 "%(platform)s covers the top %(top)s %% and the bottom %(bottom)s %% of the image in “%(field)s”, where"

@@ -124,6 +124,7 @@ class ImageRules:
         max_bytes: larger files are refused; None if the platform says nothing.
         formats: others are refused.
         refused: what the image must not show.
+        wants_white: whether it wants a white or transparent background.
         safe_top, safe_bottom: the shares of the height that the platform covers, from 0 to 1.
     """
 
@@ -137,6 +138,7 @@ class ImageRules:
     max_bytes: int | None = None
     formats: frozenset[Format] = frozenset([Format.JPEG, Format.PNG])
     refused: frozenset[Carried] = frozenset()
+    wants_white: bool = False
     safe_top: float = 0.0
     safe_bottom: float = 0.0
 

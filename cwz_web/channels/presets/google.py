@@ -1,5 +1,7 @@
 """Google Merchant Center: the fields of its product data specification, and supplemental data sources."""
 
+from dataclasses import replace
+
 from cwz_web.channels.preset import (
     Carried,
     ChannelField,
@@ -46,9 +48,11 @@ _SCENES = ImageRules(
     max_bytes=16 * MB,
     refused=frozenset([Carried.PRICE, Carried.WATERMARK]),
 )
+# Additional images can show the product in use.
+_MAIN_IMAGES = replace(_IMAGES, wants_white=True)
 _ID = named("id", max_length=50)
 _IMAGE_FIELDS = (
-    image_field("image_link", _IMAGES, is_required=True, takes_photo=True),
+    image_field("image_link", _MAIN_IMAGES, is_required=True, takes_photo=True),
     image_field("additional_image_link", _IMAGES, max_images=10),
     image_field("lifestyle_image_link", _SCENES),
 )

@@ -111,5 +111,44 @@ def test_texts_in_the_covered_areas_of_a_story() -> None:
     findings = check_images(PRESETS["meta"], [image("image[2].url")], images)
     assert [each.code for each in findings] == [PolicyCode.SAFE_AREA, PolicyCode.SAFE_AREA]
     assert all(name in each.message for name, each in zip(("Top", "Bottom"), findings, strict=True))
+    logo = document(
+        layer("image", name="Logo", y=100),
+        layer("image", name="Frame", width=1080, height=1920),
+        layer("stack", name="Stack", y=1700, layers=[layer("image", name="Inner")]),
+        canvas={"width": 1080, "height": 1920},
+    )
+    findings = check_images(
+        PRESETS["meta"], [image("image[2].url")], describe_images(logo, [Output()], design=1, name="Sale")
+    )
+    assert [each.message.split("“")[3].split("”")[0] for each in findings] == ["Logo", "Stack"]
     corrected = describe_images(story, [Output()], design=1, name="Sale", corrected=frozenset([Carried.LOGO]))
     assert corrected[0].carried == {Carried.LOGO}
+
+
+@pytest.mark.parametrize(
+    ("background", "layers", "is_colored"),
+    [
+        ("#ffffff", [], False),
+        ("#fefefe", [], False),
+        ("#eeeeee", [], True),
+        ("#00000000", [], False),
+        (None, [], False),
+        ({"start": "#ffffff", "end": "#000000"}, [], True),
+        ("#eeeeee", [PHOTO], False),
+        ("#eeeeee", [PHOTO | {"fit": "contain"}], True),
+        ("#eeeeee", [PHOTO | {"fit": "contain", "background": "#ffffff"}], False),
+        ("#eeeeee", [PHOTO | {"width": 500}], True),
+        ("#eeeeee", [layer("shape", width=1000, height=950, fill="#ffffff")], False),
+        ("#ffffff", [layer("shape", width=1000, height=1000, fill="#ff0000")], True),
+        ("#ffffff", [layer("shape", fill="#ff0000")], False),
+    ],
+)
+def test_background_of_a_main_image_is_white(background: Any, layers: list[dict[str, Any]], is_colored: bool) -> None:
+    design = document(layers=layers, canvas={"width": 1000, "height": 1000, "background": background})
+    (described,) = describe_images(design, [Output(scale=2)], design=1, name="Sale")
+    assert described.has_colored_background == is_colored
+    findings = check_images(PRESETS["google"], [image("image_link")], [described])
+    assert [each.code for each in findings] == [PolicyCode.BACKGROUND] * is_colored
+    assert all(not each.code.is_refused and each.remedy[0].source == FieldSource.PHOTO for each in findings)
+    fields = [image("additional_image_link"), image("lifestyle_image_link")]
+    assert check_images(PRESETS["google"], fields, [described]) == []

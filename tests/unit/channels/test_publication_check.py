@@ -130,7 +130,8 @@ def test_images_that_a_platform_refuses_hold_the_publication(make: Factory) -> N
     [found] = checked.check() or []
     assert (found.refused, found.new_refused) == (4, 4)
     issues = {(each.code, each.rows, each.key) for each in found.images if "Plain" not in each.message}
-    of_designs = {(code, *rows) for code in (PolicyCode.TOO_SMALL, PolicyCode.OVERLAY) for rows in ((2, "1"), (1, "2"))}
+    codes = (PolicyCode.TOO_SMALL, PolicyCode.OVERLAY, PolicyCode.BACKGROUND)
+    of_designs = {(code, *rows) for code in codes for rows in ((2, "1"), (1, "2"))}
     assert issues == {*of_designs, (PolicyCode.TOO_MANY_BYTES, 1, "2")}
     assert all(each.field == "image_link" for each in found.images)
     held = checked.newest()
