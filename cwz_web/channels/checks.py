@@ -288,6 +288,26 @@ def check_images(preset: Preset, mappings: Sequence[FieldMapping], images: Seque
     return findings
 
 
+def limit_outputs(preset: Preset, mappings: Sequence[FieldMapping], outputs: Sequence[Output]) -> list[Output]:
+    """Return outputs whose files have at most the bytes that a platform takes in the fields that show them.
+
+    Args:
+        preset: the platform.
+        mappings: the fields of the channel.
+        outputs: the campaign's outputs.
+    """
+    limited = list(outputs)
+    for mapping in mappings:
+        field = preset.field(mapping.name)
+        if mapping.source != FieldSource.IMAGE or not isinstance(field, ImageField) or not field.rules.max_bytes:
+            continue
+        number, limit = int(mapping.value), field.rules.max_bytes
+        if number < len(limited):
+            limit = min(limit, limited[number].max_bytes or limit)
+            limited[number] = limited[number].model_copy(update={"max_bytes": limit})
+    return limited
+
+
 def with_remedy(mappings: Sequence[FieldMapping], finding: ImageFinding) -> list[FieldMapping]:
     """Return the fields of a channel with those that solve a finding, in the place of those of the same names."""
     names = {each.name for each in finding.remedy}
@@ -380,7 +400,7 @@ def _check_size(
             PolicyCode.TOO_MANY_BYTES,
             gettext_lazy(
                 "Files of the design “%(design)s” have more than %(megabytes)s MB; %(platform)s takes no larger ones in"
-                " “%(field)s”. Choose JPEG, a smaller size, or a maximum size of files for this image",
+                " “%(field)s”. Choose JPEG or a smaller size, or limit the size of the files",
                 megabytes=number_lazy(rules.max_bytes // 1_000_000),
                 **names,
             ),

@@ -11,8 +11,10 @@ from pyramid.httpexceptions import HTTPSeeOther, HTTPUnprocessableEntity
 from pyramid.response import Response
 from pyramid.view import view_config
 
+from cwz_web.campaigns.matching import InvalidConditionError
 from cwz_web.campaigns.models import Campaign
-from cwz_web.channels.checks import DesignImage, check_images, with_remedy
+from cwz_web.campaigns.rules import InvalidRulesError
+from cwz_web.channels.checks import DesignImage, check_images, limit_outputs, with_remedy
 from cwz_web.channels.delivery import enqueue_write, find_urls, rewrite_channel, stable_key
 from cwz_web.channels.design_images import load_design_images
 from cwz_web.channels.editing import (
@@ -33,6 +35,7 @@ from cwz_web.storage.models import Connection
 from cwz_web.storage.plugins import LOCAL
 from cwz_web.stored_messages import translate_stored
 from cwz_web.views.campaign_page import campaign_path
+from cwz_web.views.campaign_rules import lock_campaign, save_and_plan
 from cwz_web.views.channel_fields import (
     output_labels,
 )
@@ -251,6 +254,24 @@ def apply_remedy(context: ChannelResource, request: Request) -> Response:
     request.audit("channel.change", channel.name, campaign=str(channel.campaign_id), channel=str(channel.id))
     add_notice(request, gettext("The channel is saved."))
     return HTTPSeeOther(channel_path(request, channel))
+
+
+@view_config(context=ChannelResource, name="limit", request_method="POST", permission=Permission.CAMPAIGN_EDIT)
+def limit_files(context: ChannelResource, request: Request) -> Response:
+    """Limit the files of a channel's images to what its platform takes. The images are rendered again."""
+    channel, campaign = context.row, context.campaign
+    lock_campaign(request.db, campaign)
+    limited = limit_outputs(channel.platform, channel.mappings, campaign.image_outputs)
+    if limited == campaign.image_outputs:
+        raise HTTPUnprocessableEntity(gettext("The channel has changed since. Open its page again"))
+    campaign.outputs = [output.model_dump(mode="json") for output in limited]
+    try:
+        save_and_plan(request, campaign, campaign.design_rules)
+    except (InvalidConditionError, InvalidRulesError) as error:
+        raise HTTPUnprocessableEntity(str(error)) from None
+    request.audit("campaign.change", campaign.name, campaign=str(campaign.id))
+    add_notice(request, gettext("The files of these images are limited. The images are rendered again."))
+    return HTTPSeeOther(campaign_path(request, campaign))
 
 
 @view_config(context=ChannelResource, name="designs", request_method="POST", permission=Permission.CAMPAIGN_EDIT)

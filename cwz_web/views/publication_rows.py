@@ -19,6 +19,8 @@ from cwz_web.campaigns.decisions import VERDICT_LABELS, Verdict
 from cwz_web.campaigns.joins import find_join_findings
 from cwz_web.campaigns.models import Campaign, ChangeKind, PublicationChange, PublicationRow
 from cwz_web.campaigns.publications import WAITING
+from cwz_web.channels.checks import limit_outputs
+from cwz_web.channels.editing import list_channels
 from cwz_web.channels.publication_check import ChannelCheck, read_checks
 from cwz_web.generation.images import read_image
 from cwz_web.generation.models import Image
@@ -173,6 +175,9 @@ class CheckPage:
         groups: what was found in the images; None before they were checked.
         faulty: how many rows have no complete image of their own.
         join_findings: what joined feeds lack or have more than once now, as sentences, while the publication waits.
+        channels: what the channels would write; None before they were checked.
+        limited: whether the files of a channel's images have the limit of its platform, by its id, for members who can
+            change that.
     """
 
     head: PublicationHead
@@ -180,6 +185,7 @@ class CheckPage:
     faulty: int
     join_findings: list[str]
     channels: list[ChannelCheck] | None
+    limited: dict[UUID, bool]
 
 
 @dataclass(frozen=True)
@@ -356,7 +362,7 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
     head, groups = describe_head(request, publication, "check"), read_groups(publication)
     joins = find_join_findings(request.db, head.campaign) if publication.state in WAITING else []
     if groups is None:
-        return CheckPage(head, None, 0, describe_joins(joins), read_checks(publication))
+        return CheckPage(head, None, 0, describe_joins(joins), read_checks(publication), _limited(request, head))
     names, active = design_names(publication.rules), set(publication.designs)
     rows = load_rows(request.db, head.campaign, publication.timeline, {key for group in groups for key in group.keys})
     designs = {key: next((each for each in row.designs if each in active), 0) for key, row in rows.items()}
@@ -382,7 +388,18 @@ def show_check(context: PublicationResource, request: Request) -> CheckPage:
         sum(group.rows for group in groups if group.code in FAULTS),
         describe_joins(joins),
         read_checks(publication),
+        _limited(request, head),
     )
+
+
+def _limited(request: Request, head: PublicationHead) -> dict[UUID, bool]:
+    if not request.has_permission(Permission.CAMPAIGN_EDIT):
+        return {}
+    outputs = head.campaign.image_outputs
+    return {
+        channel.id: limit_outputs(channel.platform, channel.mappings, outputs) == outputs
+        for channel in list_channels(request.db, head.campaign)
+    }
 
 
 @view_config(

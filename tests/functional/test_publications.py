@@ -14,11 +14,13 @@ from cwz_web.campaigns.models import Campaign, Publication, PublicationState
 from cwz_web.campaigns.policy import PublishPolicy
 from cwz_web.channels.checks import PolicyCode
 from cwz_web.channels.image_counts import ImageIssue
+from cwz_web.channels.models import Channel
 from cwz_web.channels.publication_check import ChannelCheck
 from cwz_web.views import publications
 from cwz_web.workspaces.models import AuditEntry, Role
 from tests.factories import Factory, sign_in
 from tests.unit.campaigns.test_publications import ROWS, Setting
+from tests.unit.channels.feeds import image
 
 
 class Pages(Setting):
@@ -416,7 +418,29 @@ def test_images_that_channels_refuse_are_shown(app: TestApp, make: Factory) -> N
     check = ChannelCheck(channel=uuid4(), name="Shop", rows=4, refused=3, new_refused=2, images=(issue,))
     with make.database.transaction(pages.space.id) as db:
         db.merge(pages.newest).channel_checks = [check.model_dump(mode="json")]
-    tables = pages.get("check").html.select("table")
-    texts = [" ".join(row.text.split()) for table in tables for row in table.select("tbody tr")]
-    assert texts == ["Shop 4 0 0 0 3 2", "image_link Too few pixels Choose a larger size 3 a/b&c"]
-    assert tables[1].a["href"].endswith(f"/campaigns/{pages.campaign.id}/row?key=a/b%26c")
+    page = pages.get("check").html
+    [line] = page.select("tbody tr")
+    assert " ".join(line.text.split()) == "Shop 4 0 0 0 3 2"
+    [found] = page.select(".finding-groups li")
+    text = "image_link Choose a larger size Too few pixels 3 rows · First row: a/b&c"
+    assert " ".join(found.text.split()) == text
+    assert found.a["href"].endswith(f"/campaigns/{pages.campaign.id}/row?key=a/b%26c")
+
+
+def test_files_are_limited_to_what_a_platform_takes(app: TestApp, make: Factory) -> None:
+    pages = Pages(app, make)
+    channel = make.channel(pages.campaign)
+    issue = {"field": "image_link", "code": PolicyCode.TOO_MANY_BYTES, "message": "Too large", "rows": 1, "key": "1"}
+    check = ChannelCheck(channel=channel.id, name="Shop", rows=4, images=(ImageIssue.model_validate(issue),))
+    with make.database.transaction(pages.space.id) as db:
+        stored = db.get_one(Channel, (pages.space.id, channel.id))
+        stored.preset, stored.fields = "idealo", [image("imageUrls").model_dump(mode="json")]
+        db.merge(pages.newest).channel_checks = [check.model_dump(mode="json")]
+    page = pages.get("check")
+    form = next(form for form in page.forms.values() if form.action.endswith("/limit"))
+    assert "rendered again" in form.submit(status=303).follow().text
+    assert [output["max_bytes"] for output in make.reload(pages.campaign).outputs] == [1_000_000]
+    assert "/limit" not in pages.get("check").text
+    form.submit(status=422)
+    with make.database.transaction(pages.space.id) as db:
+        assert db.query(AuditEntry).filter_by(action="campaign.change").count() == 1

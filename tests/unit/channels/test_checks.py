@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from cwz_web.channels.checks import DesignImage, PolicyCode, check_images, describe_images, find_carried
+from cwz_web.channels.checks import DesignImage, PolicyCode, check_images, describe_images, find_carried, limit_outputs
 from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.preset import Carried
 from cwz_web.channels.presets import PRESETS
 from cwz_web.i18n import translate, use_locale
 from cwz_web.imaging.documents import ImageTemplate
 from cwz_web.imaging.encoders import Format, Output
-from tests.unit.channels.feeds import image
+from tests.unit.channels.feeds import columns, image
 
 PHOTO = {"name": "Photo", "type": "image", "source": "{{ image }}", "width": 1000, "height": 1000}
 
@@ -152,3 +152,13 @@ def test_background_of_a_main_image_is_white(background: Any, layers: list[dict[
     assert all(not each.code.is_refused and each.remedy[0].source == FieldSource.PHOTO for each in findings)
     fields = [image("additional_image_link"), image("lifestyle_image_link")]
     assert check_images(PRESETS["google"], fields, [described]) == []
+
+
+def test_outputs_are_limited_to_what_the_fields_take() -> None:
+    outputs = [Output(), Output(max_bytes=500_000), Output(size="story"), Output(size="wide")]
+    fields = [image("image_link", 0), image("image[0].url", 1), image("image[2].url", 2), *columns("link")]
+    limited = limit_outputs(PRESETS["meta"], fields, outputs)
+    assert [output.max_bytes for output in limited] == [8_000_000, 500_000, 8_000_000, None]
+    assert limit_outputs(PRESETS["meta"], fields, limited) == limited
+    assert limit_outputs(PRESETS["generic"], fields, outputs) == outputs
+    assert limit_outputs(PRESETS["meta"], [image("image_link", 9)], outputs) == outputs
