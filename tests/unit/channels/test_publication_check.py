@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 
+from cwz_web.campaigns.checks import group_findings, read_groups
 from cwz_web.campaigns.decisions import Verdict, decide
 from cwz_web.campaigns.models import Campaign, Publication, PublicationState
+from cwz_web.campaigns.progress import request_publication
 from cwz_web.campaigns.publications import list_publications
 from cwz_web.channels import feed, publication_check, tasks
 from cwz_web.channels.checks import PolicyCode
@@ -18,6 +20,7 @@ from cwz_web.channels.mapping import FieldMapping, FieldSource
 from cwz_web.channels.models import Channel
 from cwz_web.channels.publication_check import ChannelCheck, check_channels, read_checks
 from cwz_web.generation.models import Image
+from cwz_web.imaging.encoders import MAX_FILE_BYTES, Output
 from cwz_web.runs.image_deletion import delete_images
 from cwz_web.runs.models import RunItem
 from tests.factories import Factory
@@ -228,3 +231,24 @@ def test_feed_that_is_too_large_is_a_problem_of_the_channel(make: Factory, monke
     with make.database.transaction() as db:
         queued = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'channels.write'"
         assert db.scalar(text(queued)) == 0, "only a change helps"
+
+
+def test_files_that_cannot_be_as_small_as_the_platform_takes_are_faults_of_their_rows(make: Factory) -> None:
+    checked = Checked(make)
+    checked.setting.settle()
+    sizes: dict[int, int] = {}
+    for max_bytes in (1000, MAX_FILE_BYTES, 6000):
+        with make.database.transaction(checked.setting.space.id) as db:
+            campaign = db.get_one(Campaign, (checked.setting.space.id, checked.setting.campaign.id))
+            campaign.outputs = [Output(scale=3, max_bytes=max_bytes).model_dump(mode="json")]
+            request_publication(db, campaign)
+        checked.setting.settle()
+        with make.database.transaction(checked.setting.space.id) as db:
+            newest = list_publications(db, campaign)[0]
+            group_findings(db, newest)
+            faults = sum(each.rows for each in read_groups(newest) or [] if each.code == "failed")
+            sizes[max_bytes] = db.scalar(select(func.max(Image.size)).where(Image.width == 900)) or 0
+            db.execute(update(Image).values(width=1))
+        assert faults == (4 if max_bytes == 1000 else 0)
+    assert sizes[1000] == 0
+    assert 0 < sizes[6000] <= 6000 < sizes[MAX_FILE_BYTES]
