@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cwz_web.api.openapi import document
+from cwz_web.imaging.uploads import EXTENSIONS
 
 ROOT = Path(__file__).parent.parent
 PYTHON = Path("python/connectwyze/rest")
@@ -33,30 +34,28 @@ def without_problems(openapi: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_successes(operation: dict[str, Any]) -> dict[str, Any]:
-    responses = operation["responses"].items()
-    successes = {status: _without_image_types(each) for status, each in responses if status.startswith("2")}
+    successes = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
     first, *others = sorted(successes)
     return operation | {"responses": {"default": successes[first], **{status: successes[status] for status in others}}}
-
-
-def _without_image_types(response: dict[str, Any]) -> dict[str, Any]:
-    """Return a response that is an image as a file of any type: the generator does not know the types of images."""
-    content = response.get("content", {})
-    if not content or not all(name.startswith("image/") for name in content):
-        return response
-    return response | {"content": {"application/octet-stream": next(iter(content.values()))}}
 
 
 def generate_python(folder: Path, openapi: dict[str, Any]) -> None:
     """Write the generated package of the client in Python."""
     with tempfile.TemporaryDirectory() as temporary:
-        source = Path(temporary, "openapi.json")
+        source, settings = Path(temporary, "openapi.json"), Path(temporary, "settings.json")
         source.write_text(json.dumps(without_problems(openapi)))
+        # The generator does not know the types of images and fonts.
+        file_types = dict.fromkeys(EXTENSIONS, "application/octet-stream")
+        settings.write_text(json.dumps({"content_type_overrides": file_types}))
         # Its hook formats the code with ruff, which is installed beside Python.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         generate = (sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--overwrite")
         options = ("--path", source, "--output-path", folder / PYTHON, "--custom-template-path", ROOT / TEMPLATES)
-        subprocess.run((*generate, *options, "--fail-on-warning"), check=True, env=os.environ | {"PATH": path})
+        subprocess.run(
+            (*generate, *options, "--config", settings, "--fail-on-warning"),
+            check=True,
+            env=os.environ | {"PATH": path},
+        )
 
 
 def generate_types(folder: Path, openapi: dict[str, Any]) -> None:

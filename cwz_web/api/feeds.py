@@ -80,7 +80,11 @@ Cell = Annotated[
 Data = Annotated[dict[Name, Cell], Field(max_length=MAX_COLUMNS), max_items(MAX_COLUMNS)]
 
 
-_path_key = TypeAdapter[str](Key)
+# Of a key in a URL; a longer one is in the body of `POST …/items`.
+MAX_PATH_KEY = 2_000
+_path_key = TypeAdapter[str](
+    Annotated[str, Field(min_length=1, max_length=MAX_PATH_KEY, pattern=NO_NUL), AfterValidator(_stored_key)]
+)
 
 
 SourceValue = Annotated[str, Field(max_length=2000, pattern=NO_NUL)]

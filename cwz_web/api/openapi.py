@@ -46,7 +46,7 @@ from cwz_web.feeds.limits import MAX_NAME as MAX_COLUMN_NAME
 from cwz_web.feeds.reading import CHARACTER_NAMES, DELIMITER_LABELS, MAX_CHOICE, MAX_HEADER_ROW, QUOTE_LABELS
 from cwz_web.generation.api_keys import SCOPE_LABELS, Scope
 from cwz_web.generation.uploads import MAX_NAME
-from cwz_web.imaging.uploads import UploadKind
+from cwz_web.imaging.uploads import EXTENSIONS, UploadKind
 from cwz_web.notify.webhook_examples import EVENT_EXAMPLES
 from cwz_web.notify.webhooks import EVENT_LABELS, Event
 from cwz_web.resources.api import ApiRoot
@@ -86,7 +86,7 @@ class Operation:
         is_paginated: whether it takes `limit` and `after`.
         accepts_file: whether the body is a file of any type, or empty.
         accepts_form: whether the body can also be a form (multipart/form-data) with a file.
-        returns_file: whether the response is a file of any type.
+        returns_file: whether the response is the file of an upload.
         returns_image: whether the response is an image.
         can_wait: whether the response waits for the end of a run if the query says so.
         problems: the codes of problems that not every operation has.
@@ -770,7 +770,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         of_id = {"minLength": 1, "maxLength": 100} if has_name else {"format": "uuid"}
         parameters.append(_parameter("path", "id", {"type": "string", **of_id}))
     if "{key}" in operation.path:
-        parameters.append(_parameter("path", "key", {"type": "string", "minLength": 1, "maxLength": 400}))
+        parameters.append(
+            _parameter("path", "key", {"type": "string", "minLength": 1, "maxLength": feeds.MAX_PATH_KEY})
+        )
     if "{channel}" in operation.path:
         parameters.append(_parameter("path", "channel", {"type": "string", "format": "uuid"}))
     if "{number}" in operation.path:
@@ -845,7 +847,7 @@ def _problem(codes: list[str]) -> dict[str, Any]:
 def _response(operation: Operation, status: int) -> dict[str, Any]:
     model = operation.responses[status]
     if operation.returns_file:
-        return {"description": operation.summary, "content": {"application/octet-stream": BINARY}}
+        return {"description": operation.summary, "content": dict.fromkeys(EXTENSIONS, BINARY)}
     if operation.returns_image:
         return {"description": operation.summary, "content": dict.fromkeys(IMAGE_TYPES, BINARY)}
     if model is None:

@@ -50,7 +50,7 @@ class UploadUrlRequest(Body):
     To send the file itself, use multipart/form-data with a field `file`.
     """
 
-    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    url: Annotated[str, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"})]
     name: Annotated[str, Field(max_length=MAX_NAME, pattern=NAME_PATTERN)] = ""
 
 

@@ -82,7 +82,11 @@ def _check_public_url(url: str) -> str:
 
 
 # The host is resolved and checked again when a message is sent.
-WebhookUrl = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_check_public_url)]
+WebhookUrl = Annotated[
+    str,
+    Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri", "pattern": "^https://"}),
+    AfterValidator(_check_public_url),
+]
 
 
 class WebhookDeliveryError(Exception):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from babel import Locale, UnknownLocaleError
 from babel.numbers import get_decimal_symbol, list_currencies
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cwz_web.i18n import gettext
 
@@ -61,8 +61,11 @@ def check_currency(value: str) -> str:
     return value
 
 
-LocaleCode = Annotated[str, AfterValidator(check_locale)]
-CurrencyCode = Annotated[str, AfterValidator(check_currency)]
+# The patterns are for readers of a schema; the functions check, and say more.
+LocaleCode = Annotated[
+    str, AfterValidator(check_locale), Field(json_schema_extra={"pattern": "^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"})
+]
+CurrencyCode = Annotated[str, AfterValidator(check_currency), Field(json_schema_extra={"pattern": "^[A-Z]{3}$"})]
 
 
 class ValueFormat(BaseModel):

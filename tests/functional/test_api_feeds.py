@@ -154,10 +154,13 @@ def test_keys_are_cleaned_as_those_of_files(client: Client, feed: str, written: 
     assert client.post(here, {"items": [item]})["added"] == 0
 
 
-def test_key_without_a_visible_character_is_rejected(client: Client, feed: str) -> None:
+def test_keys_that_cannot_be_used_are_rejected(client: Client, feed: str) -> None:
     problem = client.put(f"/{feed}/items/%E2%80%8B", {"data": {}}, status=422)
     assert problem["errors"] == {"key": "Use at least one visible character"}
     client.get(f"/{feed}/items/%E2%80%8B", status=404)
+    problem = client.put(f"/{feed}/items/{'k' * 2_001}", {"data": {}}, status=422)
+    assert "2000" in problem["errors"]["key"]
+    client.put(f"/{feed}/items/{'k' * 2_000}", {"data": {}})
 
 
 @pytest.mark.parametrize(
