@@ -19,6 +19,8 @@ from cwz_web.web.markdown import Section
 from cwz_web.web.request import Request
 
 MAX_QUERY, MAX_WORDS, MAX_RESULTS = 100, 8, 20
+# Of a word that can be a plural, in characters without its “s”.
+MIN_PLURAL = 3
 # Of an excerpt, in characters: before the first word that was found, and altogether.
 BEFORE, EXCERPT = 60, 200
 # What a word counts in the title of a section or of its guide; in the text, each of the first few counts one.
@@ -79,13 +81,15 @@ class DocsSearchPage:
     permission=NO_PERMISSION_REQUIRED,
 )
 def search_docs(context: DocsRoot, request: Request) -> DocsSearchPage:
-    """Show the sections with all words of a query, the best first."""
+    """Show the sections with the most words of a query, the best first."""
     query = read_query(DocsQuery, request.GET).q.strip()
     return DocsSearchPage(query, find_sections(_index(request.services.settings.operator.source), query))
 
 
 def find_sections(index: Sequence[IndexedSection], query: str) -> list[DocsResult]:
-    """Return the sections that have all words of a query, in any case and as beginnings of words; the best first.
+    """Return the sections with the most words of a query, in any case and as beginnings of words; the best first.
+
+    If no section has all words, those with the next lower number are found. A plural also finds the singular.
 
     Args:
         index: All sections.
@@ -94,9 +98,12 @@ def find_sections(index: Sequence[IndexedSection], query: str) -> list[DocsResul
     words = [match[0] for match in WORD.finditer(query)][:MAX_WORDS]
     if not words:
         return []
+    words = [word[:-1] if len(word) > MIN_PLURAL and word.endswith("s") else word for word in words]
     needles = [_normalize(word) for word in words]
-    scores = [(sum(points), indexed) for indexed in index if all(points := [_score(indexed, each) for each in needles])]
-    scores.sort(key=lambda scored: -scored[0])
+    scores = [(points, indexed) for indexed in index if any(points := [_score(indexed, each) for each in needles])]
+    most = max((_count(points) for points, _ in scores), default=0)
+    found = [(sum(points), indexed) for points, indexed in scores if _count(points) == most]
+    found.sort(key=lambda scored: -scored[0])
     beginnings = re.compile("|".join(rf"(?<![^\W_]){word}" for word in words), re.IGNORECASE)
     return [
         DocsResult(
@@ -105,7 +112,7 @@ def find_sections(index: Sequence[IndexedSection], query: str) -> list[DocsResul
             indexed.guide.url + (f"#{indexed.section.id}" if indexed.section.level > 1 else ""),
             tuple(_cut_excerpt(indexed.section.text, beginnings)),
         )
-        for _, indexed in scores[:MAX_RESULTS]
+        for _, indexed in found[:MAX_RESULTS]
     ]
 
 
@@ -121,6 +128,11 @@ def _index(source: str) -> tuple[IndexedSection, ...]:
 def _normalize(text: str) -> str:
     """Return the words of a text, a space before each, so that their beginnings are found quickly."""
     return "".join(f" {word}" for word in WORD.findall(text.casefold()))
+
+
+def _count(points: list[int]) -> int:
+    """Return how many words were found."""
+    return sum(each > 0 for each in points)
 
 
 def _score(indexed: IndexedSection, needle: str) -> int:

@@ -24,9 +24,19 @@ def test_all_words_are_found_as_beginnings_of_words_in_any_case() -> None:
     assert titles(text, "fil") == ["One"]
     assert titles(text, "port") == []
     assert titles(text, "RENDER_IMAGE feed") == ["Two"]
-    assert titles(text, "import feed") == []
+    assert titles(text, "unknown word") == []
     assert titles(text, "überBLICK") == ["Three"]
     assert titles(text, " …/-_ ") == []
+
+
+def test_most_words_are_found_if_no_section_has_all() -> None:
+    text = "# One\nImport a file.\n\n## Two\nImport of feeds.\n\n## Three\nA file"
+    assert titles(text, "import file unknown") == ["One"]
+    assert titles(text, "unknown feed") == ["Two"]
+
+
+def test_plural_finds_the_singular() -> None:
+    assert titles("# One\nA size\n\n## Two\nSizes", "sizes") == ["One", "Two"]
 
 
 def test_title_counts_more_than_text() -> None:
