@@ -1,7 +1,8 @@
 """What the examples of the documentation are about: a template, a feed and an API key of the reader, or samples.
 
 The documents name samples: `product-card` with a title and a price, its size `story`, and the installation
-https://images.example.com. The server never puts an API key into an example, only its name beside it.
+https://images.example.com. The demo workspace has such a template. The server never puts an API key into an example,
+only its name beside it.
 """
 
 import json
@@ -26,7 +27,7 @@ MAX_VALUES_IN_LINE = 3
 _sample_values = re.compile(r'\{ ?"?title"?: "Stoneware mug", "?price"?: "24\.00" ?\}')
 _code = re.compile(r"(?<=^```)([a-z]+\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTALL)
 # Parts of a template that the one of the reader need not have.
-_other_parts = ('"layers"', '"reviews"')
+_other_parts = ('"layers"', "layers=", "layers:", '"reviews"')
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def is_about_samples(text: str) -> bool:
 
 
 def fill_examples(text: str, url: str, data: ExampleData) -> str:
-    """Return a document in Markdown whose code is about the reader's installation and template.
+    """Return a document in Markdown that is about the reader's installation, and its code about their template.
 
     Args:
         text: the document.
@@ -101,14 +102,14 @@ def fill_examples(text: str, url: str, data: ExampleData) -> str:
     """
 
     def fill(found: re.Match[str]) -> str:
-        code = found[2].replace(SAMPLE_URL, url)
+        code = found[2]
         if data.template_name is not None and _is_about_template(code):
             # A replacement text would have escapes.
             code = _sample_values.sub(lambda _: _literal(dict(data.data[:MAX_VALUES_IN_LINE])), code)
             code = code.replace('"story"', _literal(data.size)).replace("product-card", data.template)
         return found[1] + code
 
-    return _code.sub(fill, text)
+    return _code.sub(fill, text.replace(SAMPLE_URL, url))
 
 
 def _is_about_template(code: str) -> bool:

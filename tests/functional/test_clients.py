@@ -22,10 +22,13 @@ import pytest
 from pyramid.router import Router
 from webtest import TestApp
 
+from cwz_web.demo.contents import TEMPLATE, read_template
 from cwz_web.generation.api_keys import Scope
+from cwz_web.runs.protocol import SpecificationRequest
 from tests.doc_examples import add_own_template, reader_examples
 from tests.factories import Factory, sign_in
 from tests.installation import ROOT, node
+from tests.rendering import jobs, worker
 from tests.wsgi_server import serving
 
 pytestmark = pytest.mark.slow
@@ -60,6 +63,19 @@ def serving_site(wsgi: Router) -> Iterator[str]:
     """Serve the product and yield its URL; the Host of its requests is that of its settings."""
     with serving(lambda environ, start: wsgi(environ | {"HTTP_HOST": "localhost"}, start)) as port:
         yield f"http://127.0.0.1:{port}"
+
+
+def render_later(wsgi: Router, make: Factory) -> Any:
+    """Return the product with a worker: what an image request queues is rendered before its response."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        body = wsgi(environ, start_response)
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == ("POST", "/v1/image-requests"):
+            for arguments in jobs(make):
+                worker(make).render_chunk(SpecificationRequest.model_validate(arguments), last_try=True)
+        return body
+
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +297,7 @@ class TestExamples:
     @pytest.fixture
     def key(self, wsgi: Router, make: Factory) -> str:
         space = make.workspace()
+        make.template(space, read_template(), name=TEMPLATE)
         add_own_template(make, space)
         self.app = TestApp(wsgi)
         sign_in(self.app, make.member(space))
@@ -291,8 +308,10 @@ class TestExamples:
         signing = {"cwz_sign_…": SIGNING_KEY, "whsec_…": secret, "http://localhost": url}
         for name, value in signing.items():
             found = [example.replace(name, value) for example in found]
+        own, demo = [*found], found.pop(2)
+        assert "product-card" in demo, "the layer is one of the demo"
         assert "product-card" not in str(found)
-        return found
+        return own
 
     def check_output(self, lines: list[str], folder: Path) -> None:
         assert "/i/images/" in lines[0]
@@ -304,10 +323,19 @@ class TestExamples:
         assert lines[4].startswith(("invalid {", "unknown_feed"))
         assert (folder / "card.png").read_bytes().startswith(b"\x89PNG")
 
+    def check_batch(self, lines: list[str]) -> None:
+        *made, layers = lines
+        assert [line.split()[:3] for line in made] == [
+            [key, size, "done"] for key in ("mug-1", "mug-2") for size in ("default", "square")
+        ]
+        assert all("/i/images/" in line for line in lines)
+        assert layers.startswith("http")
+
     def test_python(
         self,
         client: Callable[..., Any],
         wsgi: Router,
+        make: Factory,
         key: str,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
@@ -323,30 +351,37 @@ class TestExamples:
             def __init__(self) -> None:
                 self.body, self.headers = body.encode(), headers
 
-        with serving_site(wsgi) as url:
-            work, webhook, sign = self.examples("python", url)
+        with serving_site(render_later(wsgi, make)) as url:
+            work, batch, layers, webhook, sign = self.examples("python", url)
             exec(work, names)  # noqa: S102 - our own documentation
-        self.check_output(lines, tmp_path)
+            self.check_output(lines, tmp_path)
+            lines.clear()
+            for code in (batch, layers):
+                exec(code, names)  # noqa: S102
+        self.check_batch(lines)
         exec(webhook, names | {"request": Request()})  # noqa: S102
         assert lines[-1] == "image.created {}"
         exec(sign, {"template_id": SIGNED_TEMPLATE})  # noqa: S102
 
-    def test_typescript(self, folder: Path, wsgi: Router, key: str) -> None:
+    def test_typescript(self, folder: Path, wsgi: Router, make: Factory, key: str) -> None:
         package = build_javascript(folder)
         declarations = "declare const request: Request, id: string;"
         body, headers = signed_webhook(WEBHOOK_SECRET)
         values = json.dumps({"method": "POST", "body": body, "headers": headers})
         prelude = f'const id = "{SIGNED_TEMPLATE}"; const request = new Request("http://localhost/", {values});'
-        with serving_site(wsgi) as url:
+        with serving_site(render_later(wsgi, make)) as url:
             examples = [code.replace('"connectwyze"', '"./dist/index.js"') for code in self.examples("typescript", url)]
             for number, code in enumerate(examples):
                 (package / f"example{number}.ts").write_text(f"{declarations}\n{code}")
                 (package / f"example{number}.mjs").write_text(f"{prelude}\n{code}")
             (package / "node.d.ts").write_text(NODE_TYPES)
-            compile_typescript(package, "node.d.ts", "example0.ts", "example1.ts")
-            output = run(node(), "example0.mjs", folder=package, CWZ_API_KEY=key)
-            run(node(), "example1.mjs", folder=package)
-        self.check_output(output.splitlines(), package)
+            compile_typescript(package, "node.d.ts", *(f"example{number}.ts" for number in range(len(examples))))
+            work, batch, layers, _ = [
+                run(node(), f"example{number}.mjs", folder=package, CWZ_API_KEY=key).splitlines()
+                for number in range(len(examples))
+            ]
+        self.check_output(work, package)
+        self.check_batch(batch + layers)
 
 
 # What the example uses of Node.

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pyramid.router import Router
 from webtest import TestApp
 
+from cwz_web.demo.contents import TEMPLATE, read_template
 from cwz_web.generation.api_keys import Scope
 from cwz_web.guides import GUIDES
 from cwz_web.settings import ENVIRONMENT, Settings
@@ -163,9 +164,7 @@ class TestReaderExamples:
         lists = small_document()
         lists["fields"] += [{"name": name, "label": name, "type": "list"} for name in ("tags", "reviews")]
         make.template(space, lists, name="Reviews")
-        badge = {"type": "shape", "name": "Badge", "fill": "#cc0000", "x": 5, "y": 150, "width": 20, "height": 20}
-        layers = small_document()["layers"]
-        make.template(space, small_document(layers=[*layers, badge]), name="Product card")
+        make.template(space, read_template(), name="Product card")
         add_own_template(make, space)
         key = make.key(space, Scope.ADMIN)
         sign_in(app, make.member(space))
@@ -173,8 +172,9 @@ class TestReaderExamples:
         reviews, images, items, overrides, image, uploads, brand = reader_examples(app, "api", "bash")
         for code in (images, items, image):
             assert '"autumn-card"' in code
-        for code in (reviews, overrides):
-            assert self.run(code, wsgi, key, tmp_path) == []
+        assert self.run(reviews, wsgi, key, tmp_path) == []
+        # What it overrides is open in the template of the demo.
+        assert self.run(overrides, wsgi, make.key(space, Scope.GENERATE), tmp_path) == []
         for name in ("reviews.jpg", "card.jpg"):
             assert (tmp_path / name).read_bytes().startswith(b"\xff\xd8"), (tmp_path / name).read_bytes()
         [made] = self.run(images, wsgi, key, tmp_path)
@@ -190,6 +190,15 @@ class TestReaderExamples:
         brand = brand.replace("upload:…", added["reference"]).replace('"revision": 3', '"revision": 0')
         [saved] = self.run(brand, wsgi, key, tmp_path)
         assert saved["revision"] == 1
+
+    @pytest.mark.parametrize("size", ["default", "square", ExampleData().size])
+    def test_demo_has_what_examples_for_visitors_name(self, wsgi: Router, make: Factory, size: str) -> None:
+        space, about = make.workspace(), ExampleData()
+        assert make.template(space, read_template(), name=TEMPLATE).slug == about.template
+        body = {"template": about.template, "data": dict(about.data), "size": size}
+        key = {"Authorization": f"Bearer {make.key(space, Scope.GENERATE)}"}
+        made = TestApp(wsgi).post_json("/v1/images", body, headers=key, status=201).json
+        assert [finding["code"] for finding in made["findings"]] == ["photo_missing"]
 
     def test_page_names_template_and_key_of_the_reader(self, wsgi: Router, make: Factory) -> None:
         space, other, app = make.workspace(), make.workspace(), TestApp(wsgi)
@@ -210,8 +219,15 @@ class TestReaderExamples:
             assert f"Test ({key[:13]}" in page.html.select_one("main p.muted").text
             assert key not in page.text
             assert page.headers["Cache-Control"] == "private, no-store"
-        assert "product-card" not in str(reader_examples(app, "clients", "python"))
+        assert "product-card" not in str(reader_examples(app, "clients", "python")[:2])
         assert "product-card" in TestApp(wsgi).get("/docs/guides/clients").text
+
+    @pytest.mark.parametrize("guide", ["api", "clients", "mcp", "no-code"])
+    def test_pages_name_this_installation(self, app: TestApp, guide: str) -> None:
+        for path in (f"/docs/guides/{guide}", f"/docs/guides/{guide}.md"):
+            page = app.get(path).text
+            assert "images.example.com" not in page
+            assert "http://localhost" in page
 
     def test_values_of_a_template_end_neither_code_nor_quotes(self) -> None:
         about = ExampleData(template_name="x", data=(("title", TITLE + "\n```\n<script>'; id #"),), size="a'b")
@@ -255,8 +271,8 @@ def test_every_runnable_example_has_a_test() -> None:
         ("api", "bash"): 7,
         ("api", "javascript"): 1,
         ("api", "python"): 1,
-        ("clients", "python"): 3,
-        ("clients", "typescript"): 2,
+        ("clients", "python"): 5,
+        ("clients", "typescript"): 4,
         ("no-code", "javascript"): 1,
         ("templates-as-code", "bash"): 2,
     }
