@@ -8,6 +8,11 @@ from cwz_web.importers.builder import ImportedTemplate, ImportOptions
 from cwz_web.importers.detection import find_kind
 from cwz_web.importers.report import InvalidImportError
 
+EXPECTED = (
+    "it has neither “config” with “objects” (Bannerbear V5), nor “available_modifications” (Bannerbear V2), "
+    "nor “layers” with “uuid” or “title” (Placid)"
+)
+
 
 def import_file(folder: TemplateFolder, path: Path, options: ImportOptions) -> tuple[str, ImportedTemplate]:
     """Write a template of another service as a document, and return the name of its file.
@@ -19,7 +24,7 @@ def import_file(folder: TemplateFolder, path: Path, options: ImportOptions) -> t
         parsed = parse_json(read_file(path.resolve(), MAX_DOCUMENT_BYTES) or b"")
         kind = find_kind(parsed)
         if kind is None:
-            raise FolderError(f"{path.name} is not a template of Bannerbear or Placid")
+            raise FolderError(f"{path.name} is not a template of Bannerbear or Placid: {EXPECTED}")
         imported = kind.convert(parsed, options)
     except (JsonError, InvalidImportError) as error:
         raise FolderError(f"{path.name}: {error}") from None

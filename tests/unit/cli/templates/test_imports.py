@@ -39,7 +39,7 @@ def test_size_of_the_canvas(tmp_path: Path) -> None:
         ("", "not valid JSON"),
         ("[" * 5000, "nested too deeply"),
         ('{"width": NaN}', "not valid JSON"),
-        ("{}", "is not a template of Bannerbear or Placid"),
+        ("{}", "is not a template of Bannerbear or Placid: it has neither “config” with “objects”"),
         ('{"title": "x", "layers": [1]}', "cannot be read"),
         ("x" * 2_000_001, "larger than 2 MB"),
     ],
@@ -60,3 +60,12 @@ def test_name_of_the_template_is_not_a_path(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "\x1b" not in done.output
     assert [path.name for path in (tmp_path / "templates").iterdir()] == ["etc-x.json"]
+
+
+def test_sample_of_the_guide_is_imported(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/importers.md").read_text()
+    file = tmp_path / "sample.json"
+    file.write_text(guide.split("```json\n")[1].split("```")[0])
+    assert run(tmp_path / "templates", file).exit_code == 0
+    document = json.loads((tmp_path / "templates" / "autumn-sale.json").read_text())
+    assert [field["name"] for field in document["fields"]] == ["title", "link"]
