@@ -196,7 +196,7 @@ def test_changed_layer_of_a_pull_request_is_shown_and_merged(repository: Reposit
 def test_quick_start_of_the_guide(repository: Repository) -> None:
     """Each line is executed; only the comparison has the status 1, as its comment says."""
     guide = (ROOT / "docs/templates-as-code.md").read_text()
-    pull, publish = re.findall(r"```bash\n(.*?)```", guide, re.DOTALL)
+    pull, publish, merge = re.findall(r"```bash\n(.*?)```", guide, re.DOTALL)
     template = repository.make.template(repository.space, name="Product card")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     people = {f"GIT_{who}_{what}": "dev@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -220,11 +220,33 @@ def test_quick_start_of_the_guide(repository: Repository) -> None:
     assert execute("git status --short") == ""
     assert repository.make.reload(template).version == 2
 
+    other = Repository(repository.folder / "other", repository.make, 0)
+    other.environment = repository.environment
+    other.folder.mkdir()
+    other.run("pull")
+    document = other.read("product-card.json")
+    document["canvas"]["background"] = "#fedcba"
+    other.write("product-card.json", document)
+    other.run("push", "--publish")
+    shutil.rmtree(other.folder)
+    changed["layers"][1]["color"] = "#123456"
+    repository.write("product-card.json", changed)
+    assert "conflict" in execute("! cwz templates push --publish")
+    assert "published   product-card.json  version 4" in execute(merge)
+    merged = repository.read("product-card.json")
+    assert (merged["canvas"]["background"], merged["layers"][1]["color"]) == ("#fedcba", "#123456")
+    assert execute("git status --short") == ""
+
 
 class TestWorkflow:
     """The workflow of docs/examples/templates-as-code: what its jobs run is executed."""
 
     EXAMPLE = ROOT / "docs/examples/templates-as-code"
+
+    def test_guide_has_the_files(self) -> None:
+        shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/templates-as-code.md").read_text(), re.DOTALL)
+        files = ("workflows/templates.yaml", "actions/cwz/action.yaml")
+        assert shown == [(self.EXAMPLE / ".github" / file).read_text() for file in files]
 
     @pytest.fixture
     def workflow(self) -> Any:
