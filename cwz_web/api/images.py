@@ -117,16 +117,18 @@ def create_image(context: ApiImageCollection, request: Request) -> Response:
     format_of_url = _format_of_url(request, body)
     if body.outputs is None:
         body = body.model_copy(update={"format": format_of_url or body.format})
-    if body.dry_run:
-        renderings = _renderings(request, body)
-        _check_pixels(renderings)
-        described = describe_dry_run(renderings, body)
-        return Response(json_body=described.model_dump(mode="json"))
-    if _prefers_async(request):
-        return defer_image(request, body)
-    if body.webhook:
+    is_async = _prefers_async(request)
+    if body.webhook and not is_async:
         errors = {"webhook": "Send the header Prefer: respond-async, or leave webhook out"}
         raise ProblemError(422, "invalid", "A webhook needs an asynchronous request", errors)
+    if body.dry_run:
+        renderings = _renderings(request, body)
+        if not is_async:
+            _check_pixels(renderings)
+        described = describe_dry_run(renderings, body)
+        return Response(json_body=described.model_dump(mode="json"))
+    if is_async:
+        return defer_image(request, body)
     if body.outputs is not None:
         return _create_set(request, body)
     accepted = format_of_url.content_type if format_of_url else _negotiate(request, body)
