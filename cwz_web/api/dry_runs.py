@@ -40,7 +40,7 @@ class DryRunImage(ResponseModel):
 
 class DryRun(ResponseModel):
     """What a request would do. `cost` is the number of images that it would count, and `processing_cost` how many more
-    at most, for photos that image processors change for the first time.
+    at most, for photos that image processors change for the first time. `fits_quota` is whether there is room for both.
 
     `values` are those of the template's fields, computed ones included, as the first image has them. The findings
     include those of the design, and not what only an image processor can find.
@@ -66,10 +66,11 @@ def describe_dry_run(renderings: Sequence[OnDemandRendering], body: ImageRequest
     first, processors = renderings[0], installed_processors()
     cost = len({image.digest for image in images if not image.stored})
     more = max(processing_cost(each.design.document.in_size(each.output.size), processors) for each in renderings)
+    more = more if cost else 0
     return DryRun(
         cost=cost,
-        processing_cost=more if cost else 0,
-        fits_quota=not cost or _fits(first, cost),
+        processing_cost=more,
+        fits_quota=not cost or _fits(first, cost + more),
         values=first.values,
         images=images,
         metadata=body.metadata,

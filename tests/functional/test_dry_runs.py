@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pyramid.router import Router
 
+from cwz_web.api import dry_runs, images
 from cwz_web.generation.models import Image
 from cwz_web.imaging.engine import Plan
 from cwz_web.runs.models import Run
@@ -74,10 +75,30 @@ def test_dry_run_says_whether_the_quota_has_room(wsgi: Router, make: Factory) ->
     assert limited.try_out()["fits_quota"] is True, "it is stored"
 
 
+def test_quota_needs_room_for_processed_photos(wsgi: Router, make: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = Client(wsgi, make, images_per_month=3)
+    for cost, fits in ((2, True), (3, False)):
+        monkeypatch.setattr(dry_runs, "processing_cost", lambda document, processors, cost=cost: cost)
+        tried = limited.try_out()
+        assert (tried["cost"], tried["processing_cost"], tried["fits_quota"]) == (1, cost, fits)
+    limited.create(201)
+    tried = limited.try_out()
+    assert (tried["cost"], tried["processing_cost"], tried["fits_quota"]) == (0, 0, True)
+
+
 def test_dry_run_has_the_problems_of_the_request(client: Client, make: Factory) -> None:
     assert client.try_out(422, size="nothing")["code"] == "cannot_render"
     assert "layers.Title.color" in client.try_out(422, layers={"Title": {"color": "#ff0000"}})["errors"]
     assert client.try_out(422, on_missing_photo="error", data={"image": "nowhere"})["code"] == "photo_missing"
     body = {"template": client.template.slug, "dry_run": True, "webhook": "https://shop.example/hook"}
+    assert "webhook" in client.send(body, 422).json["errors"]
     assert client.send(body, 200, **ASYNC).json["dry_run"] is True
     assert make.count(Run, client.space.id) == 0
+
+
+def test_only_synchronous_sets_have_a_limit_of_pixels(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_SET_PIXELS", 100_000)
+    outputs = [{}, {"format": "png"}]
+    assert "Prefer: respond-async" in client.try_out(422, outputs=outputs)["errors"]["outputs"]
+    body = {"template": client.template.slug, "dry_run": True, "outputs": outputs}
+    assert client.send(body, 200, **ASYNC).json["cost"] == 2
