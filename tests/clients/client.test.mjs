@@ -37,6 +37,15 @@ test("problems are errors", async () => {
   await assert.rejects(cwz.renderBytes({ template, scale: 9 }), (error) => "scale" in error.errors);
 });
 
+test("what does not return one image is refused before the request", async () => {
+  const offline = new ConnectWyze({ url, apiKey, fetch: () => assert.fail("a request was sent") });
+  for (const render of [offline.render, offline.renderBytes]) {
+    await assert.rejects(render.call(offline, { template, outputs: [{}] }), /^TypeError: .*renderSet/);
+    await assert.rejects(render.call(offline, { template, dry_run: true }), /^TypeError: .*dry run/);
+  }
+  await assert.rejects(offline.renderSet({ template, outputs: [{}], dry_run: true }), /^TypeError: .*dry run/);
+});
+
 async function answering(answers, use) {
   const requests = [];
   const server = createServer(async (request, response) => {

@@ -198,6 +198,31 @@ class TestPython:
             first, second = asyncio.run(use(url))
         assert first == second
 
+    def test_what_does_not_return_one_image_is_refused_before_the_request(self, client: Callable[..., Any]) -> None:
+        calls: list[tuple[str, dict[str, Any], str]] = [
+            ("render", {"outputs": [{}]}, "render_set"),
+            ("render", {"dry_run": True}, "dry run"),
+            ("render_bytes", {"outputs": [{}]}, "render_set"),
+            ("render_bytes", {"dry_run": True}, "dry run"),
+            ("render_set", {"outputs": [{}], "dry_run": True}, "dry run"),
+        ]
+        with answering() as (url, requests):
+            for method, options, message in calls:
+                with client().Client(url, "key") as cwz, pytest.raises(ValueError, match=message):
+                    getattr(cwz, method)("card", **options)
+                with pytest.raises(ValueError, match=message):
+                    asyncio.run(getattr(client().AsyncClient(url, "key"), method)("card", **options))
+        assert requests == []
+
+    def test_another_answer_is_an_error(self, client: Callable[..., Any]) -> None:
+        images = {"id": SIGNED_TEMPLATE, "status_url": "https://a.example", "images": [], "metadata": {}}
+        with (
+            answering((201, images)) as (url, _),
+            client().Client(url, "key") as cwz,
+            pytest.raises(TypeError, match="ImageSet"),
+        ):
+            cwz.render("card")
+
     @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
     def test_failures_that_pass_are_repeated_with_one_idempotency_key(
         self, client: Callable[..., Any], kind: str

@@ -71,16 +71,19 @@ export class ConnectWyze {
 
   /** Render an image, which is stored in the storage of the workspace. */
   async render(body: ImageRequest): Promise<Schemas["CreatedImage"]> {
+    checkOneImage(body);
     return unwrap(await this.rest.POST("/images", { body })) as Schemas["CreatedImage"];
   }
 
   /** Render several images of the same values in one request; they are stored as a whole or not at all. */
   async renderSet(body: ImageRequest & Required<Pick<ImageRequest, "outputs">>): Promise<Schemas["ImageSet"]> {
+    checkRenders(body);
     return unwrap(await this.rest.POST("/images", { body })) as Schemas["ImageSet"];
   }
 
   /** Render an image and return its bytes; it is not stored, unless `store` says so. */
   async renderBytes(body: ImageRequest): Promise<RenderedImage> {
+    checkOneImage(body);
     const headers = { ...this.#headers, Accept: "image/*", "Content-Type": "application/json" };
     const options = { method: "POST", body: JSON.stringify(body), headers, redirect: "error" } as const;
     const response = await this.#fetch(new Request(`${this.#baseUrl}/images`, options));
@@ -132,6 +135,17 @@ export class ConnectWyze {
     const look = async () => unwrap(await this.rest.GET("/image-requests/{id}", { params: { path: { id } } }));
     return waitFor(look, (request) => request.state !== "pending", timeout);
   }
+}
+
+/** Throw a TypeError for a dry run, whose answer is no image. */
+function checkRenders(body: ImageRequest): void {
+  if (body.dry_run) throw new TypeError("A dry run renders nothing: use rest.POST");
+}
+
+/** Throw a TypeError for a request whose answer is not one image. */
+function checkOneImage(body: ImageRequest): void {
+  if (body.outputs) throw new TypeError("Use renderSet for several images");
+  checkRenders(body);
 }
 
 async function waitFor<Work>(

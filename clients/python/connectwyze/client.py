@@ -37,6 +37,7 @@ FIRST_POLL, MAX_POLL = 0.25, 5.0
 WAIT_SECONDS = 3600.0
 
 
+ModelT = TypeVar("ModelT")
 WorkT = TypeVar("WorkT", RunStatus, ImportInfo, ImageRequestInfo)
 
 
@@ -101,11 +102,12 @@ class Client:
             template: the id or slug of the template.
             data: values of its fields.
             options: other members of the request, such as `size` or `format`.
+
+        Raises:
+            ValueError: The options ask for several images, or for a dry run.
         """
-        body = ImageRequest.from_dict(_request(template, data, options))
-        image = render_image.sync(client=self.rest, body=body)
-        assert isinstance(image, CreatedImage)
-        return image
+        body = _one_image(template, data, options)
+        return _expect(CreatedImage, render_image.sync(client=self.rest, body=ImageRequest.from_dict(body)))
 
     def render_set(
         self,
@@ -122,15 +124,16 @@ class Client:
             data: values of its fields.
             outputs: the members of each image, such as `{"size": "story", "format": "png"}`.
             options: other members of the request, such as `locale`.
+
+        Raises:
+            ValueError: The options ask for a dry run.
         """
-        body = ImageRequest.from_dict(_request(template, data, {**options, "outputs": outputs}))
-        images = render_image.sync(client=self.rest, body=body)
-        assert isinstance(images, ImageSet)
-        return images
+        body = _request(template, data, {**options, "outputs": outputs})
+        return _expect(ImageSet, render_image.sync(client=self.rest, body=ImageRequest.from_dict(body)))
 
     def render_bytes(self, template: str, data: Mapping[str, Any] | None = None, **options: Any) -> RenderedImage:
         """Render an image and return its bytes; it is not stored, unless `store` says so."""
-        body = _request(template, data, options)
+        body = _one_image(template, data, options)
         return _rendered(self._http.post("/images", json=body, headers={"Accept": "image/*"}))
 
     def iterate(self, operation: Callable[..., Any], *arguments: Any, **filters: Any) -> Iterator[Any]:
@@ -210,10 +213,8 @@ class AsyncClient:
 
     async def render(self, template: str, data: Mapping[str, Any] | None = None, **options: Any) -> CreatedImage:
         """Render an image, as `Client.render` does."""
-        body = ImageRequest.from_dict(_request(template, data, options))
-        image = await render_image.asyncio(client=self.rest, body=body)
-        assert isinstance(image, CreatedImage)
-        return image
+        body = _one_image(template, data, options)
+        return _expect(CreatedImage, await render_image.asyncio(client=self.rest, body=ImageRequest.from_dict(body)))
 
     async def render_set(
         self,
@@ -224,14 +225,12 @@ class AsyncClient:
         **options: Any,
     ) -> ImageSet:
         """Render several images of the same values in one request, as `Client.render_set` does."""
-        body = ImageRequest.from_dict(_request(template, data, {**options, "outputs": outputs}))
-        images = await render_image.asyncio(client=self.rest, body=body)
-        assert isinstance(images, ImageSet)
-        return images
+        body = _request(template, data, {**options, "outputs": outputs})
+        return _expect(ImageSet, await render_image.asyncio(client=self.rest, body=ImageRequest.from_dict(body)))
 
     async def render_bytes(self, template: str, data: Mapping[str, Any] | None = None, **options: Any) -> RenderedImage:
         """Render an image and return its bytes, as `Client.render_bytes` does."""
-        body = _request(template, data, options)
+        body = _one_image(template, data, options)
         return _rendered(await self._http.post("/images", json=body, headers={"Accept": "image/*"}))
 
     async def iterate(self, operation: Callable[..., Any], *arguments: Any, **filters: Any) -> AsyncIterator[Any]:
@@ -270,7 +269,24 @@ def _headers(key: str) -> dict[str, str]:
 
 
 def _request(template: str, data: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request. Raises ValueError for a dry run."""
+    if options.get("dry_run"):
+        raise ValueError("A dry run renders nothing: use connectwyze.rest.api.images.render_image")
     return {"template": template, "data": dict(data or {}), **options}
+
+
+def _one_image(template: str, data: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request for one image. Raises ValueError for another one."""
+    if options.get("outputs") is not None:
+        raise ValueError("Use render_set for several images")
+    return _request(template, data, options)
+
+
+def _expect(model: type[ModelT], returned: object) -> ModelT:
+    """Return what the server returned, if it is what was requested. Raises TypeError."""
+    if not isinstance(returned, model):
+        raise TypeError(f"The server returned {type(returned).__name__} in place of {model.__name__}")
+    return returned
 
 
 def _rendered(response: httpx.Response) -> RenderedImage:
