@@ -18,7 +18,7 @@ from cwz_web.importers.properties import MAX_SIDE, Properties
 from cwz_web.importers.report import Report, converted_message, limit_message
 
 # What our API takes in one request.
-MAX_OVERRIDDEN, MAX_VALUE, MIN_CANVAS, MAX_METADATA, MAX_FILE_NAME = 50, 2000, 16, 500, 100
+MAX_OVERRIDDEN, MAX_VALUE, MIN_CANVAS, MAX_METADATA, MAX_FILE_NAME = 50, 10_000, 16, 500, 100
 MAX_URL = 2000
 MIN_FONT_SIZE, MAX_FONT_SIZE = 6, 1000
 TEMPLATE = "ID_OF_YOUR_TEMPLATE"

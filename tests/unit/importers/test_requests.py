@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cwz_web.api.image_requests import ImageRequest
+from cwz_web.api.image_requests import MAX_VALUE_LENGTH, ImageRequest
 from cwz_web.imaging.layer_overrides import override_layers
 from cwz_web.importers.builder import ImportOptions
 from cwz_web.importers.detection import find_kind
@@ -165,3 +165,12 @@ def test_any_request_is_a_valid_body_or_a_clear_error(
     body = json.loads(json.dumps(converted.body, allow_nan=False))
     body.pop("webhook", None)  # whether the host is public is not known here
     ImageRequest.model_validate(body)
+
+
+@pytest.mark.parametrize("length", [MAX_VALUE_LENGTH, MAX_VALUE_LENGTH + 1])
+def test_values_are_as_long_as_requests_take(length: int) -> None:
+    converted = convert({"modifications": [{"name": "Title", "text": "x" * length}]})
+    assert len(converted.body["data"]["title"]) == MAX_VALUE_LENGTH
+    changed = [entry for entry in converted.report.of(Outcome.CHANGED) if entry.layer]
+    assert len(changed) == length - MAX_VALUE_LENGTH
+    ImageRequest.model_validate(converted.body | {"template": "card"})
