@@ -31,7 +31,7 @@ MAX_ITEMS = 1000
 # All items with their values; these are stored once for each output.
 MAX_BATCH_BODY = 2 * 1024 * 1024
 # Writing the items of more images takes long enough to leave threads to other requests.
-FEW_IMAGES = 1000
+MAX_QUICK_IMAGES = 1000
 
 
 class BatchItem(Body):
@@ -84,7 +84,7 @@ def create_image_batch(context: ApiImageRequestCollection, request: Request) -> 
         RequestedItem(as_texts(item.data, format), [key] * len(outputs))
         for item, key in zip(body.items, body.keys(), strict=True)
     ]
-    is_large = len(items) * len(outputs) > FEW_IMAGES
+    is_large = len(items) * len(outputs) > MAX_QUICK_IMAGES
     with request.services.slow_requests.slot(request.api_key.workspace_id, when=is_large):
         return enqueue_images(request, body, plan, outputs, items)
 

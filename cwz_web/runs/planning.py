@@ -33,12 +33,13 @@ from cwz_web.runs.mapping import field_formats, formats_of, used_mapping, with_r
 from cwz_web.runs.missing_photos import OnMissingPhoto
 from cwz_web.runs.models import Run, RunItem
 from cwz_web.runs.notifications import notify_run_finished
-from cwz_web.runs.scheduling import FEW_IMAGES, chunk_size_of, delete_chunks_later, enqueue_chunks
+from cwz_web.runs.scheduling import chunk_size_of, delete_chunks_later, enqueue_chunks
 from cwz_web.runs.selection import ALL_ROWS, SELECTED, RowSelection
 from cwz_web.storage.connections import get_connection
 from cwz_web.values.formats import ValueFormat, dump_formats, format_of
 
-MAX_OUTPUTS = FEW_IMAGES
+# Of a row or a request.
+MAX_OUTPUTS = 12
 # Removed rows are searched in this many earlier runs.
 EARLIER_RUNS = 5
 # Writing this many items takes about half a second; the request does not wait for more.
