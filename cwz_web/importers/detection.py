@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cwz_web.importers import bannerbear, bannerbear_v2, placid
-from cwz_web.importers.builder import ImportedTemplate, ImportOptions, Source
+from cwz_web.importers.builder import ImportedTemplate, ImportOptions
 
 Convert = Callable[[Any, ImportOptions], ImportedTemplate]
 
@@ -15,12 +15,10 @@ class JsonKind:
     """A kind of JSON.
 
     Attributes:
-        source: the service.
         matches: whether a JSON object is of this kind, by the keys that only this kind has.
         convert: converts a template.
     """
 
-    source: Source
     matches: Callable[[Mapping[str, Any]], bool]
     convert: Convert
 
@@ -35,19 +33,14 @@ def _is_placid_template(parsed: Mapping[str, Any]) -> bool:
 
 
 KINDS = (
-    JsonKind(Source.BANNERBEAR, _is_bannerbear_template, bannerbear.convert_template),
-    JsonKind(Source.BANNERBEAR, lambda parsed: "available_modifications" in parsed, bannerbear_v2.convert_template),
-    JsonKind(Source.PLACID, _is_placid_template, placid.convert_template),
+    JsonKind(_is_bannerbear_template, bannerbear.convert_template),
+    JsonKind(lambda parsed: "available_modifications" in parsed, bannerbear_v2.convert_template),
+    JsonKind(_is_placid_template, placid.convert_template),
 )
 
 
-def find_kind(parsed: Any, source: Source | None = None) -> JsonKind | None:
-    """Return what a JSON is; None for anything that no other service has.
-
-    Args:
-        parsed: the parsed JSON, which can be anything.
-        source: the service that it comes from, if that is known.
-    """
+def find_kind(parsed: Any) -> JsonKind | None:
+    """Return what a parsed JSON is; None for anything that no other service has."""
     if not isinstance(parsed, dict):
         return None
-    return next((kind for kind in KINDS if source in (None, kind.source) and kind.matches(parsed)), None)
+    return next((kind for kind in KINDS if kind.matches(parsed)), None)

@@ -89,11 +89,6 @@ class Report:
         """Yield the entries with an outcome."""
         return (entry for entry in self.entries if entry.outcome == outcome)
 
-    @property
-    def summary(self) -> dict[Outcome, int]:
-        """How many entries there are of each outcome."""
-        return {outcome: sum(1 for _ in self.of(outcome)) for outcome in Outcome}
-
 
 class InvalidImportError(ValueError):
     """A JSON cannot be imported; the message can be shown in a form."""
