@@ -60,26 +60,22 @@ class PatchOperation(BaseModel):
     value: Any = None
 
 
-def tool(annotations: ToolAnnotations) -> Callable[[Handler[T, P]], Handler[T, P]]:
-    """Return a decorator of a method that is a tool: its errors are results, and it is logged without arguments."""
+def tool(handler: Handler[T, P]) -> Handler[T, P]:
+    """Decorate a method that is a tool: its errors are results, and it is logged without arguments."""
 
-    def decorate(handler: Handler[T, P]) -> Handler[T, P]:
-        @functools.wraps(handler)
-        async def handle(self: T, ctx: Context[Any, Any], *args: P.args, **kwargs: P.kwargs) -> CallToolResult:
-            begin, code = time.monotonic(), "ok"
-            try:
-                return await handler(self, ctx, *args, **kwargs)
-            except (ApiError, ToolCallError) as error:
-                code = error.code
-                return to_error(error)
-            finally:
-                seconds = round(time.monotonic() - begin, 3)
-                log.info("tool called", tool=handler.__name__, code=code, seconds=seconds)
+    @functools.wraps(handler)
+    async def handle(self: T, ctx: Context[Any, Any], *args: P.args, **kwargs: P.kwargs) -> CallToolResult:
+        begin, code = time.monotonic(), "ok"
+        try:
+            return await handler(self, ctx, *args, **kwargs)
+        except (ApiError, ToolCallError) as error:
+            code = error.code
+            return to_error(error)
+        finally:
+            seconds = round(time.monotonic() - begin, 3)
+            log.info("tool called", tool=handler.__name__, code=code, seconds=seconds)
 
-        handle.tool_annotations = annotations  # type: ignore[attr-defined]
-        return cast("Handler[T, P]", handle)
-
-    return decorate
+    return cast("Handler[T, P]", handle)
 
 
 class Tools:
@@ -96,12 +92,29 @@ class Tools:
 
     def register(self, server: MCPServer[Any]) -> None:
         """Add the tools to a server."""
-        for name in dir(type(self)):
-            annotations = getattr(getattr(type(self), name), "tool_annotations", None)
-            if annotations is not None:
-                server.add_tool(getattr(self, name), annotations=annotations)
+        tools: tuple[tuple[Callable[..., Any], ToolAnnotations], ...] = (
+            (self.list_templates, READ),
+            (self.describe_template, READ),
+            (self.read_template_document, READ),
+            (self.get_template_schema, READ),
+            (self.create_template, ADD),
+            (self.update_template, REPLACE),
+            (self.publish_template, REPLACE),
+            (self.preview_template, READ),
+            (self.render_image, ADD_ONCE),
+            (self.list_feeds, READ),
+            (self.find_rows, READ),
+            (self.list_campaigns, READ),
+            (self.describe_campaign, READ),
+            (self.plan_campaign, READ),
+            (self.create_campaign, ADD),
+            (self.plan_run, READ),
+            (self.get_usage, READ),
+        )
+        for handler, annotations in tools:
+            server.add_tool(handler, annotations=annotations)
 
-    @tool(READ)
+    @tool
     async def list_templates(
         self,
         ctx: Context[Any, Any],
@@ -116,7 +129,7 @@ class Tools:
         found = [each for each in page["templates"] if contains.casefold() in each["name"].casefold()]
         return to_result({"templates": found[:limit], "left_out": len(found[limit:]), "next": page["next"]})
 
-    @tool(READ)
+    @tool
     async def describe_template(
         self,
         ctx: Context[Any, Any],
@@ -129,7 +142,7 @@ class Tools:
         details["fields"] = [{**field, "default": shorten(field["default"], 500)} for field in details["fields"]]
         return to_result(details | {"etag": etag})
 
-    @tool(READ)
+    @tool
     async def read_template_document(
         self,
         ctx: Context[Any, Any],
@@ -153,7 +166,7 @@ class Tools:
             found | {"layers": [{"pointer": places[name][0], "layer": places[name][1]} for name in layers]}
         )
 
-    @tool(READ)
+    @tool
     async def get_template_schema(
         self,
         ctx: Context[Any, Any],
@@ -168,7 +181,7 @@ class Tools:
             raise ToolCallError("unknown_part", f"Use one of: {', '.join(list_parts(schema))}")
         return to_result({"part": part, "parts": list_parts(schema), "schema": found})
 
-    @tool(ADD)
+    @tool
     async def create_template(
         self,
         ctx: Context[Any, Any],
@@ -178,7 +191,7 @@ class Tools:
         """Create a template from a document, published as version 1; return an image of it with its defaults."""
         return await self._write(ctx, "POST", "/templates", {"name": name, "document": document}, is_creation=True)
 
-    @tool(REPLACE)
+    @tool
     async def update_template(
         self,
         ctx: Context[Any, Any],
@@ -201,12 +214,12 @@ class Tools:
         body = {"document": document, "publish": publish} | ({"name": name} if name else {})
         return await self._write(ctx, "PUT", f"/templates/{template}", body, etag)
 
-    @tool(REPLACE)
+    @tool
     async def publish_template(self, ctx: Context[Any, Any], template: TemplateName, etag: Etag) -> CallToolResult:
         """Publish the draft of a template: from now on, its images are rendered so."""
         return await self._write(ctx, "POST", f"/templates/{template}/publish", {}, etag)
 
-    @tool(READ)
+    @tool
     async def preview_template(
         self,
         ctx: Context[Any, Any],
@@ -224,7 +237,7 @@ class Tools:
         image, findings = await self._preview(ctx, template, body)
         return to_result({"findings": findings}, [image] if image else [])
 
-    @tool(ADD_ONCE)
+    @tool
     async def render_image(
         self,
         ctx: Context[Any, Any],
@@ -265,7 +278,7 @@ class Tools:
             return to_result(info | {"image_error": error.code})
         return to_result(info, [image] if image else [])
 
-    @tool(READ)
+    @tool
     async def list_feeds(
         self,
         ctx: Context[Any, Any],
@@ -290,7 +303,7 @@ class Tools:
         ]
         return to_result({"feeds": feeds, "next": page["next"]})
 
-    @tool(READ)
+    @tool
     async def find_rows(
         self,
         ctx: Context[Any, Any],
@@ -308,7 +321,7 @@ class Tools:
         page = await self._get(ctx, f"/feeds/{feed}/items", **query)
         return to_result({"rows": _shorten_rows(page["items"], columns), "next": page["next"]})
 
-    @tool(READ)
+    @tool
     async def list_campaigns(
         self,
         ctx: Context[Any, Any],
@@ -318,14 +331,14 @@ class Tools:
         """List campaigns, newest first: the rows of a feed, and the rules that give each a design."""
         return to_result(await self._get(ctx, "/campaigns", limit=limit, after=after))
 
-    @tool(READ)
+    @tool
     async def describe_campaign(
         self, ctx: Context[Any, Any], campaign: Annotated[UUID, Field(description="Id, from list_campaigns")]
     ) -> CallToolResult:
         """Return the rules, outputs and settings of a campaign."""
         return to_result(await self._get(ctx, f"/campaigns/{campaign}"))
 
-    @tool(READ)
+    @tool
     async def plan_campaign(
         self, ctx: Context[Any, Any], campaign: Annotated[UUID, Field(description="Id, from list_campaigns")]
     ) -> CallToolResult:
@@ -333,7 +346,7 @@ class Tools:
         plan = await self._get(ctx, f"/campaigns/{campaign}/plan")
         return to_result(plan | {"usage": await self._get(ctx, "/usage")})
 
-    @tool(ADD)
+    @tool
     async def create_campaign(
         self,
         ctx: Context[Any, Any],
@@ -361,7 +374,7 @@ class Tools:
         answer = await self._api.send(self._read_api_key(ctx), "POST", "/campaigns", body=body, is_creation=True)
         return to_result(answer.json | {"etag": answer.etag})
 
-    @tool(READ)
+    @tool
     async def plan_run(
         self,
         ctx: Context[Any, Any],
@@ -377,7 +390,7 @@ class Tools:
         body = {"feed": str(feed), "template": template, "mapping": mapping} | ({"outputs": outputs} if outputs else {})
         return to_result((await self._api.send(self._read_api_key(ctx), "POST", "/runs/plan", body=body)).json)
 
-    @tool(READ)
+    @tool
     async def get_usage(self, ctx: Context[Any, Any]) -> CallToolResult:
         """Return how many images this month has used, and the limits."""
         return to_result(await self._get(ctx, "/usage"))
