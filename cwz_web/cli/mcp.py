@@ -9,7 +9,7 @@ import anyio
 import click
 
 from cwz_web.logs import configure_logs
-from cwz_web.mcp.api_client import check_url
+from cwz_web.net.installation_urls import check_installation_url
 
 API_KEY = "CWZ_API_KEY"
 # The form of keys in our documentation; it only tells a key from something else.
@@ -30,7 +30,7 @@ def run(
     for library in QUIET:
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
-        url = check_url(url, allow_http=allow_http)
+        url = check_installation_url(url, allow_http=allow_http)
     except ValueError as error:
         raise click.ClickException(f"{error} (--url)") from None
     try:

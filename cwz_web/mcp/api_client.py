@@ -1,11 +1,11 @@
 """Requests to the `/v1` API of an installation, with the API key of the caller."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import anyio
@@ -53,43 +53,18 @@ class ApiAnswer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def json(self) -> Any:
         """The parsed body. Raises ApiError if it is no JSON."""
         try:
-            return httpx.Response(200, content=self.body).json()
-        except ValueError:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
             raise ApiError(self.status, "unexpected_response", "The answer is no JSON: is this the API?") from None
 
     @property
     def etag(self) -> str:
         """The entity tag, without quotes."""
         return self.headers.get("ETag", "").removeprefix("W/").strip('"')
-
-
-class InsecureUrlError(ValueError):
-    """The URL of the installation is not HTTPS, so that others could read the API key."""
-
-
-def check_url(url: str, *, allow_http: bool) -> str:
-    """Return the URL of an installation without a slash at its end.
-
-    Args:
-        url: The URL that the user gave.
-        allow_http: Whether it may be unencrypted beyond this machine.
-
-    Raises:
-        InsecureUrlError: It is unencrypted, and may not be.
-        ValueError: It is no URL of an installation.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("Use the URL of an installation, such as https://images.example.com")
-    if parts.username is not None or parts.password is not None or "\\" in url:
-        raise ValueError("The URL has no user, no password and no backslash")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
-        raise InsecureUrlError("The API key would be sent unencrypted. Use https")
-    return url.rstrip("/")
 
 
 class ApiClient:
@@ -183,13 +158,6 @@ def create_http_client(**options: Any) -> httpx.AsyncClient:
         headers={"User-Agent": "cwz-mcp"},
         **options,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _wait_seconds(answer: ApiAnswer) -> float:

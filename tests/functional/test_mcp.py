@@ -450,8 +450,8 @@ def test_client_over_stdio(url: str, make: Factory) -> None:
 @pytest.mark.parametrize(
     ("arguments", "key", "message"),
     [
-        (["--url", "http://images.example.com"], "cwz_live_x", "unencrypted"),
-        (["--url", "nowhere"], "cwz_live_x", "URL of an installation"),
+        (["--url", "http://images.example.com"], "cwz_live_x", "without TLS"),
+        (["--url", "nowhere"], "cwz_live_x", "URL of the installation"),
         (["--url", "https://images.example.com"], "", "CWZ_API_KEY"),
         ([], "cwz_live_x", "--url"),
     ],

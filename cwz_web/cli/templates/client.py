@@ -4,7 +4,6 @@ It sends the API key to one installation only: redirects are not followed, and w
 this machine. The server may be hostile: answers have limits of size and time, and its texts no control characters.
 """
 
-import ipaddress
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cwz_web.cli.templates.folder import MAX_DOCUMENT_BYTES, MAX_UPLOAD_BYTES
 from cwz_web.cli.templates.json_files import JsonError, parse_json
+from cwz_web.net.installation_urls import check_installation_url
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 # Of a whole response: a server that sends a byte now and then never reaches the timeout between two of them.
@@ -131,7 +131,11 @@ class Client:
     ) -> None:
         if not API_KEY.fullmatch(key):
             raise ApiError("The API key is not valid: it is cwz_live_ and 43 more characters")
-        self._base, self._key = _check_url(url, allow_http=allow_http), key
+        try:
+            self._base = check_installation_url(url, allow_http=allow_http)
+        except ValueError as error:
+            raise ApiError(str(error)) from None
+        self._key = key
         self._report_wait, self._sleep = report_wait, sleep
         self._http = httpx.Client(
             headers={
@@ -325,28 +329,6 @@ class Client:
 def clean_text(text: str) -> str:
     """Return a text for the terminal, without characters that control it or change the direction of others."""
     return _control.sub(" ", text)
-
-
-def _check_url(url: str, *, allow_http: bool) -> str:
-    """Return the URL of an installation without a slash at its end. Raises ApiError."""
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
-        raise ApiError("The URL of the installation is not valid") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
-        raise ApiError("The URL of the installation is not valid: write one such as https://images.example.com")
-    if "\\" in url or _control.search(url) or " " in url:
-        raise ApiError("The URL of the installation is not valid: it has a backslash, a space or a control character")
-    if parsed.scheme == "http" and not allow_http and not _is_loopback(parsed.host):
-        raise ApiError(f"An API key is not sent to {parsed.host} without TLS. Use https, or --allow-http")
-    return str(parsed).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _retry_after(headers: httpx.Headers) -> float:
