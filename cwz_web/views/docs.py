@@ -67,7 +67,11 @@ def guide_page(context: GuideResource, request: Request) -> GuidePage:
     """Show a guide."""
     guide, settings = GUIDES[context.__name__], request.services.settings
     about = find_example_data(request) if is_about_samples(guide.read()) else None
-    page = render_guide(guide, settings.operator.source, settings.url, about or ExampleData())
+    source, url = settings.operator.source, settings.url
+    if about is None or about == ExampleData():
+        page = _render_sample(guide, source, url)
+    else:
+        page = render_guide(guide, source, url, about)
     return GuidePage(guide, page, about)
 
 
@@ -86,7 +90,6 @@ def guide_text(context: GuideText, request: Request) -> Response:
     return Response(MARKDOWN_LINK.sub(replace, text), content_type="text/markdown", charset="utf-8")
 
 
-@lru_cache(maxsize=4 * len(GUIDES))
 def render_guide(guide: Guide, source: str, url: str, about: ExampleData) -> MarkdownPage:
     """Render a guide.
 
@@ -97,6 +100,12 @@ def render_guide(guide: Guide, source: str, url: str, about: ExampleData) -> Mar
         about: What the examples are about.
     """
     return render_markdown(fill_examples(guide.read(), url, about), lambda link: _resolve(link, source))
+
+
+# Not with values of readers, which would stay in memory.
+@lru_cache(maxsize=len(GUIDES))
+def _render_sample(guide: Guide, source: str, url: str) -> MarkdownPage:
+    return render_guide(guide, source, url, ExampleData())
 
 
 def _resolve(url: str, source: str, extension: str = "") -> str | None:

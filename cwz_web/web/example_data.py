@@ -71,7 +71,7 @@ def find_example_data(request: Request) -> ExampleData:
             feed_id=str(feeds[0].id) if feeds else SAMPLE_ID,
             key=find_newest_key(db, workspace_id),
         )
-        newest = max(list_template_names(db, workspace_id), default="")  # ids are sorted by time
+        newest = next(iter(list_template_names(db, workspace_id, limit=1)), "")
         template = find_template(db, workspace_id, newest) if newest else None
         if template is None:
             return found
