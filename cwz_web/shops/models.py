@@ -70,6 +70,7 @@ class Shop(WorkspaceOwned, Base):
         plan: counts the plans.
         version: what the newest plan was made from; NULL to plan again.
         publication_id: the publication that was planned.
+        replan_at: when the day ends that it was planned for; NULL if the condition does not depend on the day.
         report: what was found in the rows (`planning.PlanReport` as JSON).
         synced_at: when the shop was last brought up to date as a whole.
         failures: how often in a row the shop could not be reached or refused everything.
@@ -96,6 +97,7 @@ class Shop(WorkspaceOwned, Base):
     plan: Mapped[int] = mapped_column(default=0, server_default="0")
     version: Mapped[str | None]
     publication_id: Mapped[UUID | None]
+    replan_at: Mapped[datetime | None]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     synced_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -7,10 +7,9 @@ no image of ours; one whose image does not exist leaves the product as it is.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from hashlib import sha256
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import orjson
 from pydantic import BaseModel, Field
@@ -19,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from cwz_web.campaigns.models import Campaign, Publication
 from cwz_web.campaigns.publications import get_public
-from cwz_web.campaigns.row_fields import RowField, today_in
+from cwz_web.campaigns.row_fields import RowField
 from cwz_web.channels.delivery import row_context
 from cwz_web.channels.field_columns import RowContext
 from cwz_web.channels.rows import RowPage, read_rows
-from cwz_web.db.session import Database
+from cwz_web.db.session import FOR_NO_KEY_UPDATE, Database
 from cwz_web.feeds.models import Feed
 from cwz_web.feeds.records import Row
 from cwz_web.generation.image_urls import ImageUrls
@@ -258,10 +257,13 @@ def find_target(db: Session, workspace_id: UUID, shop_id: UUID) -> tuple[Shop, C
 
 def version_of_plan(shop: Shop, publication: Publication, today: date) -> str:
     """Return what changes whenever a plan could be another one."""
-    # An expression can depend on the day.
-    day = today if "today" in shop.condition or "days_until" in shop.condition else ""
-    parts = (publication.id, shop.revision, day)
+    parts = (publication.id, shop.revision, today if _is_of_time(shop) else "")
     return sha256(" ".join(map(str, parts)).encode()).hexdigest()
+
+
+def _is_of_time(shop: Shop) -> bool:
+    """Return whether a plan could be another one tomorrow, though nothing else changes."""
+    return "days_until" in shop.condition
 
 
 def write_plan(
@@ -272,7 +274,8 @@ def write_plan(
     shop_id: UUID,
     attempt: int,
 ) -> bool:
-    """Plan the products of a shop, if the newest plan is of something else. Return False if there is nothing to plan.
+    """Plan the products of a shop, if the newest plan is of something else. Return False if there is nothing to plan,
+    or a later attempt plans.
 
     Args:
         database: the database. The rows are read by one transaction, and the plan is written by others.
@@ -280,24 +283,29 @@ def write_plan(
         provider: the kind of the shop.
         workspace_id: the workspace.
         shop_id: the shop.
-        attempt: that of the job; the plan of an earlier one does not count.
+        attempt: that of the job; once a later one has begun, nothing more is written.
 
     Raises:
         InvalidShopConditionError: the condition cannot be evaluated.
         TooManyProductsError: as for plan_products.
     """
     with database.transaction(workspace_id) as db:
-        target = find_target(db, workspace_id, shop_id)
+        is_current = _lock_attempt(db, workspace_id, shop_id, attempt) is not None
+        target = find_target(db, workspace_id, shop_id) if is_current else None
         if target is None:
             return False
         shop, campaign, publication = target
-        context, today = row_context(db, campaign), today_in(ZoneInfo(campaign.time_zone))
+        context = row_context(db, campaign)
+        today = context.evaluation.today
         version = version_of_plan(shop, publication, today)
+        tomorrow = datetime.combine(today + timedelta(days=1), time.min, context.zone)
+        replan_at = tomorrow if _is_of_time(shop) else None
         if shop.version == version:
+            shop.replan_at = replan_at
             return True
         condition = RowCondition(shop.condition, context, today)
         shop.plan += 1
-        plan, values = shop.plan, {"workspace": workspace_id, "shop": shop_id, "plan": shop.plan}
+        values = {"workspace": workspace_id, "shop": shop_id, "plan": shop.plan}
     report = PlanReport()
     with database.transaction(workspace_id) as db:
         target = find_target(db, workspace_id, shop_id)
@@ -308,16 +316,24 @@ def write_plan(
         with closing(read_rows(db, target[1], publication, references, columns_of(shop, condition))) as pages:
             for batch in _batches(plan_products(pages, shop, provider, condition, report)):
                 with database.transaction(workspace_id) as writing:
+                    if _lock_attempt(writing, workspace_id, shop_id, attempt) is None:
+                        return False
                     _write(writing, values, batch)
     with database.transaction(workspace_id) as db:
-        current = db.get(Shop, (workspace_id, shop_id), with_for_update=True)
-        if current is None or current.attempt != attempt or current.plan != plan:
+        current = _lock_attempt(db, workspace_id, shop_id, attempt)
+        if current is None:
             return False
         db.execute(_FORGET, values)
         db.execute(_TAKE_OUT, values)
-        current.version, current.publication_id = version, publication.id
+        current.version, current.publication_id, current.replan_at = version, publication.id, replan_at
         current.report = report.model_dump(mode="json")
     return True
+
+
+def _lock_attempt(db: Session, workspace_id: UUID, shop_id: UUID, attempt: int) -> Shop | None:
+    """Return a shop, of which no later attempt begins before the transaction ends; None if one has begun."""
+    shop = db.get(Shop, (workspace_id, shop_id), with_for_update=FOR_NO_KEY_UPDATE)
+    return shop if shop and shop.attempt == attempt else None
 
 
 def _batches(products: Iterator[PlannedProduct]) -> Iterator[list[PlannedProduct]]:

@@ -10,6 +10,7 @@ run beside its successor: each begins an attempt, and looks for a later one befo
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,7 @@ JOB_SECONDS, LAST_SECONDS = 300.0, 60.0
 BATCH = 50
 # Steps of a product in one visit; more would mean that something else changes it all the time.
 MAX_STEPS = 12
-# Seconds until an image that is being processed is looked at again, more each time.
+# Seconds until an image that is being processed is looked at again, twice as many each time, in each job.
 FIRST_POLL, MAX_POLL = 5, 300
 # Seconds until a product is read again to which an image may have been added, but is not there.
 LOST_POLL = 45
@@ -163,6 +164,8 @@ class _Job:
         self._shop = shop
         self._until = time.monotonic() + JOB_SECONDS
         self.visited = self._failed = 0
+        # How often an image was being processed; a wait is no failure of the product.
+        self._polls: Counter[str] = Counter()
 
     def run(self) -> bool:
         """Plan, and visit products until none is due or the time is over. Return whether none is."""
@@ -271,9 +274,9 @@ class _Job:
                 product.failures, product.problem, product.code = 0, "", ""
                 return None
             if step.kind == StepKind.WAIT:
-                seconds = LOST_POLL if step.record.intent else min(FIRST_POLL * 2**product.failures, MAX_POLL)
+                seconds = LOST_POLL if step.record.intent else min(FIRST_POLL * 2 ** self._polls[product_id], MAX_POLL)
                 product.next_at = now + timedelta(seconds=seconds)
-                product.failures = min(product.failures + 1, 10)
+                self._polls[product_id] = min(self._polls[product_id] + 1, 10)
                 return None
             product.shown = None
             if step.refused:

@@ -4,8 +4,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text, update
@@ -15,9 +16,10 @@ from cwz_web.campaigns.publications import list_publications, roll_back
 from cwz_web.campaigns.rules import Window
 from cwz_web.cli.keys import SECRET_TABLES
 from cwz_web.crypto import KeyRing, parse_keys
+from cwz_web.feeds.models import Feed
 from cwz_web.feeds.providers.plugins import SourceRegistry
 from cwz_web.jobs import DEFAULT_QUEUE, SHOPS_QUEUE
-from cwz_web.shops import sync
+from cwz_web.shops import planning, sync
 from cwz_web.shops.changes import INTENT_AGE
 from cwz_web.shops.editing import (
     ShopSettings,
@@ -435,12 +437,16 @@ def test_job_ends_in_time_and_another_one_continues(
     assert user.counts().is_complete
 
 
+def find_due(make: Factory) -> list[Any]:
+    with make.database.transaction() as db:
+        return list(db.execute(text("SELECT shop_id FROM find_due_shops()")).scalars())
+
+
 def test_publishing_enqueues_and_due_shops_are_found(make: Factory, shopify: FakeShopifyShop) -> None:
     user = ShopUser(make, shopify)
 
     def due() -> list[Any]:
-        with make.database.transaction() as db:
-            return list(db.execute(text("SELECT shop_id FROM find_due_shops()")).scalars())
+        return find_due(make)
 
     user.publish()
     with make.database.transaction() as db:
@@ -498,6 +504,137 @@ def test_later_attempts_and_pauses_end_a_job(make: Factory, shopify: FakeShopify
     user.act(enable_shop)
     user.sync()
     assert [len(shopify.ours(number)) for number in PRODUCTS] == [1, 1, 1, 1]
+
+
+def test_plan_of_an_earlier_attempt_writes_nothing_more(
+    make: Factory, shopify: FakeShopifyShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = ShopUser(make, shopify)
+    user.publish()
+    user.act(enable_shop)
+    monkeypatch.setattr(planning, "BATCH", 1)
+    former, batches = planning.plan_products, []
+
+    def supersede(*args: Any) -> Iterator[planning.PlannedProduct]:
+        for product in former(*args):
+            batches.append(product)
+            if len(batches) == 3:  # two were written
+                user.act(begin_attempt)
+            yield product
+
+    def begin_attempt(shop: Shop) -> None:
+        shop.attempt += 1
+
+    monkeypatch.setattr(planning, "plan_products", supersede)
+    assert not user.sync()
+    assert len(batches) == 3, "the job ends"
+    assert sorted(user.products()) == ["1", "2"]
+    assert (user.saved().version, user.saved().report) == (None, None)
+    assert_only_merchants(shopify)
+
+
+def test_plan_of_an_earlier_attempt_does_not_begin(make: Factory, shopify: FakeShopifyShop) -> None:
+    user = ShopUser(make, shopify)
+    user.publish()
+    before = user.saved()
+    services, key = user.services, (user.space.id, user.shop.id)
+    outdated = before.attempt - 1
+    assert not planning.write_plan(services.database, services.signed_urls, user.provider, *key, outdated)
+    assert user.saved().plan == before.plan
+    assert not user.products()
+    assert planning.write_plan(services.database, services.signed_urls, user.provider, *key, before.attempt)
+    assert len(user.products()) == 4
+
+
+def test_conditions_of_the_day_are_planned_again_on_the_next_one(
+    make: Factory, shopify: FakeShopifyShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ShopUser(make, shopify)
+    other.start()
+    assert other.saved().replan_at is None
+    user = ShopUser(make, shopify, condition='days_until(date("2020-02-01")) > 30')
+    zone = ZoneInfo("America/New_York")
+    with make.database.transaction(user.space.id) as db:
+        db.get_one(Campaign, (user.space.id, user.setting.campaign.id)).time_zone = zone.key
+
+    def set_today(day: date) -> None:
+        monkeypatch.setattr("cwz_web.channels.delivery.today_in", lambda given: day if given == zone else None)
+
+    set_today(date(2020, 1, 1))
+    user.start()
+    assert user.counts().shown == 4
+    assert user.saved().replan_at == datetime(2020, 1, 2, tzinfo=zone)
+    assert find_due(make) == [user.shop.id]
+    user.sync()
+    assert user.counts().shown == 4, "the day is the same one"
+    set_today(date(2020, 1, 2))
+    user.sync()
+    assert not user.products()
+    assert user.saved().replan_at == datetime(2020, 1, 3, tzinfo=zone)
+    with make.database.transaction(user.space.id) as db:
+        db.execute(update(Shop).values(replan_at=datetime.now(UTC) + timedelta(hours=1)))
+    assert not find_due(make), "not before its time"
+    user.act(pause_shop)
+    with make.database.transaction(user.space.id) as db:
+        db.execute(update(Shop).values(replan_at=datetime.now(UTC)))
+    assert not find_due(make), "nothing is put into it"
+
+
+def test_shops_without_anything_public_are_not_due(make: Factory, shopify: FakeShopifyShop) -> None:
+    user = ShopUser(make, shopify)
+    user.start()
+    second = user.create()
+    now = datetime.now(UTC)
+    with make.database.transaction(user.space.id) as db:
+        for shop_id, age in ((user.shop.id, 1), (second.id, 2)):
+            db.execute(update(Shop).where(Shop.id == shop_id).values(retry_at=now - timedelta(minutes=age)))
+    assert find_due(make) == [second.id, user.shop.id], "the longest due first"
+
+    def delete_feed(at: datetime | None) -> None:
+        with make.database.transaction(user.space.id) as db:
+            db.get_one(Feed, (user.space.id, user.setting.feed.id)).deleted_at = at
+
+    delete_feed(now)
+    assert not find_due(make)
+    user.act(start_restore, with_session=True)
+    assert find_due(make) == [user.shop.id], "restoring goes on"
+    delete_feed(None)
+    assert find_due(make) == [second.id, user.shop.id]
+    with make.database.transaction(user.space.id) as db:
+        db.get_one(Campaign, (user.space.id, user.setting.campaign.id)).public_id = None
+    assert find_due(make) == [user.shop.id]
+
+
+def test_images_in_processing_are_no_failures(make: Factory, shopify: FakeShopifyShop) -> None:
+    user = ShopUser(make, shopify)
+    user.publish()
+    user.sync()
+    product = user.products()["2"]
+    assert product.wanted
+    shopify.refused, shopify.polls = {f"{product.wanted['id']}.jpg"}, 6
+    user.act(enable_shop)
+    user.sync()
+    assert user.problems() == [("refused", "IMAGE_DOWNLOAD_FAILURE", 1)]
+    product = user.products()["2"]
+    assert product.next_at
+    assert product.failures == 1
+    assert product.next_at < datetime.now(UTC) + timedelta(seconds=sync.FIRST_RETRY)
+
+
+def test_each_job_waits_for_images_in_processing_as_the_first_one(
+    make: Factory, shopify: FakeShopifyShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "FIRST_POLL", 20)  # so that a job does not wait for it
+    user = ShopUser(make, shopify)
+    shopify.polls = 100
+    user.start()
+    for _ in range(2):
+        user.make_due()
+        assert user.sync()
+        latest = datetime.now(UTC) + timedelta(seconds=20)
+        for product in user.products().values():
+            assert product.next_at
+            assert (product.failures, product.shown, product.next_at < latest) == (0, None, True)
 
 
 def test_more_products_than_the_limit_stop_the_shop(

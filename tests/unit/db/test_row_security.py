@@ -76,6 +76,7 @@ def test_other_policies_are_for_the_owner_only(services: Services) -> None:
         "api_keys",
         "invitations",
         "connections",
+        "feeds",
         "feed_sources",
         "runs",
         "run_items",
