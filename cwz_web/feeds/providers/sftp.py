@@ -13,7 +13,9 @@ import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from functools import partial
 from hmac import compare_digest
 from itertools import islice
@@ -210,7 +212,9 @@ class SftpProvider(FeedSourceProvider[SftpSettings, SftpCredentials]):
     def fetch(self, context: SourceContext[SftpSettings, SftpCredentials], rows: RowWriter) -> None:
         """Copy the file."""
         try:
-            asyncio.run(_copy(context, rows))
+            # In a thread of its own, so that the caller may be in an event loop; with the language of the caller.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(copy_context().run, asyncio.run, _copy(context, rows)).result()
         except SourceError:
             raise
         except BlockedRequestError:

@@ -49,6 +49,7 @@ WITHOUT_SESSION = {
     "shared-template",
     "shared-image",
     "live-image",
+    "feed-webhook",
 }
 
 

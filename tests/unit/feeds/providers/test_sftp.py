@@ -1,5 +1,6 @@
 """SFTP against a server on loopback, and against hostile ones."""
 
+import asyncio
 import gzip
 import itertools
 import os
@@ -113,6 +114,12 @@ class TestSftp(SourceConformance):
 
 class TestHostKey:
     """The key has to be confirmed before a password or a key is used."""
+
+    def test_caller_may_be_in_an_event_loop(self, server: FakeSftp) -> None:
+        async def fetch() -> None:
+            assert setup_of(server).rows() == READ_ROWS
+
+        asyncio.run(fetch())
 
     def test_first_test_shows_the_fingerprint(self, server: FakeSftp) -> None:
         with pytest.raises(SourceError, match="Compare it") as error:
