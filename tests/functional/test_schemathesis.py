@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 # What a schema cannot say: whether a time zone, a reference or a condition exists (422 with a message for the field),
 # that a key was used for another request (422), that something has changed since (412), and the bytes of a body (413).
-POSITIVE = ["2xx", "3xx", "401", "403", "404", "409", "412", "413", "422", "429", "503"]
-NEGATIVE = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429", "5xx"]
+POSITIVE = ["2xx", "3xx", "404", "409", "412", "413", "422", "503"]
+NEGATIVE = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429"]
 EXAMPLES = 5
 
 
