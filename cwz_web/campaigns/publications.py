@@ -411,7 +411,7 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
     publication.published_at, publication.published_by = datetime.now(UTC), account_id
     campaign.public_id = publication.id
     db.flush()
-    _enqueue_channels(db, campaign)
+    _enqueue_channels_and_shops(db, campaign)
     # What still waits for an earlier phase must not replace it later. What is newer for this phase is compared with it.
     begin = publication.publish_at or EARLIEST
     for waiting in list_waiting(db, campaign):
@@ -424,7 +424,7 @@ def publish(db: Session, campaign: Campaign, publication: Publication, account_i
     db.flush()
 
 
-def _enqueue_channels(db: Session, campaign: Campaign) -> None:
+def _enqueue_channels_and_shops(db: Session, campaign: Campaign) -> None:
     """Enqueue the jobs that write the feeds of the campaign's channels, and its images into shops."""
     for task, name in (("channels.write_campaign", "channels"), ("shops.sync_campaign", "shops")):
         defer_once(

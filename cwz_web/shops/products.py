@@ -43,7 +43,7 @@ _STATE_LABELS = {
     ProductState.ADDED: gettext_noop("To be added"),
     ProductState.REPLACED: gettext_noop("To be replaced"),
     ProductState.REMOVED: gettext_noop("To be removed"),
-    ProductState.PROBLEM: gettext_noop("Not possible"),
+    ProductState.PROBLEM: gettext_noop("Failed"),
 }
 
 

@@ -95,7 +95,7 @@ AUDIT_LABELS = {
     "run.retry": gettext_noop("Retried a run of {target}"),
     "run.start": gettext_noop("Started a run of {target}"),
     "run.zip": gettext_noop("Requested a zip of the images of {target}"),
-    "shop.change": gettext_noop("Changed what is put into the shop {target}"),
+    "shop.change": gettext_noop("Changed the settings of the shop {target}"),
     "shop.check": gettext_noop("Compared the shop {target} with its campaign"),
     "shop.connect": gettext_noop("Connected the shop {target}"),
     "shop.delete": gettext_noop("Disconnected the shop {target}"),

@@ -139,8 +139,8 @@ def test_products_are_listed_by_state(browser: Browser, monkeypatch: pytest.Monk
     every = browser.page("products")
     assert [row.th.text for row in every.html.select("tbody tr")] == ["1", "2", "3", "4"]
     assert len(every.html.select("tbody img")) == 4
-    missing = every.click("Not possible")
-    assert texts(missing, "tbody tr") == "3 3 Not possible The shop has no such product"
+    missing = every.click("Failed")
+    assert texts(missing, "tbody tr") == "3 3 Failed The shop has no such product"
     assert "No products." in every.click("To be removed").text
     monkeypatch.setattr("cwz_web.views.shop.PAGE_SIZE", 2)
     second = browser.page("products").click("Next page")
