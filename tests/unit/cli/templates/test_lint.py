@@ -169,7 +169,9 @@ class TestRender:
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CWZ_NODE_MODULES", str(tmp_path))
     assert find_node_modules() == tmp_path
+    # Earlier tests of the process may have prepared them.
     rendering.prepare_icons.cache_clear()
+    prepare_engine.cache_clear()
     with pytest.raises(EngineError, match="npm ci"):
         prepare_engine()
     rendering.prepare_icons.cache_clear()
