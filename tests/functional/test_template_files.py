@@ -145,6 +145,7 @@ def test_new_template_and_its_uploads_are_created(repository: Repository) -> Non
     assert "not supported" in repository.run("add", "page.html", status=2)
 
 
+@pytest.mark.slow
 def test_files_are_checked_and_rendered_without_a_server(repository: Repository) -> None:
     """In processes of their own, which install fonts from another folder."""
     offline = {"CWZ_URL": "", KEY: ""}
@@ -193,6 +194,7 @@ def test_changed_layer_of_a_pull_request_is_shown_and_merged(repository: Reposit
     assert repository.make.reload(template).version == 3
 
 
+@pytest.mark.slow
 def test_quick_start_of_the_guide(repository: Repository) -> None:
     """Each line is executed; only the comparison has the status 1, as its comment says."""
     guide = (ROOT / "docs/templates-as-code.md").read_text()
