@@ -1,5 +1,6 @@
 """Requests that Schemathesis makes from the OpenAPI document, valid and not, with all its checks."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyramid.router import Router
 
 from cwz_web.api.openapi import OPERATIONS
+from cwz_web.app import create_app
 from cwz_web.generation.api_keys import Scope
+from cwz_web.web.rate_limits import LIMITS, RateLimiter
+from cwz_web.web.services import Services
 from tests.factories import Factory
 from tests.functional.test_access import SampleWorkspace
 from tests.wsgi_server import serving
@@ -26,8 +29,10 @@ EXAMPLES = 5
 
 
 @pytest.fixture(scope="module")
-def site(wsgi: Router) -> Iterator[str]:
-    """The URL of the served product; the Host of its requests is that of its settings."""
+def site(shared_services: Services) -> Iterator[str]:
+    """The URL of the served product without limits of requests; their Host is that of its settings."""
+    unlimited = {f"{name}.{scope}": "1000000 per minute" for name, scopes in LIMITS.items() for scope in scopes}
+    wsgi = create_app(dataclasses.replace(shared_services, limiter=RateLimiter("memory://", unlimited)))
     with serving(lambda environ, start: wsgi(environ | {"HTTP_HOST": "localhost"}, start), threads=4) as port:
         yield f"http://127.0.0.1:{port}"
 
