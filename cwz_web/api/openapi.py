@@ -794,12 +794,14 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         parameters.append(format | {"description": "Return the image itself, in this format, whatever Accept says"})
         parameters.append(_parameter("header", "Prefer", {"type": "string", "enum": ["respond-async"]}))
     if operation.path == "/feeds/{id}/items" and operation.method == "get":
-        text = _parameter("query", "search", {"type": "string", "maxLength": feeds.MAX_SEARCH})
+        text = _parameter("query", "search", {"type": "string", "maxLength": feeds.MAX_SEARCH, "pattern": feeds.NO_NUL})
         parameters.append(text | {"description": "A text in any column or the key, in any case"})
-        column = _parameter("query", "column", {"type": "string", "maxLength": MAX_COLUMN_NAME})
+        column = _parameter(
+            "query", "column", {"type": "string", "maxLength": MAX_COLUMN_NAME, "pattern": feeds.NO_NUL}
+        )
         parameters.append(column | {"description": "The column that has the text"})
     if operation.path == "/uploads" and operation.method == "get":
-        name = {"type": "string", "maxLength": MAX_NAME}
+        name = {"type": "string", "maxLength": MAX_NAME, "pattern": feeds.NO_NUL}
         parameters.append(_parameter("query", "name", name) | {"description": "A text in the name, in any case"})
         parameters.append(_parameter("query", "kind", {"type": "string", "enum": list(UploadKind)}))
     if operation.can_wait:
@@ -820,7 +822,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 def _read_option_schemas() -> dict[str, dict[str, Any]]:
     """Return the schemas of the options of how a file is read (feeds/reading.py)."""
     names = {character: name for name, character in CHARACTER_NAMES.items()}
-    name = {"type": "string", "minLength": 1, "maxLength": MAX_CHOICE}
+    name = {"type": "string", "minLength": 1, "maxLength": MAX_CHOICE, "pattern": feeds.NO_NUL}
     quotes = [names.get(character, character) for character in QUOTE_LABELS]
     return {
         "encoding": {"type": "string", "enum": list(ENCODING_LABELS)},
