@@ -83,16 +83,10 @@ def test_no_finding(site: str, make: Factory, tmp_path: Path, phase: str) -> Non
     config.write_text(settings(sample))
     program = (sys.executable, "-m", "schemathesis.cli", "--config-file", config, "--no-color")
     options = ("--phases", phase, "--max-examples", str(EXAMPLES), "--continue-on-failure", "--checks", "all")
-    # Longer than the longest `wait`.
-    header = (
-        "--request-timeout",
-        "30",
-        "--header",
-        f"Authorization: Bearer {key}",
-        "--suppress-health-check",
-        "too_slow,large_base_example",
-    )
-    command = (*program, "run", f"{site}/v1/openapi.json", "--url", f"{site}/v1", *options, *header)
+    # Longer than the longest `wait`, which is 10 seconds.
+    times = ("--request-timeout", "30", "--max-response-time", "15")
+    header = ("--header", f"Authorization: Bearer {key}", "--suppress-health-check", "too_slow,large_base_example")
+    command = (*program, "run", f"{site}/v1/openapi.json", "--url", f"{site}/v1", *options, *times, *header)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert f"Selected: {len(OPERATIONS)}/{len(OPERATIONS)}" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0, done.stdout[done.stdout.find("\n====") :]
